@@ -1,0 +1,1 @@
+"""Metrics of label maps against the truth: functions over arrays, and `torchmetrics` classes."""

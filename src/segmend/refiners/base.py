@@ -1,0 +1,83 @@
+"""What every refiner is: a picture and its coarse map go in, a mended map comes out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segmend.labels import as_image, as_probabilities, check_same_size, most_likely
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What a refiner gives back. Shapes are those of one picture; batches have B in front.
+
+    Attributes:
+        labels: label map ``[H, W]``.
+        probabilities: probability map ``float32 [C, H, W]``.
+        changed: ``bool [H, W]``, where the label differs from the coarse map's most likely one.
+        confidence: ``float32 [H, W]`` in 0..1, the probability of the label.
+        displacement: ``float32 [2, H, W]``, (dx, dy) in pixels, of refiners that move labels: the map at
+            (x, y) was taken from (x - dx, y - dy) of the coarse map.
+        fusion_mask: ``float32 [H, W]`` in 0..1 of refiners that fuse: 1 keeps the moved label, 0 the new one.
+    """
+
+    labels: Tensor
+    probabilities: Tensor
+    changed: Tensor
+    confidence: Tensor
+    displacement: Tensor | None = None
+    fusion_mask: Tensor | None = None
+
+    @classmethod
+    def of(cls, probabilities: Tensor, coarse: Tensor, **shown: Tensor | None) -> Mended:
+        """The mended map of new `probabilities` over a `coarse` map, both ``[..., C, H, W]``."""
+        confidence, labels = probabilities.max(dim=-3)
+        labels = labels.to(most_likely(probabilities[..., :1, :1]).dtype)
+        return cls(labels, probabilities, labels != most_likely(coarse), confidence, **shown)
+
+    def __getitem__(self, index: int) -> Mended:
+        """Picture `index` of a batch."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Mended(**{name: None if v is None else v[index] for name, v in values.items()})
+
+
+class Refiner(ABC):
+    """A method that mends coarse maps. Subclasses give `mend`; people call `refine`."""
+
+    num_classes: int | None = None
+    """Number of classes that the refiner was made for; None where any will do."""
+
+    @abstractmethod
+    def mend(self, image: Tensor, coarse: Tensor) -> Mended:
+        """Mend a batch: image ``float32 [B, 3, H, W]`` in 0..1, coarse probabilities ``[B, C, H, W]``."""
+
+    def refine(self, image: Any, coarse: Any, num_classes: int | None = None) -> Mended:
+        """Mend one picture.
+
+        Args:
+            image: RGB, ``uint8 [H, W, 3]`` or floats in 0..1 (see `segmend.labels.as_image`).
+            coarse: a label map ``[H, W]`` or a probability map ``[C, H, W]``.
+            num_classes: needed only for a label map where the refiner takes any classes
+                (None: its largest id, and one more).
+
+        Raises:
+            InvalidInput: shapes, sizes or values that do not fit; the message says which.
+        """
+        image = as_image(image)
+        probabilities = as_probabilities(coarse, self._count(coarse, num_classes))
+        check_same_size(image=image, coarse=probabilities)
+        with torch.inference_mode():
+            return self.mend(image.unsqueeze(0), probabilities.unsqueeze(0))[0]
+
+    def _count(self, coarse: Any, given: int | None) -> int:
+        if self.num_classes is not None or given is not None:
+            return self.num_classes or given or 0
+        if coarse.ndim == 3:
+            return int(coarse.shape[0])
+        known = coarse[coarse != (255 if coarse.dtype.itemsize == 1 else 65535)]
+        return max(2, int(known.max()) + 1) if len(known) else 2

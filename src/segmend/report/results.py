@@ -1,0 +1,129 @@
+"""The one schema of ``results.json``: what a run did, and how good label maps are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from segmend.data.files import InvalidFile, write_json
+
+SCHEMA = 1
+"""Version of the schema; a file with a higher one is refused."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Skipped(_Strict):
+    """An input that was passed over, and why."""
+
+    file: str
+    reason: str
+
+
+class Run(_Strict):
+    """What ``predict`` or ``refine`` did over a folder.
+
+    Attributes:
+        seconds: wall time by part: ``read``, ``network``, ``write`` (they overlap), and ``total``.
+    """
+
+    kind: Literal["run"] = "run"
+    schema_version: int = SCHEMA
+    version: str
+    command: Literal["predict", "refine"]
+    model: str
+    classes: list[str]
+    done: int
+    kept: int = 0
+    seconds: dict[str, float]
+    pictures_per_second: float
+    skipped: list[Skipped] = []
+
+
+class Scores(_Strict):
+    """How well label maps agree with the truth, over all pictures. All values are in 0..1.
+
+    Attributes:
+        iou: by class name; None where a class is in neither truth nor prediction.
+        f_measure: by class (or group of classes).
+        trimap: mIoU inside bands of 1, 2, ... pixels around the label borders of the truth.
+    """
+
+    pixel_accuracy: float
+    mean_accuracy: float
+    mean_iou: float
+    boundary_iou: float
+    boundary_f: float
+    region_j: float
+    iou: dict[str, float | None]
+    f_measure: dict[str, float | None]
+    trimap: list[float]
+
+
+class PictureScore(_Strict):
+    """One picture's own mIoU, before (None without coarse maps) and after."""
+
+    id: str
+    coarse: float | None
+    pred: float
+
+
+class Evaluation(_Strict):
+    """What ``evaluate`` found. Folders are as given, relative to ``results.json`` where they lie beside it.
+
+    Attributes:
+        made_better, made_worse: share of pictures whose own mIoU rose or fell by more than 0.5 points.
+        run: the `Run` that wrote the predictions, where its ``results.json`` was found.
+    """
+
+    kind: Literal["evaluation"] = "evaluation"
+    schema_version: int = SCHEMA
+    version: str
+    classes: list[str]
+    palette: list[tuple[int, int, int]]
+    truth: str
+    pred: str
+    coarse: str | None = None
+    images: str | None = None
+    scores: Scores
+    coarse_scores: Scores | None = None
+    made_better: float | None = None
+    made_worse: float | None = None
+    pictures: list[PictureScore]
+    run: Run | None = None
+    skipped: list[Skipped] = []
+
+
+Results = Run | Evaluation
+_ANY: TypeAdapter[Results] = TypeAdapter(Annotated[Results, Field(discriminator="kind")])
+
+
+def write_results(path: Path | str, results: Results) -> None:
+    """Write ``results.json``."""
+    write_json(path, results.model_dump(mode="json"))
+
+
+def read_results(path: Path | str) -> Results:
+    """Read ``results.json``.
+
+    Raises:
+        InvalidFile: not JSON, another schema, or a newer version of it.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidFile(path, f"not readable as JSON ({error})") from None
+    if isinstance(content, dict) and content.get("schema_version", SCHEMA) > SCHEMA:
+        raise InvalidFile(path, "written by a newer version of segmend: upgrade to read it")
+    try:
+        return _ANY.validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidFile(path, f"not a results file of segmend: {where}: {first['msg']}") from None

@@ -1,0 +1,1 @@
+"""Networks from image to logits, and how to predict with them."""
