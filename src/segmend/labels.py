@@ -1,6 +1,7 @@
 """The vocabulary: classes, void, label maps, probability maps, and the checks that guard them.
 
-Shapes here are those of one picture; every function also takes leading batch dimensions.
+Shapes here are those of one picture. `one_hot`, `most_likely` and the checks also take leading batch
+dimensions; `as_image` and `as_probabilities` take one picture, of what people hold in their hands.
 
 * image: ``float32 [3, H, W]``, RGB, 0..1
 * label map: ``uint8`` or ``int32 [H, W]`` of class ids ``0..C-1``, or void
@@ -9,6 +10,7 @@ Shapes here are those of one picture; every function also takes leading batch di
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +27,9 @@ VOID_16 = 65535
 
 SMOOTHING = 0.02
 """Probability that a hard label leaves to the other classes (``eps`` of `one_hot`)."""
+
+HALF_TOLERANCE = 4e-3
+"""How far probabilities in half precision may be from a sum of 1; they are divided by their sum when read."""
 
 
 class InvalidInput(ValueError):
@@ -45,6 +50,8 @@ class Classes:
     palette: Palette = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.names, str):
+            raise InvalidInput(f"expected a list of class names, found the text {self.names!r}")
         object.__setattr__(self, "names", tuple(self.names))
         if len(self.names) < 1:
             raise InvalidInput("a data set needs at least one class")
@@ -52,14 +59,14 @@ class Classes:
             raise InvalidInput(f"class names must differ from each other: {', '.join(self.names)}")
         if len(self.names) > VOID_16:
             raise InvalidInput(f"at most {VOID_16} classes fit a 16-bit label map, found {len(self.names)}")
-        given = tuple(tuple(int(v) for v in colour) for colour in self.palette)[: len(self.names)]
+        given = tuple(_colour(colour) for colour in self.palette)[: len(self.names)]
         rest = tuple(voc_colour(i) for i in range(len(given), len(self.names)))
         object.__setattr__(self, "palette", given + rest)
 
     @classmethod
-    def numbered(cls, count: int) -> Classes:
+    def numbered(cls, count: int, palette: Palette = ()) -> Classes:
         """Classes that nobody named: ``class 0``, ``class 1``, ..."""
-        return cls(tuple(f"class {i}" for i in range(count)))
+        return cls(tuple(f"class {i}" for i in range(count)), palette)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,6 +90,16 @@ def voc_colour(index: int) -> tuple[int, int, int]:
     return channels[0], channels[1], channels[2]
 
 
+def _colour(value: Any) -> tuple[int, int, int]:
+    try:
+        red, green, blue = (int(v) for v in value)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"expected a colour as [red, green, blue], found {value!r}") from None
+    if not all(0 <= v <= 255 for v in (red, green, blue)):
+        raise InvalidInput(f"expected a colour of values 0..255, found {value!r}")
+    return red, green, blue
+
+
 def void_of(labels: Tensor | np.ndarray) -> int:
     """The void id of a label map, by its data type: 255 for ``uint8``, 65535 for wider ones."""
     return VOID if labels.dtype in (torch.uint8, np.uint8) else VOID_16
@@ -96,12 +113,16 @@ def one_hot(labels: Tensor, num_classes: int, smoothing: float = SMOOTHING) -> T
     Raises:
         InvalidInput: an id is neither a class nor void.
     """
+    labels = as_tensor(labels)
     check_ids(labels, num_classes)
     void = labels == void_of(labels)
     index = labels.long().masked_fill(void, 0).unsqueeze(-3)
     others = smoothing / (num_classes - 1) if num_classes > 1 else 0.0
     probabilities = torch.full(
-        (*labels.shape[:-2], num_classes, *labels.shape[-2:]), others, dtype=torch.float32, device=labels.device
+        (*labels.shape[:-2], num_classes, *labels.shape[-2:]),
+        others,
+        dtype=torch.float32,
+        device=labels.device,
     )
     probabilities.scatter_(-3, index, 1.0 - others * (num_classes - 1))
     return probabilities.masked_fill_(void.unsqueeze(-3), 1.0 / num_classes)
@@ -113,14 +134,30 @@ def most_likely(probabilities: Tensor) -> Tensor:
     return labels.to(torch.uint8 if probabilities.shape[-3] <= VOID else torch.int32)
 
 
+_WIDER = {
+    torch.int8: torch.int32,  # cannot hold void
+    torch.int16: torch.int32,
+    torch.uint16: torch.int32,  # torch hardly computes with these
+    torch.uint32: torch.int64,
+    torch.uint64: torch.int64,
+}
+
+
 def as_tensor(value: Any) -> Tensor:
-    """A tensor of an array-like; 16-bit unsigned arrays become ``int32``, which torch can compute with."""
-    if isinstance(value, Tensor):
-        return value
-    array = np.asarray(value)
-    if array.dtype == np.uint16:
-        array = array.astype(np.int32)
-    return torch.from_numpy(np.ascontiguousarray(array))
+    """A tensor of an array, picture or tensor: a view where torch can compute with the memory, else a copy.
+
+    Integers that cannot hold void, or that torch cannot compute with, become wider.
+
+    Raises:
+        InvalidInput: not numbers.
+    """
+    if not isinstance(value, Tensor):
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise InvalidInput(f"expected an array, a picture or a tensor, found {type(value).__name__}")
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+        value = torch.from_numpy(array if array.flags.writeable else array.copy())
+    return value.to(_WIDER[value.dtype]) if value.dtype in _WIDER else value
 
 
 def as_image(image: Any) -> Tensor:
@@ -130,22 +167,25 @@ def as_image(image: Any) -> Tensor:
     ``[3, H, W]`` (a tensor with 3 first is taken as channels first).
 
     Raises:
-        InvalidInput: another shape, or floats outside 0..1 (or not finite).
+        InvalidInput: another shape, or floats that are NaN or outside 0..1.
     """
     tensor = as_tensor(image)
-    if tensor.ndim != 3 or 3 not in (tensor.shape[0], tensor.shape[-1]):
-        raise InvalidInput(f"expected an RGB image [H, W, 3] or [3, H, W], found shape {tuple(tensor.shape)}")
+    if tensor.ndim != 3 or 3 not in (tensor.shape[0], tensor.shape[-1]) or tensor.numel() == 0:
+        raise InvalidInput(
+            f"expected an RGB image [H, W, 3] or [3, H, W], found shape {tuple(tensor.shape)}: "
+            "convert grey, palette and transparent pictures to RGB"
+        )
     channels_first = tensor.shape[0] == 3 and (isinstance(image, Tensor) or tensor.shape[-1] != 3)
     if not channels_first:
         tensor = tensor.permute(2, 0, 1)
     if tensor.dtype == torch.uint8:
         return tensor.float().div_(255.0).contiguous()
     tensor = tensor.float().contiguous()
-    low, high = tensor.aminmax()
-    if not (low >= 0.0 and high <= 1.0):
-        raise InvalidInput(
-            f"expected image values in 0..1 (or uint8), found {float(low):g}..{float(high):g}: divide by 255"
-        )
+    low, high = (float(v) for v in tensor.aminmax())
+    if math.isnan(low):
+        raise InvalidInput("the image holds NaN: write it anew")
+    if low < 0.0 or high > 1.0:
+        raise InvalidInput(f"expected image values in 0..1 (or uint8), found {low:g}..{high:g}: divide by 255")
     return tensor
 
 
@@ -165,30 +205,40 @@ def as_probabilities(coarse: Any, num_classes: int, smoothing: float = SMOOTHING
         )
     if tensor.shape[0] != num_classes:
         raise InvalidInput(f"expected probabilities of {num_classes} classes, found {tensor.shape[0]}")
+    if tensor.dtype == torch.float32 or tensor.dtype == torch.float64:
+        check_probabilities(tensor)
+        return tensor.float()
     tensor = tensor.float()
-    check_probabilities(tensor)
-    return tensor
+    check_probabilities(tensor, HALF_TOLERANCE)
+    return tensor / tensor.sum(dim=0, keepdim=True)  # what half floats round away must not add up
 
 
-def check_ids(labels: Tensor | np.ndarray, num_classes: int) -> None:
-    """Raise `InvalidInput` where an id is neither one of `num_classes` classes nor void."""
-    tensor = as_tensor(labels)
-    if tensor.numel() == 0:
-        raise InvalidInput(f"expected a label map with pixels, found shape {tuple(tensor.shape)}")
-    outside = (tensor < 0) | ((tensor >= num_classes) & (tensor != void_of(tensor)))
+def check_ids(labels: Tensor | np.ndarray, num_classes: int, void: int | None = None) -> None:
+    """Raise `InvalidInput` where an id is neither one of `num_classes` classes nor void.
+
+    Args:
+        void: the void id where it is not that of the data type (`void_of`).
+    """
+    if not isinstance(labels, np.ndarray):  # loaders check arrays: torch's threads would only get in their way
+        labels = as_tensor(labels)
+    void = void_of(labels) if void is None else void
+    if 0 in labels.shape:
+        raise InvalidInput(f"expected a label map with pixels, found shape {tuple(labels.shape)}")
+    outside = (labels < 0) | ((labels >= num_classes) & (labels != void))
     if outside.any():
-        found = sorted(int(i) for i in tensor[outside].unique()[:5])
+        found = sorted(int(i) for i in as_tensor(labels[outside]).unique()[:5])
+        wrong_type = VOID in found and void == VOID_16
         raise InvalidInput(
-            f"expected ids 0..{num_classes - 1} or {void_of(tensor)} for void, found "
+            f"expected ids 0..{num_classes - 1} or {void} for void, found "
             f"{', '.join(map(str, found))} on {int(outside.sum())} pixels: "
-            "name all classes, or map these ids to void"
+            + ("255 is void only in uint8 maps" if wrong_type else "name all classes, or map these ids to void")
         )
 
 
 def check_probabilities(probabilities: Tensor, tolerance: float = 1e-3) -> None:
     """Raise `InvalidInput` unless `probabilities` ``[..., C, H, W]`` are non-negative and sum to 1 over C."""
-    if probabilities.numel() == 0:
-        raise InvalidInput(f"expected a probability map with pixels, found {tuple(probabilities.shape)}")
+    if probabilities.ndim < 3 or probabilities.numel() == 0:
+        raise InvalidInput(f"expected a probability map [C, H, W], found shape {tuple(probabilities.shape)}")
     total = probabilities.sum(dim=-3, dtype=torch.float32)
     if not torch.isfinite(total).all():
         raise InvalidInput("the probability map holds NaN or infinite values: write it anew")
@@ -200,7 +250,7 @@ def check_probabilities(probabilities: Tensor, tolerance: float = 1e-3) -> None:
     worst = float((total - 1.0).abs().max())
     if worst > tolerance:
         raise InvalidInput(
-            f"expected probabilities that sum to 1 within {tolerance:g}, found sums off by up to {worst:.3g}: "
+            f"expected probabilities that sum to 1 within {tolerance:g}, found sums off by {worst:.3g}: "
             "apply softmax over the classes, or divide by the sum"
         )
 

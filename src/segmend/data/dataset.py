@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from segmend.data.files import (
     read_labels,
     read_probabilities,
 )
-from segmend.labels import VOID, Classes, InvalidInput, check_ids, check_same_size, void_of
+from segmend.labels import VOID, VOID_16, Classes, InvalidInput, check_ids, check_same_size, void_of
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,12 @@ class Dataset:
     """Records of one split, and how to read them.
 
     Attributes:
-        void: id that means void in the label files (it becomes `Classes.void` when read).
-        merge: for each id in the files, the id of `classes` that it stands for (None: as it is).
-        max_pixels: larger pictures are refused.
+        void: id that means void in the files (it becomes `Classes.void` when read), beside the 255 of 8-bit
+            and the 65535 of 16-bit files, which always do. Where it is the place of a class, that class is
+            never seen.
+        merge: for each id in the label files, the id of `classes` that it stands for (None: as it is).
+        merge_coarse: the same for coarse maps.
+        max_pixels: larger pictures and maps are refused.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Dataset:
     records: tuple[Record, ...]
     void: int = VOID
     merge: tuple[int, ...] | None = None
+    merge_coarse: tuple[int, ...] | None = None
     max_pixels: int = MAX_PIXELS
 
     def __len__(self) -> int:
@@ -73,32 +77,25 @@ class Dataset:
         """
         if record.labels is None:
             raise InvalidInput(f"{record.id}: no label map belongs to this picture")
-        return self._read_labels(record.labels)
+        return self._read_labels(record.labels, self.merge)
 
     def coarse(self, record: Record) -> np.ndarray:
         """The coarse map: probabilities ``float32 [C, H, W]`` from ``.npz``, else a label map ``[H, W]``."""
         if record.coarse is None:
             raise InvalidInput(f"{record.id}: no coarse map belongs to this picture")
-        if record.coarse.suffix.lower() not in PROBABILITY_SUFFIXES:
-            return self._read_labels(record.coarse)
-        probabilities = read_probabilities(record.coarse)
-        if probabilities.shape[0] != len(self.classes):
-            raise InvalidFile(
-                record.coarse,
-                f"expected probabilities of {len(self.classes)} classes, found {probabilities.shape[0]}",
-            )
-        return probabilities
+        return read_map(record.coarse, self.classes, self.merge_coarse, self.max_pixels)
 
     def with_coarse(self, folder: Path | str) -> Dataset:
         """The same records with the coarse maps (probabilities or label maps) found in `folder` by ID.
 
-        Records without one are left out.
+        Records without one are left out. The maps are in the classes of this data set: those of a model that
+        was trained on merged classes belong to ``dataset.merged(...).with_coarse(folder)``.
         """
         maps = find_maps(folder)
         records = tuple(replace(r, coarse=maps[r.id]) for r in self.records if r.id in maps)
         if not records:
             raise InvalidFile(folder, f"none of its {len(maps)} maps has the ID of a picture of {self.name}")
-        return replace(self, records=records)
+        return replace(self, records=records, merge_coarse=None)
 
     def subset(self, ids: set[str]) -> Dataset:
         """The records whose ID is in `ids`."""
@@ -111,6 +108,8 @@ class Dataset:
         """
         if not 2 <= folds <= len(self):
             raise InvalidInput(f"{len(self)} records cannot be split into {folds} folds")
+        if not 0 <= index < folds:
+            raise InvalidInput(f"expected a fold 0..{folds - 1}, found {index}")
         ordered = sorted(self.records, key=lambda r: r.id)
         inside = {r.id for r in ordered[index::folds]}
         outside = {r.id for r in ordered} - inside
@@ -119,9 +118,11 @@ class Dataset:
     def merged(self, groups: dict[str, tuple[str, ...]]) -> Dataset:
         """The same records with classes joined: `groups` maps a new name to the names it stands for.
 
-        Classes that no group names keep their own.
+        Classes that no group names keep their own. Tags and coarse maps follow.
         """
         owner = {old: new for new, olds in groups.items() for old in olds}
+        if len(owner) < sum(map(len, groups.values())):
+            raise InvalidInput("a class stands in two groups: name it once")
         unknown = set(owner) - set(self.classes.names)
         if unknown:
             raise InvalidInput(f"no class is named {', '.join(sorted(unknown))}")
@@ -129,22 +130,38 @@ class Dataset:
         merge = tuple(new_names.index(owner.get(name, name)) for name in self.classes.names)
         colours = dict(zip(reversed(merge), reversed(self.classes.palette), strict=True))
         classes = Classes(tuple(new_names), tuple(colours[i] for i in range(len(new_names))))
-        return replace(self, classes=classes, merge=merge)
+        return replace(
+            self,
+            classes=classes,
+            records=tuple(replace(r, tags=_renamed(r.tags, owner)) for r in self.records),
+            merge=_composed(self.merge, merge),
+            merge_coarse=_composed(self.merge_coarse, merge),
+        )
 
-    def _read_labels(self, path: Path) -> np.ndarray:
+    def _read_labels(self, path: Path, merge: tuple[int, ...] | None) -> np.ndarray:
+        """Ids in a label file, merged, void as the classes' void."""
         stored, _ = read_labels(path, self.max_pixels)
-        count = len(self.merge) if self.merge is not None else len(self.classes)
-        void = (stored == self.void) | (stored == void_of(stored))
-        if count > void_of(stored):
-            void = stored == self.void
+        count = len(self.classes) if merge is None else len(merge)
+        # 255 is a class of its own where there are more than 255 of them.
+        void = (stored == self.void) | ((stored == void_of(stored)) & (count <= void_of(stored)))
         ids = np.where(void, 0, stored)
         try:
-            check_ids(ids, count)
+            check_ids(ids, count, void=self.void)
         except InvalidInput as error:
             raise InvalidFile(path, str(error)) from None
-        if self.merge is not None:
-            ids = np.asarray(self.merge)[ids]
-        return np.where(void, self.classes.void, ids).astype(self.classes.dtype)
+        if merge is not None:
+            ids = np.asarray(merge)[ids]
+        labels = ids.astype(self.classes.dtype)
+        labels[void] = self.classes.void
+        return labels
+
+
+def _renamed(tags: tuple[str, ...] | None, owner: dict[str, str]) -> tuple[str, ...] | None:
+    return None if tags is None else tuple(dict.fromkeys(owner.get(tag, tag) for tag in tags))
+
+
+def _composed(first: tuple[int, ...] | None, second: tuple[int, ...]) -> tuple[int, ...]:
+    return second if first is None else tuple(second[i] for i in first)
 
 
 def open_dataset(
@@ -157,10 +174,11 @@ def open_dataset(
     """Open a data set.
 
     Args:
-        root: a folder with ``dataset.yaml`` and ``images/SPLIT``, or a plain folder of pictures.
+        root: a folder with ``dataset.yaml`` and ``images/SPLIT`` (or that ``images/SPLIT`` itself), or a
+            plain folder of pictures.
         split: which split; may be left out where there is only one, or for a plain folder.
         labels: for a plain folder of pictures, the folder of masks; they pair by ID whatever their suffix.
-        classes: for plain folders, the classes or their number (None: the largest id in the masks).
+        classes: for plain folders, the classes or their number (None: as many as the masks hold).
 
     Raises:
         InvalidFile: a missing folder, split, key or pair; the message says which.
@@ -168,34 +186,100 @@ def open_dataset(
     root = Path(root)
     if (root / "dataset.yaml").is_file():
         if labels is not None:
-            raise InvalidFile(root, "holds a dataset.yaml, which says where the labels are: leave `labels` out")
+            raise InvalidFile(root, "its dataset.yaml says where the labels are: leave `labels` out")
         return _open_layout(root, split)
+    layout = _layout_of(root)
+    if layout is not None and labels is None and classes is None:
+        return _open_layout(*layout)
     images = find_files(root, IMAGE_SUFFIXES)
     if not images:
         raise InvalidFile(root, "holds neither a dataset.yaml nor pictures")
     masks = find_files(labels, LABEL_SUFFIXES) if labels is not None else {}
+    if labels is not None and not masks:
+        raise InvalidFile(labels, "holds no label maps (.png)")
     if masks and not images.keys() & masks.keys():
-        raise InvalidFile(
-            root, f"no picture has the ID of a mask in {labels} (for example {next(iter(masks))})"
-        )
+        raise InvalidFile(root, f"no picture has the ID of a mask in {labels} (for example {next(iter(masks))})")
     records = tuple(Record(i, image=path, labels=masks.get(i)) for i, path in images.items())
-    if classes is None:
-        classes = max((_largest_id(path) for path in masks.values()), default=0) + 1
-    named = Classes.numbered(classes) if isinstance(classes, int) else classes
-    return Dataset(root.name, named, records, void=named.void)
+    named = classes if isinstance(classes, Classes) else find_classes(masks.values(), classes)
+    return Dataset(root.resolve().name, named, records, void=named.void)
+
+
+def open_masks(
+    labels: Path | str, *, images: Path | str | None = None, classes: Classes | int | None = None
+) -> Dataset:
+    """Open a folder of masks, each a record, with the pictures that belong to them where `images` is given.
+
+    ``NAME/labels/SPLIT`` of a data set in our layout is that split, pictures and class names included.
+
+    Raises:
+        InvalidFile: a missing folder, or one without masks.
+    """
+    layout = _layout_of(Path(labels))
+    if layout is not None and images is None:
+        return _open_layout(*layout)
+    masks = find_files(labels, LABEL_SUFFIXES)
+    if not masks:
+        raise InvalidFile(labels, "holds no label maps (.png)")
+    pictures = find_files(images, IMAGE_SUFFIXES) if images is not None else {}
+    named = classes if isinstance(classes, Classes) else find_classes(masks.values(), classes)
+    records = tuple(Record(i, image=pictures.get(i), labels=path) for i, path in masks.items())
+    return Dataset(Path(labels).resolve().name, named, records, void=named.void)
+
+
+def read_map(
+    path: Path,
+    classes: Classes,
+    merge: tuple[int, ...] | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """A map of `classes` that a program wrote (or of finer ones, joined by `merge`).
+
+    Returns:
+        Probabilities ``float32 [C, H, W]`` from ``.npz``, else a label map ``[H, W]``.
+
+    Raises:
+        InvalidFile: unreadable, another number of classes, or ids outside them.
+    """
+    count = len(classes) if merge is None else len(merge)
+    if path.suffix.lower() not in PROBABILITY_SUFFIXES:
+        void = VOID if count <= VOID else VOID_16
+        return Dataset(path.name, classes, (), void, max_pixels=max_pixels)._read_labels(path, merge)
+    probabilities = read_probabilities(path, max_pixels)
+    if len(probabilities) != count:
+        raise InvalidFile(path, f"expected probabilities of {count} classes, found {len(probabilities)}")
+    if merge is None:
+        return probabilities
+    joined = np.zeros((len(classes), *probabilities.shape[1:]), dtype=np.float32)
+    np.add.at(joined, np.asarray(merge), probabilities)
+    return joined
+
+
+def _layout_of(folder: Path) -> tuple[Path, str] | None:
+    """Root and split, where `folder` is ``NAME/images/SPLIT`` or ``NAME/labels/SPLIT`` of our layout."""
+    folder = folder.resolve()
+    root = folder.parent.parent
+    if folder.parent.name in ("images", "labels") and (root / "dataset.yaml").is_file():
+        return root, folder.name
+    return None
 
 
 def find_maps(folder: Path | str) -> dict[str, Path]:
-    """Coarse maps below `folder` by ID: ``.npz`` probabilities where there are any, else label files."""
-    probabilities = find_files(folder, PROBABILITY_SUFFIXES)
-    maps = probabilities or find_files(folder, LABEL_SUFFIXES)
+    """Maps below `folder` by ID: ``.npz`` probabilities where there are any, else label files.
+
+    In a folder that ``predict`` or ``refine`` wrote they are in its ``probs`` or ``labels``.
+    """
+    folder = Path(folder)
+    for kind in ("probs", "labels"):
+        if (folder / "results.json").is_file() and (folder / kind).is_dir():
+            folder = folder / kind
+    maps = find_files(folder, PROBABILITY_SUFFIXES) or find_files(folder, LABEL_SUFFIXES)
     if not maps:
         raise InvalidFile(folder, "holds neither probability maps (.npz) nor label maps (.png)")
     return maps
 
 
 def read_description(root: Path | str) -> dict[str, Any]:
-    """The checked content of ``dataset.yaml`` in `root`."""
+    """The content of ``dataset.yaml`` in `root`; `classes` is checked to be a list."""
     path = Path(root) / "dataset.yaml"
     try:
         description = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -208,31 +292,56 @@ def read_description(root: Path | str) -> dict[str, Any]:
 
 def _open_layout(root: Path, split: str | None) -> Dataset:
     description = read_description(root)
-    splits = sorted(p.name for p in (root / "images").glob("*") if p.is_dir())
-    if split is None:
-        if len(splits) != 1:
-            raise InvalidFile(root, f"say which split: {', '.join(splits) or 'there is none'}")
-        split = splits[0]
-    if split not in splits:
-        raise InvalidFile(root, f"no split {split!r}: there is {', '.join(splits) or 'none'}")
+    classes, void = _described_classes(root / "dataset.yaml", description)
+    split = _chosen_split(root, split)
     images = find_files(root / "images" / split, IMAGE_SUFFIXES)
-    has_labels = (root / "labels" / split).is_dir()
-    masks = find_files(root / "labels" / split, LABEL_SUFFIXES) if has_labels else {}
-    has_probs = (root / "probs" / split).is_dir()
-    maps = find_files(root / "probs" / split, PROBABILITY_SUFFIXES) if has_probs else {}
-    tags = _read_tags(root / "tags.json").get(split, {})
+    masks = _files_if_any(root / "labels" / split, LABEL_SUFFIXES)
+    maps = _files_if_any(root / "probs" / split, PROBABILITY_SUFFIXES)
+    tags = _read_tags(root / "tags.json", classes).get(split, {})
     records = tuple(
         Record(i, path, masks.get(i), maps.get(i), tuple(tags[i]) if i in tags else None)
         for i, path in images.items()
     )
-    palette = tuple(tuple(colour) for colour in description.get("palette") or ())
-    classes = Classes(tuple(map(str, description["classes"])), palette)  # type: ignore[arg-type]
-    return Dataset(
-        str(description.get("name", root.name)), classes, records, int(description.get("void", classes.void))
-    )
+    return Dataset(str(description.get("name") or root.resolve().name), classes, records, void)
 
 
-def _read_tags(path: Path) -> dict[str, dict[str, list[str]]]:
+def splits_of(root: Path | str) -> list[str]:
+    """The splits of a data set in our layout, sorted."""
+    images = Path(root) / "images"
+    return sorted(p.name for p in images.glob("*") if p.is_dir() and not p.name.startswith("."))
+
+
+def _chosen_split(root: Path, split: str | None) -> str:
+    splits = splits_of(root)
+    if not splits:
+        raise InvalidFile(root / "images", "expected a folder for each split, found none")
+    if split is None and len(splits) == 1:
+        return splits[0]
+    if split is None:
+        raise InvalidFile(root, f"say which split: {', '.join(splits)}")
+    if split not in splits:
+        raise InvalidFile(root, f"no split {split!r}: there is {', '.join(splits)}")
+    return split
+
+
+def _described_classes(path: Path, description: dict[str, Any]) -> tuple[Classes, int]:
+    void = description.get("void")
+    try:
+        classes = Classes(tuple(map(str, description["classes"])), description.get("palette") or ())
+    except (InvalidInput, TypeError) as error:
+        raise InvalidFile(path, str(error)) from None
+    if void is None:
+        return classes, classes.void
+    if not isinstance(void, int) or not 0 <= void <= VOID_16:
+        raise InvalidFile(path, f"expected `void` to be an id 0..{VOID_16}, found {void!r}")
+    return classes, void
+
+
+def _files_if_any(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    return find_files(folder, suffixes) if folder.is_dir() else {}
+
+
+def _read_tags(path: Path, classes: Classes) -> dict[str, dict[str, list[str]]]:
     if not path.is_file():
         return {}
     try:
@@ -241,13 +350,41 @@ def _read_tags(path: Path) -> dict[str, dict[str, list[str]]]:
         raise InvalidFile(path, f"not readable as JSON ({error})") from None
     if not isinstance(tags, dict) or not all(isinstance(v, dict) for v in tags.values()):
         raise InvalidFile(path, "expected {SPLIT: {ID: [class name, ...]}}")
+    known = set(classes.names)
+    for identity, names in ((i, names) for of_split in tags.values() for i, names in of_split.items()):
+        if not isinstance(names, list) or not known.issuperset(map(str, names)):
+            raise InvalidFile(path, f"{identity}: expected a list of class names, found {names!r}")
     return tags
 
 
-def _largest_id(path: Path) -> int:
-    stored, _ = read_labels(path)
-    classes = stored[stored != void_of(stored)]
-    return int(classes.max()) if classes.size else 0
+def find_classes(maps: Iterable[Path], count: int | None = None) -> Classes:
+    """Classes of plain maps: `count` of them, or as many as the maps hold; colours from a palette in them.
+
+    Unreadable maps are passed over here; whoever reads them for their content will list them.
+
+    Raises:
+        InvalidInput: nothing but class 0 and void: most likely foreground was drawn as 255.
+    """
+    largest, palette, has_void = 0, None, False
+    for path in maps:
+        try:
+            if path.suffix.lower() in PROBABILITY_SUFFIXES:
+                return Classes.numbered(count or len(read_probabilities(path)))
+            stored, found = read_labels(path)
+        except InvalidFile:
+            continue
+        palette = palette or found
+        if count is not None:
+            break
+        known = stored[stored != void_of(stored)]
+        largest = max(largest, int(known.max()) if known.size else 0)
+        has_void = has_void or known.size < stored.size
+    if count is None and largest == 0 and has_void:
+        raise InvalidInput(
+            "expected ids 0, 1, ... in the label maps, found only 0 and 255, which means void: "
+            "write foreground as 1, or give the number of classes"
+        )
+    return Classes.numbered(count or largest + 1, palette or ())
 
 
 def pair_labels(dataset: Dataset, record: Record) -> tuple[np.ndarray, np.ndarray]:

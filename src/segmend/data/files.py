@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
-from segmend.labels import InvalidInput, Palette, check_probabilities
+from segmend.labels import HALF_TOLERANCE, VOID, InvalidInput, Palette, check_probabilities, voc_colour
 from segmend.labels import as_tensor as _as_tensor
 
 MAX_PIXELS = 178_956_970
@@ -28,71 +32,97 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".p
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 PROBABILITY_SUFFIXES = (".npz",)
 
-Image.MAX_IMAGE_PIXELS = None  # `_open` checks the size itself, before a pixel is decoded
-
 
 class InvalidFile(InvalidInput):
-    """A file that cannot be used: the message gives the file, what was expected, found, and what to do."""
+    """A file that cannot be used: the message gives the file, what was expected, found, and what to do.
+
+    Attributes:
+        path: the file.
+        reason: the message without the file.
+    """
 
     def __init__(self, path: Path | str, message: str) -> None:
         super().__init__(f"{path}: {message}")
         self.path = Path(path)
+        self.reason = message
 
 
 @contextmanager
-def _open(path: Path, max_pixels: int) -> Iterator[Image.Image]:
-    """The decoded picture at `path`, with every way it can fail turned into `InvalidFile`."""
+def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """The decoded picture at `path`; every way to fail, here or in the block, becomes `InvalidFile`."""
+    if max_pixels > MAX_PIXELS:
+        Image.MAX_IMAGE_PIXELS = None  # lifted by the user; Pillow has no limit for one file alone
     try:
-        if path.stat().st_size == 0:
-            raise InvalidFile(path, "the file is empty (0 bytes): copy or write it anew")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as picture:
-                width, height = picture.size
-                if width * height > max_pixels:
-                    raise InvalidFile(
-                        path,
-                        f"{width} x {height} pixels are more than the limit of {max_pixels}: "
-                        "raise it with --max-pixels if the file is to be trusted",
-                    )
-                picture.load()
-                yield picture
+        _check_file(path)
+        with Image.open(path) as picture:
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise _too_large(path, f"{width} x {height} pixels", max_pixels)
+            picture.load()
+            yield picture
     except InvalidFile:
         raise
-    except FileNotFoundError:
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, str(error), max_pixels) from None
+    except (FileNotFoundError, NotADirectoryError):
         raise InvalidFile(path, "no such file") from None
     except UnidentifiedImageError:
         raise InvalidFile(path, "not a picture in a known format (PNG, JPEG, WebP, TIFF, BMP)") from None
     except PermissionError:
         raise InvalidFile(path, "not readable: check its permissions") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except Exception as error:  # Pillow raises a dozen types for broken files
         raise InvalidFile(path, f"broken or cut short ({error}): copy or write it anew") from error
+
+
+def _check_file(path: Path) -> None:
+    info = path.stat()
+    if not stat.S_ISREG(info.st_mode):
+        raise InvalidFile(path, "a folder or a device, not a file")
+    if info.st_size == 0:
+        raise InvalidFile(path, "the file is empty (0 bytes): copy or write it anew")
+
+
+def _too_large(path: Path, found: str, max_pixels: int) -> InvalidFile:
+    return InvalidFile(
+        path,
+        f"expected at most {max_pixels} pixels, found {found}: "
+        "raise the limit with --max-pixels if the file is to be trusted",
+    )
 
 
 def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The picture at `path` as ``uint8 [H, W, 3]``, RGB, turned upright by its EXIF orientation.
 
-    Grey, palette, transparent (over black) and 16-bit pictures are brought to 8-bit RGB.
+    Grey, palette, CMYK, transparent (over black) and 16-bit pictures are brought to 8-bit RGB.
     """
-    path = Path(path)
-    with _open(path, max_pixels) as picture:
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-            values = np.asarray(upright).astype(np.float32)
-            scale = 257.0 if values.max() > 255 else 1.0
-            grey = np.clip(np.rint(values / scale), 0, 255).astype(np.uint8)
-            return np.repeat(grey[:, :, None], 3, axis=2)
-        return np.array(upright.convert("RGB"))
+    with open_picture(Path(path), max_pixels) as picture:
+        ImageOps.exif_transpose(picture, in_place=True)
+        if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+            return np.repeat(_grey(np.asarray(picture))[:, :, None], 3, axis=2)
+        if picture.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in picture.info:
+            black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+            picture = Image.alpha_composite(black, picture.convert("RGBA"))
+        return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    """8-bit grey of 0..65535, of floats in 0..1, or of 0..255 in a wider type."""
+    highest = values.max()
+    scale = 1 / 257 if highest > 255 else 255 if values.dtype.kind == "f" and highest <= 1 else 1
+    return np.clip(np.rint(np.nan_to_num(values.astype(np.float32) * scale)), 0, 255).astype(np.uint8)
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
     """Height and width of the picture at `path` as `read_image` would give them, from its header."""
     path = Path(path)
     try:
+        _check_file(path)
         with Image.open(path) as picture:
             width, height = picture.size
             turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except (OSError, ValueError, SyntaxError) as error:
+    except InvalidFile:
+        raise
+    except Exception as error:  # Pillow raises a dozen types for broken files
         raise InvalidFile(path, f"not a readable picture ({error})") from error
     return (width, height) if turned else (height, width)
 
@@ -101,64 +131,103 @@ def read_labels(path: Path | str, max_pixels: int = MAX_PIXELS) -> tuple[np.ndar
     """The ids in a label file, as they stand there, and its palette where it has one.
 
     Returns:
-        ``uint8 [H, W]`` for 8-bit files, ``int32 [H, W]`` for 16-bit files, and the palette or None.
+        ``uint8 [H, W]`` for files of up to 8 bits, ``int32 [H, W]`` for wider ones; the palette or None.
     """
     path = Path(path)
-    with _open(path, max_pixels) as picture:
-        if picture.mode == "P":
-            flat = picture.getpalette() or []
-            palette = tuple((flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat) - 2, 3))
-            return np.array(picture), palette
-        if picture.mode == "L":
-            return np.array(picture), None
-        if picture.mode == "1":
-            return np.array(picture).astype(np.uint8), None
-        if picture.mode == "I" or picture.mode.startswith("I;16"):
-            return np.array(picture).astype(np.int32), None
-        raise InvalidFile(
-            path,
-            f"expected class ids (one channel of 8 or 16 bits, or a palette), found a {picture.mode} picture: "
-            "convert its colours to ids first (segmend convert), or point to the folder of label maps",
-        )
+    with open_picture(path, max_pixels) as picture:
+        ids = ids_in(picture)
+        if ids is None:
+            raise InvalidFile(
+                path,
+                "expected class ids (one channel of 8 or 16 bits, or a palette), "
+                f"found a {picture.mode} picture: convert its colours to ids first (segmend convert), "
+                "or point to the folder of label maps",
+            )
+        return ids, palette_of(picture)
+
+
+def ids_in(picture: Image.Image) -> np.ndarray | None:
+    """The ids in a label file opened with `open_picture` (see `read_labels`); None where it shows colours."""
+    if picture.mode == "L":
+        return np.array(picture) // _stretch(picture)
+    if picture.mode in ("P", "1"):
+        return np.array(picture).astype(np.uint8, copy=False)
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        return np.array(picture).astype(np.int32)
+    if picture.mode == "LA" and picture.getextrema()[1] == (255, 255):
+        return np.array(picture)[..., 0]
+    return None
+
+
+def palette_of(picture: Image.Image) -> Palette | None:
+    """The palette of a picture, where it has one."""
+    if picture.mode != "P":
+        return None
+    flat = picture.getpalette() or []
+    return tuple((flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat) - 2, 3))
+
+
+def _stretch(picture: Image.Image) -> np.uint8:
+    """What Pillow multiplied the values of a grey picture by: it stretches 2 and 4 bits over 0..255."""
+    bits = 8
+    if isinstance(picture, PngImageFile):
+        with Path(picture.filename).open("rb") as file:
+            bits = file.read(25)[24]
+    elif isinstance(picture, TiffImageFile):
+        bits = picture.tag_v2.get(BITSPERSAMPLE, (8,))[0]
+    return np.uint8({2: 85, 4: 17}.get(bits, 1))
 
 
 def write_labels(path: Path | str, labels: np.ndarray, palette: Palette | None = None) -> None:
-    """Write a label map ``[H, W]`` losslessly as PNG: 8 bits for ``uint8`` (with its palette), else 16 bits."""
+    """Write a label map ``[H, W]`` losslessly as PNG: 8 bits for ``uint8`` (with its palette), else 16 bits.
+
+    A short palette is filled up with the colours of PASCAL VOC.
+    """
+    if labels.ndim != 2 or labels.size == 0:
+        raise InvalidInput(f"{path}: expected a label map [H, W] with pixels, found shape {labels.shape}")
+    if labels.dtype == bool:
+        labels = labels.astype(np.uint8)
     if labels.dtype == np.uint8:
         picture = Image.fromarray(labels)
         if palette:
-            picture.putpalette([value for colour in palette[:256] for value in colour])
+            # all 256 colours: with 16 or fewer, Pillow writes 4 bits a pixel, and void (255) becomes 15
+            full = (*palette[: VOID + 1], *(voc_colour(i) for i in range(len(palette), VOID + 1)))
+            picture.putpalette([value for colour in full for value in colour])
     else:
         if labels.min() < 0 or labels.max() > 65535:
-            raise InvalidInput(f"ids {labels.min()}..{labels.max()} do not fit 16 bits")
+            raise InvalidInput(f"{path}: ids {labels.min()}..{labels.max()} do not fit 16 bits")
         picture = Image.fromarray(labels.astype(np.uint16))
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", compress_level=4)
-    write_whole(path, buffer.getvalue())
+    write_whole(path, buffer.getbuffer())
 
 
 def write_image(path: Path | str, image: np.ndarray) -> None:
     """Write a picture ``uint8 [H, W, 3]``, in the format that the suffix names."""
     path = Path(path)
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise InvalidInput(f"{path}: expected one of {' '.join(IMAGE_SUFFIXES)}")
+    file_format = Image.registered_extensions()[path.suffix.lower()]
+    best: dict[str, dict[str, Any]] = {
+        "JPEG": {"quality": 95, "subsampling": 0},
+        "WEBP": {"lossless": True},
+    }
     buffer = io.BytesIO()
-    is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
-    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if is_jpeg else {}
-    Image.fromarray(image).save(buffer, format=Image.registered_extensions()[path.suffix.lower()], **options)
-    write_whole(path, buffer.getvalue())
+    Image.fromarray(image).save(buffer, format=file_format, **best.get(file_format, {}))
+    write_whole(path, buffer.getbuffer())
 
 
-def read_probabilities(path: Path | str) -> np.ndarray:
-    """The probability map in an ``.npz`` file under the key ``p``, as ``float32 [C, H, W]`` that sums to 1."""
+def read_probabilities(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The probability map in an ``.npz`` file under the key ``p``: ``float32 [C, H, W]`` that sums to 1."""
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if "p" not in archive:
-                raise InvalidFile(path, f"expected an array under the key 'p', found {sorted(archive.keys())}")
-            stored = archive["p"]
+        stored = _stored_probabilities(path, max_pixels)
     except InvalidFile:
         raise
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InvalidFile(path, "no such file") from None
+    except PermissionError:
+        raise InvalidFile(path, "not readable: check its permissions") from None
     except Exception as error:  # zipfile and numpy raise a dozen types for broken archives
         raise InvalidFile(path, f"not a readable .npz file ({error}): write it anew") from error
     if stored.ndim != 3 or stored.dtype.kind not in "fu":
@@ -168,71 +237,103 @@ def read_probabilities(path: Path | str) -> np.ndarray:
     probabilities = stored.astype(np.float32)
     if stored.dtype.kind == "u":
         probabilities /= np.maximum(probabilities.sum(axis=0, keepdims=True), 1.0)
+    is_half = stored.dtype == np.float16
     try:
-        check_probabilities(_as_tensor(probabilities), tolerance=1e-3 if stored.dtype.itemsize > 2 else 4e-3)
+        check_probabilities(_as_tensor(probabilities), tolerance=HALF_TOLERANCE if is_half else 1e-3)
     except InvalidInput as error:
         raise InvalidFile(path, str(error)) from None
+    if is_half:  # what half floats round away must not add up
+        probabilities /= probabilities.sum(axis=0, keepdims=True)
     return probabilities
 
 
+def _stored_probabilities(path: Path, max_pixels: int) -> np.ndarray:
+    _check_file(path)
+    archive = np.load(path, allow_pickle=False, mmap_mode="r")
+    if isinstance(archive, np.ndarray):
+        raise InvalidFile(path, "expected an archive with an array p, found a lone array: use np.savez(..., p=p)")
+    with archive:
+        if "p" not in archive:
+            raise InvalidFile(path, f"expected an array under the key 'p', found {sorted(archive.keys())}")
+        with archive.zip.open("p.npy") as member:
+            shape = _shape_of(member)
+        if math.prod(shape[-2:]) > max_pixels:
+            raise _too_large(path, f"an array of shape {list(shape)}", max_pixels)
+        return archive["p"]
+
+
+def _shape_of(file: IO[bytes]) -> tuple[int, ...]:
+    """Shape of the array in an ``.npy`` file, from its header."""
+    is_first = np.lib.format.read_magic(file) == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
+    return read(file)[0]
+
+
 def write_probabilities(path: Path | str, probabilities: np.ndarray, quantised: bool = False) -> None:
-    """Write a probability map ``[C, H, W]`` under the key ``p``: float16, or 0..255 where `quantised`."""
-    stored = np.rint(probabilities * 255).astype(np.uint8) if quantised else probabilities.astype(np.float16)
-    write_arrays(path, p=stored)
+    """Write a probability map ``[C, H, W]`` under the key ``p``: float16, or 0..255 where `quantised`.
+
+    Raises:
+        InvalidInput: quantised with more than 255 classes, whose probabilities may all round to 0.
+    """
+    if not quantised:
+        write_arrays(path, p=probabilities.astype(np.float16))
+    elif probabilities.shape[0] > VOID:
+        raise InvalidInput(f"{path}: 8 bits are too few for {probabilities.shape[0]} classes: do not quantise")
+    else:
+        write_arrays(path, p=np.rint(np.clip(probabilities, 0, 1) * 255).astype(np.uint8))
 
 
 def write_arrays(path: Path | str, **arrays: np.ndarray) -> None:
     """Write named arrays as an ``.npz`` file (not compressed: deflate costs more than a refiner)."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # its stubs mistake a name for an option
     write_whole(path, buffer.getbuffer())
 
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON."""
-    write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    write_whole(path, text.encode(errors="backslashreplace"))  # file names need not be valid Unicode
 
 
 def write_whole(path: Path | str, content: bytes | memoryview) -> None:
     """Write a file under a temporary name in its folder, then rename it: a file that exists is whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary(path) as file:
+    with _temporary(Path(path)) as file:
         file.write(content)
+
+
+def copy_whole(source: Path | str, path: Path | str) -> None:
+    """Copy a file byte by byte, under a temporary name until it is whole."""
+    with Path(source).open("rb") as original, _temporary(Path(path)) as file:
+        shutil.copyfileobj(original, file)
 
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[IO[bytes]]:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             yield file
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
+        part.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def find_files(folder: Path | str, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Files below `folder` by ID: the path inside it without the suffix (``sequence/frame``), sorted.
 
-    Hidden files and folders are passed over.
+    Hidden files and folders are passed over; links to folders are followed.
 
     Raises:
-        InvalidFile: no such folder, or two files with the same ID.
+        InvalidFile: no such folder, a folder that cannot be read, or two files with the same ID.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InvalidFile(folder, "no such folder")
     found: dict[str, Path] = {}
-    for path in sorted(_walk(folder, lambda name: Path(name).suffix.lower() in suffixes)):
+    for path in sorted(p for p in _walk(folder) if p.suffix.lower() in suffixes):
         identity = path.relative_to(folder).with_suffix("").as_posix()
         if identity in found:
             raise InvalidFile(path, f"the same ID as {found[identity].name}: keep one of the two")
@@ -240,7 +341,19 @@ def find_files(folder: Path | str, suffixes: tuple[str, ...]) -> dict[str, Path]
     return found
 
 
-def _walk(folder: Path, wanted: Callable[[str], bool]) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(root, name) for name in names if not name.startswith(".") and wanted(name))
+def _walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    info = folder.stat()
+    place = (info.st_dev, info.st_ino)
+    if place in above:  # a link back to where we came from
+        return
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise InvalidFile(folder, f"a folder that cannot be read ({error.strerror})") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _walk(folder / entry.name, (*above, place))
+        else:
+            yield folder / entry.name

@@ -1,1 +1,61 @@
-"""Metrics of label maps against the truth: functions over arrays, and `torchmetrics` classes."""
+"""Metrics of label maps against the truth: functions over arrays, and `torchmetrics` classes.
+
+Each metric is a function of label maps (or of the counts that they give), and a class of the same name that
+adds up those counts as integers over batches and processes, and so gives exactly the function's number.
+"""
+
+from segmend.metrics.boundary import (
+    BoundaryF,
+    BoundaryIoU,
+    RegionJ,
+    TrimapIoU,
+    boundary_f,
+    boundary_iou,
+    boundary_iou_counts,
+    region_j,
+    trimap_confusion,
+    trimap_iou,
+)
+from segmend.metrics.overlap import (
+    ConfusionMatrix,
+    FMeasure,
+    IoU,
+    MeanAccuracy,
+    MeanIoU,
+    PixelAccuracy,
+    ShareChanged,
+    confusion_matrix,
+    f_measure,
+    iou,
+    mean_accuracy,
+    mean_iou,
+    pixel_accuracy,
+    share_changed,
+)
+
+__all__ = [
+    "BoundaryF",
+    "BoundaryIoU",
+    "ConfusionMatrix",
+    "FMeasure",
+    "IoU",
+    "MeanAccuracy",
+    "MeanIoU",
+    "PixelAccuracy",
+    "RegionJ",
+    "ShareChanged",
+    "TrimapIoU",
+    "boundary_f",
+    "boundary_iou",
+    "boundary_iou_counts",
+    "confusion_matrix",
+    "f_measure",
+    "iou",
+    "mean_accuracy",
+    "mean_iou",
+    "pixel_accuracy",
+    "region_j",
+    "share_changed",
+    "trimap_confusion",
+    "trimap_iou",
+]

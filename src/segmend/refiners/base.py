@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from segmend.labels import as_image, as_probabilities, check_same_size, most_likely
+from segmend.labels import as_image, as_probabilities, as_tensor, check_same_size, most_likely, void_of
+from segmend.ops.tiles import tiled_bands
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Mended:
 
     def __getitem__(self, index: int) -> Mended:
         """Picture `index` of a batch."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         return Mended(**{name: None if v is None else v[index] for name, v in values.items()})
 
 
@@ -75,9 +77,46 @@ class Refiner(ABC):
             return self.mend(image.unsqueeze(0), probabilities.unsqueeze(0))[0]
 
     def _count(self, coarse: Any, given: int | None) -> int:
-        if self.num_classes is not None or given is not None:
-            return self.num_classes or given or 0
-        if coarse.ndim == 3:
-            return int(coarse.shape[0])
-        known = coarse[coarse != (255 if coarse.dtype.itemsize == 1 else 65535)]
-        return max(2, int(known.max()) + 1) if len(known) else 2
+        return self.num_classes or given or count_classes(as_tensor(coarse))
+
+
+def count_classes(coarse: Tensor) -> int:
+    """Number of classes in a coarse map: that of a probability map, or the largest id and one more."""
+    if coarse.ndim == 3:
+        return coarse.shape[0]
+    known = coarse[coarse != void_of(coarse)]
+    return max(2, int(known.max()) + 1) if known.numel() else 2
+
+
+def mend_bands(
+    refiner: Refiner, image: Tensor, coarse: Tensor, num_classes: int, tile: int = 1024, overlap: int = 128
+) -> Iterator[tuple[slice, Mended]]:
+    """Mend one picture of any size in bounded memory, in bands of rows from the top.
+
+    Args:
+        image: ``float32 [3, H, W]`` in 0..1.
+        coarse: a label map ``[H, W]`` or a probability map ``[C, H, W]``.
+        tile, overlap: larger pictures are cut into tiles of this side, whose seams are blended.
+    """
+    check_same_size(image=image, coarse=coarse)
+    shown: list[tuple[str, int]] = []
+
+    def mend(rows: slice, columns: slice) -> Tensor:
+        """All that is mended, as channels, so that tiles are blended alike."""
+        part = as_probabilities(coarse[..., rows, columns].to(image.device), num_classes)
+        mended = refiner.mend(image[None, :, rows, columns], part[None])[0]
+        shown[:] = [
+            (name, value.shape[0] if value.ndim == 3 else 1)
+            for name in ("displacement", "fusion_mask")
+            if (value := getattr(mended, name)) is not None
+        ]
+        extra = [getattr(mended, name).reshape(channels, *part.shape[1:]) for name, channels in shown]
+        return torch.cat((mended.probabilities, *extra)).float()
+
+    with torch.inference_mode():
+        for rows, channels in tiled_bands(mend, (image.shape[1], image.shape[2]), tile, overlap):
+            parts = channels.split([num_classes, *(count for _, count in shown)])
+            named = zip(shown, parts[1:], strict=True)
+            extra = {name: part if count > 1 else part[0] for (name, count), part in named}
+            before = as_probabilities(coarse[..., rows, :].to(image.device), num_classes)
+            yield rows, Mended.of(parts[0], before, **extra)

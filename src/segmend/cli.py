@@ -1,0 +1,259 @@
+"""The command line: one function a command, only parsing and messages."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from segmend.labels import InvalidInput
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Make image segmentation better from imperfect labels.",
+)
+
+DONE, SKIPPED_SOME, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+Out = Annotated[Path, typer.Option(help="Folder to write to.")]
+Images = Annotated[Path, typer.Option(help="Folder of pictures.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make again what is finished.")]
+MaxPixels = Annotated[int | None, typer.Option(help="Refuse pictures with more pixels.")]
+Probs = Annotated[bool, typer.Option("--probs", help="Also write probability maps (.npz).")]
+Quantised = Annotated[bool, typer.Option("--quantised", help="Probabilities as 0..255: half the size.")]
+PrecisionOption = Annotated[str, typer.Option(help="32, bf16, or auto: bf16 where the hardware is fast at it.")]
+Tile = Annotated[int, typer.Option(min=64, help="Pictures with a larger side are cut into tiles.")]
+
+console = Console(soft_wrap=True, highlight=False)
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def main() -> None:
+    """Entry point of the command ``segmend``."""
+    try:
+        app()
+    except InvalidInput as error:
+        errors.print(f"[red]segmend:[/red] {escape(str(error))}")
+        sys.exit(UNUSABLE)
+    except KeyboardInterrupt:
+        errors.print("segmend: interrupted; what is finished is kept, the same command goes on from there")
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
+def demo(
+    out: Out = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Draws another data set.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Draw a data set, spoil its masks, train a small corrector, mend, evaluate, and show it on a page."""
+    from segmend.jobs.demo import demo as job
+
+    report = job(out, seed, quiet)
+    console.print(f"Report: {escape(str(report))}")
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Data set to read.")],
+    destination: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    from_format: Annotated[str, typer.Option("--from", help="voc, camvid or segmend.")],
+    to_format: Annotated[str, typer.Option("--to", help="voc, camvid or segmend.")] = "segmend",
+    max_pixels: MaxPixels = None,
+) -> None:
+    """Convert a data set between formats, labels without loss."""
+    from segmend.data.convert import convert as job
+    from segmend.data.files import MAX_PIXELS
+
+    done = job(source, destination, from_format, to_format, max_pixels or MAX_PIXELS)
+    _finish(f"{done.written} pictures written to {destination}", [f"{f}: {r}" for f, r in done.skipped])
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Recipe (YAML).")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, as optimisation.steps=100.")] = None,
+    out: Out = Path("run"),
+    folds: Annotated[int | None, typer.Option(min=2, help="Also write out-of-fold maps.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a segmenter or a corrector, or search a filter's parameters; a stopped run goes on."""
+    from segmend.jobs.train import train as job
+    from segmend.training.recipe import read_recipe
+
+    broken = job(read_recipe(recipe, overrides or []), out, folds, quiet)
+    _finish(f"Trained: {out}", broken)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="Model folder, or a repository on the hub.")],
+    images: Images,
+    out: Out,
+    probs: Probs = False,
+    quantised: Quantised = False,
+    scales: Annotated[str, typer.Option(help="Show the picture at these sizes, as 0.5,1,2.")] = "1",
+    mirror: Annotated[bool, typer.Option("--mirror", help="And mirrored.")] = False,
+    tile: Tile = 1024,
+    overlap: Annotated[int, typer.Option(min=0, help="Pixels that neighbouring tiles share.")] = 128,
+    precision: PrecisionOption = "auto",
+    max_pixels: MaxPixels = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict label maps (and probability maps) of a folder of pictures."""
+    from segmend.jobs.predict import predict as job
+    from segmend.segmenters.prediction import TestTime
+
+    if overlap >= tile:
+        raise InvalidInput(f"--overlap {overlap}: must be less than the tile of {tile}")
+    run = job(
+        model,
+        _pictures(images, max_pixels),
+        out,
+        test_time=TestTime(_numbers(scales), mirror, tile, overlap),
+        probs=probs,
+        quantised=quantised,
+        precision=_precision(precision),
+        overwrite=overwrite,
+        quiet=quiet,
+    )
+    _finish_run(run, out)
+
+
+@app.command()
+def refine(
+    images: Images,
+    coarse: Annotated[Path, typer.Option(help="Folder of coarse maps: label files or .npz probabilities.")],
+    out: Out,
+    refiner: Annotated[str, typer.Option(help="crf, guided, a folder that train wrote, or a hub repository.")],
+    classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the maps hold).")] = None,
+    probs: Probs = False,
+    details: Annotated[bool, typer.Option("--details", help="Also what the refiner can show.")] = False,
+    quantised: Quantised = False,
+    tile: Tile = 1024,
+    precision: PrecisionOption = "auto",
+    max_pixels: MaxPixels = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Mend a folder of coarse maps."""
+    from segmend.jobs.refine import open_pairs
+    from segmend.jobs.refine import refine as job
+    from segmend.refiners import load
+
+    method = load(refiner)
+    pairs, unpaired = open_pairs(images, coarse, method, classes, max_pixels)
+    run = job(
+        method,
+        pairs,
+        out,
+        name=refiner,
+        probs=probs,
+        details=details,
+        quantised=quantised,
+        tile=tile,
+        precision=_precision(precision),
+        overwrite=overwrite,
+        quiet=quiet,
+        unpaired=unpaired,
+    )
+    _finish_run(run, out)
+
+
+@app.command()
+def evaluate(
+    truth: Annotated[Path, typer.Option(help="Folder of true label maps.")],
+    pred: Annotated[Path, typer.Option(help="Folder of maps to score.")],
+    coarse: Annotated[Path | None, typer.Option(help="Folder of the coarse maps, to compare with.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of pictures, for the report.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the truth holds).")] = None,
+    out: Annotated[Path, typer.Option(help="Results file to write.")] = Path("results.json"),
+    max_pixels: MaxPixels = None,
+    quiet: Quiet = False,
+) -> None:
+    """Score maps against the truth, before and after."""
+    from segmend.data.dataset import open_masks
+    from segmend.jobs.evaluate import evaluate as job
+
+    dataset = _limited(open_masks(truth, images=images, classes=classes), max_pixels)
+    result = job(dataset, pred, coarse, out, quiet)
+    before = result.coarse_scores
+    rows = [("mIoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy"), ("boundary IoU", "boundary_iou")]
+    for title, name in rows:
+        after = 100 * getattr(result.scores, name)
+        text = f"{title:15} {after:5.1f}"
+        if before is not None:
+            text = f"{title:15} {100 * getattr(before, name):5.1f} -> {after:5.1f}"
+        console.print(text)
+    if result.made_worse is not None and result.made_better is not None:
+        console.print(f"made better {result.made_better:.0%}, made worse {result.made_worse:.0%} of pictures")
+    _finish(f"Results: {out}", [f"{s.file}: {s.reason}" for s in result.skipped])
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Results that evaluate wrote.")],
+    out: Annotated[Path | None, typer.Option(help="Page to write (default: report.html beside it).")] = None,
+) -> None:
+    """Show results on one page that opens anywhere."""
+    from segmend.report.page import write_report
+
+    console.print(f"Report: {escape(str(write_report(results, out)))}")
+
+
+def _pictures(folder: Path, max_pixels: int | None):  # type: ignore[no-untyped-def]
+    from segmend.data.dataset import open_dataset
+
+    return _limited(open_dataset(folder), max_pixels)
+
+
+def _limited(dataset, max_pixels: int | None):  # type: ignore[no-untyped-def]
+    import dataclasses
+
+    return dataset if max_pixels is None else dataclasses.replace(dataset, max_pixels=max_pixels)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) <= 0:
+        raise InvalidInput(f"--scales {text}: expected positive numbers with commas between, as 0.5,1,2")
+    return numbers
+
+
+def _precision(name: str):  # type: ignore[no-untyped-def]
+    if name not in ("auto", "32", "bf16"):
+        raise InvalidInput(f"--precision {name}: expected auto, 32 or bf16")
+    return name
+
+
+def _finish_run(run, out: Path) -> None:  # type: ignore[no-untyped-def]
+    part = {name: seconds for name, seconds in run.seconds.items() if name != "total"}
+    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in part.items())
+    kept = f", {run.kept} kept from before" if run.kept else ""
+    message = f"{run.done} pictures written to {out}{kept}; {run.pictures_per_second:.1f} a second ({spent})"
+    _finish(message, [f"{s.file}: {s.reason}" for s in run.skipped])
+
+
+def _finish(message: str, skipped: list[str]) -> None:
+    """Say what was done, list what was passed over, and leave with the right code."""
+    console.print(escape(message))
+    if skipped:
+        errors.print(f"[yellow]{len(skipped)} skipped:[/yellow]")
+        for line in skipped:
+            errors.print(f"  {escape(line)}")
+        raise typer.Exit(SKIPPED_SOME)
+
+
+if __name__ == "__main__":
+    main()

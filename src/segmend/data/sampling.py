@@ -1,0 +1,115 @@
+"""Which training samples are drawn, in an order that depends on the seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.utils.data
+from torch import Tensor
+from torchvision import tv_tensors
+
+from segmend.data.damage import Damage
+from segmend.data.dataset import Dataset, Record, pair_labels
+from segmend.data.files import InvalidFile
+from segmend.data.transforms import LabelMap, ProbabilityMap
+from segmend.labels import InvalidInput, as_probabilities, check_same_size
+
+Sample = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CoarseSource:
+    """Where the coarse map of a training sample comes from.
+
+    Attributes:
+        truth_share: share of samples whose coarse map is the truth, damaged on purpose; the others have
+            the data set's own coarse map.
+        truth_first: so many samples at the start are all of that kind (pretraining).
+        variation: strength of the damage done to the data set's own maps, as augmentation.
+    """
+
+    truth_share: float = 0.0
+    truth_first: int = 0
+    variation: float = 0.0
+
+    def takes_truth(self, record: Record, index: int) -> bool:
+        """Whether sample `index` gets the truth, damaged, for its coarse map."""
+        return record.coarse is None or index < self.truth_first or bool(torch.rand(()) < self.truth_share)
+
+
+class Samples(torch.utils.data.Dataset[Sample]):
+    """`length` samples: the records in a new random order every epoch, each seen by a random `view`.
+
+    Sample i depends on (seed, i) alone, whatever process draws it, so a run can stop and go on. A record
+    that cannot be read is replaced by the next one, and its message listed under ``"broken"``.
+
+    Args:
+        coarse: None for samples without a coarse map.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        view: Callable[[Sample], Sample],
+        length: int,
+        seed: int,
+        coarse: CoarseSource | None = None,
+    ) -> None:
+        self.dataset, self.view, self.length, self.seed, self.coarse = dataset, view, length, seed, coarse
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Sample:
+        epoch, position = divmod(index, len(self.dataset))
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.dataset))
+        broken: list[str] = []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(np.random.SeedSequence((self.seed, index)).generate_state(1, np.uint64)[0]))
+            for shift in range(len(self.dataset)):
+                record = self.dataset.records[order[(position + shift) % len(self.dataset)]]
+                try:
+                    return self._draw(record, index) | {"broken": broken}
+                except InvalidFile as error:
+                    broken.append(str(error))
+        raise InvalidInput("no picture of the training split can be read; the first: " + broken[0])
+
+    def _draw(self, record: Record, index: int) -> Sample:
+        image, labels = (torch.from_numpy(a) for a in pair_labels(self.dataset, record))
+        sample: Sample = {"image": tv_tensors.Image(image.permute(2, 0, 1)), "labels": LabelMap(labels)}
+        count = len(self.dataset.classes)
+        if self.coarse is None:
+            return _plain(self.view(sample))
+        if self.coarse.takes_truth(record, index):
+            sample = _plain(self.view(sample))
+            return sample | {"coarse": Damage().of_truth(sample["labels"], count)}
+        sample["coarse"] = ProbabilityMap(self._coarse(record, labels))
+        sample = _plain(self.view(sample))
+        if self.coarse.variation > 0:
+            sample["coarse"] = Damage(self.coarse.variation)(sample["coarse"])
+        return sample
+
+    def _coarse(self, record: Record, labels: Tensor) -> Tensor:
+        coarse = as_probabilities(self.dataset.coarse(record), len(self.dataset.classes))
+        try:
+            check_same_size(labels=labels, coarse=coarse)
+        except InvalidInput as error:
+            raise InvalidFile(record.coarse or record.id, str(error)) from None
+        return coarse
+
+
+def _plain(sample: Sample) -> Sample:
+    return {name: value.as_subclass(Tensor) for name, value in sample.items()}
+
+
+def collate(samples: list[Sample]) -> Sample:
+    """A batch: tensors stacked, labels as ``int64``, the lists of broken files joined."""
+    batch: Sample = {"broken": [message for sample in samples for message in sample["broken"]]}
+    for name in samples[0].keys() - {"broken"}:
+        batch[name] = torch.stack([sample[name] for sample in samples])
+    batch["labels"] = batch["labels"].long()
+    return batch

@@ -1,0 +1,99 @@
+"""Joint random transforms of a picture, its labels and its coarse map, on torchvision's `transforms.v2`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+
+class ProbabilityMap(tv_tensors.TVTensor):
+    """A probability map ``[C, H, W]``: moved with its picture, resized bilinearly, untouched by colour."""
+
+
+class LabelMap(tv_tensors.Mask):
+    """A label map ``[H, W]``: moved with its picture, resized to the nearest label, padded with void."""
+
+
+class RandomView(v2.Transform):
+    """A random square of the picture at a random size, mirrored half of the time.
+
+    Args:
+        size: side of the result in pixels.
+        scale: the picture is enlarged by a factor from this range (drawn evenly on a log scale).
+        mirror: whether to mirror from left to right.
+        void: id that fills label maps outside the picture; images are filled grey, and probability
+            maps evenly.
+    """
+
+    def __init__(self, size: int, scale: Sequence[float] = (0.5, 1.5), mirror: bool = True, void: int = 255):
+        super().__init__()
+        self.size, self.scale, self.mirror, self.void = size, scale, mirror, void
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        height, width = v2.query_size(flat_inputs)
+        low, high = (math.log(s) for s in self.scale)
+        # The side of the square in the source: cutting first and resizing after saves most of the work.
+        side = max(1, round(self.size / math.exp(low + (high - low) * torch.rand(()).item())))
+
+        def start(length: int) -> int:
+            """Anywhere inside; a picture smaller than the square lies anywhere in it."""
+            slack = length - side
+            return round(slack * torch.rand(()).item())
+
+        return {
+            "top": start(height),
+            "left": start(width),
+            "side": side,
+            "flip": self.mirror and bool(torch.rand(()) < 0.5),
+        }
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        if not isinstance(inpt, (tv_tensors.Image, LabelMap, ProbabilityMap)):
+            return inpt
+        top, left, side = params["top"], params["left"], params["side"]
+        height, width = inpt.shape[-2:]
+        nearest = isinstance(inpt, LabelMap)
+        plain = inpt.as_subclass(Tensor)[(None,) * nearest]
+        cut = plain[..., max(top, 0) : top + side, max(left, 0) : left + side]
+        padding = [max(-left, 0), max(-top, 0), max(left + side - width, 0), max(top + side - height, 0)]
+        if any(padding):
+            if nearest:
+                fill: float = self.void
+            else:
+                fill = 1.0 / inpt.shape[0] if isinstance(inpt, ProbabilityMap) else 127
+            cut = F.pad(cut, padding, fill=fill)
+        if side != self.size:
+            mode = v2.InterpolationMode.NEAREST_EXACT if nearest else v2.InterpolationMode.BILINEAR
+            cut = F.resize(cut, [self.size, self.size], interpolation=mode, antialias=not nearest)
+        if params["flip"]:
+            cut = cut.flip(-1)
+        return tv_tensors.wrap(cut[0] if nearest else cut, like=inpt)
+
+
+def colour_jitter(strength: float) -> v2.Transform:
+    """Random brightness, contrast, saturation, hue and now and then blur, of images alone."""
+    return v2.Compose(
+        [
+            v2.ColorJitter(0.4 * strength, 0.4 * strength, 0.4 * strength, 0.06 * strength),
+            v2.RandomApply([v2.GaussianBlur(5, (0.1, 1.5))], p=0.2 * min(strength, 1.0)),
+        ]
+    )
+
+
+def training_view(crop: int, scale: Sequence[float], mirror: bool, colour: float, void: int) -> v2.Transform:
+    """The transform of a training sample ``{"image": uint8 [3, H, W], "labels", "coarse"}``.
+
+    Returns float images in 0..1.
+    """
+    steps: list[v2.Transform] = [RandomView(crop, scale, mirror, void)]
+    if colour > 0:
+        steps.append(colour_jitter(colour))
+    steps.append(v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True))
+    return v2.Compose(steps)

@@ -1,0 +1,72 @@
+"""The whole way on a data set that the package draws itself, in a few minutes on a laptop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from segmend.data.damage import Damage
+from segmend.data.dataset import Dataset, open_dataset
+from segmend.data.drawn import draw_dataset
+from segmend.data.files import write_probabilities
+from segmend.jobs.evaluate import evaluate
+from segmend.jobs.progress import bar
+from segmend.jobs.refine import open_pairs, refine
+from segmend.jobs.train import train
+from segmend.refiners import load
+from segmend.report.page import write_report
+from segmend.training.recipe import (
+    Augmentation,
+    CoarseOptions,
+    DataOptions,
+    ECNOptions,
+    Optimisation,
+    RefinerRecipe,
+)
+
+
+def demo(out: Path, seed: int = 0, quiet: bool = False) -> Path:
+    """Draw pictures, spoil their masks, train a small corrector, mend pictures it never saw, evaluate.
+
+    Returns:
+        The report (an HTML file) in `out`.
+    """
+    data = out / "data"
+    draw_dataset(data, train=240, val=40, seed=seed)
+    for split in ("train", "val"):
+        spoil(open_dataset(data, split), out / "coarse" / split, seed, quiet)
+    corrector = out / "corrector"
+    train(recipe(data, out / "coarse" / "train", seed), corrector, quiet=quiet)
+    refiner = load(corrector)
+    pairs, _ = open_pairs(data / "images" / "val", out / "coarse" / "val", refiner)
+    refine(refiner, pairs, out / "mended", name=str(corrector), details=True, quiet=quiet)
+    results = out / "results.json"
+    evaluate(open_dataset(data, "val"), out / "mended" / "labels", out / "coarse" / "val", results, quiet)
+    return write_report(results)
+
+
+def recipe(data: Path, coarse: Path, seed: int = 0, steps: int = 250) -> RefinerRecipe:
+    """The demo's corrector: a quarter-width ECN, trained on its coarse maps and on more damage like theirs."""
+    return RefinerRecipe(
+        task="refiner",
+        data=DataOptions(root=data, train="train"),
+        coarse=CoarseOptions(train=coarse, truth_share=0.5),
+        ecn=ECNOptions(width="quarter", max_displacement=16),
+        augmentation=Augmentation(crop=128, scale=(0.8, 1.25)),
+        optimisation=Optimisation(
+            steps=steps, optimiser="adamw", lr=2e-3, schedule="cosine", warmup=10, seed=seed
+        ),
+    )
+
+
+def spoil(dataset: Dataset, folder: Path, seed: int, quiet: bool = False) -> None:
+    """Write a coarse probability map for each picture: its true labels, damaged."""
+    damage = Damage()
+    with bar("spoil", len(dataset), quiet) as progress, torch.random.fork_rng(devices=[]):
+        for index, record in enumerate(dataset):
+            torch.manual_seed(int(np.random.SeedSequence((seed, index)).generate_state(1)[0]))
+            coarse = damage.of_truth(torch.from_numpy(dataset.labels(record)), len(dataset.classes))
+            write_probabilities(folder / f"{record.id}.npz", coarse.numpy())
+            progress.advance()

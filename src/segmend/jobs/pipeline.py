@@ -1,0 +1,149 @@
+"""A folder's worth of work: reading and writing in threads beside the network, nothing finished lost."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from segmend.jobs.progress import Progress
+from segmend.labels import InvalidInput
+from segmend.report.results import Skipped
+
+T = TypeVar("T")
+Read = TypeVar("Read")
+Made = TypeVar("Made")
+
+AHEAD = 4
+"""Pictures that are read ahead, and results that may wait to be written: what bounds the memory."""
+
+
+class OutOfSpace(InvalidInput):
+    """The disk is full: everything after would fail too, so the run stops."""
+
+
+@dataclass
+class Outcome:
+    """What a run over many items did.
+
+    Attributes:
+        done: items finished now.
+        kept: items that an earlier run had finished.
+        skipped: items that could not be used, and why.
+        seconds: time by part (``read``, ``network``, ``write``, which overlap) and ``total``; ``waited`` is
+            the part of the total in which the network had nothing to do.
+    """
+
+    done: int = 0
+    kept: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"read": 0.0, "network": 0.0, "write": 0.0, "waited": 0.0, "total": 0.0}
+    )
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def rate(self) -> float:
+        """Items a second."""
+        return self.done / self.seconds["total"] if self.seconds["total"] else 0.0
+
+    def timed(self, part: str, function: Callable[..., T]) -> Callable[..., T]:
+        """The function, its time added to a part."""
+
+        def run(*arguments: object) -> T:
+            start = time.perf_counter()
+            try:
+                return function(*arguments)
+            finally:
+                with self._lock:
+                    self.seconds[part] += time.perf_counter() - start
+
+        return run
+
+
+class Pipeline(Generic[T, Read, Made]):
+    """Read, work and write over items, each item independent of the others.
+
+    `read` and `write` run in threads; `work` runs in the caller's thread. An item whose file cannot be used
+    (`InvalidInput`, or an `OSError` of its own) is listed and passed over.
+    """
+
+    def __init__(
+        self,
+        name: Callable[[T], str],
+        read: Callable[[T], Read],
+        work: Callable[[T, Read], Made],
+        write: Callable[[T, Made], None],
+    ) -> None:
+        self.name, self.read, self.work, self.write = name, read, work, write
+
+    def run(self, items: Iterable[T], is_finished: Callable[[T], bool], progress: Progress) -> Outcome:
+        """Work through `items`; those that `is_finished` are kept as they are.
+
+        Raises:
+            OutOfSpace: the disk is full. What was finished stays.
+        """
+        outcome = Outcome()
+        start = time.perf_counter()
+        with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(1) as writers:
+            pending: deque[tuple[T, Future[None]]] = deque()
+            try:
+                for item, reading in self._read_ahead(items, is_finished, readers, outcome, progress):
+                    waiting = time.perf_counter()
+                    try:
+                        found = reading.result()
+                        outcome.seconds["waited"] += time.perf_counter() - waiting
+                        made = outcome.timed("network", self.work)(item, found)
+                    except (InvalidInput, OSError) as error:
+                        self._skip(item, error, outcome, progress)
+                        continue
+                    pending.append((item, writers.submit(outcome.timed("write", self.write), item, made)))
+                    while len(pending) > AHEAD:
+                        self._finish(*pending.popleft(), outcome, progress)
+            finally:
+                while pending:
+                    self._finish(*pending.popleft(), outcome, progress)
+                outcome.seconds["total"] = time.perf_counter() - start
+        return outcome
+
+    def _read_ahead(
+        self,
+        items: Iterable[T],
+        is_finished: Callable[[T], bool],
+        readers: ThreadPoolExecutor,
+        outcome: Outcome,
+        progress: Progress,
+    ) -> Iterator[tuple[T, Future[Read]]]:
+        ahead: deque[tuple[T, Future[Read]]] = deque()
+        for item in items:
+            if is_finished(item):
+                outcome.kept += 1
+                progress.advance()
+                continue
+            ahead.append((item, readers.submit(outcome.timed("read", self.read), item)))
+            if len(ahead) > AHEAD:
+                yield ahead.popleft()
+        yield from ahead
+
+    def _finish(self, item: T, writing: Future[None], outcome: Outcome, progress: Progress) -> None:
+        try:
+            writing.result()
+        except (InvalidInput, OSError) as error:
+            self._skip(item, error, outcome, progress)
+        else:
+            outcome.done += 1
+            progress.advance()
+
+    def _skip(self, item: T, error: Exception, outcome: Outcome, progress: Progress) -> None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfSpace(
+                f"{error.filename or self.name(item)}: no space left on the disk: free some and run the same "
+                "command again; what is finished is kept"
+            ) from error
+        outcome.skipped.append(Skipped(file=self.name(item), reason=str(error)))
+        progress.advance()

@@ -1,0 +1,130 @@
+"""Mend a folder of coarse maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from segmend.data.dataset import Dataset, Record, find_classes, find_maps, open_dataset
+from segmend.data.files import InvalidFile
+from segmend.devices import Precision, autocast, pick_device, to_device
+from segmend.jobs.maps import MapFolder, Maps
+from segmend.jobs.pipeline import Pipeline
+from segmend.jobs.progress import bar
+from segmend.labels import Classes, InvalidInput, as_image, as_tensor, check_same_size
+from segmend.refiners.base import Refiner, mend_bands
+from segmend.report.results import Run, Skipped
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def refine(
+    refiner: Refiner,
+    pictures: Dataset,
+    out: Path,
+    *,
+    name: str = "",
+    probs: bool = False,
+    details: bool = False,
+    quantised: bool = False,
+    tile: int = 1024,
+    precision: Precision = "auto",
+    overwrite: bool = False,
+    quiet: bool = False,
+    unpaired: Sequence[Skipped] = (),
+) -> Run:
+    """Mend every picture of `pictures` (records with a picture and a coarse map) into ``out/labels/ID.png``.
+
+    Args:
+        name: how the refiner is called in the results.
+        probs: also write ``out/probs/ID.npz``.
+        details: also write ``out/details/ID.npz``: ``confidence`` and ``changed``, and where the refiner has
+            them ``displacement`` (float16, pixels) and ``fusion_mask``; shares are stored as 0..255.
+        quantised: write probabilities as 0..255 instead of float16.
+        tile: pictures with a larger side are cut into overlapping tiles.
+        overwrite: mend again what an earlier run finished.
+        unpaired: what the caller had to pass over already, to be listed with the rest.
+
+    Returns:
+        What was done, also written to ``out/results.json``.
+
+    Raises:
+        InvalidInput: the refiner was made for another number of classes.
+    """
+    classes = pictures.classes
+    if refiner.num_classes is not None and refiner.num_classes != len(classes):
+        raise InvalidInput(
+            f"the refiner was made for {refiner.num_classes} classes, the coarse maps have {len(classes)}"
+        )
+    device = pick_device()
+    if isinstance(refiner, nn.Module):
+        to_device(refiner, device)
+    folder = MapFolder(out, classes, probs, details, quantised, overwrite)
+
+    def read(record: Record) -> Pair:
+        return read_pair(pictures, record)
+
+    def work(record: Record, pair: Pair) -> Maps:
+        image, coarse = pair
+        maps = folder.new_maps(*image.shape[:2])
+        with torch.inference_mode(), autocast(device, precision):
+            shown = as_image(image).to(device)
+            for rows, mended in mend_bands(refiner, shown, as_tensor(coarse), len(classes), tile):
+                maps.fill(rows, mended.labels, mended.probabilities)
+                if details:
+                    maps.fill_details(rows, mended)
+        return maps
+
+    pipeline = Pipeline[Record, Pair, Maps](lambda r: str(r.coarse), read, work, folder.write)
+    with bar("refine", len(pictures), quiet) as progress:
+        outcome = pipeline.run(pictures, folder.is_finished, progress)
+    outcome.skipped[:0] = unpaired
+    return folder.finish("refine", name or type(refiner).__name__, outcome)
+
+
+def open_pairs(
+    images: Path, coarse: Path, refiner: Refiner, count: int | None = None, max_pixels: int | None = None
+) -> tuple[Dataset, list[Skipped]]:
+    """Pictures and the coarse maps of the same ID, of the refiner's classes or of those the maps hold.
+
+    Returns:
+        The pairs, and what has no partner.
+    """
+    maps = find_maps(coarse)
+    classes = getattr(refiner, "classes", None) or find_classes(maps.values(), count or refiner.num_classes)
+    assert isinstance(classes, Classes)
+    pictures = replace(open_dataset(images), classes=classes)
+    if max_pixels is not None:
+        pictures = replace(pictures, max_pixels=max_pixels)
+    pairs = pictures.with_coarse(coarse)
+    paired = {record.id for record in pairs}
+    unpaired = [
+        Skipped(file=str(r.image), reason=f"no coarse map of this ID in {coarse}")
+        for r in pictures
+        if r.id not in paired
+    ]
+    unpaired += [
+        Skipped(file=str(path), reason=f"no picture of this ID in {images}")
+        for identity, path in maps.items()
+        if identity not in paired
+    ]
+    return pairs, unpaired
+
+
+def read_pair(pictures: Dataset, record: Record) -> Pair:
+    """Picture and coarse map of a record, of one size.
+
+    Raises:
+        InvalidFile: unreadable, or the sizes differ.
+    """
+    image, coarse = pictures.image(record), pictures.coarse(record)
+    try:
+        check_same_size(picture=image[..., 0], coarse=coarse)
+    except InvalidInput as error:
+        raise InvalidFile(record.coarse or record.id, str(error)) from None
+    return image, coarse

@@ -1,0 +1,99 @@
+"""Search the parameters of a refiner that is not learned, so that a baseline is seen at its best."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from segmend.data.dataset import Dataset, Record
+from segmend.data.files import write_json
+from segmend.jobs.progress import Progress, bar
+from segmend.jobs.refine import read_pair
+from segmend.labels import InvalidInput
+from segmend.metrics import confusion_matrix, mean_iou
+from segmend.refiners import DenseCRF, GuidedFilter, dense_crf, guided_filter, save_filter
+from segmend.training.recipe import FilterRecipe
+
+Filter = DenseCRF | GuidedFilter
+KEEP = 4
+"""Each round keeps one setting in so many, and tries it on so many times the pictures."""
+
+
+def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = False) -> Filter:
+    """Find the parameters with the best mIoU on `dataset`, by successive halving of random settings.
+
+    The default setting is always among them. Writes a folder that `segmend.load` reads, and
+    ``search.json`` with every round's figures.
+    """
+    rng = np.random.default_rng(recipe.seed)
+    settings = list(_settings(recipe, rng))
+    order = [dataset.records[i] for i in rng.permutation(len(dataset))]
+    rounds = list(_rounds(len(settings), recipe.pictures, len(order)))
+    total = sum(settings_ * pictures for settings_, pictures in rounds)
+    history = []
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with (
+        bar("search", total, quiet) as progress,
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool,
+    ):
+        for kept, pictures in rounds:
+            settings = settings[:kept]
+            scores = [_score(s, dataset, order[:pictures], pool, progress) for s in settings]
+            best_first = sorted(range(len(settings)), key=lambda i: -scores[i])
+            settings = [settings[i] for i in best_first]
+            history.append({"pictures": pictures, "mean_iou": sorted(scores, reverse=True)})
+    save_filter(settings[0], out)
+    write_json(out / "search.json", {"recipe": recipe.model_dump(mode="json"), "rounds": history})
+    return settings[0]
+
+
+def _settings(recipe: FilterRecipe, rng: np.random.Generator) -> Iterator[Filter]:
+    default, ranges = (
+        (DenseCRF(), dense_crf.SEARCHED) if recipe.filter == "crf" else (GuidedFilter(), guided_filter.SEARCHED)
+    )
+    yield default
+    for _ in range(recipe.trials - 1):
+        drawn = {name: float(np.exp(rng.uniform(*np.log(ends)))) for name, ends in ranges.items()}
+        whole = {name: round(v) for name, v in drawn.items() if isinstance(getattr(default, name), int)}
+        yield type(default)(**(dataclasses.asdict(default) | drawn | whole))
+
+
+def _rounds(settings: int, pictures: int, available: int) -> Iterator[tuple[int, int]]:
+    """How many settings are tried on how many pictures, round by round, until one is left."""
+    while settings > 1 and pictures < available:
+        yield settings, pictures
+        settings, pictures = max(1, settings // KEEP), min(available, pictures * (KEEP - 1))
+    yield settings, available
+
+
+def _score(
+    setting: Filter, dataset: Dataset, records: list[Record], pool: ProcessPoolExecutor, progress: Progress
+) -> float:
+    total = np.zeros((len(dataset.classes), len(dataset.classes) + 1), np.int64)
+    jobs = [pool.submit(_confusion, setting, dataset, record) for record in records]
+    for job in jobs:
+        total += job.result()
+        progress.advance()
+    return mean_iou(total)
+
+
+def _confusion(setting: Filter, dataset: Dataset, record: Record) -> np.ndarray:
+    """Confusion matrix of one mended picture; zeros where it cannot be read."""
+    count = len(dataset.classes)
+    try:
+        image, coarse = read_pair(dataset, record)
+        mended = setting.refine(image, coarse, count).labels
+        return confusion_matrix(mended, dataset.labels(record), count)
+    except InvalidInput:
+        return np.zeros((count, count + 1), np.int64)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)

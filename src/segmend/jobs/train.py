@@ -1,0 +1,171 @@
+"""Train what a recipe describes: a segmenter, a corrector, or the parameters of a filter."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segmend.data.dataset import Dataset
+from segmend.data.files import write_whole
+from segmend.data.sampling import CoarseSource, Sample, Samples
+from segmend.data.transforms import training_view
+from segmend.jobs.predict import predict
+from segmend.jobs.progress import bar
+from segmend.jobs.search import search
+from segmend.labels import InvalidInput
+from segmend.model_folder import save_model
+from segmend.refiners.ecn import ECN, correction_loss
+from segmend.segmenters.base import Segmenter, import_network
+from segmend.segmenters.features import load_imagenet_features
+from segmend.segmenters.prediction import TestTime
+from segmend.training.loop import fit
+from segmend.training.recipe import FilterRecipe, Recipe, RefinerRecipe, SegmenterRecipe, write_recipe
+
+
+def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = False) -> list[str]:
+    """Train what the recipe says, into the folder `out`: a model folder, its log and its checkpoint.
+
+    With `folds`, K more segmenters are trained, each without one part of the training split, and their
+    maps of that part are written to ``out/out_of_fold/probs/ID.npz``: coarse maps as poor as those of
+    pictures that the segmenter never saw.
+
+    Returns:
+        Messages about files that could not be read.
+
+    Raises:
+        InvalidInput: unusable data or options, or `out` holds the run of another recipe.
+    """
+    dataset = _training_data(recipe)
+    if isinstance(recipe, FilterRecipe):
+        search(recipe, dataset, out, quiet)
+        return []
+    if folds is None:
+        return _train_once(recipe, dataset, out, "train", quiet)
+    if not isinstance(recipe, SegmenterRecipe):
+        raise InvalidInput("folds are for segmenters: a corrector trains on their out-of-fold maps")
+    broken: list[str] = []
+    for index in range(folds):
+        rest, part = dataset.fold(index, folds)
+        title = f"fold {index + 1} of {folds}"
+        run = out / "folds" / str(index)
+        broken += _train_once(recipe, rest, run, title, quiet)
+        predict(
+            run,
+            part,
+            out / "out_of_fold",
+            test_time=TestTime(recipe.prediction.scales, recipe.prediction.mirror),
+            probs=True,
+            quiet=quiet,
+        )
+    return list(dict.fromkeys(broken + _train_once(recipe, dataset, out, "all", quiet)))
+
+
+def _training_data(recipe: Recipe) -> Dataset:
+    dataset = recipe.data.open(recipe.data.train)
+    if not isinstance(recipe, SegmenterRecipe) and recipe.coarse.train is not None:
+        dataset = dataset.with_coarse(recipe.coarse.train)
+    records = tuple(r for r in dataset if r.labels is not None)
+    if not records:
+        raise InvalidInput(f"{recipe.data.root}: no picture of the training split has a label map")
+    return dataclasses.replace(dataset, records=records)
+
+
+def _train_once(
+    recipe: SegmenterRecipe | RefinerRecipe, dataset: Dataset, out: Path, title: str, quiet: bool
+) -> list[str]:
+    text = write_recipe(recipe)
+    written = out / "recipe.yaml"
+    if written.is_file() and written.read_text(encoding="utf-8") != text:
+        raise InvalidInput(f"{out}: holds the run of another recipe: choose another folder, or delete it")
+    if (out / "model.safetensors").is_file():
+        return []  # an earlier call finished it
+    write_whole(written, text.encode())
+    options, augmentation = recipe.optimisation, recipe.augmentation
+    void = dataset.classes.void
+    view = training_view(augmentation.crop, augmentation.scale, augmentation.mirror, augmentation.colour, void)
+    if isinstance(recipe, SegmenterRecipe):
+        model: Segmenter | ECN = make_segmenter(recipe, dataset)
+        coarse = None
+    else:
+        model = make_ecn(recipe, dataset)
+        maps = recipe.coarse
+        coarse = CoarseSource(maps.truth_share, maps.truth_steps * options.batch, maps.variation)
+    samples = Samples(dataset, view, options.steps * options.batch, options.seed, coarse)
+    with bar(title, options.steps, quiet) as progress, (out / "log.jsonl").open("a") as log:
+        smoothed = 0.0
+        start = time.monotonic()
+
+        def on_step(step: int, value: float) -> None:
+            nonlocal smoothed
+            smoothed = value if step == 1 else 0.98 * smoothed + 0.02 * value
+            if step % 20 == 0 or step == options.steps:
+                seconds = round(time.monotonic() - start, 1)
+                log.write(json.dumps({"step": step, "loss": round(smoothed, 4), "seconds": seconds}) + "\n")
+                log.flush()
+            progress.advance(f"loss {smoothed:.3f}")
+
+        def loss(network: nn.Module, batch: Sample) -> Tensor:
+            if "coarse" in batch:
+                return correction_loss(network(batch["image"], batch["coarse"]), batch["labels"], void)
+            return _cross_entropy(network(batch["image"]), batch["labels"], void)
+
+        kept, broken = fit(model, samples, loss, options, out, _is_pretrained, on_step)
+    save_model(kept, out, _card(recipe, dataset, text))  # type: ignore[arg-type]
+    return broken
+
+
+def make_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Segmenter:
+    """The segmenter that a recipe describes; the number of classes goes to the argument that takes it."""
+    accepted = inspect.signature(import_network(recipe.network)).parameters
+    arguments: dict[str, Any] = {}
+    for name in ("classes", "num_classes"):
+        if name in accepted:
+            arguments[name] = len(dataset.classes)
+    if "encoder_weights" in accepted:
+        arguments["encoder_weights"] = None  # smp's default downloads from a hub
+    arguments |= recipe.arguments
+    segmenter = Segmenter(dataset.classes, recipe.network, arguments, recipe.stride)
+    if recipe.features == "imagenet":
+        encoder = getattr(segmenter.network, "encoder", None)
+        if not isinstance(encoder, nn.Module):
+            raise InvalidInput(f"{recipe.network}: has no `encoder` to load ImageNet features into")
+        inner = getattr(encoder, "model", encoder)
+        load_imagenet_features(inner if isinstance(inner, nn.Module) else encoder)
+    return segmenter
+
+
+def make_ecn(recipe: RefinerRecipe, dataset: Dataset) -> ECN:
+    """The error correction network that a recipe describes."""
+    options = recipe.ecn
+    ecn = ECN(dataset.classes, options.width, options.branches, options.encoder, options.max_displacement)
+    if options.features == "imagenet":
+        if options.encoder is None:
+            raise InvalidInput("ecn.features: the paper's encoder has none; name ecn.encoder")
+        load_imagenet_features(ecn.encoder.image)  # type: ignore[arg-type]
+    return ecn
+
+
+def _is_pretrained(name: str) -> bool:
+    """Whether a parameter belongs to an encoder that may start from ImageNet features."""
+    return name.startswith(("network.encoder.", "encoder.image."))
+
+
+def _cross_entropy(logits: Tensor, target: Tensor, void: int) -> Tensor:
+    known = (target != void).sum().clamp_min(1)
+    return F.cross_entropy(logits.float(), target, ignore_index=void, reduction="sum") / known
+
+
+def _card(recipe: SegmenterRecipe | RefinerRecipe, dataset: Dataset, text: str) -> str:
+    what = "A segmenter" if isinstance(recipe, SegmenterRecipe) else "A corrector of coarse maps (ECN)"
+    return (
+        f"# {what} trained with segmend\n\n"
+        f"* data: {dataset.name}, {len(dataset)} pictures, {len(dataset.classes)} classes\n"
+        f"* command: `segmend train recipe.yaml`, with this recipe:\n\n```yaml\n{text}```\n"
+    )

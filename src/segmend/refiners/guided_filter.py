@@ -1,0 +1,34 @@
+"""The cheap baseline: each class's probability, filtered with the picture as guide (He et al.)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kornia.filters import guided_blur
+from torch import Tensor
+
+from segmend.refiners.base import Mended, Refiner
+
+SEARCHED = {"radius": (2.0, 40.0), "eps": (1e-6, 1e-1)}
+"""Range of each parameter that a search tries, evenly on a log scale."""
+
+
+@dataclass(frozen=True)
+class GuidedFilter(Refiner):
+    """Kornia's guided filter over the probability map.
+
+    Attributes:
+        radius: half of the window's side, in pixels.
+        eps: regularisation; smaller follows the picture's edges more closely (colours in 0..1).
+        subsample: the filter is solved at 1 / `subsample` of the resolution.
+    """
+
+    radius: int = 8
+    eps: float = 1e-3
+    subsample: int = 1
+
+    def mend(self, image: Tensor, coarse: Tensor) -> Mended:
+        """Mend a batch (see `Refiner.mend`)."""
+        side = 2 * self.radius + 1
+        filtered = guided_blur(image, coarse, side, self.eps, subsample=self.subsample).clamp_min(0)
+        return Mended.of(filtered / filtered.sum(dim=1, keepdim=True).clamp_min(1e-6), coarse)

@@ -1,0 +1,271 @@
+"""Cases: single pictures with their maps, read from the folders that an evaluation names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from segmend.data.dataset import Dataset, Record, find_maps, open_masks, read_map
+from segmend.data.files import (
+    IMAGE_SUFFIXES,
+    PROBABILITY_SUFFIXES,
+    InvalidFile,
+    find_files,
+    read_image,
+)
+from segmend.labels import Classes, InvalidInput, void_of
+from segmend.report.results import Evaluation, PictureScore
+
+SIDE = 480
+"""Longest side in pixels that pictures are shrunk to: a page with a dozen cases must stay small."""
+
+Files = dict[str, Path]
+S = TypeVar("S")
+T = TypeVar("T")
+
+_WORDS = {
+    "mended": "judged label map",
+    "truth": "true label map",
+    "coarse": "coarse map",
+    "image": "photo",
+    "details": "file of details",
+    "displacement": "displacement field",
+    "fusion_mask": "fusion mask",
+    "confidence": "map of confidence",
+}
+
+
+class Change(IntEnum):
+    """What became of a pixel. Without a coarse map only RIGHT, MISSED and VOID occur."""
+
+    RIGHT = 0
+    MENDED = 1
+    HARMED = 2
+    IN_VAIN = 3
+    MISSED = 4
+    VOID = 5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A score in 0..1 before and after; None where there is none."""
+
+    before: float | None
+    after: float | None
+
+    @property
+    def gain(self) -> float | None:
+        """After minus before; None where either is not known."""
+        if self.before is None or self.after is None:
+            return None
+        gain = self.after - self.before
+        return gain if math.isfinite(gain) else None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture, shrunk to at most `SIDE` pixels; whatever is missing or unreadable is None.
+
+    Attributes:
+        size: height and width of the maps here.
+        image: ``uint8 [H, W, 3]``.
+        coarse, mended, truth: label maps ``[H, W]``.
+        changes: ``uint8 [H, W]`` of `Change`.
+        shares: of the pixels that are not void in the truth, the share of each `Change`.
+        displacement: ``float32 [2, H, W]``, (dx, dy) in pixels of the picture before it was shrunk.
+        fusion_mask, confidence: ``uint8 [H, W]``, 255 for 1.
+        notes: what could not be shown, and why.
+    """
+
+    id: str
+    iou: Pair
+    size: tuple[int, int] | None = None
+    image: np.ndarray | None = None
+    coarse: np.ndarray | None = None
+    mended: np.ndarray | None = None
+    truth: np.ndarray | None = None
+    changes: np.ndarray | None = None
+    shares: dict[Change, float] = field(default_factory=dict)
+    displacement: np.ndarray | None = None
+    fusion_mask: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+
+def compare(mended: np.ndarray, truth: np.ndarray, coarse: np.ndarray | None = None) -> np.ndarray:
+    """What became of each pixel: ``uint8 [H, W]`` of `Change`, for label maps ``[H, W]``."""
+    before = mended if coarse is None else coarse
+    changed = before != mended
+    conditions = {
+        Change.VOID: truth == void_of(truth),
+        Change.MENDED: changed & (mended == truth),
+        Change.HARMED: changed & (before == truth),
+        Change.IN_VAIN: changed,
+        Change.MISSED: mended != truth,
+    }
+    return np.select(list(conditions.values()), [np.uint8(c) for c in conditions], np.uint8(Change.RIGHT))
+
+
+def shrink(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A map ``[..., H, W]`` brought to height and width `size` by its nearest pixels."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, values.shape[-2:], strict=True)
+    )
+    return values[..., rows[:, None], columns]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the maps of cases are; None for a folder that was not named or cannot be used."""
+
+    classes: Classes
+    truth: Dataset | None
+    mended: Files | None
+    coarse: Files | None
+    images: Files | None
+    details: Files | None
+
+    def read_map(self, path: Path) -> np.ndarray:
+        """A label map, or the most likely labels of a probability map."""
+        found = read_map(path, self.classes)
+        return found if found.ndim == 2 else found.argmax(axis=0).astype(self.classes.dtype)
+
+    @property
+    def records(self) -> dict[str, Record] | None:
+        """Records of the truth by ID."""
+        return None if self.truth is None else {record.id: record for record in self.truth}
+
+    def read_truth(self, record: Record) -> np.ndarray:
+        """A true label map; its data set knows what is void in the file."""
+        assert self.truth is not None
+        return self.truth.labels(record)
+
+
+def find_sources(evaluation: Evaluation, classes: Classes, base: Path, notes: list[str]) -> Sources:
+    """The folders of `evaluation`, relative ones from `base`; what cannot be used is added to `notes`."""
+
+    def find(what: str, folder: str | None, search: Callable[[Path], T]) -> T | None:
+        if folder is None:
+            return None
+        try:
+            return search(base / folder)
+        except InvalidInput as error:
+            notes.append(f"The folder of the {what}, {folder}, cannot be used: {_reason(error)}.")
+            return None
+
+    predictions = base / evaluation.pred
+    details = (predictions.parent if predictions.name in ("labels", "probs") else predictions) / "details"
+    return Sources(
+        classes,
+        truth=find("true labels", evaluation.truth, lambda folder: _open_truth(folder, classes)),
+        mended=find("label maps that were judged", evaluation.pred, find_maps),
+        coarse=find("coarse maps", evaluation.coarse, find_maps),
+        images=find("pictures", evaluation.images, lambda folder: find_files(folder, IMAGE_SUFFIXES)),
+        details=find_files(details, PROBABILITY_SUFFIXES) if details.is_dir() else None,
+    )
+
+
+def _open_truth(folder: Path, classes: Classes) -> Dataset:
+    truth = open_masks(folder, classes=classes)
+    if truth.classes.names != classes.names:
+        raise InvalidFile(folder, "its data set has other classes than the evaluation")
+    return truth
+
+
+def read_case(picture: PictureScore, sources: Sources) -> Case:
+    """The maps of a picture; what is missing or unreadable becomes a note of the case."""
+    notes: list[str] = []
+
+    def read(name: str, found: Mapping[str, S] | None, load: Callable[[S], T]) -> T | None:
+        if found is None:
+            return None
+        if picture.id not in found:
+            notes.append(f"The {_WORDS[name]} of this picture is missing.")
+            return None
+        try:
+            return load(found[picture.id])
+        except InvalidInput as error:
+            notes.append(f"The {_WORDS[name]} cannot be read: {_reason(error)}.")
+            return None
+
+    maps: dict[str, Any] = {
+        "mended": read("mended", sources.mended, sources.read_map),
+        "truth": read("truth", sources.records, sources.read_truth),
+        "coarse": read("coarse", sources.coarse, sources.read_map),
+        "image": read("image", sources.images, lambda path: np.moveaxis(read_image(path), -1, 0)),
+    }
+    if sources.details is not None and picture.id in sources.details:
+        maps |= read("details", sources.details, _read_details) or {}
+    return _build_case(picture, maps, notes)
+
+
+def _read_details(path: Path) -> dict[str, np.ndarray]:
+    """What a refiner shows of one picture; arrays that are not there are left out."""
+    names = {"displacement": np.float32, "fusion_mask": np.uint8, "confidence": np.uint8}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name].astype(dtype) for name, dtype in names.items() if name in archive}
+    except Exception as error:  # zipfile and numpy raise a dozen types for broken archives
+        raise InvalidFile(path, f"not a readable .npz file ({error})") from error
+    return {name: values for name, values in found.items() if _has_planes(name, values)}
+
+
+def _has_planes(name: str, values: np.ndarray) -> bool:
+    return values.ndim == 3 and len(values) == 2 if name == "displacement" else values.ndim == 2
+
+
+def _build_case(picture: PictureScore, maps: dict[str, Any], notes: list[str]) -> Case:
+    """The case of full-size maps ``[..., H, W]``: those of one size are compared, then shrunk."""
+    maps = {name: values for name, values in maps.items() if values is not None}
+    sizes = {name: values.shape[-2:] for name, values in maps.items()}
+    size = next(iter(sizes.values()), None)
+    if size is None:
+        return Case(picture.id, Pair(picture.coarse, picture.pred), notes=tuple(notes))
+    for name in [name for name in maps if sizes[name] != size]:
+        (height, width), (wanted_height, wanted_width) = sizes[name], size
+        notes.append(
+            f"The {_WORDS[name]} is left out: it has {width} x {height} pixels "
+            f"where others have {wanted_width} x {wanted_height}."
+        )
+        del maps[name]
+    shares = {}
+    if "mended" in maps and "truth" in maps:
+        maps["changes"] = compare(maps["mended"], maps["truth"], maps.get("coarse"))
+        shares = _shares(maps["changes"])
+    scale = min(1.0, SIDE / max(size))
+    shown = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    image = maps.pop("image", None)
+    return Case(
+        picture.id,
+        Pair(picture.coarse, picture.pred),
+        size=shown,
+        image=None if image is None else _shrink_photo(np.moveaxis(image, 0, -1), shown),
+        **{name: shrink(values, shown) for name, values in maps.items()},
+        shares=shares,
+        notes=tuple(notes),
+    )
+
+
+def _shares(changes: np.ndarray) -> dict[Change, float]:
+    counts = np.bincount(changes.ravel(), minlength=len(Change))[: Change.VOID]
+    return {Change(i): float(count) / max(1, int(counts.sum())) for i, count in enumerate(counts)}
+
+
+def _shrink_photo(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    height, width = size
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _reason(error: InvalidInput) -> str:
+    """The message of an error without the path: a page that is passed on shows nobody's folders."""
+    message = str(error)
+    return message.removeprefix(f"{error.path}: ") if isinstance(error, InvalidFile) else message

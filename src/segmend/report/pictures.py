@@ -1,0 +1,115 @@
+"""Maps as pictures: colours for labels, changes and displacements, embedded as ``data:`` addresses."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+
+import numpy as np
+from PIL import Image
+
+from segmend.labels import Classes
+from segmend.report.cases import Change
+
+Colour = tuple[int, int, int, int]
+
+CLEAR: Colour = (0, 0, 0, 0)
+
+CHANGE_COLOURS: dict[Change, Colour] = {
+    Change.RIGHT: CLEAR,
+    Change.MENDED: (31, 119, 200, 255),
+    Change.HARMED: (214, 82, 20, 255),
+    Change.IN_VAIN: (240, 190, 70, 255),
+    Change.MISSED: (178, 164, 212, 255),
+    Change.VOID: (140, 138, 132, 150),
+}
+"""Blue and vermilion differ for every kind of colour vision; what was and is right stays clear."""
+
+WHEEL_SIDE = 72
+
+
+def photo(image: np.ndarray) -> str:
+    """A photo ``uint8 [H, W, 3]`` as JPEG."""
+    return _jpeg(Image.fromarray(image))
+
+
+def grey(values: np.ndarray) -> str:
+    """A map ``uint8 [H, W]``, 0 black and 255 white, as JPEG."""
+    return _jpeg(Image.fromarray(values))
+
+
+def labels(label_map: np.ndarray, classes: Classes) -> str:
+    """A label map ``[H, W]`` in the colours of its classes as palette PNG; void is clear.
+
+    No grey is safe for void: some class may own it. What lies beneath shows through instead.
+    """
+    return _palette_png(label_map, {i: (*classes.palette[i], 255) for i in present(label_map, classes)})
+
+
+def changes(change_map: np.ndarray) -> str:
+    """A map ``uint8 [H, W]`` of `Change` as palette PNG."""
+    return _palette_png(change_map, {int(change): colour for change, colour in CHANGE_COLOURS.items()})
+
+
+def displacement(field: np.ndarray, scale: float) -> str:
+    """A displacement field ``[2, H, W]`` on the colour wheel of `wheel`, whose rim is `scale` pixels."""
+    return _jpeg(Image.fromarray(_flow_colours(field / scale)))
+
+
+def displacement_scale(field: np.ndarray) -> float:
+    """Pixels at the rim of the wheel: 1, 2 or 5 times a power of ten that 99 % of `field` stays below."""
+    reach = float(np.percentile(np.hypot(*np.nan_to_num(field)), 99))
+    power = 10.0 ** math.floor(math.log10(max(reach, 1.0)))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= min(reach, 10 * power))
+
+
+def wheel() -> str:
+    """The colours of displacements: hue says where to, saturation how far; PNG, clear outside the rim."""
+    y, x = np.mgrid[-1 : 1 : WHEEL_SIDE * 1j, -1 : 1 : WHEEL_SIDE * 1j]
+    edge = 2.0 / WHEEL_SIDE
+    alpha = np.clip((1.0 - np.hypot(x, y)) / edge, 0.0, 1.0) * 255
+    colours = _flow_colours(np.stack([x, y]))
+    return _png(Image.fromarray(np.dstack([colours, alpha.astype(np.uint8)])))
+
+
+def present(label_map: np.ndarray, classes: Classes) -> list[int]:
+    """Ids of the classes in a label map."""
+    return [int(i) for i in np.unique(label_map) if i < len(classes)]
+
+
+def _flow_colours(field: np.ndarray) -> np.ndarray:
+    """``uint8 [H, W, 3]`` of a field ``[2, H, W]`` whose vectors of length 1 have full saturation."""
+    dx, dy = np.nan_to_num(field.astype(np.float32))
+    hue = (np.arctan2(dy, dx) / (2 * np.pi)) % 1.0
+    saturation = np.minimum(np.hypot(dx, dy), 1.0)
+    value = 1.0 - 0.1 * saturation
+    channels = np.stack([hue, saturation, value], axis=-1)
+    hsv = Image.fromarray(np.rint(channels * 255).astype(np.uint8), mode="HSV")
+    return np.asarray(hsv.convert("RGB"))
+
+
+def _palette_png(values: np.ndarray, colours: dict[int, Colour]) -> str:
+    """Each value in its colour, others clear. Only the values that occur get a place in the palette."""
+    found, index = np.unique(values, return_inverse=True)
+    table = np.array([colours.get(int(v), CLEAR) for v in found], dtype=np.int64).clip(0, 255).astype(np.uint8)
+    index = index.reshape(values.shape)
+    if len(found) > 256:
+        return _png(Image.fromarray(table[index]))
+    picture = Image.fromarray(index.astype(np.uint8))
+    picture.putpalette(table[:, :3].tobytes())
+    return _png(picture, transparency=table[:, 3].tobytes())
+
+
+def _png(picture: Image.Image, **options: bytes) -> str:
+    return _embed(picture, "png", optimize=True, **options)
+
+
+def _jpeg(picture: Image.Image) -> str:
+    return _embed(picture, "jpeg", quality=85, optimize=True)
+
+
+def _embed(picture: Image.Image, kind: str, **options: object) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, format=kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

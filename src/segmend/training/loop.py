@@ -1,0 +1,155 @@
+"""The training loop: steps over batches, a schedule, averaged weights, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Subset
+
+from segmend.data.sampling import Sample, Samples, collate
+from segmend.devices import pick_device, to_device, uses_bfloat16
+from segmend.training.checkpoint import load_checkpoint, save_checkpoint
+from segmend.training.recipe import Optimisation
+
+CHECKPOINT_SECONDS = 120.0
+GRADIENT_NORM = 5.0
+
+Loss = Callable[[nn.Module, Sample], Tensor]
+OnStep = Callable[[int, float], None]
+
+
+def fit(
+    model: nn.Module,
+    samples: Samples,
+    loss: Loss,
+    options: Optimisation,
+    run: Path,
+    pretrained: Callable[[str], bool] = lambda name: False,
+    on_step: OnStep = lambda step, loss: None,
+) -> tuple[nn.Module, list[str]]:
+    """Train `model` in place and give back the model to keep (the averaged one where asked for).
+
+    Args:
+        samples: as many as ``steps * batch``.
+        loss: of the model on a batch.
+        run: folder of the checkpoint; a training that was stopped there goes on.
+        pretrained: whether a parameter of this name gets `encoder_lr`.
+        on_step: called with the step's number and loss.
+
+    Returns:
+        The model, and messages about files that could not be read.
+    """
+    torch.manual_seed(options.seed)
+    bfloat16 = uses_bfloat16(pick_device(), options.precision)
+    fabric = Fabric(accelerator="auto", devices=1, precision="bf16-mixed" if bfloat16 else "32-true")
+    model = to_device(model, fabric.device)
+    optimiser = make_optimiser(model, options, pretrained)
+    wrapped, optimiser = fabric.setup(model, optimiser)
+    average = None
+    if options.average > 0:
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
+    done = _restore(load_checkpoint(run), model, average, optimiser)
+    broken: dict[str, None] = {}
+    saved = time.monotonic()
+    wrapped.train()
+    batches: Any = fabric.setup_dataloaders(_batches(samples, options, done))
+    for batch in batches:
+        broken |= dict.fromkeys(batch["broken"])
+        for group in optimiser.param_groups:
+            group["lr"] = group["full_lr"] * schedule(options, done)
+        value = loss(wrapped, batch)
+        optimiser.zero_grad()
+        fabric.backward(value)
+        fabric.clip_gradients(wrapped, optimiser, max_norm=GRADIENT_NORM)
+        optimiser.step()
+        if average is not None:
+            average.update_parameters(model)
+        done += 1
+        on_step(done, value.item())
+        if done == options.steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _save(run, done, model, average, optimiser)
+            saved = time.monotonic()
+    kept: nn.Module = model if average is None else average.module
+    return kept.eval(), list(broken)
+
+
+def make_optimiser(
+    model: nn.Module, options: Optimisation, pretrained: Callable[[str], bool]
+) -> torch.optim.Optimizer:
+    """The optimiser over all trained parameters; norms and biases are not decayed."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            lr = options.encoder_lr if options.encoder_lr and pretrained(name) else options.lr
+            decay = options.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((lr, decay), []).append(parameter)
+    settings: list[dict[str, Any]] = [
+        {"params": parameters, "lr": lr, "full_lr": lr, "weight_decay": decay}
+        for (lr, decay), parameters in groups.items()
+    ]
+    if options.optimiser == "sgd":
+        return torch.optim.SGD(settings, lr=options.lr, momentum=0.9)
+    kind = torch.optim.Adam if options.optimiser == "adam" else torch.optim.AdamW
+    return kind(settings, lr=options.lr, betas=(0.9, 0.999))
+
+
+def schedule(options: Optimisation, step: int) -> float:
+    """Factor of the learning rate at a step (from 0)."""
+    if step < options.warmup:
+        return (step + 1) / options.warmup
+    progress = (step - options.warmup) / max(1, options.steps - options.warmup)
+    if options.schedule == "poly":
+        return (1 - progress) ** 0.9
+    if options.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * progress))
+    return 1.0
+
+
+def _batches(samples: Samples, options: Optimisation, done: int) -> DataLoader[Sample]:
+    rest = Subset(samples, range(done * options.batch, options.steps * options.batch))
+    return DataLoader(
+        rest,
+        options.batch,
+        shuffle=False,
+        num_workers=options.workers,
+        collate_fn=collate,
+        persistent_workers=False,
+        prefetch_factor=4 if options.workers else None,
+    )
+
+
+def _save(
+    run: Path, done: int, model: nn.Module, average: AveragedModel | None, optimiser: torch.optim.Optimizer
+) -> None:
+    save_checkpoint(
+        run,
+        {
+            "step": done,
+            "model": model.state_dict(),
+            "average": None if average is None else average.state_dict(),
+            "optimiser": optimiser.state_dict(),
+        },
+    )
+
+
+def _restore(
+    state: dict[str, Any] | None,
+    model: nn.Module,
+    average: AveragedModel | None,
+    optimiser: torch.optim.Optimizer,
+) -> int:
+    if state is None:
+        return 0
+    model.load_state_dict(state["model"])
+    if average is not None and state["average"] is not None:
+        average.load_state_dict(state["average"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])

@@ -1,0 +1,195 @@
+"""Recipes: what to train, on what, and how, as a checked YAML file."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from segmend.data.dataset import Dataset, open_dataset
+from segmend.data.files import InvalidFile
+from segmend.labels import Classes, InvalidInput
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataOptions(_Strict):
+    """The data: a data set's folder, or plain folders of pictures and masks."""
+
+    root: Path
+    train: str | None = None
+    validation: str | None = None
+    labels: Path | None = Field(None, description="for a plain folder of pictures, the folder of masks")
+    classes: list[str] | int | None = Field(None, description="for plain folders, names or number")
+    merge: dict[str, tuple[str, ...]] = Field({}, description="new class name -> classes it joins")
+
+    def open(self, split: str | None) -> Dataset:
+        """The records of a split."""
+        classes = Classes(tuple(self.classes)) if isinstance(self.classes, list) else self.classes
+        dataset = open_dataset(self.root, split, labels=self.labels, classes=classes)
+        return dataset.merged(self.merge) if self.merge else dataset
+
+
+class Augmentation(_Strict):
+    """How a training sample is varied.
+
+    `scale` is a range of factors, `colour` the strength of the jitter (0: none).
+    """
+
+    crop: int = Field(256, ge=8)
+    scale: tuple[float, float] = (0.5, 1.5)
+    mirror: bool = True
+    colour: float = Field(0.0, ge=0)
+
+
+class Optimisation(_Strict):
+    """Steps, optimiser and schedule. `average` is the decay of a moving average of the weights (0: none)."""
+
+    steps: int = Field(20_000, ge=1)
+    batch: int = Field(8, ge=1)
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(1e-4, gt=0)
+    encoder_lr: float | None = Field(None, gt=0, description="for pretrained layers, where it differs")
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "poly", "cosine"] = "constant"
+    warmup: int = Field(0, ge=0)
+    average: float = Field(0.0, ge=0, lt=1)
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    seed: int = Field(0, ge=0)
+    workers: int = Field(2, ge=0)
+
+
+class Prediction(_Strict):
+    """How the trained segmenter is asked for out-of-fold maps (see `TestTime`)."""
+
+    scales: tuple[float, ...] = (1.0,)
+    mirror: bool = False
+
+
+class SegmenterRecipe(_Strict):
+    """Train a segmenter: any importable network from image to logits."""
+
+    task: Literal["segmenter"]
+    data: DataOptions
+    network: str = "segmentation_models_pytorch.DeepLabV3Plus"
+    arguments: dict[str, Any] = {}
+    stride: int = Field(32, ge=1)
+    features: Literal["imagenet"] | None = None
+    prediction: Prediction = Prediction()
+    augmentation: Augmentation = Augmentation(scale=(0.5, 2.0), colour=1.0)
+    optimisation: Optimisation = Optimisation()
+
+
+class ECNOptions(_Strict):
+    """Arguments of `segmend.refiners.ecn.ECN`, and whether its encoder starts from ImageNet features."""
+
+    width: Literal["full", "half", "quarter"] = "full"
+    branches: Literal["both", "propagation", "replacement"] = "both"
+    encoder: str | None = None
+    features: Literal["imagenet"] | None = None
+    max_displacement: float | None = 32.0
+
+
+class CoarseOptions(_Strict):
+    """Coarse maps for training: folders of them, and how much is damaged truth (see `CoarseSource`)."""
+
+    train: Path | None = None
+    validation: Path | None = None
+    truth_share: float = Field(0.0, ge=0, le=1)
+    truth_steps: int = Field(0, ge=0)
+    variation: float = Field(0.0, ge=0)
+
+
+class RefinerRecipe(_Strict):
+    """Train a corrector of coarse maps."""
+
+    task: Literal["refiner"]
+    data: DataOptions
+    coarse: CoarseOptions
+    ecn: ECNOptions = ECNOptions()
+    augmentation: Augmentation = Augmentation()
+    optimisation: Optimisation = Optimisation()
+
+
+class FilterRecipe(_Strict):
+    """Search the parameters of a refiner that is not learned, on training pictures with coarse maps.
+
+    `trials` random settings are tried on `pictures` pictures; the best quarter on three times as many,
+    and so on, until the best is known on all.
+    """
+
+    task: Literal["filter"]
+    data: DataOptions
+    coarse: CoarseOptions
+    filter: Literal["crf", "guided"]
+    trials: int = Field(64, ge=1)
+    pictures: int = Field(24, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+Recipe = SegmenterRecipe | RefinerRecipe | FilterRecipe
+_ANY: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="task")])
+
+
+def read_recipe(path: Path | str, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
+    """The recipe in a YAML file, with ``key=value`` overrides (``optimisation.steps=100``).
+
+    Paths in it are relative to the working directory.
+
+    Raises:
+        InvalidFile: not YAML, or a key or value that does not fit; the nearest valid key is named.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidFile(path, f"not readable as YAML ({error})") from None
+    if not isinstance(content, dict):
+        raise InvalidFile(path, "expected keys such as `task`, `data`, `optimisation`")
+    for override in overrides:
+        _set(content, override)
+    try:
+        return _ANY.validate_python(content)
+    except ValidationError as error:
+        raise InvalidFile(path, _explain(error)) from None
+
+
+def write_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML text, all defaults written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def _set(content: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise InvalidInput(f"expected key=value, found {override!r}")
+    *parents, last = key.split(".")
+    for parent in parents:
+        content = content.setdefault(parent, {})
+        if not isinstance(content, dict):
+            raise InvalidInput(f"{override!r}: {parent} holds no keys")
+    content[last] = yaml.safe_load(value)
+
+
+def _explain(error: ValidationError) -> str:
+    """What is wrong with a recipe: for each fault the key, and for unknown keys the nearest valid one."""
+    lines = []
+    for fault in error.errors():
+        where = [str(part) for part in fault["loc"][1:]]  # the first is the task
+        message = fault["msg"]
+        if fault["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(where[-1], _all_keys(), n=1)
+            message = "no such key" + (f"; did you mean {near[0]!r}?" if near else "")
+        lines.append(f"{'.'.join(where) or 'recipe'}: {message}")
+    return "; ".join(lines)
+
+
+def _all_keys() -> list[str]:
+    parts: list[type[BaseModel]] = [SegmenterRecipe, RefinerRecipe, DataOptions, Augmentation, Optimisation]
+    parts += [FilterRecipe, Prediction, ECNOptions, CoarseOptions]
+    return [name for part in parts for name in part.model_fields]

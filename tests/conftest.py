@@ -1,0 +1,40 @@
+"""What all tests share: one thread, so that small tensors are quick and results are the same everywhere."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory):
+    """The embedded data set, small: 12 training and 4 validation pictures of 96 x 64."""
+    from segmend.data.drawn import draw_dataset
+
+    root = tmp_path_factory.mktemp("drawn") / "data"
+    draw_dataset(root, train=12, val=4, height=64, width=96)
+    return root
+
+
+@pytest.fixture(scope="session")
+def coarse(drawn):
+    """Folder of coarse maps of the drawn set, ``train`` and ``val``, made by damage."""
+    from segmend.data.dataset import open_dataset
+    from segmend.jobs.demo import spoil
+
+    for split in ("train", "val"):
+        spoil(open_dataset(drawn, split), drawn.parent / "coarse" / split, seed=0, quiet=True)
+    return drawn.parent / "coarse"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets, or a skip that says how to name it."""
+    here = Path(os.environ.get("SEGMEND_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not here.is_dir():
+        pytest.skip(f"real data not found in {here}: set SEGMEND_DATA to its folder")
+    return here

@@ -1,0 +1,102 @@
+"""Training samples: determined by seed and number, joint in image, labels and coarse map."""
+
+import dataclasses
+
+import torch
+
+from segmend.data.damage import Damage, fill_void
+from segmend.data.dataset import open_dataset
+from segmend.data.sampling import CoarseSource, Samples, collate
+from segmend.data.transforms import training_view
+
+
+def samples(drawn, coarse, seed=0, colour=0.0, **source):
+    dataset = open_dataset(drawn, "train").with_coarse(coarse / "train")
+    view = training_view(48, (0.7, 1.4), True, colour, dataset.classes.void)
+    return Samples(dataset, view, 40, seed, CoarseSource(**source))
+
+
+def test_sample_i_is_the_same_whenever_it_is_drawn(drawn, coarse):
+    first, second = samples(drawn, coarse, variation=0.5), samples(drawn, coarse, variation=0.5)
+    second[3]
+    a, b = first[7], second[7]
+    for name in ("image", "labels", "coarse"):
+        assert torch.equal(a[name], b[name])
+    assert not torch.equal(a["image"], first[8]["image"])
+    assert not torch.equal(a["image"], samples(drawn, coarse, seed=1)[7]["image"])
+
+
+def test_drawing_samples_leaves_the_callers_random_numbers_alone(drawn, coarse):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    samples(drawn, coarse)[0]
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_an_epoch_holds_every_record_once(drawn, coarse):
+    drawn_samples = samples(drawn, coarse)
+    count = len(drawn_samples.dataset)
+    seen = []
+    drawn_samples._draw = lambda record, index: seen.append(record.id) or {}
+    for index in range(2 * count):
+        drawn_samples[index]
+    assert sorted(seen[:count]) == sorted(seen[count:]) == [r.id for r in drawn_samples.dataset]
+    assert seen[:count] != seen[count:]
+
+
+def test_coarse_maps_move_with_their_labels(drawn, coarse):
+    """With the truth's own one-hot map as coarse map, the view of both must still agree."""
+    dataset = open_dataset(drawn, "train")
+    view = training_view(48, (0.7, 1.4), True, 1.0, dataset.classes.void)
+    source = CoarseSource(truth_share=0.0)
+    samples_ = Samples(dataset, view, 20, 0, source)
+    samples_._coarse = lambda record, labels: torch.nn.functional.one_hot(
+        fill_void(labels).long(), len(dataset.classes)
+    ).permute(2, 0, 1).float()
+    samples_.dataset = dataclasses.replace(
+        dataset, records=tuple(dataclasses.replace(r, coarse=r.labels) for r in dataset)
+    )
+    for index in range(6):
+        sample = samples_[index]
+        known = sample["labels"] != 255
+        agree = (sample["coarse"].argmax(0) == sample["labels"])[known]
+        assert agree.float().mean() > 0.97
+
+
+def test_a_broken_picture_is_replaced_and_named(drawn, coarse, tmp_path):
+    drawn_samples = samples(drawn, coarse)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"")
+    records = list(drawn_samples.dataset.records)
+    records[5] = dataclasses.replace(records[5], image=broken)
+    drawn_samples.dataset = dataclasses.replace(drawn_samples.dataset, records=tuple(records))
+    batch = collate([drawn_samples[i] for i in range(len(records))])
+    assert len(batch["image"]) == len(records)
+    assert len(batch["broken"]) == 1
+    assert "broken.png" in batch["broken"][0]
+
+
+def test_truth_comes_first_where_asked(drawn, coarse):
+    source = CoarseSource(truth_share=0.0, truth_first=4)
+    record = samples(drawn, coarse).dataset.records[0]
+    assert [source.takes_truth(record, i) for i in range(6)] == [True] * 4 + [False] * 2
+
+
+def test_damage_keeps_a_probability_map_and_hurts():
+    torch.manual_seed(0)
+    labels = torch.randint(0, 4, (6, 8)).repeat_interleave(12, 0).repeat_interleave(12, 1).to(torch.uint8)
+    wrong = []
+    for _ in range(20):
+        damaged = Damage().of_truth(labels, 4)
+        assert damaged.min() >= 0
+        assert torch.allclose(damaged.sum(0), torch.ones(72, 96), atol=1e-4)
+        wrong.append((damaged.argmax(0) != labels).float().mean().item())
+    assert 0.05 < sum(wrong) / len(wrong) < 0.6
+
+
+def test_void_is_filled_from_beside_it():
+    labels = torch.tensor([[1, 255, 255, 255, 255, 2], [1, 1, 255, 255, 2, 2]], dtype=torch.uint8)
+    assert fill_void(labels).tolist() == [[1, 1, 1, 2, 2, 2], [1, 1, 1, 2, 2, 2]]
+    void = torch.full((2, 2), 255, dtype=torch.uint8)
+    assert torch.equal(fill_void(void), void)

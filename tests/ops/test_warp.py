@@ -1,0 +1,69 @@
+"""Warping, against a slow loop over pixels and against properties of ECN's eq. 2 and 3."""
+
+import numpy as np
+import pytest
+import torch
+
+from segmend.ops.warp import warp
+
+
+def slow_warp(map_, displacement):
+    """Eq. 2 and 3, pixel by pixel, in float64, with the border value outside."""
+    channels, height, width = map_.shape
+    out = np.zeros_like(map_)
+    for y in range(height):
+        for x in range(width):
+            sx = min(max(x - displacement[0, y, x], 0), width - 1)
+            sy = min(max(y - displacement[1, y, x], 0), height - 1)
+            x0, y0 = int(np.floor(sx)), int(np.floor(sy))
+            for c in range(channels):
+                for ky in (y0, y0 + 1):
+                    for kx in (x0, x0 + 1):
+                        weight = (1 - abs(sx - kx)) * (1 - abs(sy - ky))
+                        if weight > 0:
+                            out[c, y, x] += weight * map_[c, ky, kx]
+    return out
+
+
+@pytest.mark.parametrize("size", [(7, 9), (1, 5), (6, 1), (1, 1)])
+def test_equals_the_formula_pixel_by_pixel(size):
+    rng = np.random.default_rng(0)
+    map_ = rng.random((3, *size))
+    displacement = rng.normal(0, 3, (2, *size))
+    got = warp(torch.from_numpy(map_)[None], torch.from_numpy(displacement)[None])[0]
+    np.testing.assert_allclose(got.numpy(), slow_warp(map_, displacement), atol=1e-9)
+
+
+def test_whole_pixels_shift_without_loss():
+    map_ = torch.rand(1, 2, 5, 6)
+    displacement = torch.zeros(1, 2, 5, 6)
+    displacement[:, 0], displacement[:, 1] = 2, -1
+    moved = warp(map_, displacement)
+    assert torch.allclose(moved[..., :4, 2:], map_[..., 1:, :4], atol=1e-6)
+
+
+def test_a_probability_map_stays_one():
+    map_ = torch.randn(2, 4, 8, 8).softmax(1)
+    moved = warp(map_, 20 * torch.randn(2, 2, 8, 8))
+    assert torch.allclose(moved.sum(1), torch.ones(2, 8, 8), atol=1e-5)
+    assert moved.min() >= 0
+
+
+def test_gradients_reach_map_and_displacement():
+    torch.manual_seed(0)
+    map_ = torch.rand(1, 2, 5, 4, dtype=torch.float64, requires_grad=True)
+    displacement = torch.randn(1, 2, 5, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(warp, (map_, displacement))
+
+
+def test_autocast_does_not_coarsen_the_coordinates():
+    map_ = torch.arange(600.0).expand(1, 1, 2, 600).contiguous()
+    displacement = torch.full((1, 2, 2, 600), 0.25)
+    with torch.autocast("cpu", torch.bfloat16):
+        moved = warp(map_, displacement * torch.tensor([1.0, 0.0]).view(1, 2, 1, 1))
+    assert torch.allclose(moved[0, 0, 0, 1:], map_[0, 0, 0, 1:] - 0.25, atol=1e-3)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="expected"):
+        warp(torch.rand(1, 2, 4, 4), torch.rand(1, 2, 4, 5))

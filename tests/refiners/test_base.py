@@ -1,0 +1,78 @@
+"""The protocol: what people hand in, what they get back, and pictures cut into tiles."""
+
+import numpy as np
+import pytest
+import torch
+
+from segmend.labels import InvalidInput, one_hot
+from segmend.refiners.base import Mended, Refiner, mend_bands
+
+
+class Sharpen(Refiner):
+    """Squares the probabilities, and pretends to have moved everything by its own column."""
+
+    def mend(self, image, coarse):
+        squared = coarse**2
+        columns = torch.arange(image.shape[3]).expand(image.shape[0], 2, *image.shape[2:]).float()
+        mask = torch.full((image.shape[0], *image.shape[2:]), 0.5)
+        return Mended.of(squared / squared.sum(1, keepdim=True), coarse, displacement=columns * 0, fusion_mask=mask)
+
+
+class Swap(Refiner):
+    """Made for two classes; swaps them."""
+
+    num_classes = 2
+
+    def mend(self, image, coarse):
+        return Mended.of(coarse.flip(1), coarse)
+
+
+def test_labels_arrays_and_tensors_give_the_same():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (12, 17, 3), dtype=np.uint8)
+    labels = rng.integers(0, 2, (12, 17), dtype=np.uint8)
+    tensor = torch.from_numpy(image).permute(2, 0, 1).float() / 255
+    results = [
+        Swap().refine(image, labels),
+        Swap().refine(tensor, one_hot(torch.from_numpy(labels), 2)),
+        Swap().refine(image / np.float32(255), torch.from_numpy(labels)),
+    ]
+    for mended in results:
+        assert torch.equal(mended.labels, 1 - torch.from_numpy(labels))
+        assert mended.changed.all()
+        assert torch.allclose(mended.confidence, torch.full((12, 17), 0.98))
+
+
+def test_a_refiner_of_any_classes_counts_them_in_the_labels():
+    labels = np.array([[0, 3], [255, 1]], dtype=np.uint8)
+    assert Sharpen().refine(np.zeros((2, 2, 3), np.uint8), labels).probabilities.shape == (4, 2, 2)
+    assert Sharpen().refine(np.zeros((2, 2, 3), np.uint8), labels, num_classes=6).probabilities.shape[0] == 6
+
+
+@pytest.mark.parametrize(
+    ("image", "coarse", "words"),
+    [
+        (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5), np.uint8), "one size"),
+        (np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8), "RGB"),
+        (np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 7, np.uint8), "ids"),
+        (np.full((4, 4, 3), 200.0), np.zeros((4, 4), np.uint8), "0..1"),
+        (np.zeros((4, 4, 3), np.uint8), np.ones((2, 4, 4), np.float32), "sum to 1"),
+        (np.zeros((4, 4, 3), np.uint8), np.full((2, 4, 4), np.nan, np.float32), "NaN"),
+        (np.zeros((4, 4, 3), np.uint8), np.full((3, 4, 4), 1 / 3, np.float32), "2 classes"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_a_reason(image, coarse, words):
+    with pytest.raises(InvalidInput, match=words):
+        Swap().refine(image, coarse)
+
+
+def test_tiles_give_what_the_whole_picture_gives():
+    torch.manual_seed(0)
+    image, coarse = torch.rand(3, 90, 75), torch.randn(4, 90, 75).softmax(0)
+    whole = Sharpen().refine(image, coarse)
+    bands = list(mend_bands(Sharpen(), image, coarse, 4, tile=32, overlap=8))
+    assert len(bands) > 1
+    assert torch.allclose(torch.cat([m.probabilities for _, m in bands], 1), whole.probabilities, atol=1e-5)
+    assert torch.equal(torch.cat([m.labels for _, m in bands]), whole.labels)
+    assert torch.cat([m.displacement for _, m in bands], 1).shape == (2, 90, 75)
+    assert torch.allclose(torch.cat([m.fusion_mask for _, m in bands]), torch.full((90, 75), 0.5))

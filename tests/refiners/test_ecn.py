@@ -1,0 +1,121 @@
+"""ECN: parameter counts of the paper, eq. 5 and 6, sizes, start from the coarse map, saving."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from segmend.labels import Classes, most_likely
+from segmend.model_folder import save_model
+from segmend.ops.warp import warp
+from segmend.refiners import load
+from segmend.refiners.ecn import ECN, correction_loss
+
+CLASSES = Classes.numbered(5)
+
+
+def example(height=37, width=50, batch=2, classes=5):
+    torch.manual_seed(0)
+    return torch.rand(batch, 3, height, width), torch.randn(batch, classes, height, width).softmax(1)
+
+
+@pytest.mark.parametrize(("width", "count"), [("full", 7_626_968), ("half", 1_915_000), ("quarter", 482_888)])
+def test_parameters_are_as_many_as_the_paper_has(width, count):
+    with torch.device("meta"):
+        network = ECN(Classes.numbered(21), width)
+    assert sum(p.numel() for p in network.parameters()) == count
+
+
+@pytest.mark.parametrize("encoder", [None, "tf_efficientnet_lite0"])
+@pytest.mark.parametrize("branches", ["both", "propagation", "replacement"])
+def test_any_size_gives_a_probability_map_of_that_size(branches, encoder):
+    image, coarse = example()
+    network = ECN(CLASSES, "quarter", branches, encoder).eval()
+    mended = network.mend(image, coarse)
+    assert mended.probabilities.shape == coarse.shape
+    assert mended.labels.shape == mended.changed.shape == mended.confidence.shape == (2, 37, 50)
+    assert torch.allclose(mended.probabilities.sum(1), torch.ones(2, 37, 50), atol=1e-4)
+    assert (mended.displacement is None) == (branches == "replacement")
+    assert (mended.fusion_mask is None) == (branches != "both")
+
+
+def test_training_starts_from_the_coarse_map():
+    image, coarse = example()
+    correction = ECN(CLASSES, "quarter")(image, coarse)
+    assert correction.displacement.abs().max() < 1
+    near = most_likely(correction.propagated) == most_likely(F.avg_pool2d(coarse, 1))
+    assert near.float().mean() > 0.7
+
+
+def test_fusion_is_equation_5():
+    image, coarse = example()
+    c = ECN(CLASSES, "quarter")(image, coarse)
+    expected = c.mask * warp(coarse, c.displacement) + (1 - c.mask) * c.replaced_logits.softmax(1)
+    assert torch.allclose(c.probabilities, expected)
+
+
+def test_loss_is_the_sum_of_three_cross_entropies_over_known_pixels():
+    image, coarse = example()
+    target = torch.randint(0, 5, (2, 37, 50))
+    target[:, :9] = 255
+    c = ECN(CLASSES, "quarter")(image, coarse)
+    expected = sum(
+        F.nll_loss(p.clamp_min(1e-7).log(), target, ignore_index=255)
+        for p in (c.probabilities, c.propagated, c.replaced)
+    )
+    assert torch.allclose(correction_loss(c, target, 255), expected, atol=1e-5)
+
+
+def test_a_batch_of_void_has_no_loss_and_no_nan():
+    image, coarse = example()
+    network = ECN(CLASSES, "quarter")
+    loss = correction_loss(network(image, coarse), torch.full((2, 37, 50), 255), 255)
+    loss.backward()
+    assert loss == 0
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+def test_displacements_stay_within_reach():
+    image, coarse = example()
+    network = ECN(CLASSES, "quarter", max_displacement=4.0)
+    with torch.no_grad():
+        network.flow.weight.mul_(1e4)
+    assert 3 < network(image, coarse).displacement.abs().max() <= 4
+    half = ECN(CLASSES, "quarter", max_displacement=None)
+    with torch.no_grad():
+        half.flow.weight.mul_(1e4)
+    dx, dy = half(image, coarse).displacement.abs().amax(dim=(0, 2, 3))
+    assert 18 < dx <= 25
+    assert 14 < dy <= 18.5
+
+
+def test_learns_to_undo_a_known_shift():
+    """Overfitting one pair whose coarse map is the truth moved by (3, 0): propagation must find it."""
+    torch.manual_seed(0)
+    truth = torch.zeros(1, 24, 24, dtype=torch.long)
+    truth[:, 6:18, 6:18] = 1
+    coarse = F.one_hot(truth.roll(3, dims=2), 5).permute(0, 3, 1, 2) * 0.9 + 0.02
+    image = truth[:, None].expand(-1, 3, -1, -1).float()
+    network = ECN(CLASSES, "quarter", "propagation", max_displacement=8)
+    optimiser = torch.optim.Adam(network.parameters(), 2e-3)
+    for _ in range(60):
+        loss = correction_loss(network(image, coarse), truth, 255)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    before = (most_likely(coarse) == truth).float().mean()
+    after = (network.mend(image, coarse).labels == truth).float().mean()
+    assert after > 0.97 > before
+
+
+@pytest.mark.parametrize("encoder", [None, "tf_efficientnet_lite0"])
+def test_a_saved_network_is_loaded_as_it_was(tmp_path, encoder):
+    image, coarse = example(batch=1)
+    network = ECN(Classes(("a", "b", "c", "d", "e")), "quarter", encoder=encoder, max_displacement=7.0).eval()
+    save_model(network, tmp_path / "model", "# A card")
+    loaded = load(tmp_path / "model")
+    assert isinstance(loaded, ECN)
+    assert loaded.classes == network.classes
+    assert torch.equal(
+        loaded.refine(image[0], coarse[0]).probabilities, network.refine(image[0], coarse[0]).probabilities
+    )
+    assert "# A card" in (tmp_path / "model" / "README.md").read_text()

@@ -1,0 +1,63 @@
+"""How figures are put into words."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segmend.report.collect import collect
+from segmend.report.results import Evaluation, read_results
+from segmend.report.wording import NONE, headline, percent, pictures, signed, verdict
+
+
+@pytest.mark.parametrize(("value", "words"), [(0.7264, "72.6"), (1.0, "100.0"), (None, NONE), (math.nan, NONE)])
+def test_percent(value: float | None, words: str) -> None:
+    assert percent(value) == words
+
+
+@pytest.mark.parametrize(
+    ("gain", "words", "kind"),
+    [
+        (0.068, "+6.8", "better"),
+        (-0.068, "\N{MINUS SIGN}6.8", "worse"),
+        (0.0004, "0.0", "same"),
+        (-0.0004, "0.0", "same"),
+        (None, NONE, "same"),
+    ],
+)
+def test_gain_and_its_verdict_agree(gain: float | None, words: str, kind: str) -> None:
+    assert signed(gain) == words
+    assert verdict(gain) == kind
+
+
+def test_pictures_are_counted() -> None:
+    assert [pictures(count) for count in (0, 1, 1200)] == ["0 pictures", "1 picture", "1,200 pictures"]
+
+
+def headline_of(folder: Path, **changes: Any) -> tuple[str, str]:
+    evaluation = read_results(folder / "results.json")
+    assert isinstance(evaluation, Evaluation)
+    return headline(collect(evaluation.model_copy(update=changes), folder))
+
+
+def test_headline_says_what_came_out(folder: Path) -> None:
+    assert headline_of(folder) == (
+        "mIoU 72.6 → 79.4 (+6.8)",
+        "1 of 4 pictures got worse by more than half a point",
+    )
+
+
+def test_headline_when_no_picture_got_worse(folder: Path) -> None:
+    pictures = read_results(folder / "results.json").pictures[:1]  # type: ignore[union-attr]
+    _, second = headline_of(folder, pictures=pictures)
+    assert second == "None of 1 picture got worse by more than half a point"
+
+
+def test_headline_without_comparison(folder: Path) -> None:
+    pictures = [
+        p.model_copy(update={"coarse": None})
+        for p in read_results(folder / "results.json").pictures  # type: ignore[union-attr]
+    ]
+    changes = {"coarse": None, "coarse_scores": None, "pictures": pictures}
+    assert headline_of(folder, **changes) == ("mIoU 79.4", "Over 4 pictures")

@@ -1,0 +1,95 @@
+"""The loop: it learns, it goes on where it was killed to the same weights, and its schedule is right."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from segmend.data.files import InvalidFile
+from segmend.training.checkpoint import NAME, load_checkpoint
+from segmend.training.loop import fit, make_optimiser, schedule
+from segmend.training.recipe import Optimisation
+
+
+class Lines(torch.utils.data.Dataset):
+    """Points of y = 2 x, each determined by its number."""
+
+    def __init__(self, length):
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        x = torch.rand(1, generator=torch.Generator().manual_seed(index))
+        return {"image": x, "labels": 2 * x, "broken": ["a.png"] if index == 3 else []}
+
+
+def options(**changed):
+    settings = {"steps": 30, "batch": 4, "lr": 0.05, "optimiser": "adamw", "workers": 0, "precision": "32"}
+    return Optimisation(**(settings | changed))
+
+
+def loss(network, batch):
+    return F.mse_loss(network(batch["image"]), 2 * batch["image"])
+
+
+def train(run, stop_after=None, **changed):
+    torch.manual_seed(0)
+    network = nn.Linear(1, 1)
+    chosen = options(**changed)
+
+    def on_step(step, value):
+        if step == stop_after:
+            raise KeyboardInterrupt
+
+    kept, broken = fit(network, Lines(chosen.steps * chosen.batch), loss, chosen, run, on_step=on_step)
+    return kept, broken
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "sgd"])
+def test_it_learns_and_names_broken_files(tmp_path, optimiser, average):
+    kept, broken = train(tmp_path, optimiser=optimiser, average=average, steps=120)
+    assert abs(kept.weight.item() - 2) < 0.5
+    assert broken == ["a.png"]
+    assert not kept.training
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path, average, monkeypatch):
+    whole, _ = train(tmp_path / "whole", average=average, schedule="cosine")
+    monkeypatch.setattr("segmend.training.loop.CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "halves", stop_after=13, average=average, schedule="cosine")
+    assert load_checkpoint(tmp_path / "halves")["step"] == 12
+    rest, _ = train(tmp_path / "halves", average=average, schedule="cosine")
+    for a, b in zip(whole.state_dict().values(), rest.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_spoiled_checkpoint_is_named(tmp_path):
+    (tmp_path / NAME).write_bytes(b"not a checkpoint")
+    with pytest.raises(InvalidFile, match="delete it to start anew"):
+        load_checkpoint(tmp_path)
+
+
+def test_schedules():
+    cosine = options(schedule="cosine", steps=100, warmup=10)
+    assert [schedule(cosine, s) for s in (0, 9)] == [0.1, 1.0]
+    assert schedule(cosine, 55) == pytest.approx(0.5)
+    assert schedule(options(schedule="poly", steps=100), 50) == pytest.approx(0.5**0.9)
+    assert schedule(options(), 29) == 1.0
+
+
+def test_pretrained_layers_get_their_own_rate_and_biases_no_decay():
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    optimiser = make_optimiser(
+        network, options(encoder_lr=0.01, weight_decay=0.1), lambda name: name.startswith("0")
+    )
+    found = {
+        (group["lr"], group["weight_decay"], parameter.ndim)
+        for group in optimiser.param_groups
+        for parameter in group["params"]
+    }
+    assert found == {(0.01, 0.1, 2), (0.01, 0.0, 1), (0.05, 0.1, 2), (0.05, 0.0, 1)}
