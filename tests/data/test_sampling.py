@@ -51,9 +51,9 @@ def test_coarse_maps_move_with_their_labels(drawn, coarse):
     view = training_view(48, (0.7, 1.4), True, 1.0, dataset.classes.void)
     source = CoarseSource(truth_share=0.0)
     samples_ = Samples(dataset, view, 20, 0, source)
-    samples_._coarse = lambda record, labels: torch.nn.functional.one_hot(
-        fill_void(labels).long(), len(dataset.classes)
-    ).permute(2, 0, 1).float()
+    samples_._coarse = lambda record, labels: (
+        torch.nn.functional.one_hot(fill_void(labels).long(), len(dataset.classes)).permute(2, 0, 1).float()
+    )
     samples_.dataset = dataclasses.replace(
         dataset, records=tuple(dataclasses.replace(r, coarse=r.labels) for r in dataset)
     )

@@ -74,9 +74,7 @@ def slow_trimap(prediction, truth, classes, widths):
     border = np.zeros(truth.shape, bool)
     for y, x in np.ndindex(truth.shape):
         around = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
-        border[y, x] = any(
-            0 <= v < height and 0 <= u < width and truth[v, u] != truth[y, x] for v, u in around
-        )
+        border[y, x] = any(0 <= v < height and 0 <= u < width and truth[v, u] != truth[y, x] for v, u in around)
     if not border.any():
         return np.zeros((widths, classes, classes + 1), np.int64)
     bands = [ndimage.distance_transform_edt(~border) < w for w in range(1, widths + 1)]
@@ -180,9 +178,7 @@ def test_boundary_iou_counts_are_those_of_cheng_et_al(case, dilation):
 @quick
 @given(patchy_maps(), st.sampled_from([0.0075, 0.06, 0.2]))
 def test_boundary_f_is_that_of_davis(case, tolerance):
-    np.testing.assert_allclose(
-        boundary_f(*case, tolerance), slow_boundary_f(*case, tolerance), rtol=1e-12, atol=0
-    )
+    np.testing.assert_allclose(boundary_f(*case, tolerance), slow_boundary_f(*case, tolerance), rtol=1e-12, atol=0)
 
 
 def test_boundary_f_is_the_same_beyond_the_largest_disk(monkeypatch):
@@ -305,18 +301,14 @@ def test_metrics_over_pieces_equal_the_functions():
     trimap, iou, f, j = (metric.compute() for metric in metrics)
     assert {value.dtype for value in (trimap, iou, f, j)} == {torch.float64}
     np.testing.assert_array_equal(trimap, trimap_iou(sum(trimap_confusion(p, t, 4, 7) for p, t in pairs)))
-    np.testing.assert_array_equal(
-        iou, boundary_iou(sum(boundary_iou_counts(p, t, 4, 0.05) for p, t in pairs))
-    )
+    np.testing.assert_array_equal(iou, boundary_iou(sum(boundary_iou_counts(p, t, 4, 0.05) for p, t in pairs)))
     np.testing.assert_allclose(f, np.nanmean([boundary_f(p, t, 4, 0.02) for p, t in pairs]), atol=1e-10)
     np.testing.assert_allclose(j, np.nanmean([region_j(p, t, 4) for p, t in pairs]), atol=1e-10)
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_metrics_without_pictures_are_nan():
-    assert all(
-        torch.isnan(m.compute()).all() for m in (TrimapIoU(2), BoundaryIoU(2), BoundaryF(2), RegionJ(2))
-    )
+    assert all(torch.isnan(m.compute()).all() for m in (TrimapIoU(2), BoundaryIoU(2), BoundaryF(2), RegionJ(2)))
 
 
 def measure(start, step):
@@ -342,9 +334,7 @@ def measure_a_half(rank, folder):
 
 
 def test_two_processes_give_exactly_the_number_of_one(tmp_path, monkeypatch, request):
-    monkeypatch.syspath_prepend(
-        str(request.config.rootpath)
-    )  # the other process imports this file by its name
+    monkeypatch.syspath_prepend(str(request.config.rootpath))  # the other process imports this file by its name
     monkeypatch.setitem(os.environ, "GLOO_SOCKET_IFNAME", "lo")
     expected = measure(0, 1)
     other = torch.multiprocessing.spawn(measure_a_half, (str(tmp_path),), nprocs=1, join=False)

@@ -38,9 +38,7 @@ def label_maps(draw, count=2):
     shape = draw(st.integers(1, 12)), draw(st.integers(1, 12))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     void_share = draw(st.sampled_from([0.0, 0.2, 1.0]))
-    maps = [
-        np.where(rng.random(shape) < void_share, void, rng.integers(0, classes, shape)) for _ in range(count)
-    ]
+    maps = [np.where(rng.random(shape) < void_share, void, rng.integers(0, classes, shape)) for _ in range(count)]
     return *(m.astype(dtype) for m in maps), classes
 
 
@@ -201,9 +199,7 @@ def example(seed, count=6, classes=4):
     """`count` pictures: label maps before and after mending, and the truth, ``uint8 [count, 12, 17]``."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, classes, (count, 12, 17)).astype(np.uint8)
-    noisy = [
-        np.where(rng.random(truth.shape) < 0.3, rng.integers(0, classes, truth.shape), truth) for _ in "ba"
-    ]
+    noisy = [np.where(rng.random(truth.shape) < 0.3, rng.integers(0, classes, truth.shape), truth) for _ in "ba"]
     truth[rng.random(truth.shape) < 0.1] = 255
     return *(m.astype(np.uint8) for m in noisy), truth
 

@@ -15,7 +15,9 @@ class Sharpen(Refiner):
         squared = coarse**2
         columns = torch.arange(image.shape[3]).expand(image.shape[0], 2, *image.shape[2:]).float()
         mask = torch.full((image.shape[0], *image.shape[2:]), 0.5)
-        return Mended.of(squared / squared.sum(1, keepdim=True), coarse, displacement=columns * 0, fusion_mask=mask)
+        return Mended.of(
+            squared / squared.sum(1, keepdim=True), coarse, displacement=columns * 0, fusion_mask=mask
+        )
 
 
 class Swap(Refiner):

@@ -107,9 +107,10 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 def _grey(values: np.ndarray) -> np.ndarray:
     """8-bit grey of 0..65535, of floats in 0..1, or of 0..255 in a wider type."""
-    highest = values.max()
+    shades = np.nan_to_num(values.astype(np.float32))
+    highest = shades.max()
     scale = 1 / 257 if highest > 255 else 255 if values.dtype.kind == "f" and highest <= 1 else 1
-    return np.clip(np.rint(np.nan_to_num(values.astype(np.float32) * scale)), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(shades * scale), 0, 255).astype(np.uint8)
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
@@ -171,7 +172,7 @@ def _stretch(picture: Image.Image) -> np.uint8:
     """What Pillow multiplied the values of a grey picture by: it stretches 2 and 4 bits over 0..255."""
     bits = 8
     if isinstance(picture, PngImageFile):
-        with Path(picture.filename).open("rb") as file:
+        with Path(str(picture.filename)).open("rb") as file:
             bits = file.read(25)[24]
     elif isinstance(picture, TiffImageFile):
         bits = picture.tag_v2.get(BITSPERSAMPLE, (8,))[0]
@@ -353,7 +354,8 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Pat
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
-            yield from _walk(folder / entry.name, (*above, place))
+        path = folder / entry.name
+        if path.is_dir() if entry.is_symlink() else entry.is_dir():
+            yield from _walk(path, (*above, place))
         else:
-            yield folder / entry.name
+            yield path

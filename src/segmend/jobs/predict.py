@@ -14,7 +14,7 @@ from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
 from segmend.labels import as_image, most_likely
 from segmend.report.results import Run
-from segmend.segmenters.base import Segmenter
+from segmend.segmenters import load_segmenter
 from segmend.segmenters.prediction import TestTime, predict_bands
 
 
@@ -41,7 +41,7 @@ def predict(
         quantised: write probabilities as 0..255 instead of float16.
     """
     device = pick_device()
-    segmenter = Segmenter.from_pretrained(str(model)).eval()
+    segmenter = load_segmenter(model)
     to_device(segmenter, device)
     folder = MapFolder(out, segmenter.classes, probs, False, quantised, overwrite)
 

@@ -43,9 +43,7 @@ _SQUARE = np.ones((3, 3), np.uint8)
 _LOWER_RIGHT = np.ones((2, 2), np.uint8)
 
 
-def trimap_confusion(
-    prediction: LabelMap, truth: LabelMap, num_classes: int, widths: int = WIDTHS
-) -> np.ndarray:
+def trimap_confusion(prediction: LabelMap, truth: LabelMap, num_classes: int, widths: int = WIDTHS) -> np.ndarray:
     """Confusion matrices inside bands around the label borders of the truth, ``int64 [widths, C, C + 1]``.
 
     Element w - 1 is the confusion matrix of the pixels at a Euclidean distance below w px from the nearest

@@ -162,9 +162,7 @@ class FMeasure(ConfusionMatrix):
         options: those of `torchmetrics.Metric`.
     """
 
-    def __init__(
-        self, num_classes: int, groups: Sequence[Sequence[int]] | None = None, **options: Any
-    ) -> None:
+    def __init__(self, num_classes: int, groups: Sequence[Sequence[int]] | None = None, **options: Any) -> None:
         super().__init__(num_classes, **options)
         self.groups = groups
 

@@ -44,8 +44,9 @@ class Mended:
 
     def __getitem__(self, index: int) -> Mended:
         """Picture `index` of a batch."""
-        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Mended(**{name: None if v is None else v[index] for name, v in values.items()})
+        whole = {field.name: getattr(self, field.name) for field in fields(self)}
+        picked: dict[str, Any] = {n: None if v is None else v[index] for n, v in whole.items()}
+        return Mended(**picked)
 
 
 class Refiner(ABC):

@@ -4,9 +4,9 @@ Shapes: image ``[B, 3, H, W]`` in 0..1, coarse probability map ``[B, C, H, W]``,
 """
 
 # Annotations stay objects here (no `from __future__`): the hub mixin reads them to decode `config.json`.
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,8 +28,7 @@ Block = Callable[[int, int, int], nn.Sequential]
 """Makes two convolutions, of channels in, between and out."""
 
 
-@dataclass(frozen=True)
-class Correction:
+class Correction(NamedTuple):
     """What the network predicts for a batch.
 
     Attributes:
@@ -67,22 +66,23 @@ def correction_loss(correction: Correction, target: Tensor, void: int) -> Tensor
     Args:
         target: true labels, ``int64 [B, H, W]``; `void` pixels do not count. An all-void batch gives 0.
     """
-    known = (target != void).sum().clamp_min(1)
-    loss = target.new_zeros((), dtype=torch.float32)
-    log_maps = []
-    if correction.mask is not None:
-        log_maps.append(_log(correction.probabilities))
+    known = target != void
+    index = target.masked_fill(~known, 0).unsqueeze(1)
+    # Only the true class's probability enters the loss: taken out first, it is C times less to compute.
+    moved = new = None
+    losses = []
     if correction.propagated is not None:
-        log_maps.append(_log(correction.propagated))
+        moved = correction.propagated.float().gather(1, index)
+        losses.append(moved.clamp_min(1e-7).log())
     if correction.replaced_logits is not None:
-        log_maps.append(correction.replaced_logits.float().log_softmax(dim=1))
-    for log_map in log_maps:
-        loss = loss + F.nll_loss(log_map, target, ignore_index=void, reduction="sum") / known
-    return loss
-
-
-def _log(probabilities: Tensor) -> Tensor:
-    return probabilities.float().clamp_min(1e-7).log()
+        log_new = correction.replaced_logits.float().log_softmax(dim=1).gather(1, index)
+        new = log_new.exp()
+        losses.append(log_new)
+    if correction.mask is not None and moved is not None and new is not None:
+        fused = correction.mask * moved + (1 - correction.mask) * new
+        losses.append(fused.clamp_min(1e-7).log())
+    total = sum(losses, start=index.new_zeros((), dtype=torch.float32))
+    return -(total * known.unsqueeze(1)).sum() / known.sum().clamp_min(1)
 
 
 class ECN(
@@ -101,7 +101,7 @@ class ECN(
         branches: both and their fusion, or one alone.
         encoder: None for the paper's encoder; or the name of a timm encoder (say
             ``tf_efficientnet_lite0``), which sees the image, while a small pyramid of its own reads the
-            coarse map. Its layers and the decoders' then have batch norm.
+            coarse map. Its layers and the decoders' then have batch norm, and the fusion is lighter.
         max_displacement: the longest displacement per axis in pixels; None for half the picture
             (the paper's normalised units).
     """
@@ -121,13 +121,16 @@ class ECN(
         self.max_displacement = max_displacement
         base = WIDTHS[width]
         blocks: tuple[int, ...]
+        fusion: tuple[int, ...]
         self.encoder: PaperEncoder | PretrainedEncoder
         if encoder is None:
             self.encoder = PaperEncoder(self.num_classes, base)
             blocks, block = (4 * base, 2 * base, base), _double
+            fusion = (base, base, 4 * base)
         else:
             self.encoder = PretrainedEncoder(self.num_classes, base // 2, encoder)
             blocks, block = (3 * base, 2 * base, base, base // 2, base // 2), _double_normed
+            fusion = (base // 2, base // 2)
         self.stride = 2 ** (len(self.encoder.channels) - 1)
         last = blocks[-1]
         if branches != "replacement":
@@ -137,11 +140,9 @@ class ECN(
             self.replacement = Decoder(self.encoder.channels, blocks, block)
             self.classify = nn.Conv2d(last, self.num_classes, 3, padding=1)
         if branches == "both":
-            self.fusion = nn.Sequential(
-                *_double(2 * last, base, base),
-                *_conv(base, 4 * last),
-                nn.Conv2d(4 * last, 1, 3, padding=1),
-            )
+            pairs = itertools.pairwise((2 * last, *fusion))
+            layers = [layer for inputs, outputs in pairs for layer in _conv(inputs, outputs)]
+            self.fusion = nn.Sequential(*layers, nn.Conv2d(fusion[-1], 1, 3, padding=1))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -220,7 +221,7 @@ class PretrainedEncoder(nn.Module):
         self.image = timm.create_model(name, pretrained=False, features_only=True)
         widths = [base, base, 2 * base, 2 * base, 4 * base, 4 * base]
         self.pyramid = nn.ModuleList([nn.Sequential(*_conv_normed(3 + num_classes, widths[0]))])
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in itertools.pairwise(widths):
             self.pyramid.append(nn.Sequential(*_conv_normed(inputs, outputs, stride=2)))
         known = [0, *self.image.feature_info.channels()]  # type: ignore[union-attr, operator]
         self.channels = [a + b for a, b in zip(widths, known, strict=True)]

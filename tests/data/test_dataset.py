@@ -1,0 +1,413 @@
+"""Data sets pair files by ID, read void as void, and say what is wrong with which file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from segmend.data.dataset import (
+    Dataset,
+    Record,
+    find_classes,
+    find_maps,
+    open_dataset,
+    open_masks,
+    pair_labels,
+    read_description,
+    read_map,
+    splits_of,
+)
+from segmend.data.files import (
+    InvalidFile,
+    read_labels,
+    write_image,
+    write_labels,
+    write_probabilities,
+    write_whole,
+)
+from segmend.labels import Classes, InvalidInput
+
+NAMES = ("sky", "left eye", "right eye", "skin")
+IDS = ("a", "b", "sequence 1/frame.0001", "sequence 1/frame.0002", "ünï/é à")
+
+
+def label_map(seed: int, count: int = 4, dtype: type = np.uint8) -> np.ndarray:
+    labels = np.random.default_rng(seed).integers(0, count, (6, 8)).astype(dtype)
+    labels[0] = 255 if dtype is np.uint8 else 65535
+    return labels
+
+
+def write_set(root: Path, split: str = "train", ids: tuple[str, ...] = IDS, **description: object) -> Path:
+    """A data set in our layout."""
+    write_whole(
+        root / "dataset.yaml", yaml.safe_dump({"name": "faces", "classes": list(NAMES), **description}).encode()
+    )
+    for seed, name in enumerate(ids):
+        write_image(root / "images" / split / f"{name}.png", np.full((6, 8, 3), seed, np.uint8))
+        write_labels(root / "labels" / split / f"{name}.png", label_map(seed))
+    return root
+
+
+def one(folder: Path, labels: np.ndarray, classes: Classes, void: int) -> np.ndarray:
+    """A label map, written, and read again in a data set of these classes."""
+    write_labels(folder / "a.png", labels)
+    record = Record("a", labels=folder / "a.png")
+    return Dataset("one", classes, (record,), void).labels(record)
+
+
+# ---- layout ----
+
+
+def test_layout_pairs_by_id(tmp_path: Path) -> None:
+    write_set(tmp_path / "faces", palette=[[1, 2, 3]])
+    write_set(tmp_path / "faces", split="val", ids=("c",), palette=[[1, 2, 3]])
+    write_probabilities(tmp_path / "faces" / "probs" / "train" / "b.npz", np.full((4, 6, 8), 0.25))
+    write_whole(tmp_path / "faces" / "tags.json", b'{"train": {"a": ["sky", "skin"], "b": []}, "val": {}}')
+    (tmp_path / "faces" / "labels" / "train" / "a.png").unlink()
+
+    train = open_dataset(tmp_path / "faces", "train")
+
+    assert train.name == "faces"
+    assert train.classes.names == NAMES
+    assert train.classes.palette[:2] == ((1, 2, 3), (128, 0, 0))
+    assert [r.id for r in train] == list(IDS)
+    assert [r.tags for r in train] == [("sky", "skin"), (), None, None, None]
+    assert [r.labels is None for r in train] == [True, False, False, False, False]
+    assert [r.coarse is None for r in train] == [True, False, True, True, True]
+    np.testing.assert_array_equal(train.labels(train.records[2]), label_map(2))
+    np.testing.assert_array_equal(train.image(train.records[2]), np.full((6, 8, 3), 2))
+    np.testing.assert_array_equal(train.coarse(train.records[1]), np.full((4, 6, 8), 0.25))
+    assert len(train) == 5
+    assert len(train.subset({"a", "ünï/é à", "other"})) == 2
+    assert splits_of(tmp_path / "faces") == ["train", "val"]
+
+
+def test_split_may_be_left_out_where_there_is_one(tmp_path: Path) -> None:
+    write_set(tmp_path)
+    (tmp_path / "images" / ".cache").mkdir()
+    assert open_dataset(tmp_path).name == "faces"
+    assert len(open_dataset(tmp_path / "images" / "train")) == 5  # and the folder of a split is that split
+    write_set(tmp_path, split="val", ids=("c",))
+    with pytest.raises(InvalidFile, match="say which split: train, val"):
+        open_dataset(tmp_path)
+    with pytest.raises(InvalidFile, match=r"no split 'test': there is train, val"):
+        open_dataset(tmp_path, "test")
+    with pytest.raises(InvalidFile, match=r"no split '\.\./images/train'"):
+        open_dataset(tmp_path, "../images/train")
+
+
+def test_name_defaults_to_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_set(tmp_path / "folder", name=None)
+    monkeypatch.chdir(tmp_path / "folder")
+    assert open_dataset(".").name == "folder"
+
+
+BAD_DESCRIPTIONS = {
+    "no yaml": ("{a: [", "not readable as YAML"),
+    "no text": (b"\xff\xfe\x00", "not readable as YAML"),
+    "python object": ("classes: !!python/object/apply:os.system [ls]", "not readable as YAML"),
+    "a list": ("- a\n- b", "expected keys `name` and `classes`"),
+    "no classes": ("name: x", "expected keys"),
+    "classes by number": ("classes: {0: a}", "expected keys"),
+    "empty": ("classes: []", "at least one class"),
+    "twice": ("classes: [a, b, a]", "must differ"),
+    "void": ("classes: [a]\nvoid: none", "`void` to be an id 0..65535, found 'none'"),
+    "large void": ("classes: [a]\nvoid: 70000", "found 70000"),
+    "palette": ("classes: [a]\npalette: ['#ff0000']", "expected a colour as"),
+    "palette of one number": ("classes: [a]\npalette: 7", "palette|iterable"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_DESCRIPTIONS)
+def test_descriptions_that_cannot_be(tmp_path: Path, kind: str) -> None:
+    text, message = BAD_DESCRIPTIONS[kind]
+    write_set(tmp_path)
+    write_whole(tmp_path / "dataset.yaml", text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InvalidFile, match=rf"dataset\.yaml: .*({message})"):
+        open_dataset(tmp_path, "train")
+
+
+def test_missing_description_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match=r"dataset\.yaml: not readable"):
+        read_description(tmp_path)
+    write_whole(tmp_path / "dataset.yaml", b"classes: [a]")
+    with pytest.raises(InvalidFile, match="images: expected a folder for each split, found none"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not readable as JSON"),
+        ("[]", r"expected \{SPLIT"),
+        ('{"train": ["a"]}', r"expected \{SPLIT"),
+        ('{"train": {"a": "sky"}}', "a: expected a list of class names, found 'sky'"),
+        ('{"train": {"a": ["cloud"]}}', r"a: expected a list of class names, found \['cloud'\]"),
+        ('{"train": {"a": [["sky"]]}}', "a: expected a list"),
+    ],
+)
+def test_tags_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
+    write_set(tmp_path)
+    write_whole(tmp_path / "tags.json", text.encode())
+    with pytest.raises(InvalidFile, match=rf"tags\.json: {message}"):
+        open_dataset(tmp_path, "train")
+
+
+# ---- void and ids ----
+
+
+@pytest.mark.parametrize("void", [255, 4, 11, 200])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_void_of_the_files_becomes_void_of_the_classes(tmp_path: Path, void: int, dtype: type) -> None:
+    labels = label_map(0, dtype=dtype)
+    labels[1] = void
+
+    read = one(tmp_path, labels, classes=Classes(NAMES), void=void)
+
+    assert read.dtype == np.uint8
+    assert (read[:2] == 255).all()
+    np.testing.assert_array_equal(read[2:], labels[2:])
+
+
+def test_void_in_the_place_of_a_class(tmp_path: Path) -> None:
+    """ADE20K: 0 is void, and the first class of the list is never seen."""
+    read = one(tmp_path, np.array([[0, 1, 255, 3]], np.uint8), classes=Classes(NAMES), void=0)
+    np.testing.assert_array_equal(read, [[255, 1, 255, 3]])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_many_classes_in_narrow_and_wide_files(tmp_path: Path, dtype: type) -> None:
+    """With more than 255 classes, 255 is one of them even in an 8-bit file."""
+    labels = np.array([[0, 255, 7]], dtype)
+    classes = Classes.numbered(300)
+
+    read = one(tmp_path, labels, classes=classes, void=classes.void)
+    assert read.dtype == np.int32
+    np.testing.assert_array_equal(read, labels)
+
+    np.testing.assert_array_equal(one(tmp_path, labels, classes=classes, void=7), [[0, 255, 65535]])
+    if dtype is np.int32:
+        wide = np.array([[299, 65535]], dtype)
+        np.testing.assert_array_equal(one(tmp_path, wide, classes=classes, void=classes.void), wide)
+
+
+@pytest.mark.parametrize(
+    ("void", "found"), [(255, "0..3 or 255 for void, found 4, 9"), (4, "0..3 or 4 for void, found 9")]
+)
+def test_ids_outside_the_classes_are_named(tmp_path: Path, void: int, found: str) -> None:
+    with pytest.raises(InvalidFile, match=rf"a\.png: expected ids {found} on"):
+        one(tmp_path, np.array([[0, 4, 9, 3]], np.uint8), classes=Classes(NAMES), void=void)
+
+
+def test_what_a_record_does_not_have(tmp_path: Path) -> None:
+    write_set(tmp_path)
+    dataset = open_dataset(tmp_path)
+    for read, message in (
+        (dataset.image, "no picture"),
+        (dataset.labels, "no label map"),
+        (dataset.coarse, "no coarse"),
+    ):
+        with pytest.raises(InvalidInput, match=f"x: {message}"):
+            read(Record("x"))
+
+
+def test_pairs_have_one_size(tmp_path: Path) -> None:
+    dataset = open_dataset(write_set(tmp_path))
+    image, labels = pair_labels(dataset, dataset.records[0])
+    assert image.shape[:2] == labels.shape
+
+    write_labels(tmp_path / "labels" / "train" / "a.png", np.zeros((8, 6), np.uint8))
+    with pytest.raises(InvalidFile, match=r"a\.png: expected one size, found image 8 x 6, labels 6 x 8"):
+        pair_labels(dataset, dataset.records[0])
+    (tmp_path / "labels" / "train" / "b.png").write_bytes(b"")
+    with pytest.raises(InvalidFile, match=r"b\.png: the file is empty"):
+        pair_labels(dataset, dataset.records[1])
+
+
+# ---- plain folders ----
+
+
+def test_plain_folders_pair_whatever_the_suffix(tmp_path: Path) -> None:
+    for name in ("a", "s/b"):
+        write_image(tmp_path / "pictures" / f"{name}.jpg", np.zeros((6, 8, 3), np.uint8))
+    write_labels(tmp_path / "masks" / "s" / "b.png", label_map(0), palette=((9, 9, 9),))
+    write_labels(tmp_path / "masks" / "unpaired.png", np.full((6, 8), 6, np.uint8))
+
+    dataset = open_dataset(tmp_path / "pictures", labels=tmp_path / "masks")
+
+    assert [(r.id, r.labels is not None) for r in dataset] == [("a", False), ("s/b", True)]
+    assert dataset.classes.names == tuple(f"class {i}" for i in range(7))
+    assert dataset.classes.palette[:2] == ((9, 9, 9), (128, 0, 0))
+    np.testing.assert_array_equal(dataset.labels(dataset.records[1]), label_map(0))
+    assert open_dataset(tmp_path / "pictures", labels=tmp_path / "masks", classes=9).classes == Classes.numbered(
+        9, dataset.classes.palette[:1]
+    )
+    named = Classes(NAMES)
+    assert open_dataset(tmp_path / "pictures", labels=tmp_path / "masks", classes=named).classes is named
+
+    masks = open_masks(tmp_path / "masks", images=tmp_path / "pictures")
+    assert [(r.id, r.image is not None) for r in masks] == [("s/b", True), ("unpaired", False)]
+
+
+def test_plain_folders_that_cannot_be(tmp_path: Path) -> None:
+    write_image(tmp_path / "pictures" / "a.jpg", np.zeros((6, 8, 3), np.uint8))
+    (tmp_path / "empty").mkdir()
+    write_labels(tmp_path / "masks" / "a_mask.png", label_map(0))
+    with pytest.raises(InvalidFile, match="no such folder"):
+        open_dataset(tmp_path / "none")
+    with pytest.raises(InvalidFile, match=r"neither a dataset\.yaml nor pictures"):
+        open_dataset(tmp_path / "empty")
+    with pytest.raises(InvalidFile, match="empty: holds no label maps"):
+        open_dataset(tmp_path / "pictures", labels=tmp_path / "empty")
+    with pytest.raises(InvalidFile, match="empty: holds no label maps"):
+        open_masks(tmp_path / "empty")
+    with pytest.raises(InvalidFile, match=r"no picture has the ID of a mask .* \(for example a_mask\)"):
+        open_dataset(tmp_path / "pictures", labels=tmp_path / "masks")
+    with pytest.raises(InvalidFile, match="leave `labels` out"):
+        open_dataset(write_set(tmp_path / "set"), labels=tmp_path / "masks")
+    write_image(tmp_path / "pictures" / "a.png", np.zeros((6, 8, 3), np.uint8))
+    with pytest.raises(InvalidFile, match=r"a\.png: the same ID as a\.jpg"):
+        open_dataset(tmp_path / "pictures")
+
+
+def test_foreground_drawn_as_255_is_not_taken_for_void(tmp_path: Path) -> None:
+    """Masks of 0 and 255 are common, and would be nothing but background and void."""
+    write_labels(tmp_path / "a.png", np.array([[0, 255]], np.uint8))
+    with pytest.raises(InvalidInput, match="found only 0 and 255, which means void: write foreground as 1"):
+        find_classes([tmp_path / "a.png"])
+    assert len(find_classes([tmp_path / "a.png"], 2)) == 2
+    write_labels(tmp_path / "a.png", np.array([[False, True]]))
+    assert len(find_classes([tmp_path / "a.png"])) == 2
+    (tmp_path / "b.png").write_bytes(b"broken")
+    assert len(find_classes([tmp_path / "b.png", tmp_path / "a.png"])) == 2
+    write_probabilities(tmp_path / "p.npz", np.full((5, 2, 2), 0.2))
+    assert len(find_classes([tmp_path / "p.npz"])) == 5
+
+
+# ---- coarse maps ----
+
+
+def test_with_coarse_keeps_the_records_that_have_one(tmp_path: Path) -> None:
+    dataset = open_dataset(write_set(tmp_path / "set"))
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(4), (6, 8)).transpose(2, 0, 1)
+    write_probabilities(tmp_path / "probs" / "sequence 1" / "frame.0001.npz", probabilities)
+    write_probabilities(tmp_path / "probs" / "other.npz", probabilities)
+    write_labels(tmp_path / "labels" / "b.png", label_map(7))
+
+    soft = dataset.with_coarse(tmp_path / "probs")
+    assert [r.id for r in soft] == ["sequence 1/frame.0001"]
+    np.testing.assert_allclose(soft.coarse(soft.records[0]), probabilities, atol=1e-3)
+    hard = dataset.with_coarse(tmp_path / "labels")
+    np.testing.assert_array_equal(hard.coarse(hard.records[0]), label_map(7))
+
+    assert list(find_maps(tmp_path / "probs")) == ["other", "sequence 1/frame.0001"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InvalidFile, match="neither probability maps"):
+        dataset.with_coarse(tmp_path / "none")
+    write_labels(tmp_path / "none" / "z.png", label_map(0))
+    with pytest.raises(InvalidFile, match="none of its 1 maps has the ID of a picture of faces"):
+        dataset.with_coarse(tmp_path / "none")
+    with pytest.raises(InvalidFile, match="expected probabilities of 3 classes, found 4"):
+        read_map(tmp_path / "probs" / "other.npz", Classes(NAMES[:3]))
+    with pytest.raises(InvalidFile, match="at most 47 pixels"):
+        read_map(tmp_path / "probs" / "other.npz", Classes(NAMES), max_pixels=47)
+
+
+# ---- folds and merging ----
+
+
+def test_folds_hold_every_record_once(tmp_path: Path) -> None:
+    dataset = open_dataset(write_set(tmp_path))
+
+    held = [dataset.fold(i, 3) for i in range(3)]
+
+    assert sorted(r.id for _, inside in held for r in inside) == sorted(IDS)
+    for outside, inside in held:
+        assert {r.id for r in outside} | {r.id for r in inside} == set(IDS)
+        assert not {r.id for r in outside} & {r.id for r in inside}
+        assert len(inside) in (1, 2)
+    assert [r.id for r in held[0][1]] == ["a", "sequence 1/frame.0002"]
+    for index, folds, message in (
+        (0, 1, "into 1 folds"),
+        (0, 6, "5 records .* 6"),
+        (3, 3, "a fold 0..2, found 3"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            dataset.fold(index, folds)
+
+
+def test_merged_classes(tmp_path: Path) -> None:
+    write_set(tmp_path / "set", void=200)
+    write_whole(tmp_path / "set" / "tags.json", b'{"train": {"a": ["skin", "left eye", "right eye"]}}')
+    soft = np.random.default_rng(0).dirichlet(np.ones(4), (6, 8)).transpose(2, 0, 1)
+    write_probabilities(tmp_path / "set" / "probs" / "train" / "a.npz", soft)
+    dataset = open_dataset(tmp_path / "set")
+
+    merged = dataset.merged({"eyes": ("left eye", "right eye")})
+
+    assert merged.classes.names == ("sky", "eyes", "skin")
+    assert merged.classes.palette == tuple(dataset.classes.palette[i] for i in (0, 1, 3))
+    table = np.array([0, 1, 1, 2] + [255] * 252)
+    for record in merged:
+        np.testing.assert_array_equal(merged.labels(record), table[dataset.labels(record)])
+    assert merged.records[0].tags == ("skin", "eyes")
+    summed = np.stack([soft[0], soft[1] + soft[2], soft[3]])
+    np.testing.assert_allclose(merged.coarse(merged.records[0]), summed, atol=2e-3)
+
+    twice = merged.merged({"face": ("eyes", "skin")})
+    assert twice.classes.names == ("sky", "face")
+    np.testing.assert_array_equal(
+        twice.labels(twice.records[0]), np.array([0, 1, 1, 1] + [255] * 252)[dataset.labels(dataset.records[0])]
+    )
+    np.testing.assert_allclose(twice.coarse(twice.records[0])[0], soft[0], atol=2e-3)
+
+
+def test_coarse_maps_follow_merging_unless_they_come_after_it(tmp_path: Path) -> None:
+    """A model that was trained on merged classes predicts merged classes."""
+    dataset = open_dataset(write_set(tmp_path / "set"))
+    groups = {"eyes": ("left eye", "right eye")}
+    coarse = np.array([[0, 1, 2, 255]], np.uint8).repeat(6, 0).repeat(2, 1)
+    write_labels(tmp_path / "coarse" / "a.png", coarse)
+
+    before = dataset.with_coarse(tmp_path / "coarse").merged(groups)
+    after = dataset.merged(groups).with_coarse(tmp_path / "coarse")
+
+    np.testing.assert_array_equal(before.coarse(before.records[0])[0], [0, 0, 1, 1, 1, 1, 255, 255])
+    np.testing.assert_array_equal(after.coarse(after.records[0])[0], [0, 0, 1, 1, 2, 2, 255, 255])
+
+
+def test_merging_many_classes_to_few_changes_the_data_type(tmp_path: Path) -> None:
+    names = tuple(f"c{i}" for i in range(300))
+    labels = np.array([[0, 299, 255, 65535]], np.int32)
+    write_labels(tmp_path / "a.png", labels)
+    record = Record("a", labels=tmp_path / "a.png", coarse=tmp_path / "a.png")
+    dataset = Dataset("many", Classes(names), (record,), void=65535)
+
+    merged = dataset.merged({"odd": names[1::2], "even": names[::2]})
+
+    assert merged.classes.names == ("even", "odd")
+    assert merged.labels(record).dtype == np.uint8
+    np.testing.assert_array_equal(merged.labels(record), [[0, 1, 1, 255]])
+    np.testing.assert_array_equal(merged.coarse(record), [[0, 1, 1, 255]])
+
+
+def test_groups_that_cannot_be(tmp_path: Path) -> None:
+    dataset = Dataset("x", Classes(NAMES), ())
+    with pytest.raises(InvalidInput, match="no class is named nose"):
+        dataset.merged({"eyes": ("left eye", "nose")})
+    with pytest.raises(InvalidInput, match="in two groups"):
+        dataset.merged({"eyes": ("left eye", "right eye"), "all": ("sky", "left eye")})
+
+
+def test_real_data_is_read_as_its_files_stand(real_data: Path) -> None:
+    for name, split in (("camvid", "val"), ("voc12_subset", "val")):
+        dataset = open_dataset(real_data / name, split)
+        record = dataset.records[0]
+        image, labels = pair_labels(dataset, record)
+        assert record.labels
+        np.testing.assert_array_equal(labels, read_labels(record.labels)[0])
+        assert (labels == 255).any()
+        assert image.shape == (*labels.shape, 3)

@@ -1,0 +1,226 @@
+"""Real runs of the commands on the embedded data set, small."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import segmend
+from segmend.cli import main
+from segmend.data.files import read_labels, read_probabilities
+
+
+def run(monkeypatch, capsys, *arguments):
+    """The command in this process: exit code, standard output, standard error."""
+    monkeypatch.setattr(sys, "argv", ["segmend", *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = stop.code or 0
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def segmend_(monkeypatch, capsys):
+    return lambda *arguments: run(monkeypatch, capsys, *arguments)
+
+
+@pytest.fixture(scope="module")
+def recipes(drawn, coarse, tmp_path_factory):
+    """Recipes of a few steps: a segmenter and a corrector."""
+    folder = tmp_path_factory.mktemp("recipes")
+    few = {"steps": 3, "batch": 2, "workers": 0, "precision": "32"}
+    segmenter = {
+        "task": "segmenter",
+        "data": {"root": str(drawn), "train": "train"},
+        "network": "segmentation_models_pytorch.Unet",
+        "arguments": {"encoder_name": "tu-tf_efficientnet_lite0"},
+        "features": "imagenet",
+        "augmentation": {"crop": 64},
+        "optimisation": few,
+    }
+    corrector = {
+        "task": "refiner",
+        "data": {"root": str(drawn), "train": "train"},
+        "coarse": {"train": str(coarse / "train"), "truth_share": 0.5},
+        "ecn": {"width": "quarter"},
+        "augmentation": {"crop": 32},
+        "optimisation": few,
+    }
+    search = {
+        "task": "filter",
+        "filter": "guided",
+        "data": {"root": str(drawn), "train": "train"},
+        "coarse": {"train": str(coarse / "train")},
+        "trials": 3,
+        "pictures": 2,
+    }
+    for name, content in {"segmenter": segmenter, "corrector": corrector, "search": search}.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corrector(recipes, tmp_path_factory):
+    """The folder of a trained corrector."""
+    out = tmp_path_factory.mktemp("corrector") / "run"
+    command = [sys.executable, "-m", "segmend.cli", "train", str(recipes / "corrector.yaml"), "--out", str(out)]
+    subprocess.run([*command, "--quiet"], check=True, timeout=120)
+    return out
+
+
+def test_segmenter_from_recipe_to_out_of_fold_maps_and_predictions(segmend_, recipes, drawn, tmp_path):
+    run_ = tmp_path / "run"
+    code, out, _ = segmend_("train", recipes / "segmenter.yaml", "--folds", 2, "--out", run_, "--quiet")
+    assert (code, "Trained" in out) == (0, True)
+    maps = sorted((run_ / "out_of_fold" / "probs").glob("*.npz"))
+    assert len(maps) == 12
+    images = drawn / "images" / "val"
+    code, out, _ = segmend_(
+        "predict", run_, "--images", images, "--out", tmp_path / "maps", "--probs", "--mirror",
+        "--scales", "0.5,1", "--tile", 64, "--overlap", 16, "--quiet",
+    )  # fmt: skip
+    assert code == 0
+    assert "4 pictures written" in out
+    labels, palette = read_labels(tmp_path / "maps" / "labels" / "00000.png")
+    assert labels.shape == (64, 96)
+    assert palette is not None
+    probabilities = read_probabilities(tmp_path / "maps" / "probs" / "00000.npz")
+    assert (probabilities.argmax(0) == labels).mean() > 0.99
+    assert json.loads((tmp_path / "maps" / "results.json").read_text())["done"] == 4
+    code, out, _ = segmend_("predict", run_, "--images", images, "--out", tmp_path / "maps", "--quiet")
+    assert (code, "4 kept" in out) == (0, True)
+
+
+def test_mend_evaluate_report(segmend_, corrector, drawn, coarse, tmp_path):
+    mended, results = tmp_path / "mended", tmp_path / "results.json"
+    code, out, _ = segmend_(
+        "refine", "--images", drawn / "images" / "val", "--coarse", coarse / "val", "--out", mended,
+        "--refiner", corrector, "--probs", "--details", "--quiet",
+    )  # fmt: skip
+    assert code == 0
+    assert "a second (read" in out
+    with np.load(mended / "details" / "00000.npz") as details:
+        assert details["displacement"].shape == (2, 64, 96)
+        assert details["confidence"].shape == details["changed"].shape == details["fusion_mask"].shape == (64, 96)
+    code, out, _ = segmend_(
+        "evaluate", "--truth", drawn / "labels" / "val", "--pred", mended, "--coarse", coarse / "val",
+        "--out", results, "--quiet",
+    )  # fmt: skip
+    assert code == 0
+    assert "mIoU" in out
+    assert "->" in out
+    code, out, _ = segmend_("report", results)
+    assert code == 0
+    assert (tmp_path / "report.html").stat().st_size > 20_000
+
+
+def test_a_trained_corrector_mends_from_python_in_three_lines(corrector, drawn, coarse):
+    image = np.asarray(Image.open(drawn / "images" / "val" / "00001.jpg"))
+    rough = read_probabilities(coarse / "val" / "00001.npz")
+    refiner = segmend.load(corrector)
+    mended = refiner.refine(image, rough)
+    assert mended.labels.shape == image.shape[:2]
+    assert mended.displacement.shape == (2, *image.shape[:2])
+
+
+def test_search_finds_a_filter_that_refine_takes(segmend_, recipes, drawn, coarse, tmp_path):
+    code, _, _ = segmend_("train", recipes / "search.yaml", "--out", tmp_path / "guided", "--quiet")
+    assert code == 0
+    rounds = json.loads((tmp_path / "guided" / "search.json").read_text())["rounds"]
+    assert len(rounds[0]["mean_iou"]) == 3
+    code, _, _ = segmend_(
+        "refine", "--images", drawn / "images" / "val", "--coarse", coarse / "val",
+        "--out", tmp_path / "mended", "--refiner", tmp_path / "guided", "--quiet",
+    )  # fmt: skip
+    assert code == 0
+
+
+def test_broken_pictures_are_listed_and_the_rest_is_done(segmend_, drawn, coarse, tmp_path):
+    images, maps = tmp_path / "images", tmp_path / "maps"
+    shutil.copytree(drawn / "images" / "val", images)
+    shutil.copytree(coarse / "val", maps)
+    (images / "00001.jpg").write_bytes((images / "00001.jpg").read_bytes()[:300])
+    (images / "00002.jpg").write_bytes(b"")
+    (maps / "00003.npz").unlink()
+    code, out, err = segmend_(
+        "refine", "--images", images, "--coarse", maps, "--out", tmp_path / "out", "--refiner", "guided", "--quiet"
+    )
+    assert code == 1
+    assert "1 pictures written" in out
+    assert all(name in err for name in ("00001.jpg", "00002.jpg", "00003.jpg"))
+    listed = json.loads((tmp_path / "out" / "results.json").read_text())["skipped"]
+    assert len(listed) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["refine", "--images", "nowhere", "--coarse", "COARSE", "--out", "OUT", "--refiner", "crf"], "nowhere"),
+        (["refine", "--images", "IMAGES", "--coarse", "nowhere", "--out", "OUT", "--refiner", "crf"], "nowhere"),
+        (
+            ["refine", "--images", "IMAGES", "--coarse", "COARSE", "--out", "OUT", "--refiner", "IMAGES"],
+            "config.json",
+        ),
+        (["predict", "nowhere", "--images", "IMAGES", "--out", "OUT"], "nowhere"),
+        (["train", "nowhere.yaml", "--out", "OUT"], "nowhere.yaml"),
+        (["evaluate", "--truth", "PLAIN", "--pred", "COARSE"], "expected class ids"),
+        (["report", "nowhere.json"], "nowhere.json"),
+        (["convert", "a", "b", "--from", "vok"], "voc"),
+    ],
+)
+def test_unusable_input_gives_one_message_and_code_2(segmend_, drawn, coarse, tmp_path, arguments, words):
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    Image.open(drawn / "images" / "val" / "00000.jpg").save(plain / "00000.png")
+    places = {
+        "PLAIN": plain,
+        "IMAGES": drawn / "images" / "val",
+        "COARSE": coarse / "val",
+        "OUT": tmp_path / "out",
+    }
+    code, _, err = segmend_(*(places.get(a, a) for a in arguments))
+    assert code == 2
+    assert words in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out" / "labels").exists()
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, drawn, coarse, tmp_path):
+    images, maps, out = tmp_path / "images", tmp_path / "maps", tmp_path / "out"
+    images.mkdir()
+    maps.mkdir()
+    for number in range(400):
+        os.link(drawn / "images" / "val" / f"{number % 4:05d}.jpg", images / f"{number}.jpg")
+        os.link(coarse / "val" / f"{number % 4:05d}.npz", maps / f"{number}.npz")
+    command = [sys.executable, "-m", "segmend.cli", "refine", "--images", images, "--coarse", maps]
+    command += ["--out", out, "--refiner", "guided", "--probs", "--quiet"]
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 90
+    while len(list(out.glob("labels/*.png"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert b"Traceback" not in err
+    done = sorted(out.glob("labels/*.png"))
+    assert 5 <= len(done) < 400
+    for path in done:
+        assert read_labels(path)[0].shape == (64, 96)
+        read_probabilities(out / "probs" / f"{path.stem}.npz")
+    finished = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0
+    assert f"{len(done)} kept" in finished.stdout
+    assert len(list(out.glob("labels/*.png"))) == 400
+    assert not list(out.glob("**/*.part")) or how == signal.SIGKILL

@@ -1,0 +1,53 @@
+"""Evaluation over folders: the numbers of the functions, pairs by ID, and what is missing."""
+
+import numpy as np
+import pytest
+
+from segmend import metrics
+from segmend.data.dataset import open_dataset
+from segmend.data.files import write_labels
+from segmend.jobs.evaluate import evaluate
+from segmend.labels import InvalidInput
+from segmend.report.results import read_results
+
+
+def test_scores_are_those_of_the_functions_over_all_pictures(drawn, coarse, tmp_path):
+    truth = open_dataset(drawn, "val")
+    out = tmp_path / "results.json"
+    found = evaluate(truth, coarse / "val", coarse / "val", out, quiet=True)
+    total = 0
+    for record in truth.with_coarse(coarse / "val"):
+        labels = truth.with_coarse(coarse / "val").coarse(record).argmax(0).astype(np.uint8)
+        total = total + metrics.confusion_matrix(labels, truth.labels(record), len(truth.classes))
+    assert found.scores.mean_iou == metrics.mean_iou(total)
+    assert found.scores.pixel_accuracy == metrics.pixel_accuracy(total)
+    assert found.coarse_scores == found.scores
+    assert (found.made_better, found.made_worse) == (0, 0)
+    assert read_results(out) == found
+    assert (out.parent / found.images).resolve() == (drawn / "images" / "val").resolve()
+
+
+def test_the_truth_is_perfect_and_gains_are_counted(drawn, coarse):
+    found = evaluate(open_dataset(drawn, "val"), drawn / "labels" / "val", coarse / "val", quiet=True)
+    assert found.scores.mean_iou == found.scores.boundary_iou == found.scores.boundary_f == 1
+    assert found.scores.trimap == [1.0] * 40
+    assert found.made_better == 1
+
+
+def test_missing_and_broken_maps_are_listed(drawn, tmp_path):
+    truth = open_dataset(drawn, "val")
+    names = [r.id for r in truth]
+    for record in list(truth)[:2]:
+        write_labels(tmp_path / f"{record.id}.png", truth.labels(record))
+    write_labels(tmp_path / f"{names[2]}.png", np.zeros((5, 5), np.uint8))
+    found = evaluate(truth, tmp_path, quiet=True)
+    assert len(found.pictures) == 2
+    assert {name: True for name in names[2:]} == {
+        name: any(name in s.file for s in found.skipped) for name in names[2:]
+    }
+
+
+def test_nothing_to_score_is_an_error(drawn, tmp_path):
+    write_labels(tmp_path / "00000.png", np.full((64, 96), 200, np.uint8))
+    with pytest.raises(InvalidInput, match="not one map"):
+        evaluate(open_dataset(drawn, "val"), tmp_path, quiet=True)
