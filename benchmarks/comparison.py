@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from segmend.data.dataset import Dataset
@@ -54,14 +54,16 @@ class Comparison:
     Attributes:
         runs: folder for everything that is trained and written.
         kind: recipe of the segmenter that makes the coarse maps.
-        overrides: ``key=value`` for every recipe (where the data is).
+        data: ``key=value`` for every recipe: where the data is.
+        segmenter: more of them for the segmenter.
     """
 
     runs: Path
     kind: str
     split: str
-    overrides: tuple[str, ...] = ()
-    methods: tuple[Method, ...] = field(default_factory=tuple)
+    data: tuple[str, ...]
+    segmenter: tuple[str, ...]
+    methods: tuple[Method, ...]
 
     @property
     def folder(self) -> Path:
@@ -69,11 +71,11 @@ class Comparison:
 
     def truth(self) -> Dataset:
         """The records that are scored."""
-        return read_recipe(RECIPES / f"{self.kind}.yaml", self.overrides).data.open(self.split)
+        return read_recipe(RECIPES / f"{self.kind}.yaml", self.data).data.open(self.split)
 
     def make_coarse(self) -> tuple[Path, Path]:
         """Folders of the coarse maps of the training split (out of fold) and of the scored split."""
-        recipe = read_recipe(RECIPES / f"{self.kind}.yaml", self.overrides)
+        recipe = read_recipe(RECIPES / f"{self.kind}.yaml", (*self.data, *self.segmenter))
         segmenter = self.folder / "segmenter"
         train(recipe, segmenter, folds=FOLDS)
         predict(segmenter, self.truth(), self.folder / self.split, probs=True)
@@ -87,7 +89,7 @@ class Comparison:
             done = read_results(results)
             assert isinstance(done, Evaluation)
             return done
-        overrides = [*self.overrides, *method.overrides, f"coarse.train={out_of_fold}"]
+        overrides = [*self.data, *method.overrides, f"coarse.train={out_of_fold}"]
         train(_seeded(read_recipe(RECIPES / f"{method.recipe}.yaml", overrides), seed), out / "refiner")
         refiner = load(out / "refiner")
         truth = self.truth()

@@ -32,7 +32,7 @@ def main() -> None:
     arguments = parser.parse_args()
     methods = tuple(Method(m.name, m.recipe, m.overrides, min(m.seeds, arguments.seeds)) for m in METHODS)
     data = (f"data.root={arguments.data}",)
-    comparison = Comparison(arguments.runs, arguments.kind, "val", data, methods)
+    comparison = Comparison(arguments.runs, arguments.kind, "val", data, (), methods)
     found = comparison.run()
     write_raw(HERE / f"{arguments.kind}.json", found)
     text = table(found)

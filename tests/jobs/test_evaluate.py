@@ -42,7 +42,7 @@ def test_missing_and_broken_maps_are_listed(drawn, tmp_path):
     write_labels(tmp_path / f"{names[2]}.png", np.zeros((5, 5), np.uint8))
     found = evaluate(truth, tmp_path, quiet=True)
     assert len(found.pictures) == 2
-    assert {name: True for name in names[2:]} == {
+    assert dict.fromkeys(names[2:], True) == {
         name: any(name in s.file for s in found.skipped) for name in names[2:]
     }
 

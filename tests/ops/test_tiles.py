@@ -1,5 +1,7 @@
 """Tiles: whatever the sizes, each pixel once, seams invisible, memory that of a band."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -16,7 +18,7 @@ def test_starts_cover_the_axis_with_the_overlap_asked_for(length, tile, data):
     starts = tile_starts(length, tile, overlap)
     assert starts[0] == 0
     assert starts[-1] + tile >= length
-    assert all(b - a <= tile - overlap for a, b in zip(starts, starts[1:], strict=False))
+    assert all(b - a <= tile - overlap for a, b in pairwise(starts))
     assert starts == sorted(set(starts))
 
 

@@ -1,0 +1,33 @@
+"""The benchmarks' machinery, small: from the embedded data set to a table."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from comparison import Comparison, Method, replace_table, table
+
+FEW = ("optimisation.steps=2", "optimisation.batch=2", "optimisation.workers=0")
+
+
+def test_from_raw_data_to_a_table(drawn, tmp_path):
+    methods = (
+        Method("guided filter", "guided", ("trials=2", "pictures=2")),
+        Method("ECN", "ecn_few_pictures", (*FEW, "ecn.width=quarter", "augmentation.crop=32"), seeds=2),
+    )
+    comparison = Comparison(tmp_path, "linear", "val", (f"data.root={drawn}",), FEW, methods)
+    found = comparison.run()
+    assert [len(evaluations) for evaluations in found.values()] == [1, 2]
+    text = table(found)
+    rows = [line.split("|")[1].strip() for line in text.splitlines()]
+    assert rows == ["refiner", "---", "coarse", "guided filter", "ECN"]
+    assert "±" in text
+    assert (tmp_path / "linear" / "ecn" / "1" / "report.html").is_file()
+    document = tmp_path / "results.md"
+    document.write_text("before\n<!-- here -->\nold\n<!-- /here -->\nafter\n")
+    replace_table(document, "here", text)
+    assert document.read_text() == f"before\n<!-- here -->\n{text}\n<!-- /here -->\nafter\n"
+    with pytest.raises(SystemExit, match="no place"):
+        replace_table(document, "elsewhere", text)
