@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from segmend.data.drawn_canvas import Array, Canvas, Colour, Id, mix, profile
+from segmend.data.drawn.canvas import Array, Canvas, Colour, Id, mix, profile
 
 
 def draw_sky(canvas: Canvas, bottom: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segmend.data.drawn_canvas import Array, Canvas, Colour, Id, arc, blade, framed, mix, oval, panel, smooth
+from segmend.data.drawn.canvas import Array, Canvas, Colour, Id, arc, blade, framed, mix, oval, panel, smooth
 
 TREES = ("broad", "broad", "conifer", "conifer", "poplar", "bare", "bush")
 

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 import yaml
 
-from segmend.data.drawn_canvas import SUPERSAMPLING, Array, Canvas, Colour, Id, Mood, arc, framed, profile
-from segmend.data.drawn_grounds import (
+from segmend.data.drawn.canvas import SUPERSAMPLING, Array, Canvas, Colour, Id, Mood, arc, framed, profile
+from segmend.data.drawn.grounds import (
     draw_grass,
     draw_mountains,
     draw_path,
@@ -29,7 +29,7 @@ from segmend.data.drawn_grounds import (
     draw_wood,
     winding,
 )
-from segmend.data.drawn_shapes import (
+from segmend.data.drawn.shapes import (
     draw_animal,
     draw_bird,
     draw_boat,
