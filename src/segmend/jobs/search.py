@@ -27,42 +27,61 @@ KEEP = 4
 
 
 def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = False) -> Filter:
-    """Find the parameters with the best mIoU on `dataset`, by successive halving of random settings.
+    """Find the parameters with the best mIoU on `dataset`.
 
-    The default setting is always among them. Writes a folder that `segmend.load` reads, and
-    ``search.json`` with every round's figures.
+    Random settings over the whole range, the default among them, are halved round by round; then settings
+    near the best one are. Writes a folder that `segmend.load` reads, and ``search.json`` with every
+    round's figures.
     """
     rng = np.random.default_rng(recipe.seed)
-    settings = list(_settings(recipe, rng))
     order = [dataset.records[i] for i in rng.permutation(len(dataset))]
-    rounds = list(_rounds(len(settings), recipe.pictures, len(order)))
-    total = sum(settings_ * pictures for settings_, pictures in rounds)
+    rounds = list(_rounds(recipe.trials, recipe.pictures, len(order)))
+    total = 2 * sum(settings * pictures for settings, pictures in rounds)
+    best, ranges = _default(recipe)
     history = []
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with (
         bar("search", total, quiet) as progress,
         ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool,
     ):
-        for kept, pictures in rounds:
-            settings = settings[:kept]
-            scores = [_score(s, dataset, order[:pictures], pool, progress) for s in settings]
-            best_first = sorted(range(len(settings)), key=lambda i: -scores[i])
-            settings = [settings[i] for i in best_first]
-            history.append({"pictures": pictures, "mean_iou": sorted(scores, reverse=True)})
-    save_filter(settings[0], out)
+        for draw in (_anywhere, _nearby):
+            settings = [best] + [draw(best, ranges, rng) for _ in range(recipe.trials - 1)]
+            for kept, pictures in rounds:
+                settings = settings[:kept]
+                scores = [_score(s, dataset, order[:pictures], pool, progress) for s in settings]
+                best_first = sorted(range(len(settings)), key=lambda i: -scores[i])
+                settings = [settings[i] for i in best_first]
+                history.append({"pictures": pictures, "mean_iou": [scores[i] for i in best_first]})
+            best = settings[0]
+    save_filter(best, out)
     write_json(out / "search.json", {"recipe": recipe.model_dump(mode="json"), "rounds": history})
-    return settings[0]
+    return best
 
 
-def _settings(recipe: FilterRecipe, rng: np.random.Generator) -> Iterator[Filter]:
-    default, ranges = (
-        (DenseCRF(), dense_crf.SEARCHED) if recipe.filter == "crf" else (GuidedFilter(), guided_filter.SEARCHED)
-    )
-    yield default
-    for _ in range(recipe.trials - 1):
-        drawn = {name: float(np.exp(rng.uniform(*np.log(ends)))) for name, ends in ranges.items()}
-        whole = {name: round(v) for name, v in drawn.items() if isinstance(getattr(default, name), int)}
-        yield type(default)(**(dataclasses.asdict(default) | drawn | whole))
+Ranges = dict[str, tuple[float, float]]
+
+
+def _default(recipe: FilterRecipe) -> tuple[Filter, Ranges]:
+    if recipe.filter == "crf":
+        return DenseCRF(), dense_crf.SEARCHED
+    return GuidedFilter(), guided_filter.SEARCHED
+
+
+def _anywhere(setting: Filter, ranges: Ranges, rng: np.random.Generator) -> Filter:
+    """A setting drawn evenly, on a log scale, from the whole range of each parameter."""
+    return _changed(setting, {n: float(np.exp(rng.uniform(*np.log(ends)))) for n, ends in ranges.items()})
+
+
+def _nearby(setting: Filter, ranges: Ranges, rng: np.random.Generator) -> Filter:
+    """A setting with each parameter larger or smaller by a third or so, within its range."""
+    factors = np.exp(rng.normal(0, 0.3, len(ranges)))
+    drawn = zip(ranges.items(), factors, strict=True)
+    return _changed(setting, {n: float(np.clip(getattr(setting, n) * f, *ends)) for (n, ends), f in drawn})
+
+
+def _changed(setting: Filter, drawn: dict[str, float]) -> Filter:
+    whole = {name: round(value) for name, value in drawn.items() if isinstance(getattr(setting, name), int)}
+    return type(setting)(**(dataclasses.asdict(setting) | drawn | whole))
 
 
 def _rounds(settings: int, pictures: int, available: int) -> Iterator[tuple[int, int]]:

@@ -120,14 +120,14 @@ class FilterRecipe(_Strict):
     """Search the parameters of a refiner that is not learned, on training pictures with coarse maps.
 
     `trials` random settings are tried on `pictures` pictures; the best quarter on three times as many,
-    and so on, until the best is known on all.
+    and so on, until the best is known on all. The same again with settings near the best.
     """
 
     task: Literal["filter"]
     data: DataOptions
     coarse: CoarseOptions
     filter: Literal["crf", "guided"]
-    trials: int = Field(64, ge=1)
+    trials: int = Field(48, ge=1)
     pictures: int = Field(24, ge=1)
     seed: int = Field(0, ge=0)
 

@@ -1,0 +1,51 @@
+"""The search of a filter's parameters: it finds a planted optimum, spends as planned, and writes what it did."""
+
+import json
+
+import pytest
+
+from segmend.data.dataset import open_dataset
+from segmend.jobs import search as module
+from segmend.refiners import DenseCRF, GuidedFilter, load
+from segmend.training.recipe import CoarseOptions, DataOptions, FilterRecipe
+
+
+def recipe(drawn, coarse, **changed):
+    data = DataOptions(root=drawn, train="train")
+    maps = CoarseOptions(train=coarse / "train")
+    return FilterRecipe(task="filter", data=data, coarse=maps, **({"filter": "crf"} | changed))
+
+
+def test_it_comes_close_to_a_planted_optimum(drawn, coarse, tmp_path, monkeypatch):
+    """With a score that peaks at known parameters (on a log scale), the best setting must lie near them."""
+
+    def peak(setting, dataset, records, pool, progress):
+        return -abs(setting.bilateral_sxy / 33 - 1) - abs(setting.certainty / 0.7 - 1)
+
+    monkeypatch.setattr(module, "_score", peak)
+    dataset = open_dataset(drawn, "train").with_coarse(coarse / "train")
+    best = module.search(recipe(drawn, coarse, trials=64, pictures=3), dataset, tmp_path, quiet=True)
+    assert best.bilateral_sxy == pytest.approx(33, rel=0.25)
+    assert best.certainty == pytest.approx(0.7, rel=0.25)
+    assert load(tmp_path) == best
+    rounds = json.loads((tmp_path / "search.json").read_text())["rounds"]
+    assert [len(r["mean_iou"]) for r in rounds] == [64, 16, 4, 64, 16, 4]
+    assert [r["pictures"] for r in rounds] == [3, 9, 12, 3, 9, 12]
+    assert all(r["mean_iou"] == sorted(r["mean_iou"], reverse=True) for r in rounds)
+
+
+def test_parameters_stay_in_range_and_whole_numbers_whole(drawn, coarse, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "_score", lambda setting, *rest: seen.append(setting) or setting.radius)
+    dataset = open_dataset(drawn, "train").with_coarse(coarse / "train")
+    module.search(recipe(drawn, coarse, filter="guided", trials=32, pictures=3), dataset, tmp_path, quiet=True)
+    assert all(isinstance(s, GuidedFilter) and isinstance(s.radius, int) and 2 <= s.radius <= 40 for s in seen)
+    assert all(1e-6 <= s.eps <= 0.1 for s in seen)
+
+
+def test_the_default_is_never_worse_than_the_result(drawn, coarse, tmp_path):
+    dataset = open_dataset(drawn, "train").with_coarse(coarse / "train").subset({"00000", "00001", "00002"})
+    best = module.search(recipe(drawn, coarse, trials=3, pictures=2), dataset, tmp_path, quiet=True)
+    rounds = json.loads((tmp_path / "search.json").read_text())["rounds"]
+    assert isinstance(best, DenseCRF)
+    assert rounds[-1]["mean_iou"][0] >= rounds[1]["mean_iou"][0] - 1e-9
