@@ -8,7 +8,7 @@ from segmend.labels import Classes, most_likely
 from segmend.model_folder import save_model
 from segmend.ops.warp import warp
 from segmend.refiners import load
-from segmend.refiners.ecn import ECN, correction_loss
+from segmend.refiners.ecn import ECN, CorrectedSegmenter, correction_loss
 
 CLASSES = Classes.numbered(5)
 
@@ -119,3 +119,22 @@ def test_a_saved_network_is_loaded_as_it_was(tmp_path, encoder):
         loaded.refine(image[0], coarse[0]).probabilities, network.refine(image[0], coarse[0]).probabilities
     )
     assert "# A card" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_behind_a_segmenter_the_losses_reach_it():
+    torch.manual_seed(0)
+    image = torch.rand(2, 3, 24, 24)
+    target = (image[:, 0] > 0.5).long()
+    module = CorrectedSegmenter(torch.nn.Conv2d(3, 5, 1), ECN(CLASSES, "quarter"))
+    optimiser = torch.optim.Adam(module.parameters(), 0.003)
+    losses = []
+    for _ in range(60):
+        logits, correction = module(image)
+        assert logits.shape == correction.probabilities.shape == (2, 5, 24, 24)
+        loss = correction_loss(correction, target, 255)
+        optimiser.zero_grad()
+        loss.backward()
+        losses.append(loss.item())
+        assert module.segmenter.weight.grad.abs().sum() > 0
+        optimiser.step()
+    assert losses[-1] < 0.6 * losses[0]

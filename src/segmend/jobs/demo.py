@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from segmend.data.damage import Damage
-from segmend.data.dataset import Dataset, open_dataset
+from segmend.data.dataset import Dataset, open_dataset, read_map
 from segmend.data.drawn import draw_dataset
-from segmend.data.files import write_probabilities
+from segmend.data.files import write_image, write_probabilities
 from segmend.jobs.evaluate import evaluate
 from segmend.jobs.progress import bar
 from segmend.jobs.refine import open_pairs, refine
@@ -42,9 +42,23 @@ def demo(out: Path, seed: int = 0, quiet: bool = False) -> Path:
     refiner = load(corrector)
     pairs, _ = open_pairs(data / "images" / "val", out / "coarse" / "val", refiner)
     refine(refiner, pairs, out / "mended", name=str(corrector), details=True, quiet=quiet)
-    results = out / "results.json"
-    evaluate(open_dataset(data, "val"), out / "mended" / "labels", out / "coarse" / "val", results, quiet)
+    results, truth = out / "results.json", open_dataset(data, "val")
+    evaluation = evaluate(truth, out / "mended" / "labels", out / "coarse" / "val", results, quiet)
+    typical = sorted(evaluation.pictures, key=lambda p: p.pred - (p.coarse or 0))[len(evaluation.pictures) // 2]
+    write_image(out / "before_after.png", before_after(truth, out / "coarse" / "val", out / "mended", typical.id))
     return write_report(results)
+
+
+def before_after(truth: Dataset, coarse: Path, mended: Path, identity: str) -> np.ndarray:
+    """Picture, coarse map, mended map and truth of one record side by side, ``uint8 [H, 4 W + gaps, 3]``."""
+    record = truth.subset({identity}).with_coarse(coarse).records[0]
+    colours = np.array([*truth.classes.palette, (255, 255, 255)], dtype=np.uint8)
+    rough = truth.with_coarse(coarse).coarse(record).argmax(axis=0)
+    maps = [rough, read_map(mended / "labels" / f"{identity}.png", truth.classes), truth.labels(record)]
+    image = truth.image(record)
+    gap = np.full((image.shape[0], 6, 3), 255, dtype=np.uint8)
+    panels = [image, *(part for m in maps for part in (gap, colours[np.minimum(m, len(truth.classes))]))]
+    return np.concatenate(panels, axis=1)
 
 
 def recipe(data: Path, coarse: Path, seed: int = 0, steps: int = 250) -> RefinerRecipe:

@@ -188,6 +188,25 @@ class ECN(
         return Mended.of(correction.probabilities, coarse, displacement=correction.displacement, fusion_mask=mask)
 
 
+class CorrectedSegmenter(nn.Module):
+    """Any segmenter with the error correction network behind it, as one module to train end to end.
+
+    Args:
+        segmenter: image ``[B, 3, H, W]`` in 0..1 to logits ``[B, C, H, W]``.
+        ecn: of the same classes. Its losses (`correction_loss`) reach the segmenter through the coarse map;
+            add a loss of the logits to keep that map a segmentation.
+    """
+
+    def __init__(self, segmenter: nn.Module, ecn: ECN) -> None:
+        super().__init__()
+        self.segmenter, self.ecn = segmenter, ecn
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Correction]:
+        """Logits of the segmenter, and their correction."""
+        logits = self.segmenter(image)
+        return logits, self.ecn(image, logits.float().softmax(dim=1))
+
+
 class PaperEncoder(nn.Module):
     """Four blocks of two convolutions with three pools between (Table 5): features of stride 1, 2, 4, 8."""
 
