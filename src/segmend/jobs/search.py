@@ -26,12 +26,14 @@ KEEP = 4
 """Each round keeps one setting in so many, and tries it on so many times the pictures."""
 
 
-def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = False) -> Filter:
-    """Find the parameters with the best mIoU on `dataset`.
+def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = False) -> list[str]:
+    """Find the parameters with the best mIoU on `dataset`, and write them as a folder that `load` reads.
 
     Random settings over the whole range, the default among them, are halved round by round; then settings
-    near the best one are. Writes a folder that `segmend.load` reads, and ``search.json`` with every
-    round's figures.
+    near the best one are. ``search.json`` beside it holds every round's figures.
+
+    Returns:
+        Messages about files that could not be read.
     """
     rng = np.random.default_rng(recipe.seed)
     order = [dataset.records[i] for i in rng.permutation(len(dataset))]
@@ -39,6 +41,7 @@ def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = Fals
     total = 2 * sum(settings * pictures for settings, pictures in rounds)
     best, ranges = _default(recipe)
     history = []
+    broken: dict[str, None] = {}
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with (
         bar("search", total, quiet) as progress,
@@ -48,14 +51,14 @@ def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = Fals
             settings = [best] + [draw(best, ranges, rng) for _ in range(recipe.trials - 1)]
             for kept, pictures in rounds:
                 settings = settings[:kept]
-                scores = [_score(s, dataset, order[:pictures], pool, progress) for s in settings]
+                scores = [_score(s, dataset, order[:pictures], pool, progress, broken) for s in settings]
                 best_first = sorted(range(len(settings)), key=lambda i: -scores[i])
                 settings = [settings[i] for i in best_first]
                 history.append({"pictures": pictures, "mean_iou": [scores[i] for i in best_first]})
             best = settings[0]
     save_filter(best, out)
     write_json(out / "search.json", {"recipe": recipe.model_dump(mode="json"), "rounds": history})
-    return best
+    return list(broken)
 
 
 Ranges = dict[str, tuple[float, float]]
@@ -93,25 +96,35 @@ def _rounds(settings: int, pictures: int, available: int) -> Iterator[tuple[int,
 
 
 def _score(
-    setting: Filter, dataset: Dataset, records: list[Record], pool: ProcessPoolExecutor, progress: Progress
+    setting: Filter,
+    dataset: Dataset,
+    records: list[Record],
+    pool: ProcessPoolExecutor,
+    progress: Progress,
+    broken: dict[str, None],
 ) -> float:
+    """mIoU of a setting over some records; files that cannot be read are added to `broken`."""
     total = np.zeros((len(dataset.classes), len(dataset.classes) + 1), np.int64)
     jobs = [pool.submit(_confusion, setting, dataset, record) for record in records]
     for job in jobs:
-        total += job.result()
+        found = job.result()
+        if isinstance(found, str):
+            broken[found] = None
+        else:
+            total += found
         progress.advance()
     return mean_iou(total)
 
 
-def _confusion(setting: Filter, dataset: Dataset, record: Record) -> np.ndarray:
-    """Confusion matrix of one mended picture; zeros where it cannot be read."""
+def _confusion(setting: Filter, dataset: Dataset, record: Record) -> np.ndarray | str:
+    """Confusion matrix of one mended picture, or why its files cannot be used."""
     count = len(dataset.classes)
     try:
         image, coarse = read_pair(dataset, record)
         mended = setting.refine(image, coarse, count).labels
         return confusion_matrix(mended, dataset.labels(record), count)
-    except InvalidInput:
-        return np.zeros((count, count + 1), np.int64)
+    except InvalidInput as error:
+        return str(error)
 
 
 def _one_thread() -> None:

@@ -44,8 +44,7 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
     """
     dataset = _training_data(recipe)
     if isinstance(recipe, FilterRecipe):
-        search(recipe, dataset, out, quiet)
-        return []
+        return search(recipe, dataset, out, quiet)
     if folds is None:
         return _train_once(recipe, dataset, out, "train", quiet)
     if not isinstance(recipe, SegmenterRecipe):
@@ -56,7 +55,7 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
         title = f"fold {index + 1} of {folds}"
         run = out / "folds" / str(index)
         broken += _train_once(recipe, rest, run, title, quiet)
-        predict(
+        maps = predict(
             run,
             part,
             out / "out_of_fold",
@@ -64,6 +63,7 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
             probs=True,
             quiet=quiet,
         )
+        broken += [skipped.reason for skipped in maps.skipped]
     return list(dict.fromkeys(broken + _train_once(recipe, dataset, out, "all", quiet)))
 
 
