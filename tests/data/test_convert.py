@@ -5,18 +5,20 @@ from __future__ import annotations
 import errno
 import logging
 import re
+import shutil
 import sys
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
-import segmend.data.convert as module
-from segmend.data.convert import FORMATS, SEGNET_CAMVID, convert
+from segmend.data.convert import FORMATS, convert
+from segmend.data.convert.camvid import SEGNET_CAMVID
 from segmend.data.dataset import open_dataset
-from segmend.data.files import InvalidFile, read_labels, write_image, write_labels
+from segmend.data.files import InvalidFile, read_image, read_labels, write_image, write_labels
 from segmend.labels import InvalidInput, voc_colour
 
 pytest.importorskip("datumaro")
@@ -97,6 +99,11 @@ def ours(root: Path, count: int = 3, splits: tuple[str, ...] = ("train",), **des
             picture(root / "images" / split / f"{name}.jpg", seed)
             write_labels(root / "labels" / split / f"{name}.png", ids(seed, count))
     return root
+
+
+def palette_with_black(black: int | None) -> list[list[int]]:
+    """Three colours, of which number `black` is black."""
+    return [[0, 0, 0] if i == black else [10 * i + 1, 20, 30] for i in range(3)]
 
 
 def files(root: Path) -> set[str]:
@@ -305,9 +312,7 @@ def test_camvid_comes_back_as_it_was(camvid: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("black", [0, 2, None])
 def test_our_layout_survives_both_ways(tmp_path: Path, name: str, black: int | None) -> None:
     """A black class, wherever it stands, or none at all, moves no ids, though datumaro puts it first."""
-    palette = [[10 * i + 1, 20, 30] for i in range(3)]
-    if black is not None:
-        palette[black] = [0, 0, 0]
+    palette = palette_with_black(black)
     source = ours(tmp_path / "ours", splits=("train", "val"), palette=palette)
 
     there = convert(source, tmp_path / "there", "segmend", name)
@@ -323,11 +328,14 @@ def test_our_layout_survives_both_ways(tmp_path: Path, name: str, black: int | N
 
 
 @pytest.mark.parametrize("name", ["voc", "camvid"])
-def test_datumaro_reads_what_we_write(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("black", [0, 2, None])
+def test_datumaro_reads_what_we_write(
+    tmp_path: Path, name: str, black: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
     from datumaro.components.annotation import AnnotationType, CompiledMask
     from datumaro.components.dataset import Dataset
 
-    source = ours(tmp_path / "ours", splits=("train", "val"))
+    source = ours(tmp_path / "ours", splits=("train", "val"), palette=palette_with_black(black))
     with caplog.at_level(logging.WARNING):
         convert(source, tmp_path / "there", "segmend", name)
     assert caplog.records == []
@@ -383,9 +391,11 @@ def test_suffix_in_capitals_is_copied_byte_by_byte(tmp_path: Path, name: str) ->
 
 def test_one_picture_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
-    read, write = module.read_image, module.write_labels
-    monkeypatch.setattr(module, "read_image", lambda *a: (events.append("read"), read(*a))[1])
-    monkeypatch.setattr(module, "write_labels", lambda *a: (events.append("write"), write(*a))[1])
+    package = "segmend.data.convert"
+    monkeypatch.setattr(f"{package}.source.read_image", lambda *a: (events.append("read"), read_image(*a))[1])
+    for name in ("voc", "layout"):
+        write = f"{package}.{name}.write_labels"
+        monkeypatch.setattr(write, lambda *a: (events.append("write"), write_labels(*a))[1])
     source = ours(tmp_path / "ours", splits=("train", "val"))
 
     convert(source, tmp_path / "a", "segmend", "voc")
@@ -476,9 +486,12 @@ def test_without_datumaro_the_extra_is_named(voc: Path, tmp_path: Path, monkeypa
 
     with pytest.raises(InvalidInput, match=r"pip install 'segmend\[formats\]'"):
         convert(voc, tmp_path / "out", "voc")
+    source = ours(tmp_path / "ours")
+    for name in FORMATS:
+        assert convert(source, tmp_path / name, "segmend", name).written == 2
+    (tmp_path / "camvid" / "label_colors.txt").unlink()
     with pytest.raises(InvalidInput, match=r"pip install 'segmend\[formats\]'"):
-        convert(ours(tmp_path / "ours"), tmp_path / "out", "segmend", "camvid")
-    assert convert(tmp_path / "ours", tmp_path / "copy", "segmend").written == 2
+        convert(tmp_path / "camvid", tmp_path / "out", "camvid")
 
 
 def truncate(path: Path) -> None:
@@ -566,30 +579,43 @@ def test_lists_lead_neither_out_of_the_source_nor_of_the_destination(tmp_path: P
     assert {f for f in files(tmp_path) if not f.startswith("out/")} == before
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("segmend", {"images/train/sequence/train é.jpg", "labels/train/sequence/train é.png"}),
+        ("voc", {"JPEGImages/sequence/train é.jpg", "SegmentationClass/sequence/train é.png"}),
+        ("camvid", {"train/sequence/train é.jpg", "trainannot/sequence/train é.png"}),
+    ],
+)
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_full_disk_and_interruption_leave_nothing_half_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, first: set[str], error: BaseException
 ) -> None:
-    source = ours(tmp_path / "ours")
-    read = module.read_image
-    count = iter(range(9))
+    """Of the first of two pictures the files are whole, and no list or description calls them a data set."""
+    source, out, whole = ours(tmp_path / "ours"), tmp_path / "out", tmp_path / "whole"
+    convert(source, whole, "segmend", name)
+    copy, count = shutil.copyfileobj, iter(range(2))
 
-    def fail(*args: object) -> np.ndarray:
+    def copy_part(original: IO[bytes], file: IO[bytes]) -> None:
+        if next(count):
+            file.write(original.read(100))
+            raise error
+        copy(original, file)
+
+    def read(path: Path, max_pixels: int) -> np.ndarray:
         if next(count):
             raise error
-        return read(*args)  # type: ignore[arg-type]
+        return read_image(path, max_pixels)
 
     if isinstance(error, OSError):  # while the second picture is written
-        monkeypatch.setattr("datumaro.components.media.copyto_image", lambda **_: fail(source))
-        monkeypatch.setattr(module, "copy_whole", lambda *_: fail(source))
-        next(count)
+        monkeypatch.setattr("segmend.data.files.shutil.copyfileobj", copy_part)
     else:  # while the second picture is read
-        monkeypatch.setattr(module, "read_image", fail)
-
+        monkeypatch.setattr("segmend.data.convert.source.read_image", read)
     with pytest.raises(type(error)):
-        convert(source, tmp_path / "out", "segmend", name)
+        convert(source, out, "segmend", name)
+    monkeypatch.undo()
 
-    left = files(tmp_path / "out") if (tmp_path / "out").exists() else set()
-    assert not any("part" in f or "convert" in f for f in left)
-    assert left <= {"images/train/sequence/train é.jpg", "labels/train/sequence/train é.png"}
+    assert files(out) == first
+    assert all((out / f).read_bytes() == (whole / f).read_bytes() for f in first)
+    assert convert(source, out, "segmend", name).written == 2
+    assert {f: (out / f).read_bytes() for f in files(out)} == {f: (whole / f).read_bytes() for f in files(whole)}

@@ -42,8 +42,9 @@ def test_training_starts_from_the_coarse_map():
     image, coarse = example()
     correction = ECN(CLASSES, "quarter")(image, coarse)
     assert correction.displacement.abs().max() < 1
-    near = most_likely(correction.propagated) == most_likely(F.avg_pool2d(coarse, 1))
-    assert near.float().mean() > 0.7
+    assert (most_likely(correction.propagated) == most_likely(coarse)).float().mean() > 0.7
+    residual = ECN(CLASSES, "quarter", residual=True)(image, coarse)
+    assert (most_likely(residual.replaced) == most_likely(coarse)).float().mean() > 0.95
 
 
 def test_fusion_is_equation_5():

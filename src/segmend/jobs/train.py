@@ -144,7 +144,7 @@ def make_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Segmenter:
 def make_ecn(recipe: RefinerRecipe, dataset: Dataset) -> ECN:
     """The error correction network that a recipe describes."""
     options = recipe.ecn
-    ecn = ECN(dataset.classes, options.width, options.branches, options.encoder, options.max_displacement)
+    ecn = ECN(dataset.classes, **options.model_dump(exclude={"features"}))
     if options.features == "imagenet":
         if options.encoder is None:
             raise InvalidInput("ecn.features: the paper's encoder has none; name ecn.encoder")

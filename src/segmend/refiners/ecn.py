@@ -102,6 +102,8 @@ class ECN(
         encoder: None for the paper's encoder; or the name of a timm encoder (say
             ``tf_efficientnet_lite0``), which sees the image, while a small pyramid of its own reads the
             coarse map. Its layers and the decoders' then have batch norm, and the fusion is lighter.
+        residual: the replacement branch adds its logits to the coarse map's log probabilities, so that it too
+            starts from the coarse map; the paper's gives all of S_repl anew, which few pictures cannot teach.
         max_displacement: the longest displacement per axis in pixels; None for half the picture
             (the paper's normalised units).
     """
@@ -113,12 +115,14 @@ class ECN(
         branches: Branches = "both",
         encoder: str | None = None,
         max_displacement: float | None = 32.0,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.classes = classes
         self.num_classes = len(classes)
         self.branches = branches
         self.max_displacement = max_displacement
+        self.residual = residual
         base = WIDTHS[width]
         blocks: tuple[int, ...]
         fusion: tuple[int, ...]
@@ -146,15 +150,17 @@ class ECN(
         self._initialise()
 
     def _initialise(self) -> None:
-        """Xavier's uniform; the flow layer at 1/100 of it, so that training starts from the coarse map."""
+        """Xavier's uniform; layers that start from the coarse map at 1/100 of it."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d) and not name.startswith("encoder.image"):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        if self.branches != "replacement":
-            with torch.no_grad():
+        with torch.no_grad():
+            if self.branches != "replacement":
                 self.flow.weight.mul_(0.01)
+            if self.branches != "propagation" and self.residual:
+                self.classify.weight.mul_(0.01)
 
     def forward(self, image: Tensor, coarse: Tensor) -> Correction:
         height, width = image.shape[2:]
@@ -172,6 +178,8 @@ class ECN(
         if self.branches != "propagation":
             decoded.append(self.replacement(features))
             logits = self.classify(decoded[-1])[:, :, :height, :width].float()
+            if self.residual:
+                logits = logits + coarse.float().clamp_min(1e-4).log()
         if self.branches == "both":
             mask = self.fusion(torch.cat(decoded, dim=1))[:, :, :height, :width].float().sigmoid()
         return Correction(displacement, propagated, logits, mask)

@@ -93,6 +93,7 @@ class ECNOptions(_Strict):
     encoder: str | None = None
     features: Literal["imagenet"] | None = None
     max_displacement: float | None = 32.0
+    residual: bool = False
 
 
 class CoarseOptions(_Strict):

@@ -1,0 +1,114 @@
+"""Conversion of data sets between formats: PASCAL VOC, CamVid and our own layout.
+
+`layout`, `voc` and `camvid` each read and write one format, and share three things: `source`, a data set on its
+way; `labelmap`, how masks show labels; `lists`, text files that name pictures.
+
+datumaro knows the label maps of the foreign formats, and the tests let its importers read what is written here.
+It takes masks apart by their colours, though, and loses labels on the way, so lists and masks are read and written
+without it:
+
+* its readers take the grey ids of CamVid as SegNet publishes it for ids of the 32 original classes, stop at grey
+  ids of VOC, cut 16 bits to 8, and pass over VOC lists with an underscore in their name (``train_aug``)
+* its CamVid reader decodes all masks before it gives the first item, and stops at one that is broken; neither
+  looks at the size of a picture before it decodes it
+* its VOC writer paints masks in RGB, where programs that read VOC expect ids with a palette
+* both writers put a black class first, or add one, which moves the ids of all others; stopped, they leave a file
+  that is cut short
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmend.data.convert import camvid, layout, voc
+from segmend.data.convert.source import Source
+from segmend.data.files import MAX_PIXELS, InvalidFile
+from segmend.labels import InvalidInput
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes:
+        read: lists the pictures of the data set in a folder, of which none over a number of pixels may be decoded.
+        write: writes into a folder what is `Source.usable`, and last of all the lists that make it a data set.
+    """
+
+    read: Callable[[Path, int], Source]
+    write: Callable[[Source, Path], None]
+
+
+FORMATS = {
+    "segmend": Format(layout.read, layout.write),
+    "voc": Format(voc.read, voc.write),
+    "camvid": Format(camvid.read, camvid.write),
+}
+"""Formats by the name that users type. A new one is a file with these two functions, and a line here."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What became of a conversion.
+
+    Attributes:
+        written: pictures written.
+        skipped: files that could not be used, and why.
+        unlabelled: how many of those written have no label map, here as there.
+    """
+
+    written: int
+    skipped: list[tuple[str, str]]
+    unlabelled: int
+
+
+def convert(
+    source: Path | str,
+    destination: Path | str,
+    from_format: str,
+    to_format: str = "segmend",
+    max_pixels: int = MAX_PIXELS,
+) -> Conversion:
+    """Convert a data set, one picture at a time.
+
+    Splits, ids, void and colours stay; pictures are copied byte by byte. What cannot be used is skipped and
+    listed, the rest goes on. Stopped halfway, it leaves whole files that are no data set yet; a second run writes
+    them again. Probability maps are not converted.
+
+    Args:
+        source: folder of the data set.
+        destination: folder to write to; what stands there under the same names is replaced.
+        from_format: name of its format (a key of `FORMATS`).
+        to_format: name of the format to write.
+        max_pixels: larger pictures are skipped.
+
+    Raises:
+        InvalidInput: an unknown format, no data set of this format, or one that the other cannot hold.
+    """
+    source, destination = Path(source), Path(destination)
+    reader, writer = _format(from_format), _format(to_format)
+    if not source.is_dir():
+        raise InvalidFile(source, "no such folder")
+    if destination.resolve() == source.resolve():
+        raise InvalidInput(f"{destination}: choose another folder than the source")
+    try:
+        data = reader.read(source, max_pixels)
+        if not data.items and not data.skipped:
+            raise InvalidFile(source, f"found no pictures of a data set in the format {from_format}")
+        writer.write(data, destination)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "datumaro":
+            raise
+        raise InvalidInput("other formats need datumaro: pip install 'segmend[formats]'") from None
+    return Conversion(data.written, data.skipped, data.unlabelled)
+
+
+def _format(name: str) -> Format:
+    if name.lower() in FORMATS:
+        return FORMATS[name.lower()]
+    near = difflib.get_close_matches(name.lower(), FORMATS, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise InvalidInput(f"expected a format of {', '.join(FORMATS)}, found {name!r}{hint}")

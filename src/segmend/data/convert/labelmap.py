@@ -1,0 +1,99 @@
+"""Label maps of other formats: labels of a name and a colour, which masks show as ids or in colours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segmend.data.files import InvalidFile, ids_in, open_picture
+from segmend.labels import VOID, VOID_16, Classes, InvalidInput
+
+Colour = tuple[int, int, int]
+Label = tuple[str, Colour]
+
+VOID_NAMES = {"void", "ignored", "ignore", "unlabelled", "unlabeled"}
+"""Labels that mean void (in lower case)."""
+
+
+class LabelMap:
+    """The labels of a format in their order. Those that mean void are left out of `classes`.
+
+    Args:
+        void_colour: means void too, unless a label has it.
+    """
+
+    def __init__(self, labels: Sequence[Label], void_colour: Colour | None = None) -> None:
+        seen = [(name, colour) for name, colour in labels if name.lower() not in VOID_NAMES]
+        self.classes = Classes(tuple(name for name, _ in seen), tuple(colour for _, colour in seen))
+        ids = iter(range(len(seen)))
+        self._ids = [self.classes.void if name.lower() in VOID_NAMES else next(ids) for name, _ in labels]
+        self._colours: dict[Colour, int] = {}
+        for (_, colour), i in zip(labels, self._ids, strict=True):
+            self._colours.setdefault(colour, i)
+        if void_colour:
+            self._colours.setdefault(void_colour, self.classes.void)
+
+    def read(self, path: Path, max_pixels: int, palette_is_ids: bool) -> np.ndarray:
+        """The label map in a mask, whether it holds ids or is painted.
+
+        Args:
+            palette_is_ids: a picture with a palette holds ids; else its colours count.
+
+        Raises:
+            InvalidFile: unreadable, or an id or a colour that no label has.
+        """
+        with open_picture(path, max_pixels) as picture:
+            values = ids_in(picture)
+            if values is None or (picture.mode == "P" and not palette_is_ids):
+                values = np.array(picture.convert("RGB"))
+        try:
+            return self._of_ids(values) if values.ndim == 2 else self._of_colours(values)
+        except InvalidInput as error:
+            raise InvalidFile(path, str(error)) from None
+
+    def _of_ids(self, values: np.ndarray) -> np.ndarray:
+        """Label map of places in the list; the largest value of the file is void, unless a label has its place."""
+        largest = VOID if values.dtype == np.uint8 else VOID_16
+        table = np.full(largest + 2, -1)
+        table[largest] = self.classes.void
+        table[: len(self._ids)] = self._ids[: len(table)]
+        labels = table[np.where((values >= 0) & (values <= largest), values, largest + 1)]
+        if labels.min() < 0:
+            wrong = np.unique(values[labels < 0])[:5]
+            raise InvalidInput(
+                f"expected ids 0..{len(self._ids) - 1} or {largest} for void, found {', '.join(map(str, wrong))}"
+            )
+        return labels.astype(self.classes.dtype)
+
+    def _of_colours(self, colours: np.ndarray) -> np.ndarray:
+        """Label map of a picture ``uint8 [H, W, 3]`` in the colours of the labels."""
+        numbers = colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+        known = np.array(sorted((r << 16 | g << 8 | b, i) for (r, g, b), i in self._colours.items()))
+        place = np.searchsorted(known[:, 0], numbers).clip(max=len(known) - 1)
+        missing = known[place, 0] != numbers
+        if missing.any():
+            wrong = [tuple(map(int, colour)) for colour in np.unique(colours[missing], axis=0)[:3]]
+            raise InvalidInput(
+                f"expected the colours of the label map, found {', '.join(map(str, wrong))} "
+                f"on {int(missing.sum())} pixels: name them in the label map"
+            )
+        return known[place, 1].astype(self.classes.dtype)
+
+
+def names_for(to_format: str, classes: Classes, forbidden: str) -> list[str]:
+    """Class names as the label map of a format can hold them: what matches `forbidden` becomes ``_``.
+
+    Raises:
+        InvalidInput: more classes than its 8-bit masks can hold, or a name that means void there.
+    """
+    if len(classes) > VOID:
+        raise InvalidInput(f"masks of {to_format} have 8 bits: {len(classes)} classes do not fit")
+    names = [re.sub(forbidden, "_", name) for name in classes.names]
+    Classes(tuple(names))  # they must still differ
+    for name in names:
+        if name.lower() in VOID_NAMES:
+            raise InvalidInput(f"{to_format} would take the class {name!r} for void: rename it in dataset.yaml")
+    return names

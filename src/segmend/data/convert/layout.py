@@ -1,0 +1,59 @@
+"""Our own layout, ``NAME/{images,labels}/SPLIT/ID.*`` with a ``dataset.yaml``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import yaml
+
+from segmend.data.convert.source import Item, Source
+from segmend.data.dataset import open_dataset, read_description, splits_of
+from segmend.data.files import InvalidFile, copy_whole, write_json, write_labels, write_whole
+
+
+def read(root: Path, max_pixels: int) -> Source:
+    """The data set in `root`.
+
+    Raises:
+        InvalidFile: no ``dataset.yaml``, or no folder of a split.
+    """
+    if not (root / "dataset.yaml").is_file():
+        raise InvalidFile(root, "expected a dataset.yaml and images/SPLIT")
+    more = {k: v for k, v in read_description(root).items() if k not in ("name", "classes", "void", "palette")}
+    sets = {split: replace(open_dataset(root, split), max_pixels=max_pixels) for split in splits_of(root)}
+    if not sets:
+        raise InvalidFile(root / "images", "expected a folder for each split, found none")
+    first = next(iter(sets.values()))
+    source = Source(first.name, first.classes, max_pixels, more)
+    for split, dataset in sets.items():
+        for record in dataset:
+            assert record.image is not None  # the layout lists pictures
+            load = partial(dataset.labels, record) if record.labels else None
+            source.items.append(Item(split, record.id, record.image, load, record.tags))
+    return source
+
+
+def write(source: Source, destination: Path) -> None:
+    """Write pictures and label maps, then tags and ``dataset.yaml``."""
+    classes = source.classes
+    tags: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for item, labels in source.usable():
+        copy_whole(item.image, destination / "images" / item.split / f"{item.id}{item.image.suffix}")
+        if labels is not None:
+            write_labels(destination / "labels" / item.split / f"{item.id}.png", labels, classes.palette)
+        if item.tags is not None:
+            tags[item.split][item.id] = list(item.tags)
+    if tags:
+        write_json(destination / "tags.json", tags)
+    description = {
+        "name": source.name,
+        "classes": list(classes.names),
+        "void": classes.void,
+        "palette": [list(colour) for colour in classes.palette],
+        **source.more,
+    }
+    text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    write_whole(destination / "dataset.yaml", text.encode())

@@ -1,0 +1,69 @@
+"""A data set on its way from one format to another: a reader lists its pictures, a writer asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segmend.data.files import InvalidFile, read_image
+from segmend.labels import Classes, InvalidInput, check_same_size
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture of a data set.
+
+    Attributes:
+        id: its name without the suffix, which may hold folders.
+        load: reads its label map, in the dtype and with the void of the classes; None where it has none.
+    """
+
+    split: str
+    id: str
+    image: Path
+    load: Callable[[], np.ndarray] | None = None
+    tags: tuple[str, ...] | None = None
+
+
+@dataclass
+class Source:
+    """A data set that is read, and what became of it so far.
+
+    Attributes:
+        more: what else ``dataset.yaml`` is to say of it.
+        skipped: files that could not be used, and why.
+    """
+
+    name: str
+    classes: Classes
+    max_pixels: int
+    more: dict[str, Any] = field(default_factory=dict)
+    items: list[Item] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    written: int = 0
+    unlabelled: int = 0
+
+    def skip(self, file: Path | str, reason: str) -> None:
+        self.skipped.append((str(file), reason))
+
+    def usable(self) -> Iterator[tuple[Item, np.ndarray | None]]:
+        """The items with their label maps, one at a time, for writing; the broken ones are skipped."""
+        for item in self.items:
+            try:
+                labels = item.load() if item.load else None
+                image = read_image(item.image, self.max_pixels)
+                if labels is not None:
+                    check_same_size(image=image[..., 0], labels=labels)
+            except InvalidFile as error:
+                self.skip(error.path, error.reason)
+                continue
+            except InvalidInput as error:
+                self.skip(item.image, str(error))
+                continue
+            yield item, labels
+            self.written += 1
+            self.unlabelled += labels is None
