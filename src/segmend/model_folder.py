@@ -6,16 +6,22 @@ configuration also holds the class's name under ``type``, so that a folder says 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
+from huggingface_hub import ModelCard, ModelHubMixin, PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from safetensors import SafetensorError
+from torch import nn
 
 from segmend.labels import InvalidInput
+
+Model = TypeVar("Model", bound=PyTorchModelHubMixin)
 
 
 def save_model(model: ModelHubMixin, folder: Path | str, card: str = "") -> None:
@@ -34,6 +40,25 @@ def save_model(model: ModelHubMixin, folder: Path | str, card: str = "") -> None
         model.save_pretrained(temporary, config={"type": name, **_config_of(model)})
         for path in sorted(Path(temporary).iterdir()):
             shutil.move(path, folder / path.name)
+
+
+def load_model(kind: type[Model], name: str | Path) -> Model:
+    """The model of class `kind` in a folder or hub repository, ready to be used.
+
+    Raises:
+        InvalidInput: no such model, one of another kind, or weights that do not fit it.
+    """
+    found = read_config(name)["type"]
+    if found != kind.__name__:
+        raise InvalidInput(f"{name}: holds a {found}, expected a {kind.__name__}")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # the mixin tells where it loads from
+            model = kind.from_pretrained(str(name))
+    except (SafetensorError, RuntimeError, OSError, TypeError) as error:
+        raise InvalidInput(f"{name}: its weights cannot be loaded ({error}): train or copy it anew") from error
+    assert isinstance(model, nn.Module)
+    model.eval()
+    return model
 
 
 def _config_of(model: ModelHubMixin) -> dict[str, Any]:

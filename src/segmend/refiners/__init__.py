@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segmend.data.files import write_json
 from segmend.labels import InvalidInput
-from segmend.model_folder import read_config
+from segmend.model_folder import load_model, read_config
 from segmend.refiners.base import Mended, Refiner
 from segmend.refiners.dense_crf import DenseCRF
 from segmend.refiners.ecn import ECN
@@ -28,7 +28,7 @@ def load(name: str | Path) -> Refiner:
     config = read_config(name)
     kind = config.pop("type")
     if kind == ECN.__name__:
-        return ECN.from_pretrained(str(name)).eval()
+        return load_model(ECN, name)
     for filter_type in FILTERS.values():
         if kind == filter_type.__name__:
             known = {field.name for field in dataclasses.fields(filter_type)}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segmend.labels import InvalidInput
-from segmend.model_folder import read_config
+from segmend.model_folder import load_model
 from segmend.segmenters.base import Segmenter
 
 
@@ -15,10 +14,7 @@ def load_segmenter(name: str | Path) -> Segmenter:
     Raises:
         InvalidInput: no such model, or one of another kind.
     """
-    kind = read_config(name)["type"]
-    if kind != Segmenter.__name__:
-        raise InvalidInput(f"{name}: holds a {kind}, which is not a segmenter")
-    return Segmenter.from_pretrained(str(name)).eval()
+    return load_model(Segmenter, name)
 
 
 __all__ = ["Segmenter", "load_segmenter"]

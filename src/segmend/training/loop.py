@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -18,6 +19,9 @@ from segmend.data.sampling import Sample, Samples, collate
 from segmend.devices import pick_device, to_device, uses_bfloat16
 from segmend.training.checkpoint import load_checkpoint, save_checkpoint
 from segmend.training.recipe import Optimisation
+
+logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it tells its precision at each start
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 CHECKPOINT_SECONDS = 120.0
 GRADIENT_NORM = 5.0

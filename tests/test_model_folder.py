@@ -1,0 +1,57 @@
+"""Model folders: what they hold, and what is said when they hold something else."""
+
+import json
+
+import pytest
+
+from segmend.labels import Classes, InvalidInput
+from segmend.model_folder import load_model, read_config, save_model
+from segmend.refiners import ECN, load
+from segmend.segmenters import Segmenter, load_segmenter
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_model(ECN(Classes.numbered(2), "quarter"), tmp_path / "model", "# Card\n\nmade by a test")
+    return tmp_path / "model"
+
+
+def test_a_folder_holds_configuration_weights_and_card(folder):
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors", "README.md"}
+    assert read_config(folder)["type"] == "ECN"
+    assert "made by a test" in (folder / "README.md").read_text()
+
+
+def test_loading_is_silent(folder, capsys):
+    load(folder)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_another_kind_is_refused(folder):
+    with pytest.raises(InvalidInput, match="holds a ECN, expected a Segmenter"):
+        load_segmenter(folder)
+    with pytest.raises(InvalidInput, match="expected a Segmenter"):
+        load_model(Segmenter, folder)
+
+
+def test_spoilt_weights_and_configurations_are_named(folder):
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(InvalidInput, match="weights cannot be loaded"):
+        load(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "model.safetensors").write_bytes(weights)
+    (folder / "config.json").write_text(json.dumps(config | {"width": "half"}))
+    with pytest.raises(InvalidInput, match="weights cannot be loaded"):
+        load(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(InvalidInput, match="not readable as JSON"):
+        load(folder)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(InvalidInput, match="type"):
+        load(folder)
+
+
+def test_a_name_that_is_nowhere_is_refused():
+    with pytest.raises(InvalidInput, match="no such folder, and no model of that name on the hub"):
+        load("nobody/nothing")
