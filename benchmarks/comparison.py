@@ -6,10 +6,11 @@ what the scripts in the folders beside this file share.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segmend.data.dataset import Dataset
@@ -23,6 +24,7 @@ from segmend.report.results import Evaluation, Run, Scores, read_results
 from segmend.training.recipe import FilterRecipe, Recipe, read_recipe
 
 FOLDS = 5
+DATA = Path("../shared/data")
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
@@ -45,6 +47,16 @@ class Method:
     @property
     def folder(self) -> str:
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+METHODS = (
+    Method("guided filter", "guided"),
+    Method("dense CRF", "crf"),
+    Method("ECN, propagation only", "ecn_few_pictures", ("ecn.branches=propagation",), seeds=3),
+    Method("ECN, replacement only", "ecn_few_pictures", ("ecn.branches=replacement",), seeds=3),
+    Method("ECN", "ecn_few_pictures", seeds=3),
+)
+"""What every data set is compared on."""
 
 
 @dataclass(frozen=True)
@@ -176,3 +188,20 @@ def replace_table(document: Path, mark: str, text: str) -> None:
     if not rest or end not in rest:
         raise SystemExit(f"{document}: no place marked {start} ... {end}")
     document.write_text(head + start + "\n" + text + "\n" + end + rest.split(end, 1)[1], encoding="utf-8")
+
+
+def main(here: Path, data_set: str, kinds: tuple[str, ...], split: str = "val") -> None:
+    """Command line of a benchmark in the folder `here` over one data set."""
+    parser = argparse.ArgumentParser(description=f"Compare refiners on {data_set}, from raw data to the table.")
+    parser.add_argument("--data", type=Path, default=DATA / data_set, help="folder of the data set")
+    parser.add_argument("--runs", type=Path, default=Path("runs") / data_set, help="folder for all that is made")
+    parser.add_argument("--kind", choices=kinds, default=kinds[0], help="coarse maps")
+    parser.add_argument("--seeds", type=int, default=3, help="fewer for a first look")
+    arguments = parser.parse_args()
+    methods = tuple(replace(m, seeds=min(m.seeds, arguments.seeds)) for m in METHODS)
+    data = (f"data.root={arguments.data}",)
+    found = Comparison(arguments.runs, arguments.kind, split, data, (), methods).run()
+    write_raw(here / f"{arguments.kind}.json", found)
+    text = table(found)
+    replace_table(here.parents[1] / "docs" / "results.md", f"{data_set} {arguments.kind}", text)
+    print(text)
