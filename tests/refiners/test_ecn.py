@@ -108,6 +108,16 @@ def test_learns_to_undo_a_known_shift():
     assert after > 0.97 > before
 
 
+def test_a_frozen_encoder_keeps_its_features():
+    network = ECN(CLASSES, "quarter", encoder="tf_efficientnet_lite0", frozen=True).train()
+    before = {name: value.clone() for name, value in network.encoder.image.state_dict().items()}
+    image, coarse = example(height=64, width=64)
+    correction_loss(network(image, coarse), torch.zeros(2, 64, 64, dtype=torch.long), 255).backward()
+    assert all(torch.equal(value, before[name]) for name, value in network.encoder.image.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.encoder.image.parameters())
+    assert all(parameter.grad is not None for parameter in network.encoder.pyramid.parameters())
+
+
 @pytest.mark.parametrize("encoder", [None, "tf_efficientnet_lite0"])
 def test_a_saved_network_is_loaded_as_it_was(tmp_path, encoder):
     image, coarse = example(batch=1)

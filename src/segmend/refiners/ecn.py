@@ -102,6 +102,8 @@ class ECN(
         encoder: None for the paper's encoder; or the name of a timm encoder (say
             ``tf_efficientnet_lite0``), which sees the image, while a small pyramid of its own reads the
             coarse map. Its layers and the decoders' then have batch norm, and the fusion is lighter.
+        frozen: the timm encoder keeps its features and batch statistics, which halves a training step on a
+            CPU.
         residual: the replacement branch adds its logits to the coarse map's log probabilities, so that it too
             starts from the coarse map; the paper's gives all of S_repl anew, which few pictures cannot teach.
         max_displacement: the longest displacement per axis in pixels; None for half the picture
@@ -116,6 +118,7 @@ class ECN(
         encoder: str | None = None,
         max_displacement: float | None = 32.0,
         residual: bool = False,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
         self.classes = classes
@@ -132,7 +135,7 @@ class ECN(
             blocks, block = (4 * base, 2 * base, base), _double
             fusion = (base, base, 4 * base)
         else:
-            self.encoder = PretrainedEncoder(self.num_classes, base // 2, encoder)
+            self.encoder = PretrainedEncoder(self.num_classes, base // 2, encoder, frozen)
             blocks, block = (3 * base, 2 * base, base, base // 2, base // 2), _double_normed
             fusion = (base // 2, base // 2)
         self.stride = 2 ** (len(self.encoder.channels) - 1)
@@ -241,17 +244,25 @@ class PretrainedEncoder(nn.Module):
     pictures. Both are concatenated at each stride.
     """
 
-    def __init__(self, num_classes: int, base: int, name: str) -> None:
+    def __init__(self, num_classes: int, base: int, name: str, frozen: bool = False) -> None:
         super().__init__()
         import timm  # an extra: ECN as in the paper works without it
 
+        self.frozen = frozen
         self.image = timm.create_model(name, pretrained=False, features_only=True)
+        self.image.requires_grad_(not frozen)
         widths = [base, base, 2 * base, 2 * base, 4 * base, 4 * base]
         self.pyramid = nn.ModuleList([nn.Sequential(*_conv_normed(3 + num_classes, widths[0]))])
         for inputs, outputs in itertools.pairwise(widths):
             self.pyramid.append(nn.Sequential(*_conv_normed(inputs, outputs, stride=2)))
         known = [0, *self.image.feature_info.channels()]  # type: ignore[union-attr, operator]
         self.channels = [a + b for a, b in zip(widths, known, strict=True)]
+
+    def train(self, mode: bool = True) -> "PretrainedEncoder":
+        super().train(mode)
+        if self.frozen:
+            self.image.eval()
+        return self
 
     def forward(self, image: Tensor, coarse: Tensor) -> list[Tensor]:
         """Image in -1..1 and coarse map to features, finest first."""

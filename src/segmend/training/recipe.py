@@ -94,6 +94,7 @@ class ECNOptions(_Strict):
     features: Literal["imagenet"] | None = None
     max_displacement: float | None = 32.0
     residual: bool = False
+    frozen: bool = False
 
 
 class CoarseOptions(_Strict):
