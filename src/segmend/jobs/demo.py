@@ -27,6 +27,10 @@ from segmend.training.recipe import (
 )
 
 
+SHOWN = (0.1, 0.5, 0.9)
+"""Which pictures the strip before / after shows, from the largest gain (0) to the smallest (1)."""
+
+
 def demo(out: Path, seed: int = 0, quiet: bool = False) -> Path:
     """Draw pictures, spoil their masks, train a small corrector, mend pictures it never saw, evaluate.
 
@@ -44,21 +48,23 @@ def demo(out: Path, seed: int = 0, quiet: bool = False) -> Path:
     refine(refiner, pairs, out / "mended", name=str(corrector), details=True, quiet=quiet)
     results, truth = out / "results.json", open_dataset(data, "val")
     evaluation = evaluate(truth, out / "mended" / "labels", out / "coarse" / "val", results, quiet)
-    typical = sorted(evaluation.pictures, key=lambda p: p.pred - (p.coarse or 0))[len(evaluation.pictures) // 2]
-    write_image(out / "before_after.png", before_after(truth, out / "coarse" / "val", out / "mended", typical.id))
+    by_gain = sorted(evaluation.pictures, key=lambda p: p.pred - (p.coarse or 0), reverse=True)
+    shown = [by_gain[round(share * (len(by_gain) - 1))].id for share in SHOWN]
+    rows = [before_after(truth, out / "coarse" / "val", out / "mended", identity) for identity in shown]
+    write_image(out / "before_after.png", np.concatenate(rows))
     return write_report(results)
 
 
 def before_after(truth: Dataset, coarse: Path, mended: Path, identity: str) -> np.ndarray:
-    """Picture, coarse map, mended map and truth of one record side by side, ``uint8 [H, 4 W + gaps, 3]``."""
+    """Picture, coarse map, mended map and truth of one record side by side, ``uint8 [H, 4 W, 3]`` with a margin."""
     record = truth.subset({identity}).with_coarse(coarse).records[0]
     colours = np.array([*truth.classes.palette, (255, 255, 255)], dtype=np.uint8)
     rough = truth.with_coarse(coarse).coarse(record).argmax(axis=0)
     maps = [rough, read_map(mended / "labels" / f"{identity}.png", truth.classes), truth.labels(record)]
     image = truth.image(record)
-    gap = np.full((image.shape[0], 6, 3), 255, dtype=np.uint8)
-    panels = [image, *(part for m in maps for part in (gap, colours[np.minimum(m, len(truth.classes))]))]
-    return np.concatenate(panels, axis=1)
+    panels = [image, *(colours[np.minimum(m, len(truth.classes))] for m in maps)]
+    framed = [np.pad(panel, ((3, 3), (3, 3), (0, 0)), constant_values=255) for panel in panels]
+    return np.concatenate(framed, axis=1)
 
 
 def recipe(data: Path, coarse: Path, seed: int = 0, steps: int = 250) -> RefinerRecipe:
