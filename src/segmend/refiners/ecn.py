@@ -175,16 +175,17 @@ class ECN(
         decoded = []
         if self.branches != "replacement":
             decoded.append(self.propagation(features))
-            raw = self.flow(decoded[-1])[:, :, :height, :width].float()
+            raw = _precisely(self.flow, decoded[-1])[:, :, :height, :width]
             displacement = torch.tanh(raw) * self._reach(height, width, raw)
             propagated = warp(coarse, displacement)
         if self.branches != "propagation":
             decoded.append(self.replacement(features))
-            logits = self.classify(decoded[-1])[:, :, :height, :width].float()
+            logits = _precisely(self.classify, decoded[-1])[:, :, :height, :width]
             if self.residual:
                 logits = logits + coarse.float().clamp_min(1e-4).log()
         if self.branches == "both":
-            mask = self.fusion(torch.cat(decoded, dim=1))[:, :, :height, :width].float().sigmoid()
+            blend = self.fusion[:-1](torch.cat(decoded, dim=1))
+            mask = _precisely(self.fusion[-1], blend)[:, :, :height, :width].sigmoid()
         return Correction(displacement, propagated, logits, mask)
 
     def _reach(self, height: int, width: int, like: Tensor) -> Tensor:
@@ -290,6 +291,13 @@ class Decoder(nn.Module):
             x = F.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
             x = block(torch.cat((x, skip), dim=1))
         return x
+
+
+def _precisely(head: nn.Module, features: Tensor) -> Tensor:
+    """A last layer in float32 whatever the precision around it: its rounding would go straight to the labels."""
+    with torch.autocast(features.device.type, enabled=False):
+        result: Tensor = head(features.float())
+    return result
 
 
 def _conv(inputs: int, outputs: int) -> list[nn.Module]:
