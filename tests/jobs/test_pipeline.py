@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from segmend.data.files import InvalidFile
 from segmend.jobs.pipeline import AHEAD, OutOfSpace, Pipeline
 from segmend.jobs.progress import Silent
 from segmend.labels import InvalidInput
@@ -38,6 +39,13 @@ def test_a_broken_item_stops_nothing_and_is_listed(where):
     assert outcome.done == 9
     assert [(s.file, s.reason) for s in outcome.skipped] == [("7", "seven is broken")]
     assert where == "write" or written == [0, 1, 2, 3, 4, 5, 6, 8, 9]
+
+
+def test_a_file_that_cannot_be_used_is_listed_by_its_own_name():
+    def read(item):
+        raise InvalidFile("masks/3.png", "the file is empty")
+
+    assert [(s.file, s.reason) for s in run([3], read=read).skipped] == [("masks/3.png", "the file is empty")]
 
 
 def test_what_is_finished_is_not_even_read():

@@ -394,8 +394,24 @@ def pair_labels(dataset: Dataset, record: Record) -> tuple[np.ndarray, np.ndarra
         InvalidFile: the sizes differ.
     """
     image, labels = dataset.image(record), dataset.labels(record)
-    try:
-        check_same_size(image=image[..., 0], labels=labels)
-    except InvalidInput as error:
-        raise InvalidFile(record.labels or record.id, str(error)) from None
+    check_fits(record.labels or record.id, image=image[..., 0], labels=labels)
     return image, labels
+
+
+def pair_coarse(dataset: Dataset, record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """Picture and coarse map of a record (see `Dataset.coarse`), of one size.
+
+    Raises:
+        InvalidFile: unreadable, or the sizes differ.
+    """
+    image, coarse = dataset.image(record), dataset.coarse(record)
+    check_fits(record.coarse or record.id, image=image[..., 0], coarse=coarse)
+    return image, coarse
+
+
+def check_fits(path: Path | str, **maps: np.ndarray) -> None:
+    """Raise `InvalidFile` about `path` unless the named maps (``[..., H, W]``) have one size."""
+    try:
+        check_same_size(**maps)
+    except InvalidInput as error:
+        raise InvalidFile(path, str(error)) from None

@@ -13,10 +13,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from segmend.data.damage import Damage
-from segmend.data.dataset import Dataset, Record, pair_labels
+from segmend.data.dataset import Dataset, Record, check_fits, pair_labels
 from segmend.data.files import InvalidFile
 from segmend.data.transforms import LabelMap, ProbabilityMap
-from segmend.labels import InvalidInput, as_probabilities, check_same_size
+from segmend.labels import InvalidInput, as_probabilities
 
 Sample = dict[str, Any]
 
@@ -94,12 +94,9 @@ class Samples(torch.utils.data.Dataset[Sample]):
         return sample
 
     def _coarse(self, record: Record, labels: Tensor) -> Tensor:
-        coarse = as_probabilities(self.dataset.coarse(record), len(self.dataset.classes))
-        try:
-            check_same_size(labels=labels, coarse=coarse)
-        except InvalidInput as error:
-            raise InvalidFile(record.coarse or record.id, str(error)) from None
-        return coarse
+        coarse = self.dataset.coarse(record)
+        check_fits(record.coarse or record.id, labels=labels.numpy(), coarse=coarse)
+        return as_probabilities(coarse, len(self.dataset.classes))
 
 
 def _plain(sample: Sample) -> Sample:

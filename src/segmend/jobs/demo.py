@@ -26,7 +26,6 @@ from segmend.training.recipe import (
     RefinerRecipe,
 )
 
-
 SHOWN = (0.1, 0.5, 0.9)
 """Which pictures the strip before / after shows, from the largest gain (0) to the smallest (1)."""
 
@@ -56,7 +55,7 @@ def demo(out: Path, seed: int = 0, quiet: bool = False) -> Path:
 
 
 def before_after(truth: Dataset, coarse: Path, mended: Path, identity: str) -> np.ndarray:
-    """Picture, coarse map, mended map and truth of one record side by side, ``uint8 [H, 4 W, 3]`` with a margin."""
+    """Picture, coarse map, mended map and truth of a record, side by side: ``uint8 [H, 4 W, 3]`` with margins."""
     record = truth.subset({identity}).with_coarse(coarse).records[0]
     colours = np.array([*truth.classes.palette, (255, 255, 255)], dtype=np.uint8)
     rough = truth.with_coarse(coarse).coarse(record).argmax(axis=0)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from segmend import __version__, metrics
-from segmend.data.dataset import Dataset, Record, find_maps, read_map
+from segmend.data.dataset import Dataset, Record, check_fits, find_maps, read_map
 from segmend.data.files import InvalidFile
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import InvalidInput, as_tensor, check_same_size, most_likely
+from segmend.labels import InvalidInput, as_tensor, most_likely
 from segmend.report.results import (
     Evaluation,
     PictureScore,
@@ -169,10 +169,7 @@ def _labels_like(true: np.ndarray, truth: Dataset, path: Path) -> np.ndarray:
     """The label map in a file, of the truth's size."""
     map_ = as_tensor(read_map(path, truth.classes, max_pixels=truth.max_pixels))
     labels = (most_likely(map_) if map_.ndim == 3 else map_).numpy()
-    try:
-        check_same_size(truth=true, map=labels)
-    except InvalidInput as error:
-        raise InvalidFile(path, str(error)) from None
+    check_fits(path, truth=true, map=labels)
     return labels
 
 

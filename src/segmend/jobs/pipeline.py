@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from segmend.data.files import InvalidFile
 from segmend.jobs.progress import Progress
 from segmend.labels import InvalidInput
 from segmend.report.results import Skipped
@@ -145,5 +146,8 @@ class Pipeline(Generic[T, Read, Made]):
                 f"{error.filename or self.name(item)}: no space left on the disk: free some and run the same "
                 "command again; what is finished is kept"
             ) from error
-        outcome.skipped.append(Skipped(file=self.name(item), reason=str(error)))
+        if isinstance(error, InvalidFile):
+            outcome.skipped.append(Skipped(file=str(error.path), reason=error.reason))
+        else:
+            outcome.skipped.append(Skipped(file=self.name(item), reason=str(error)))
         progress.advance()

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from segmend.data.dataset import Dataset, Record, find_classes, find_maps, open_dataset
-from segmend.data.files import InvalidFile
+from segmend.data.dataset import Dataset, Record, find_classes, find_maps, open_dataset, pair_coarse
 from segmend.devices import Precision, autocast, pick_device, to_device
 from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import Classes, InvalidInput, as_image, as_tensor, check_same_size
+from segmend.labels import Classes, InvalidInput, as_image, as_tensor
 from segmend.refiners.base import Refiner, mend_bands
 from segmend.report.results import Run, Skipped
 
@@ -67,7 +66,7 @@ def refine(
     folder = MapFolder(out, classes, probs, details, quantised, overwrite)
 
     def read(record: Record) -> Pair:
-        return read_pair(pictures, record)
+        return pair_coarse(pictures, record)
 
     def work(record: Record, pair: Pair) -> Maps:
         image, coarse = pair
@@ -114,17 +113,3 @@ def open_pairs(
         if identity not in paired
     ]
     return pairs, unpaired
-
-
-def read_pair(pictures: Dataset, record: Record) -> Pair:
-    """Picture and coarse map of a record, of one size.
-
-    Raises:
-        InvalidFile: unreadable, or the sizes differ.
-    """
-    image, coarse = pictures.image(record), pictures.coarse(record)
-    try:
-        check_same_size(picture=image[..., 0], coarse=coarse)
-    except InvalidInput as error:
-        raise InvalidFile(record.coarse or record.id, str(error)) from None
-    return image, coarse

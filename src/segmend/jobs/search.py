@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segmend.data.dataset import Dataset, Record
+from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.files import write_json
 from segmend.jobs.progress import Progress, bar
-from segmend.jobs.refine import read_pair
 from segmend.labels import InvalidInput
 from segmend.metrics import confusion_matrix, mean_iou
 from segmend.refiners import DenseCRF, GuidedFilter, dense_crf, guided_filter, save_filter
@@ -120,7 +119,7 @@ def _confusion(setting: Filter, dataset: Dataset, record: Record) -> np.ndarray 
     """Confusion matrix of one mended picture, or why its files cannot be used."""
     count = len(dataset.classes)
     try:
-        image, coarse = read_pair(dataset, record)
+        image, coarse = pair_coarse(dataset, record)
         mended = setting.refine(image, coarse, count).labels
         return confusion_matrix(mended, dataset.labels(record), count)
     except InvalidInput as error:

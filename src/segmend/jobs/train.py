@@ -63,7 +63,7 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
             probs=True,
             quiet=quiet,
         )
-        broken += [skipped.reason for skipped in maps.skipped]
+        broken += [f"{skipped.file}: {skipped.reason}" for skipped in maps.skipped]
     return list(dict.fromkeys(broken + _train_once(recipe, dataset, out, "all", quiet)))
 
 
