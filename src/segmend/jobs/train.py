@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -90,6 +91,7 @@ def _train_once(
     options, augmentation = recipe.optimisation, recipe.augmentation
     void = dataset.classes.void
     view = training_view(augmentation.crop, augmentation.scale, augmentation.mirror, augmentation.colour, void)
+    torch.manual_seed(options.seed)  # the first weights belong to the seed too
     if isinstance(recipe, SegmenterRecipe):
         model: Segmenter | ECN = make_segmenter(recipe, dataset)
         coarse = None
@@ -99,12 +101,12 @@ def _train_once(
         coarse = CoarseSource(maps.truth_share, maps.truth_steps * options.batch, maps.variation)
     samples = Samples(dataset, view, options.steps * options.batch, options.seed, coarse)
     with bar(title, options.steps, quiet) as progress, (out / "log.jsonl").open("a") as log:
-        smoothed = 0.0
+        smoothed: float | None = None
         start = time.monotonic()
 
         def on_step(step: int, value: float) -> None:
             nonlocal smoothed
-            smoothed = value if step == 1 else 0.98 * smoothed + 0.02 * value
+            smoothed = value if smoothed is None else 0.98 * smoothed + 0.02 * value
             if step % 20 == 0 or step == options.steps:
                 seconds = round(time.monotonic() - start, 1)
                 log.write(json.dumps({"step": step, "loss": round(smoothed, 4), "seconds": seconds}) + "\n")
