@@ -10,18 +10,20 @@ import argparse
 import json
 import re
 import statistics
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segmend.data.dataset import Dataset
-from segmend.jobs.evaluate import evaluate
+from segmend.jobs.evaluate import Groups, evaluate
 from segmend.jobs.predict import predict
 from segmend.jobs.refine import open_pairs, refine
 from segmend.jobs.train import train
 from segmend.refiners import load
 from segmend.report.page import write_report
 from segmend.report.results import Evaluation, Run, Scores, read_results
-from segmend.training.recipe import FilterRecipe, Recipe, read_recipe
+from segmend.segmenters.prediction import TestTime
+from segmend.training.recipe import FilterRecipe, Recipe, SegmenterRecipe, read_recipe
 
 FOLDS = 5
 DATA = Path("../shared/data")
@@ -37,16 +39,28 @@ class Method:
         recipe: file in the repository's ``recipes``.
         overrides: ``key=value`` for it.
         seeds: trainings with different seeds; a search has one.
+        in_sample: trained on the coarse maps of the segmenter's own training pictures, which are too good,
+            instead of out-of-fold maps.
     """
 
     name: str
     recipe: str
     overrides: tuple[str, ...] = ()
     seeds: int = 1
+    in_sample: bool = False
 
     @property
     def folder(self) -> str:
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """Folders of coarse maps: of the training split out of fold and in sample, and of the scored split."""
+
+    out_of_fold: Path
+    in_sample: Path
+    scored: Path
 
 
 METHODS = (
@@ -68,6 +82,7 @@ class Comparison:
         kind: recipe of the segmenter that makes the coarse maps.
         data: ``key=value`` for every recipe: where the data is.
         segmenter: more of them for the segmenter.
+        groups: classes that have an F-measure together.
     """
 
     runs: Path
@@ -76,6 +91,7 @@ class Comparison:
     data: tuple[str, ...]
     segmenter: tuple[str, ...]
     methods: tuple[Method, ...]
+    groups: Groups = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -85,15 +101,20 @@ class Comparison:
         """The records that are scored."""
         return read_recipe(RECIPES / f"{self.kind}.yaml", self.data).data.open(self.split)
 
-    def make_coarse(self) -> tuple[Path, Path]:
-        """Folders of the coarse maps of the training split (out of fold) and of the scored split."""
+    def make_coarse(self) -> Coarse:
+        """Train the segmenter and its folds, and write all coarse maps."""
         recipe = read_recipe(RECIPES / f"{self.kind}.yaml", (*self.data, *self.segmenter))
+        assert isinstance(recipe, SegmenterRecipe)
         segmenter = self.folder / "segmenter"
         train(recipe, segmenter, folds=FOLDS)
-        predict(segmenter, self.truth(), self.folder / self.split, probs=True)
-        return segmenter / "out_of_fold" / "probs", self.folder / self.split / "probs"
+        shown = TestTime(recipe.prediction.scales, recipe.prediction.mirror)
+        scored, in_sample = self.folder / self.split, self.folder / "in_sample"
+        predict(segmenter, self.truth(), scored, test_time=shown, probs=True)
+        if any(method.in_sample for method in self.methods):
+            predict(segmenter, recipe.data.open(recipe.data.train), in_sample, test_time=shown, probs=True)
+        return Coarse(segmenter / "out_of_fold" / "probs", in_sample / "probs", scored / "probs")
 
-    def mend(self, method: Method, seed: int, out_of_fold: Path, coarse: Path) -> Evaluation:
+    def mend(self, method: Method, seed: int, coarse: Coarse) -> Evaluation:
         """Train one method with one seed, mend the scored split, and score it."""
         out = self.folder / method.folder / str(seed)
         results = out / "results.json"
@@ -101,24 +122,25 @@ class Comparison:
             done = read_results(results)
             assert isinstance(done, Evaluation)
             return done
-        overrides = [*self.data, *method.overrides, f"coarse.train={out_of_fold}"]
+        maps = coarse.in_sample if method.in_sample else coarse.out_of_fold
+        overrides = [*self.data, *method.overrides, f"coarse.train={maps}"]
         train(_seeded(read_recipe(RECIPES / f"{method.recipe}.yaml", overrides), seed), out / "refiner")
         refiner = load(out / "refiner")
         truth = self.truth()
         images = truth.records[0].image
         assert images is not None
-        pairs, _ = open_pairs(images.parent, coarse, refiner)
+        pairs, _ = open_pairs(images.parent, coarse.scored, refiner)
         refine(refiner, pairs, out / "mended", name=method.name, details=True)
-        evaluation = evaluate(truth, out / "mended" / "labels", coarse, results)
+        evaluation = evaluate(truth, out / "mended" / "labels", coarse.scored, results, groups=self.groups)
         write_report(results)
         return evaluation
 
     def run(self) -> dict[str, list[Evaluation]]:
         """All methods and seeds; the first row is the coarse maps themselves."""
-        out_of_fold, coarse = self.make_coarse()
+        coarse = self.make_coarse()
         found = {}
         for method in self.methods:
-            found[method.name] = [self.mend(method, s, out_of_fold, coarse) for s in range(method.seeds)]
+            found[method.name] = [self.mend(method, s, coarse) for s in range(method.seeds)]
         return found
 
 
@@ -129,7 +151,8 @@ def _seeded(recipe: Recipe, seed: int) -> Recipe:
     return recipe.model_copy(update={"optimisation": optimisation})
 
 
-COLUMNS = {
+Columns = Mapping[str, Callable[[Scores], float | None]]
+COLUMNS: Columns = {
     "mIoU": lambda s: s.mean_iou,
     "accuracy": lambda s: s.pixel_accuracy,
     "boundary IoU": lambda s: s.boundary_iou,
@@ -139,22 +162,22 @@ COLUMNS = {
 }
 
 
-def table(found: dict[str, list[Evaluation]]) -> str:
+def table(found: dict[str, list[Evaluation]], columns: Columns = COLUMNS) -> str:
     """Markdown: a row a method, mean and spread (half the range) over seeds, all figures in points."""
-    lines = ["| refiner | " + " | ".join(COLUMNS) + " | made worse | ms a picture |"]
-    lines.append("|---" * (len(COLUMNS) + 3) + "|")
+    lines = ["| refiner | " + " | ".join(columns) + " | made worse | ms a picture |"]
+    lines.append("|---" * (len(columns) + 3) + "|")
     first = next(iter(found.values()))[0]
     assert first.coarse_scores is not None
-    lines.append(_row("coarse", [first.coarse_scores], [], []))
+    lines.append(_row("coarse", columns, [first.coarse_scores], [], []))
     for name, evaluations in found.items():
         worse = [100 * e.made_worse for e in evaluations if e.made_worse is not None]
         times = [_milliseconds(e.run) for e in evaluations if e.run is not None]
-        lines.append(_row(name, [e.scores for e in evaluations], worse, times))
+        lines.append(_row(name, columns, [e.scores for e in evaluations], worse, times))
     return "\n".join(lines)
 
 
-def _row(name: str, scores: list[Scores], worse: list[float], times: list[float]) -> str:
-    cells = [_spread([100 * column(s) for s in scores]) for column in COLUMNS.values()]
+def _row(name: str, columns: Columns, scores: list[Scores], worse: list[float], times: list[float]) -> str:
+    cells = [_spread([100 * (column(s) or 0.0) for s in scores]) for column in columns.values()]
     shared = f"{statistics.mean(worse):.0f} %" if worse else ""
     spent = f"{statistics.mean(times):.0f}" if times else ""
     return f"| {name} | " + " | ".join(cells) + f" | {shared} | {spent} |"
@@ -190,8 +213,20 @@ def replace_table(document: Path, mark: str, text: str) -> None:
     document.write_text(head + start + "\n" + text + "\n" + end + rest.split(end, 1)[1], encoding="utf-8")
 
 
-def main(here: Path, data_set: str, kinds: tuple[str, ...], split: str = "val") -> None:
-    """Command line of a benchmark in the folder `here` over one data set."""
+def main(
+    here: Path,
+    data_set: str,
+    kinds: tuple[str, ...],
+    split: str = "val",
+    prepare: Callable[[Path, Path], Path] = lambda source, root: source,
+    groups: Groups | None = None,
+    columns: Columns = COLUMNS,
+) -> None:
+    """Command line of a benchmark in the folder `here` over one data set.
+
+    Args:
+        prepare: given the data set's folder and a place for a changed copy, says which of them to use.
+    """
     parser = argparse.ArgumentParser(description=f"Compare refiners on {data_set}, from raw data to the table.")
     parser.add_argument("--data", type=Path, default=DATA / data_set, help="folder of the data set")
     parser.add_argument("--runs", type=Path, default=Path("runs") / data_set, help="folder for all that is made")
@@ -199,9 +234,9 @@ def main(here: Path, data_set: str, kinds: tuple[str, ...], split: str = "val") 
     parser.add_argument("--seeds", type=int, default=3, help="fewer for a first look")
     arguments = parser.parse_args()
     methods = tuple(replace(m, seeds=min(m.seeds, arguments.seeds)) for m in METHODS)
-    data = (f"data.root={arguments.data}",)
-    found = Comparison(arguments.runs, arguments.kind, split, data, (), methods).run()
+    data = (f"data.root={prepare(arguments.data, arguments.runs / 'data')}",)
+    found = Comparison(arguments.runs, arguments.kind, split, data, (), methods, groups or {}).run()
     write_raw(here / f"{arguments.kind}.json", found)
-    text = table(found)
+    text = table(found, columns)
     replace_table(here.parents[1] / "docs" / "results.md", f"{data_set} {arguments.kind}", text)
     print(text)

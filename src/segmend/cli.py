@@ -175,6 +175,12 @@ def evaluate(
     coarse: Annotated[Path | None, typer.Option(help="Folder of the coarse maps, to compare with.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of pictures, for the report.")] = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the truth holds).")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="F-measure of classes together: lips=upper,lower.")
+    ] = None,
+    merge: Annotated[
+        list[str] | None, typer.Option(help="True classes that are one in the maps: eye=left,right.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Results file to write.")] = Path("results.json"),
     max_pixels: MaxPixels = None,
     quiet: Quiet = False,
@@ -184,7 +190,7 @@ def evaluate(
     from segmend.jobs.evaluate import evaluate as job
 
     dataset = _limited(open_masks(truth, images=images, classes=classes), max_pixels)
-    result = job(dataset, pred, coarse, out, quiet)
+    result = job(dataset, pred, coarse, out, quiet, _groups("group", group), _groups("merge", merge))
     before = result.coarse_scores
     rows = [("mIoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy"), ("boundary IoU", "boundary_iou")]
     for title, name in rows:
@@ -219,6 +225,16 @@ def _limited(dataset, max_pixels: int | None):  # type: ignore[no-untyped-def]
     import dataclasses
 
     return dataset if max_pixels is None else dataclasses.replace(dataset, max_pixels=max_pixels)
+
+
+def _groups(option: str, texts: list[str] | None) -> dict[str, tuple[str, ...]]:
+    groups = {}
+    for text in texts or []:
+        name, equals, members = text.partition("=")
+        if not (name and equals and members):
+            raise InvalidInput(f"--{option} {text}: expected a name and the classes it joins, as lips=upper,lower")
+        groups[name] = tuple(members.split(","))
+    return groups
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -379,6 +379,15 @@ def test_coarse_maps_follow_merging_unless_they_come_after_it(tmp_path: Path) ->
     np.testing.assert_array_equal(after.coarse(after.records[0])[0], [0, 0, 1, 1, 2, 2, 255, 255])
 
 
+def test_classes_that_scores_are_averaged_over(tmp_path: Path) -> None:
+    root = write_set(tmp_path, evaluate_on=["left eye", "right eye", "skin"])
+    dataset = open_dataset(root)
+    assert dataset.scored == ("left eye", "right eye", "skin")
+    assert dataset.merged({"eyes": ("left eye", "right eye")}).scored == ("eyes", "skin")
+    with pytest.raises(InvalidFile, match="`evaluate_on` names no class: nose"):
+        open_dataset(write_set(tmp_path / "other", evaluate_on=["nose"]))
+
+
 def test_merging_many_classes_to_few_changes_the_data_type(tmp_path: Path) -> None:
     names = tuple(f"c{i}" for i in range(300))
     labels = np.array([[0, 299, 255, 65535]], np.int32)

@@ -1,5 +1,7 @@
 """Evaluation over folders: the numbers of the functions, pairs by ID, and what is missing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from segmend.data.dataset import open_dataset
 from segmend.data.files import write_labels
 from segmend.jobs.evaluate import evaluate
 from segmend.labels import InvalidInput
+from segmend.report.collect import collect
 from segmend.report.results import read_results
 
 
@@ -51,3 +54,45 @@ def test_nothing_to_score_is_an_error(drawn, tmp_path):
     write_labels(tmp_path / "00000.png", np.full((64, 96), 200, np.uint8))
     with pytest.raises(InvalidInput, match="not one map"):
         evaluate(open_dataset(drawn, "val"), tmp_path, quiet=True)
+
+
+def test_groups_are_scored_as_one_class(drawn, coarse):
+    truth = open_dataset(drawn, "val")
+    pair = truth.classes.names[:2]
+    found = evaluate(truth, coarse / "val", quiet=True, groups={"both": pair})
+    joined = evaluate(truth.merged({"both": pair}), _merged_maps(truth, coarse, pair), quiet=True)
+    assert found.scores.f_measure["both"] == joined.scores.f_measure["both"]
+    assert set(found.scores.f_measure) - {"both"} == set(found.scores.iou)
+    with pytest.raises(InvalidInput, match="no class is named moon"):
+        evaluate(truth, coarse / "val", quiet=True, groups={"both": ("moon",)})
+
+
+def test_true_classes_that_are_one_in_the_maps_are_merged(drawn, coarse, tmp_path):
+    truth = open_dataset(drawn, "val")
+    pair = truth.classes.names[:2]
+    maps = _merged_maps(truth, coarse, pair)
+    found = evaluate(truth, maps, out=tmp_path / "results.json", quiet=True, merge={"both": pair})
+    assert found.scores == evaluate(truth.merged({"both": pair}), maps, quiet=True).scores
+    shown = collect(read_results(tmp_path / "results.json"), tmp_path)
+    assert not shown.notes  # the report reads the finer truth too
+    assert not [note for group in shown.groups for case in group.cases for note in case.notes]
+
+
+def test_means_are_over_the_scored_classes(drawn, coarse):
+    truth = open_dataset(drawn, "val")
+    everything = evaluate(truth, coarse / "val", quiet=True).scores
+    some = truth.classes.names[1:4]
+    found = evaluate(replace(truth, scored=some), coarse / "val", quiet=True)
+    assert found.scored == list(some)
+    assert found.scores.mean_iou == pytest.approx(np.mean([everything.iou[name] for name in some]))
+    assert found.scores.iou == everything.iou
+
+
+def _merged_maps(truth, coarse, pair):
+    """Label maps: the most likely classes of the coarse maps, two of them joined."""
+    folder = coarse.parent / "merged"
+    coarse_maps = truth.with_coarse(coarse / "val")
+    joined = np.array(truth.merged({"both": pair}).merge)
+    for record in coarse_maps:
+        write_labels(folder / f"{record.id}.png", joined[coarse_maps.coarse(record).argmax(0)].astype(np.uint8))
+    return folder

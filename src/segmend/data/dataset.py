@@ -47,6 +47,8 @@ class Dataset:
         merge: for each id in the label files, the id of `classes` that it stands for (None: as it is).
         merge_coarse: the same for coarse maps.
         max_pixels: larger pictures and maps are refused.
+        scored: names of the classes that scores are averaged over (``evaluate_on`` in ``dataset.yaml``);
+            empty for all.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Dataset:
     merge: tuple[int, ...] | None = None
     merge_coarse: tuple[int, ...] | None = None
     max_pixels: int = MAX_PIXELS
+    scored: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -133,9 +136,10 @@ class Dataset:
         return replace(
             self,
             classes=classes,
-            records=tuple(replace(r, tags=_renamed(r.tags, owner)) for r in self.records),
+            records=tuple(replace(r, tags=r.tags and _renamed(r.tags, owner)) for r in self.records),
             merge=_composed(self.merge, merge),
             merge_coarse=_composed(self.merge_coarse, merge),
+            scored=_renamed(self.scored, owner),
         )
 
     def _read_labels(self, path: Path, merge: tuple[int, ...] | None) -> np.ndarray:
@@ -156,8 +160,8 @@ class Dataset:
         return labels
 
 
-def _renamed(tags: tuple[str, ...] | None, owner: dict[str, str]) -> tuple[str, ...] | None:
-    return None if tags is None else tuple(dict.fromkeys(owner.get(tag, tag) for tag in tags))
+def _renamed(names: tuple[str, ...], owner: dict[str, str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(owner.get(name, name) for name in names))
 
 
 def _composed(first: tuple[int, ...] | None, second: tuple[int, ...]) -> tuple[int, ...]:
@@ -302,7 +306,12 @@ def _open_layout(root: Path, split: str | None) -> Dataset:
         Record(i, path, masks.get(i), maps.get(i), tuple(tags[i]) if i in tags else None)
         for i, path in images.items()
     )
-    return Dataset(str(description.get("name") or root.resolve().name), classes, records, void)
+    name = str(description.get("name") or root.resolve().name)
+    scored = tuple(map(str, description.get("evaluate_on") or ()))
+    unknown = set(scored) - set(classes.names)
+    if unknown:
+        raise InvalidFile(root / "dataset.yaml", f"`evaluate_on` names no class: {', '.join(sorted(unknown))}")
+    return Dataset(name, classes, records, void, scored=scored)
 
 
 def splits_of(root: Path | str) -> list[str]:

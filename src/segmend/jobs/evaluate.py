@@ -27,6 +27,9 @@ from segmend.report.results import (
 
 TRIMAP_WIDTHS = 40
 
+Groups = dict[str, tuple[str, ...]]
+"""Classes by the name that they have together."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -76,18 +79,28 @@ class Tally:
         self.region_j.append(counts.region_j)
         return metrics.mean_iou(counts.confusion)
 
-    def scores(self, names: tuple[str, ...]) -> Scores:
-        """The scores over all pictures; figures that nothing defines are 0 (None for classes)."""
+    def scores(self, names: tuple[str, ...], over: tuple[str, ...] = (), groups: Groups | None = None) -> Scores:
+        """The scores over all pictures; figures that nothing defines are 0 (None for classes).
+
+        Args:
+            names: of the classes.
+            over: the classes that means are taken over (none: all).
+            groups: classes whose pixels are joined for one more F-measure each.
+        """
+        chosen = [names.index(name) for name in over or names]
+        groups = groups or {}
+        joined = [[names.index(member) for member in members] for members in groups.values()]
         return Scores(
             pixel_accuracy=_number(metrics.pixel_accuracy(self.confusion)),
-            mean_accuracy=_number(metrics.mean_accuracy(self.confusion)),
-            mean_iou=_number(metrics.mean_iou(self.confusion)),
-            boundary_iou=_mean(metrics.boundary_iou(self.boundary)),
-            boundary_f=_mean(np.array(self.boundary_f)),
-            region_j=_mean(np.array(self.region_j)),
+            mean_accuracy=_mean(metrics.class_accuracy(self.confusion)[chosen]),
+            mean_iou=_mean(metrics.iou(self.confusion)[chosen]),
+            boundary_iou=_mean(metrics.boundary_iou(self.boundary)[chosen]),
+            boundary_f=_mean(np.array(self.boundary_f)[:, chosen]),
+            region_j=_mean(np.array(self.region_j)[:, chosen]),
             iou=_by_class(names, metrics.iou(self.confusion)),
-            f_measure=_by_class(names, metrics.f_measure(self.confusion)),
-            trimap=[_number(value) for value in metrics.trimap_iou(self.trimap)],
+            f_measure=_by_class(names, metrics.f_measure(self.confusion))
+            | _by_class(tuple(groups), metrics.f_measure(self.confusion, joined)),
+            trimap=[_mean(values) for values in metrics.iou(self.trimap)[:, chosen]],
         )
 
 
@@ -97,6 +110,8 @@ def evaluate(
     coarse: Path | None = None,
     out: Path | None = None,
     quiet: bool = False,
+    groups: Groups | None = None,
+    merge: Groups | None = None,
 ) -> Evaluation:
     """Score the maps in `pred` (and in `coarse`, before) against the labels of `truth`.
 
@@ -105,10 +120,16 @@ def evaluate(
 
     Args:
         out: ``results.json`` to write; folders in it are relative to its own.
+        groups: classes whose pixels are joined for one more F-measure each (eyes, brows, ...).
+        merge: true classes that are one class in the maps (see `Dataset.merged`).
 
     Raises:
-        InvalidInput: not one picture could be scored.
+        InvalidInput: not one picture could be scored, or a group names a class that is none.
     """
+    truth = truth.merged(merge) if merge else truth
+    unknown = {member for members in (groups or {}).values() for member in members} - set(truth.classes.names)
+    if unknown:
+        raise InvalidInput(f"no class is named {', '.join(sorted(unknown))}")
     count = len(truth.classes)
     folders = [pred] + ([coarse] if coarse is not None else [])
     files = [find_maps(folder) for folder in folders]
@@ -151,8 +172,10 @@ def evaluate(
         pred=_relative(pred, base),
         coarse=_relative(coarse, base) if coarse is not None else None,
         images=_relative(_common(present, "image"), base) if present[0].image else None,
-        scores=tallies[0].scores(names),
-        coarse_scores=tallies[1].scores(names) if coarse is not None else None,
+        scored=list(truth.scored or names),
+        merge=merge or {},
+        scores=tallies[0].scores(names, truth.scored, groups),
+        coarse_scores=tallies[1].scores(names, truth.scored, groups) if coarse is not None else None,
         made_better=better,
         made_worse=worse,
         pictures=pictures,

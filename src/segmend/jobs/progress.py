@@ -16,14 +16,14 @@ from rich.text import Text
 class Progress(Protocol):
     """What a job tells about its progress."""
 
-    def advance(self, note: str = "") -> None:
-        """One more step is done; `note` replaces the text beside the bar."""
+    def advance(self, note: str = "", steps: int = 1) -> None:
+        """Another step is done (or several at once); `note` replaces the text beside the bar."""
 
 
 class Silent:
     """Tells nobody."""
 
-    def advance(self, note: str = "") -> None:
+    def advance(self, note: str = "", steps: int = 1) -> None:
         """Nothing."""
 
 
@@ -55,8 +55,8 @@ def bar(title: str, total: int, quiet: bool = False) -> Iterator[Progress]:
         task = rich.add_task(title, total=total, note="")
 
         class Shown:
-            def advance(self, note: str = "") -> None:
-                rich.update(task, advance=1)
+            def advance(self, note: str = "", steps: int = 1) -> None:
+                rich.update(task, advance=steps)
                 if note:
                     rich.update(task, note=note)
 

@@ -36,9 +36,14 @@ def pixel_accuracy(confusion: np.ndarray) -> float:
     return float(share(np.trace(confusion), confusion.sum()))
 
 
+def class_accuracy(confusion: np.ndarray) -> np.ndarray:
+    """Share of each class's pixels that were found, ``float64 [C]`` (0..1); NaN where the truth has none."""
+    return share(np.diagonal(confusion), confusion.sum(-1))
+
+
 def mean_accuracy(confusion: np.ndarray) -> float:
-    """Mean over the classes in the truth of the share of their pixels (0..1) that were found."""
-    return float(mean_of_known(share(np.diagonal(confusion), confusion.sum(-1))))
+    """Mean of `class_accuracy` over the classes in the truth."""
+    return float(mean_of_known(class_accuracy(confusion)))
 
 
 def iou(confusion: np.ndarray) -> np.ndarray:

@@ -164,7 +164,7 @@ def find_sources(evaluation: Evaluation, classes: Classes, base: Path, notes: li
     details = (predictions.parent if predictions.name in ("labels", "probs") else predictions) / "details"
     return Sources(
         classes,
-        truth=find("true labels", evaluation.truth, lambda folder: _open_truth(folder, classes)),
+        truth=find("true labels", evaluation.truth, lambda folder: _open_truth(folder, classes, evaluation.merge)),
         mended=find("label maps that were judged", evaluation.pred, find_maps),
         coarse=find("coarse maps", evaluation.coarse, find_maps),
         images=find("pictures", evaluation.images, lambda folder: find_files(folder, IMAGE_SUFFIXES)),
@@ -172,8 +172,8 @@ def find_sources(evaluation: Evaluation, classes: Classes, base: Path, notes: li
     )
 
 
-def _open_truth(folder: Path, classes: Classes) -> Dataset:
-    truth = open_masks(folder, classes=classes)
+def _open_truth(folder: Path, classes: Classes, merge: dict[str, tuple[str, ...]]) -> Dataset:
+    truth = open_masks(folder).merged(merge) if merge else open_masks(folder, classes=classes)
     if truth.classes.names != classes.names:
         raise InvalidFile(folder, "its data set has other classes than the evaluation")
     return truth

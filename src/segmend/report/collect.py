@@ -95,7 +95,7 @@ def collect(evaluation: Evaluation, base: Path | str, cases: int = CASES) -> Rep
     return Report(
         evaluation=evaluation,
         classes=classes,
-        measures=_measures(before, after),
+        measures=_measures(before, after, _over(evaluation)),
         class_scores=_class_scores(classes, before, after),
         gains=tuple(gains),
         better=sum(gain > MARGIN for gain in gains),
@@ -109,12 +109,19 @@ def collect(evaluation: Evaluation, base: Path | str, cases: int = CASES) -> Rep
     )
 
 
-def _measures(before: Scores | None, after: Scores) -> tuple[Measure, ...]:
+def _over(evaluation: Evaluation) -> str:
+    """Which classes the means are taken over."""
+    if not evaluation.scored or len(evaluation.scored) == len(evaluation.classes):
+        return "the classes"
+    return f"{len(evaluation.scored)} of the {len(evaluation.classes)} classes ({', '.join(evaluation.scored)})"
+
+
+def _measures(before: Scores | None, after: Scores, over: str) -> tuple[Measure, ...]:
     def measure(name: str, meaning: str, read: Callable[[Scores], float]) -> Measure:
         return Measure(name, meaning, Pair(None if before is None else read(before), read(after)))
 
     rows = [
-        measure("mIoU", "intersection over union, mean over the classes", lambda s: s.mean_iou),
+        measure("mIoU", f"intersection over union, mean over {over}", lambda s: s.mean_iou),
         measure("Pixel accuracy", "share of pixels that are right", lambda s: s.pixel_accuracy),
         measure("Mean accuracy", "the same by class, then averaged", lambda s: s.mean_accuracy),
         measure("Boundary IoU", "IoU of a strip along the borders", lambda s: s.boundary_iou),

@@ -50,7 +50,7 @@ class Scores(_Strict):
 
     Attributes:
         iou: by class name; None where a class is in neither truth nor prediction.
-        f_measure: by class (or group of classes).
+        f_measure: by class, and by group of classes.
         trimap: mIoU inside bands of 1, 2, ... pixels around the label borders of the truth.
     """
 
@@ -77,6 +77,8 @@ class Evaluation(_Strict):
     """What ``evaluate`` found. Folders are as given, relative to ``results.json`` where they lie beside it.
 
     Attributes:
+        scored: the classes that means over classes are taken over.
+        merge: where finer true classes were joined, what each new class stands for.
         made_better, made_worse: share of pictures whose own mIoU rose or fell by more than 0.5 points.
         run: the `Run` that wrote the predictions, where its ``results.json`` was found.
     """
@@ -90,6 +92,8 @@ class Evaluation(_Strict):
     pred: str
     coarse: str | None = None
     images: str | None = None
+    scored: list[str] = []
+    merge: dict[str, tuple[str, ...]] = {}
     scores: Scores
     coarse_scores: Scores | None = None
     made_better: float | None = None
