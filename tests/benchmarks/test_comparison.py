@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from comparison import Comparison, Method, replace_table, table
+from comparison import Comparison, Method, margins, replace_table, table
 
 FEW = ("optimisation.steps=2", "optimisation.batch=2", "optimisation.workers=0")
 
@@ -24,6 +24,11 @@ def test_from_raw_data_to_a_table(drawn, tmp_path):
     rows = [line.split("|")[1].strip() for line in text.splitlines()]
     assert rows == ["refiner", "---", "coarse", "guided filter", "ECN"]
     assert "±" in text
+    gains = margins({"dense CRF": found["guided filter"], **found}).splitlines()
+    assert len(gains) == 3
+    assert gains[2].startswith("| ECN | ")
+    same = margins({"dense CRF": found["ECN"], "ECN": found["ECN"]}).splitlines()[2]
+    assert same == "| ECN | +0.00 | +0.00 (at 3 px) |"
     assert (tmp_path / "linear" / "ecn" / "1" / "report.html").is_file()
     document = tmp_path / "results.md"
     document.write_text("before\n<!-- here -->\nold\n<!-- /here -->\nafter\n")

@@ -26,6 +26,16 @@ def test_sample_i_is_the_same_whenever_it_is_drawn(drawn, coarse):
     assert not torch.equal(a["image"], samples(drawn, coarse, seed=1)[7]["image"])
 
 
+def test_records_held_out_are_marked(drawn, coarse):
+    some = samples(drawn, coarse)
+    first = next(iter(some.dataset)).id
+    some.held_out = frozenset([first])
+    count = len(some.dataset)
+    marks = [some[index]["held_out"] for index in range(count)]
+    assert sum(map(int, marks)) == 1
+    assert collate([some[0], some[1]])["held_out"].shape == (2,)
+
+
 def test_drawing_samples_leaves_the_callers_random_numbers_alone(drawn, coarse):
     torch.manual_seed(5)
     expected = torch.rand(3)

@@ -66,6 +66,37 @@ def test_loss_is_the_sum_of_three_cross_entropies_over_known_pixels():
     assert torch.allclose(correction_loss(c, target, 255), expected, atol=1e-5)
 
 
+def test_pictures_held_out_teach_the_mask_and_the_others_the_branches():
+    image, coarse = example()
+    target = torch.randint(0, 5, (2, 37, 50))
+    c = ECN(CLASSES, "quarter")(image, coarse)
+    fused = F.nll_loss(c.probabilities[1:].clamp_min(1e-7).log(), target[1:])
+    branches = [F.nll_loss(p[:1].clamp_min(1e-7).log(), target[:1]) for p in (c.propagated, c.replaced)]
+    found = correction_loss(c, target, 255, held_out=torch.tensor([False, True]))
+    assert torch.allclose(found, fused + sum(branches), atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", [None, "tf_efficientnet_lite0"])
+def test_a_mask_that_learns_apart_leaves_the_branches_alone(encoder):
+    image, coarse = example()
+    network = ECN(CLASSES, "quarter", encoder=encoder)
+    target = torch.randint(0, 5, (2, 37, 50))
+    correction = network(image, coarse, mask_apart=True)
+    correction_loss(correction, target, 255, held_out=torch.tensor([True, True])).backward()
+    reached = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+    assert reached == {"fusion"}
+
+
+def test_caution_keeps_a_share_of_the_coarse_map():
+    image, coarse = example()
+    network = ECN(CLASSES, "quarter").eval()
+    bold = network.mend(image, coarse)
+    network.caution = 0.3
+    cautious = network.mend(image, coarse)
+    assert torch.allclose(cautious.probabilities, 0.7 * bold.probabilities + 0.3 * coarse, atol=1e-6)
+    assert 0 < cautious.changed.sum() < bold.changed.sum()
+
+
 def test_a_batch_of_void_has_no_loss_and_no_nan():
     image, coarse = example()
     network = ECN(CLASSES, "quarter")
@@ -79,11 +110,11 @@ def test_displacements_stay_within_reach():
     image, coarse = example()
     network = ECN(CLASSES, "quarter", max_displacement=4.0)
     with torch.no_grad():
-        network.flow.weight.mul_(1e4)
+        network.flow[0].weight.mul_(1e4)
     assert 3 < network(image, coarse).displacement.abs().max() <= 4
     half = ECN(CLASSES, "quarter", max_displacement=None)
     with torch.no_grad():
-        half.flow.weight.mul_(1e4)
+        half.flow[0].weight.mul_(1e4)
     dx, dy = half(image, coarse).displacement.abs().amax(dim=(0, 2, 3))
     assert 18 < dx <= 25
     assert 14 < dy <= 18.5

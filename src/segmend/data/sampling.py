@@ -49,6 +49,7 @@ class Samples(torch.utils.data.Dataset[Sample]):
 
     Args:
         coarse: None for samples without a coarse map.
+        held_out: IDs of records that are marked by ``"held_out"``: training may treat them apart.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class Samples(torch.utils.data.Dataset[Sample]):
         length: int,
         seed: int,
         coarse: CoarseSource | None = None,
+        held_out: frozenset[str] = frozenset(),
     ) -> None:
         self.dataset, self.view, self.length, self.seed, self.coarse = dataset, view, length, seed, coarse
+        self.held_out = held_out
 
     def __len__(self) -> int:
         return self.length
@@ -73,7 +76,8 @@ class Samples(torch.utils.data.Dataset[Sample]):
             for shift in range(len(self.dataset)):
                 record = self.dataset.records[order[(position + shift) % len(self.dataset)]]
                 try:
-                    return self._draw(record, index) | {"broken": broken}
+                    sample = self._draw(record, index)
+                    return sample | {"held_out": torch.tensor(record.id in self.held_out), "broken": broken}
                 except InvalidFile as error:
                     broken.append(str(error))
         raise InvalidInput("no picture of the training split can be read; the first: " + broken[0])

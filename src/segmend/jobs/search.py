@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -14,6 +13,7 @@ import torch
 
 from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.files import write_json
+from segmend.devices import available_cores
 from segmend.jobs.progress import Progress, bar
 from segmend.labels import InvalidInput
 from segmend.metrics import confusion_matrix, mean_iou
@@ -41,10 +41,9 @@ def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = Fals
     best, ranges = _default(recipe)
     history = []
     broken: dict[str, None] = {}
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with (
         bar("search", total, quiet) as progress,
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool,
+        ProcessPoolExecutor(available_cores(), mp_context=get_context("spawn"), initializer=_one_thread) as pool,
     ):
         for draw in (_anywhere, _nearby):
             settings = [best] + [draw(best, ranges, rng) for _ in range(recipe.trials - 1)]

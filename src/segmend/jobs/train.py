@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -99,23 +100,28 @@ def _train_once(
         model = make_ecn(recipe, dataset)
         maps = recipe.coarse
         coarse = CoarseSource(maps.truth_share, maps.truth_steps * options.batch, maps.variation)
-    samples = Samples(dataset, view, options.steps * options.batch, options.seed, coarse)
+    held_out = _for_the_mask(recipe, dataset)
+    samples = Samples(dataset, view, options.steps * options.batch, options.seed, coarse, held_out)
     with bar(title, options.steps, quiet) as progress, (out / "log.jsonl").open("a") as log:
         smoothed: float | None = None
+        shown = 0
         start = time.monotonic()
 
         def on_step(step: int, value: float) -> None:
-            nonlocal smoothed
+            nonlocal smoothed, shown
             smoothed = value if smoothed is None else 0.98 * smoothed + 0.02 * value
             if step % 20 == 0 or step == options.steps:
                 seconds = round(time.monotonic() - start, 1)
                 log.write(json.dumps({"step": step, "loss": round(smoothed, 4), "seconds": seconds}) + "\n")
                 log.flush()
-            progress.advance(f"loss {smoothed:.3f}")
+            progress.advance(f"loss {smoothed:.3f}", steps=step - shown)  # a stopped run goes on at its step
+            shown = step
 
         def loss(network: nn.Module, batch: Sample) -> Tensor:
             if "coarse" in batch:
-                return correction_loss(network(batch["image"], batch["coarse"]), batch["labels"], void)
+                correction = network(batch["image"], batch["coarse"], mask_apart=bool(held_out))
+                apart = batch["held_out"] if held_out else None
+                return correction_loss(correction, batch["labels"], void, apart)
             return _cross_entropy(network(batch["image"]), batch["labels"], void)
 
         kept, broken = fit(model, samples, loss, options, out, _is_pretrained, on_step)
@@ -152,6 +158,14 @@ def make_ecn(recipe: RefinerRecipe, dataset: Dataset) -> ECN:
             raise InvalidInput("ecn.features: the paper's encoder has none; name ecn.encoder")
         load_imagenet_features(ecn.encoder.image)  # type: ignore[arg-type]
     return ecn
+
+
+def _for_the_mask(recipe: SegmenterRecipe | RefinerRecipe, dataset: Dataset) -> frozenset[str]:
+    """IDs of the pictures that only the fusion mask learns on."""
+    if isinstance(recipe, SegmenterRecipe) or recipe.ecn.branches != "both":
+        return frozenset()
+    order = np.random.default_rng(recipe.optimisation.seed).permutation(len(dataset))
+    return frozenset(dataset.records[i].id for i in order[: round(recipe.mask_share * len(dataset))])
 
 
 def _is_pretrained(name: str) -> bool:

@@ -24,6 +24,7 @@ WIDTHS: dict[Width, int] = {"full": 64, "half": 32, "quarter": 16}
 """Channels of the first layer by preset; the paper's is `full`, the others divide all by 2 or 4."""
 
 
+Upsampling = Literal["bilinear", "nearest"]
 Block = Callable[[int, int, int], nn.Sequential]
 """Makes two convolutions, of channels in, between and out."""
 
@@ -60,29 +61,40 @@ class Correction(NamedTuple):
         return only
 
 
-def correction_loss(correction: Correction, target: Tensor, void: int) -> Tensor:
+def correction_loss(correction: Correction, target: Tensor, void: int, held_out: Tensor | None = None) -> Tensor:
     """L_fuse (eq. 6): cross-entropy of the fused, the propagated and the replaced map.
 
     Args:
         target: true labels, ``int64 [B, H, W]``; `void` pixels do not count. An all-void batch gives 0.
+        held_out: ``bool [B]``, pictures that teach the mask alone, while the others teach the branches alone
+            (None: all teach all, as in the paper).
     """
-    known = target != void
-    index = target.masked_fill(~known, 0).unsqueeze(1)
+    known = (target != void).unsqueeze(1)
+    index = target.unsqueeze(1).masked_fill(~known, 0)
+    to_branches = to_mask = known
+    if held_out is not None:
+        to_branches = known & ~held_out.view(-1, 1, 1, 1)
+        to_mask = known & held_out.view(-1, 1, 1, 1)
     # Only the true class's probability enters the loss: taken out first, it is C times less to compute.
     moved = new = None
-    losses = []
+    loss = index.new_zeros((), dtype=torch.float32)
     if correction.propagated is not None:
         moved = correction.propagated.float().gather(1, index)
-        losses.append(moved.clamp_min(1e-7).log())
+        loss = loss - _mean(moved.clamp_min(1e-7).log(), to_branches)
     if correction.replaced_logits is not None:
         log_new = correction.replaced_logits.float().log_softmax(dim=1).gather(1, index)
         new = log_new.exp()
-        losses.append(log_new)
+        loss = loss - _mean(log_new, to_branches)
     if correction.mask is not None and moved is not None and new is not None:
+        if held_out is not None:
+            moved, new = moved.detach(), new.detach()
         fused = correction.mask * moved + (1 - correction.mask) * new
-        losses.append(fused.clamp_min(1e-7).log())
-    total = sum(losses, start=index.new_zeros((), dtype=torch.float32))
-    return -(total * known.unsqueeze(1)).sum() / known.sum().clamp_min(1)
+        loss = loss - _mean(fused.clamp_min(1e-7).log(), to_mask)
+    return loss
+
+
+def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    return (values * chosen).sum() / chosen.sum().clamp_min(1)
 
 
 class ECN(
@@ -103,11 +115,13 @@ class ECN(
             ``tf_efficientnet_lite0``), which sees the image, while a small pyramid of its own reads the
             coarse map. Its layers and the decoders' then have batch norm, and the fusion is lighter.
         frozen: the timm encoder keeps its features and batch statistics, which halves a training step on a
-            CPU.
+            CPU, and overfits less.
         residual: the replacement branch adds its logits to the coarse map's log probabilities, so that it too
             starts from the coarse map; the paper's gives all of S_repl anew, which few pictures cannot teach.
         max_displacement: the longest displacement per axis in pixels; None for half the picture
             (the paper's normalised units).
+        caution: share of the coarse map in the mended one (0..1). A label then changes only where the
+            correction is surer of it than the coarse map was of its own; fewer pictures are made worse.
     """
 
     def __init__(
@@ -119,6 +133,7 @@ class ECN(
         max_displacement: float | None = 32.0,
         residual: bool = False,
         frozen: bool = False,
+        caution: float = 0.0,
     ) -> None:
         super().__init__()
         self.classes = classes
@@ -126,6 +141,7 @@ class ECN(
         self.branches = branches
         self.max_displacement = max_displacement
         self.residual = residual
+        self.caution = caution
         base = WIDTHS[width]
         blocks: tuple[int, ...]
         fusion: tuple[int, ...]
@@ -133,23 +149,25 @@ class ECN(
         if encoder is None:
             self.encoder = PaperEncoder(self.num_classes, base)
             blocks, block = (4 * base, 2 * base, base), _double
+            upsampling: Upsampling = "bilinear"
             fusion = (base, base, 4 * base)
         else:
-            self.encoder = PretrainedEncoder(self.num_classes, base // 2, encoder, frozen)
-            blocks, block = (3 * base, 2 * base, base, base // 2, base // 2), _double_normed
-            fusion = (base // 2, base // 2)
-        self.stride = 2 ** (len(self.encoder.channels) - 1)
+            self.encoder = PretrainedEncoder(self.num_classes, base, encoder, frozen)
+            blocks, block = (3 * base, 2 * base, base, base), _double_normed
+            upsampling = "nearest"  # the blocks after it smooth; its gradient is far cheaper on a CPU
+            fusion = (base, base)
+        self.stride = 2 ** (len(self.encoder.channels) - 1) * self.encoder.finest
         last = blocks[-1]
         if branches != "replacement":
-            self.propagation = Decoder(self.encoder.channels, blocks, block)
-            self.flow = nn.Conv2d(last, 2, 3, padding=1)
+            self.propagation = Decoder(self.encoder.channels, blocks, block, upsampling)
+            self.flow = _head(last, 2, self.encoder.finest)
         if branches != "propagation":
-            self.replacement = Decoder(self.encoder.channels, blocks, block)
-            self.classify = nn.Conv2d(last, self.num_classes, 3, padding=1)
+            self.replacement = Decoder(self.encoder.channels, blocks, block, upsampling)
+            self.classify = _head(last, self.num_classes, self.encoder.finest)
         if branches == "both":
             pairs = itertools.pairwise((2 * last, *fusion))
             layers = [layer for inputs, outputs in pairs for layer in _conv(inputs, outputs)]
-            self.fusion = nn.Sequential(*layers, nn.Conv2d(fusion[-1], 1, 3, padding=1))
+            self.fusion = nn.Sequential(nn.Sequential(*layers), _head(fusion[-1], 1, self.encoder.finest))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -159,13 +177,19 @@ class ECN(
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        timid: list[nn.Module] = []
+        if self.branches != "replacement":
+            timid.append(self.flow)
+        if self.branches != "propagation" and self.residual:
+            timid.append(self.classify)
+        if self.branches == "both":
+            timid.append(self.fusion[-1])
         with torch.no_grad():
-            if self.branches != "replacement":
-                self.flow.weight.mul_(0.01)
-            if self.branches != "propagation" and self.residual:
-                self.classify.weight.mul_(0.01)
+            for head in timid:
+                next(head.parameters()).mul_(0.01)
 
-    def forward(self, image: Tensor, coarse: Tensor) -> Correction:
+    def forward(self, image: Tensor, coarse: Tensor, mask_apart: bool = False) -> Correction:
+        """Correct a batch; with `mask_apart` the mask's loss does not reach the branches."""
         height, width = image.shape[2:]
         padding = (0, -width % self.stride, 0, -height % self.stride)
         features = self.encoder(
@@ -175,17 +199,17 @@ class ECN(
         decoded = []
         if self.branches != "replacement":
             decoded.append(self.propagation(features))
-            raw = _precisely(self.flow, decoded[-1])[:, :, :height, :width]
+            raw = self.flow(decoded[-1])[:, :, :height, :width].float()
             displacement = torch.tanh(raw) * self._reach(height, width, raw)
             propagated = warp(coarse, displacement)
         if self.branches != "propagation":
             decoded.append(self.replacement(features))
-            logits = _precisely(self.classify, decoded[-1])[:, :, :height, :width]
+            logits = self.classify(decoded[-1])[:, :, :height, :width].float()
             if self.residual:
-                logits = logits + coarse.float().clamp_min(1e-4).log()
+                logits = logits + coarse.clamp_min(1e-4).log()
         if self.branches == "both":
-            blend = self.fusion[:-1](torch.cat(decoded, dim=1))
-            mask = _precisely(self.fusion[-1], blend)[:, :, :height, :width].sigmoid()
+            both = torch.cat(decoded, dim=1)
+            mask = self.fusion(both.detach() if mask_apart else both)[:, :, :height, :width].float().sigmoid()
         return Correction(displacement, propagated, logits, mask)
 
     def _reach(self, height: int, width: int, like: Tensor) -> Tensor:
@@ -197,7 +221,8 @@ class ECN(
         """Mend a batch (see `Refiner.mend`), showing displacements and the fusion mask."""
         correction = self(image, coarse)
         mask = None if correction.mask is None else correction.mask[:, 0]
-        return Mended.of(correction.probabilities, coarse, displacement=correction.displacement, fusion_mask=mask)
+        probabilities = torch.lerp(correction.probabilities, coarse, self.caution)
+        return Mended.of(probabilities, coarse, displacement=correction.displacement, fusion_mask=mask)
 
 
 class CorrectedSegmenter(nn.Module):
@@ -224,6 +249,7 @@ class PaperEncoder(nn.Module):
 
     def __init__(self, num_classes: int, base: int) -> None:
         super().__init__()
+        self.finest = 1
         self.channels = [base, 2 * base, 4 * base, 4 * base]
         inputs = [3 + num_classes, *self.channels[:-1]]
         self.blocks = nn.ModuleList(_double(i, o, o) for i, o in zip(inputs, self.channels, strict=True))
@@ -239,10 +265,11 @@ class PaperEncoder(nn.Module):
 
 
 class PretrainedEncoder(nn.Module):
-    """A timm encoder for the image beside a pyramid for image and coarse map: strides 1, 2, 4, 8, 16, 32.
+    """A timm encoder for the image beside a pyramid for image and coarse map: strides 2, 4, 8, 16, 32.
 
-    The pyramid keeps the coarse map's borders at full resolution; the encoder brings what it knows of
-    pictures. Both are concatenated at each stride.
+    The pyramid takes in every pixel of the coarse map (blocks of 2 x 2 become channels: a quarter of the work
+    of layers at full resolution, and no border is lost); the encoder brings what it knows of pictures. Both
+    are concatenated at each stride.
     """
 
     def __init__(self, num_classes: int, base: int, name: str, frozen: bool = False) -> None:
@@ -252,11 +279,14 @@ class PretrainedEncoder(nn.Module):
         self.frozen = frozen
         self.image = timm.create_model(name, pretrained=False, features_only=True)
         self.image.requires_grad_(not frozen)
-        widths = [base, base, 2 * base, 2 * base, 4 * base, 4 * base]
-        self.pyramid = nn.ModuleList([nn.Sequential(*_conv_normed(3 + num_classes, widths[0]))])
+        self.finest = 2
+        widths = [base, base, base, 2 * base, 2 * base]
+        self.pyramid = nn.ModuleList(
+            [nn.Sequential(nn.PixelUnshuffle(2), *_conv_normed(4 * (3 + num_classes), widths[0]))]
+        )
         for inputs, outputs in itertools.pairwise(widths):
             self.pyramid.append(nn.Sequential(*_conv_normed(inputs, outputs, stride=2)))
-        known = [0, *self.image.feature_info.channels()]  # type: ignore[union-attr, operator]
+        known = self.image.feature_info.channels()  # type: ignore[union-attr, operator]
         self.channels = [a + b for a, b in zip(widths, known, strict=True)]
 
     def train(self, mode: bool = True) -> "PretrainedEncoder":
@@ -269,17 +299,22 @@ class PretrainedEncoder(nn.Module):
         """Image in -1..1 and coarse map to features, finest first."""
         x = torch.cat((image, coarse), dim=1)
         features = []
-        for level, known in zip(self.pyramid, [None, *self.image(image)], strict=True):
+        # In float32 whatever the precision around it: bfloat16's rounding would reach the labels from here,
+        # and depthwise convolutions gain nothing by it.
+        with torch.autocast(image.device.type, enabled=False):
+            known = self.image(image.float())
+        for level, stage in zip(self.pyramid, known, strict=True):
             x = level(x)
-            features.append(x if known is None else torch.cat((x, known), dim=1))
+            features.append(torch.cat((x, stage), dim=1))
         return features
 
 
 class Decoder(nn.Module):
     """From the coarsest features to the finest: upsample, concatenate the skip, convolve twice (Table 5)."""
 
-    def __init__(self, channels: list[int], blocks: tuple[int, ...], block: Block) -> None:
+    def __init__(self, channels: list[int], blocks: tuple[int, ...], block: Block, upsampling: Upsampling) -> None:
         super().__init__()
+        self.upsampling = upsampling
         inputs = [channels[-1], *blocks[:-1]]
         skips = channels[-2::-1]
         self.blocks = nn.ModuleList(block(i + s, o, o) for i, s, o in zip(inputs, skips, blocks, strict=True))
@@ -288,16 +323,14 @@ class Decoder(nn.Module):
         """Features, finest first, to the last block's features at full resolution."""
         x = features[-1]
         for block, skip in zip(self.blocks, features[-2::-1], strict=True):
-            x = F.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
+            x = F.interpolate(x, size=skip.shape[2:], mode=self.upsampling)
             x = block(torch.cat((x, skip), dim=1))
         return x
 
 
-def _precisely(head: nn.Module, features: Tensor) -> Tensor:
-    """A last layer in float32 whatever the precision around it: its rounding would go straight to the labels."""
-    with torch.autocast(features.device.type, enabled=False):
-        result: Tensor = head(features.float())
-    return result
+def _head(inputs: int, outputs: int, finest: int) -> nn.Sequential:
+    """A last layer over features of stride `finest`, at full resolution: each position gives a block of pixels."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs * finest**2, 3, padding=1), nn.PixelShuffle(finest))
 
 
 def _conv(inputs: int, outputs: int) -> list[nn.Module]:

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
 from segmend.data.sampling import Sample, Samples, collate
-from segmend.devices import pick_device, to_device, uses_bfloat16
+from segmend.devices import available_cores, pick_device, to_device, uses_bfloat16
 from segmend.training.checkpoint import load_checkpoint, save_checkpoint
 from segmend.training.recipe import Optimisation
 
@@ -123,7 +123,7 @@ def _batches(samples: Samples, options: Optimisation, done: int) -> DataLoader[S
         rest,
         options.batch,
         shuffle=False,
-        num_workers=options.workers,
+        num_workers=min(options.workers, available_cores()),
         collate_fn=collate,
         persistent_workers=False,
         prefetch_factor=4 if options.workers else None,

@@ -95,6 +95,7 @@ class ECNOptions(_Strict):
     max_displacement: float | None = 32.0
     residual: bool = False
     frozen: bool = False
+    caution: float = Field(0.0, ge=0, lt=1)
 
 
 class CoarseOptions(_Strict):
@@ -108,12 +109,17 @@ class CoarseOptions(_Strict):
 
 
 class RefinerRecipe(_Strict):
-    """Train a corrector of coarse maps."""
+    """Train a corrector of coarse maps.
+
+    `mask_share` of the pictures are kept from the branches: the fusion mask alone learns on them, and so
+    learns how good the branches are on pictures they have not seen. 0: all learn on all, as in the paper.
+    """
 
     task: Literal["refiner"]
     data: DataOptions
     coarse: CoarseOptions
     ecn: ECNOptions = ECNOptions()
+    mask_share: float = Field(0.0, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()
 
@@ -129,8 +135,8 @@ class FilterRecipe(_Strict):
     data: DataOptions
     coarse: CoarseOptions
     filter: Literal["crf", "guided"]
-    trials: int = Field(48, ge=1)
-    pictures: int = Field(24, ge=1)
+    trials: int = Field(32, ge=1)
+    pictures: int = Field(16, ge=1)
     seed: int = Field(0, ge=0)
 
 
