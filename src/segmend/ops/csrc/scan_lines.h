@@ -1,0 +1,300 @@
+/* Scans over planes of H x W, contiguous; see scan.py for the contract.
+ *
+ * Along a direction every line depends on the line before it, but the pixels of a line on each other not:
+ * the inner loops run along a line and vectorise. Down and up, lines are rows. Right and left, lines are
+ * columns: strips of columns are transposed into a buffer that stays in the cache, scanned there, and
+ * transposed back.
+ *
+ * Gates are three planes (of neighbours i - 1, i, i + 1 of the line before), or one (i).
+ */
+
+#define STRIP 16
+
+/* Planes of x, out (and gradients) lie `plane` apart, gate planes of a neighbour too. */
+typedef struct {
+    long height, width, neighbours;
+} NAME(Shape);
+
+/* h = x + sum_k p_k (h_before_k - x): eq. 9 with the terms of x gathered. Neighbours outside drop out. */
+INLINE void NAME(line)(real *restrict h, const real *restrict x, const real *restrict before,
+                       const real *restrict p, long apart, long neighbours, long n) {
+    if (neighbours == 1) {
+        for (long i = 0; i < n; i++) h[i] = x[i] + p[i] * (before[i] - x[i]);
+        return;
+    }
+    const real *restrict pl = p, *restrict pm = p + apart, *restrict pr = p + 2 * apart;
+    h[0] = x[0] + pm[0] * (before[0] - x[0]);
+    if (n == 1) return;
+    h[0] += pr[0] * (before[1] - x[0]);
+    for (long i = 1; i < n - 1; i++)
+        h[i] = x[i] + pl[i] * (before[i - 1] - x[i]) + pm[i] * (before[i] - x[i]) +
+               pr[i] * (before[i + 1] - x[i]);
+    h[n - 1] = x[n - 1] + pl[n - 1] * (before[n - 2] - x[n - 1]) + pm[n - 1] * (before[n - 1] - x[n - 1]);
+}
+
+INLINE void NAME(fold)(real *restrict out, const real *restrict h, long n) {
+    for (long i = 0; i < n; i++) out[i] = out[i] > h[i] ? out[i] : h[i];
+}
+
+/* dst[c][r] = src[r][c] for r < rows, c < columns. */
+INLINE void NAME(transpose)(real *restrict dst, long to, const real *restrict src, long from, long rows,
+                            long columns) {
+    long r = 0;
+    if (columns == STRIP)
+        for (; r + STRIP <= rows; r += STRIP) {
+            real block[STRIP][STRIP];
+            for (long i = 0; i < STRIP; i++)
+                for (long j = 0; j < STRIP; j++) block[j][i] = src[(r + i) * from + j];
+            for (long j = 0; j < STRIP; j++) memcpy(dst + j * to + r, block[j], sizeof block[j]);
+        }
+    for (; r < rows; r++)
+        for (long c = 0; c < columns; c++) dst[c * to + r] = src[r * from + c];
+}
+
+/* Down (or up): rows of one plane; folded into out by maximum, or stored. `spare` holds two rows. */
+static CLONES void NAME(rows)(const real *x, const real *gates, real *out, NAME(Shape) s, int up, int folded,
+                       real *spare) {
+    long n = s.width, plane = s.height * s.width;
+    const real *before = 0;
+    for (long t = 0; t < s.height; t++) {
+        long at = (up ? s.height - 1 - t : t) * n;
+        real *h = folded ? spare + (t & 1) * n : out + at;
+        if (t == 0)
+            memcpy(h, x + at, n * sizeof(real));
+        else
+            NAME(line)(h, x + at, before, gates + at, plane, s.neighbours, n);
+        if (folded) NAME(fold)(out + at, h, n);
+        before = h;
+    }
+}
+
+/* Right (or left) over `planes` planes that share their gates: strips of columns, each transposed. */
+static CLONES void NAME(columns)(const real *x, const real *gates, real *out, long planes, NAME(Shape) s, int left,
+                          int folded, real *spare) {
+    long n = s.height, plane = s.height * s.width, part = STRIP * n;
+    real *gate_strip = spare, *x_strip = gate_strip + s.neighbours * part, *h_strip = x_strip + part;
+    real *carried = h_strip + part; /* the last column of each plane */
+    long strips = (s.width + STRIP - 1) / STRIP;
+    for (long k = 0; k < strips; k++) {
+        long first = (left ? strips - 1 - k : k) * STRIP;
+        long count = s.width - first < STRIP ? s.width - first : STRIP;
+        for (long j = 0; j < s.neighbours; j++)
+            NAME(transpose)(gate_strip + j * part, n, gates + j * plane + first, s.width, n, count);
+        for (long c = 0; c < planes; c++) {
+            real *last = carried + c * n;
+            NAME(transpose)(x_strip, n, x + c * plane + first, s.width, n, count);
+            const real *before = last;
+            for (long t = 0; t < count; t++) {
+                long column = left ? count - 1 - t : t;
+                real *h = h_strip + column * n;
+                if (k == 0 && t == 0)
+                    memcpy(h, x_strip + column * n, n * sizeof(real));
+                else
+                    NAME(line)(h, x_strip + column * n, before, gate_strip + column * n, part, s.neighbours, n);
+                before = h;
+            }
+            memcpy(last, before, n * sizeof(real));
+            real *to = out + c * plane + first;
+            for (long r = 0; r < n; r += STRIP) {
+                long high = n - r < STRIP ? n - r : STRIP;
+                real block[STRIP][STRIP];
+                for (long t = 0; t < count; t++)
+                    for (long i = 0; i < high; i++) block[i][t] = h_strip[t * n + r + i];
+                for (long i = 0; i < high; i++) {
+                    if (folded)
+                        NAME(fold)(to + (r + i) * s.width, block[i], count);
+                    else
+                        memcpy(to + (r + i) * s.width, block[i], count * sizeof(real));
+                }
+            }
+        }
+    }
+}
+
+/* One direction (0 right, 1 left, 2 down, 3 up) over `planes` planes; gates `apart` from plane to plane
+ * (0: shared). */
+static void NAME(one)(const real *x, const real *gates, real *out, long planes, long apart, NAME(Shape) s,
+                      int direction, int folded, real *spare) {
+    long plane = s.height * s.width;
+    if (direction >= 2)
+        for (long c = 0; c < planes; c++)
+            NAME(rows)(x + c * plane, gates + c * apart, out + c * plane, s, direction == 3, folded, spare);
+    else if (apart == 0)
+        NAME(columns)(x, gates, out, planes, s, direction == 1, folded, spare);
+    else
+        for (long c = 0; c < planes; c++)
+            NAME(columns)(x + c * plane, gates + c * apart, out + c * plane, 1, s, direction == 1, folded, spare);
+}
+
+static long NAME(spare_size)(long planes, NAME(Shape) s) {
+    long strips = (s.neighbours + 2) * STRIP * s.height + planes * s.height;
+    return strips > 2 * s.width ? strips : 2 * s.width;
+}
+
+/* scan over one picture's planes. Returns 0, or 1 where there is no memory. */
+int NAME(segmend_scan)(const real *x, const real *gates, real *out, long planes, long apart, long height,
+                              long width, long neighbours, int direction) {
+    NAME(Shape) s = {height, width, neighbours};
+    real *spare = malloc(NAME(spare_size)(planes, s) * sizeof(real));
+    if (!spare) return 1;
+    NAME(one)(x, gates, out, planes, apart, s, direction, 0, spare);
+    free(spare);
+    return 0;
+}
+
+/* Maximum over the four directions; the gates of the next direction lie `turn` further. */
+int NAME(segmend_scan4)(const real *x, const real *gates, real *out, long planes, long apart, long turn,
+                               long height, long width, long neighbours) {
+    NAME(Shape) s = {height, width, neighbours};
+    long plane = height * width, together = apart ? 1 : planes; /* planes that share gates go together */
+    real *spare = malloc(NAME(spare_size)(together, s) * sizeof(real));
+    if (!spare) return 1;
+    for (long c = 0; c < planes; c += together)
+        for (int d = 0; d < 4; d++) {
+            int direction = (d + 2) % 4; /* down first: it stores, the others fold */
+            NAME(one)(x + c * plane, gates + c * apart + direction * turn, out + c * plane, together, apart, s,
+                      direction, d > 0, spare);
+        }
+    free(spare);
+    return 0;
+}
+
+/* The adjoint of a downward scan of one plane: grad is of h, dx and dgates are added to. */
+static CLONES void NAME(rows_back)(const real *restrict x, const real *restrict gates, const real *restrict h,
+                            const real *restrict grad, real *restrict dx, real *restrict dgates, long height,
+                            long n, long neighbours, int up, real *restrict spare) {
+    long plane = height * n;
+    real *restrict total = spare, *restrict carried = spare + n;
+    memset(carried, 0, n * sizeof(real));
+    for (long t = height - 1; t >= 0; t--) {
+        long at = (up ? height - 1 - t : t) * n, before = at + (up ? n : -n);
+        for (long i = 0; i < n; i++) total[i] = grad[at + i] + carried[i];
+        if (t == 0) {
+            for (long i = 0; i < n; i++) dx[at + i] += total[i];
+            return;
+        }
+        const real *hb = h + before, *xr = x + at;
+        real *d = dx + at;
+        if (neighbours == 1) {
+            const real *pm = gates + at;
+            real *dm = dgates + at;
+            for (long i = 0; i < n; i++) {
+                dm[i] += total[i] * (hb[i] - xr[i]);
+                d[i] += total[i] * (1 - pm[i]);
+                carried[i] = total[i] * pm[i];
+            }
+            continue;
+        }
+        const real *pl = gates + at, *pm = pl + plane, *pr = pm + plane;
+        real *dl = dgates + at, *dm = dl + plane, *dr = dm + plane;
+        for (long i = 0; i < n; i++) {
+            dm[i] += total[i] * (hb[i] - xr[i]);
+            d[i] += total[i] * (1 - pm[i]);
+            carried[i] = total[i] * pm[i];
+        }
+        for (long i = 1; i < n; i++) {
+            dl[i] += total[i] * (hb[i - 1] - xr[i]);
+            d[i] -= total[i] * pl[i];
+        }
+        for (long i = 0; i + 1 < n; i++) {
+            dr[i] += total[i] * (hb[i + 1] - xr[i]);
+            d[i] -= total[i] * pr[i];
+            carried[i] += total[i + 1] * pl[i + 1];
+        }
+        for (long i = 1; i < n; i++) carried[i] += total[i - 1] * pr[i - 1];
+    }
+}
+
+/* The adjoint of a scan of one plane in any direction. `spare` holds what `back_size` says. */
+static void NAME(one_back)(const real *x, const real *gates, const real *h, const real *grad, real *dx,
+                           real *dgates, NAME(Shape) s, int direction, real *spare) {
+    long plane = s.height * s.width, k = s.neighbours;
+    if (direction >= 2) {
+        NAME(rows_back)(x, gates, h, grad, dx, dgates, s.height, s.width, k, direction == 3, spare);
+        return;
+    }
+    real *turned_x = spare, *turned_h = spare + plane, *turned_grad = spare + 2 * plane;
+    real *turned_dx = spare + 3 * plane, *turned_gates = spare + 4 * plane, *turned_dgates = spare + (4 + k) * plane;
+    real *rows = spare + (4 + 2 * k) * plane;
+    const real *from[3] = {x, h, grad};
+    for (long c = 0; c < s.width; c += STRIP) {
+        long count = s.width - c < STRIP ? s.width - c : STRIP;
+        for (int j = 0; j < 3; j++)
+            NAME(transpose)(spare + j * plane + c * s.height, s.height, from[j] + c, s.width, s.height, count);
+        for (long j = 0; j < k; j++)
+            NAME(transpose)(turned_gates + j * plane + c * s.height, s.height, gates + j * plane + c, s.width,
+                            s.height, count);
+    }
+    memset(turned_dx, 0, plane * sizeof(real));
+    memset(turned_dgates, 0, k * plane * sizeof(real));
+    NAME(rows_back)(turned_x, turned_gates, turned_h, turned_grad, turned_dx, turned_dgates, s.width, s.height, k,
+                    direction == 1, rows);
+    for (long j = -1; j < k; j++) {
+        const real *turned = j < 0 ? turned_dx : turned_dgates + j * plane;
+        real *to = j < 0 ? dx : dgates + j * plane;
+        for (long r = 0; r < s.height; r += STRIP) {
+            long high = s.height - r < STRIP ? s.height - r : STRIP;
+            for (long c = 0; c < s.width; c += STRIP) {
+                long wide = s.width - c < STRIP ? s.width - c : STRIP;
+                for (long i = 0; i < high; i++)
+                    for (long t = 0; t < wide; t++) to[(r + i) * s.width + c + t] += turned[(c + t) * s.height + r + i];
+            }
+        }
+    }
+}
+
+static long NAME(back_size)(NAME(Shape) s) {
+    return (4 + 2 * s.neighbours) * s.height * s.width + 2 * (s.height > s.width ? s.height : s.width);
+}
+
+/* Gradients of segmend_scan, added to dx and dgates. */
+int NAME(segmend_scan_back)(const real *x, const real *gates, const real *grad, real *dx, real *dgates,
+                                   long planes, long apart, long height, long width, long neighbours,
+                                   int direction) {
+    NAME(Shape) s = {height, width, neighbours};
+    long plane = height * width;
+    real *spare = malloc((plane + NAME(back_size)(s) + NAME(spare_size)(1, s)) * sizeof(real));
+    if (!spare) return 1;
+    real *h = spare, *work = spare + plane;
+    for (long c = 0; c < planes; c++) {
+        NAME(one)(x + c * plane, gates + c * apart, h, 1, apart, s, direction, 0, work);
+        NAME(one_back)(x + c * plane, gates + c * apart, h, grad + c * plane, dx + c * plane, dgates + c * apart, s,
+                       direction, work);
+    }
+    free(spare);
+    return 0;
+}
+
+/* The gradient where direction d is the first that is largest, else 0. */
+static CLONES void NAME(won)(real *restrict share, const real *restrict grad, const real *restrict h, int d,
+                             long plane) {
+    const real *own = h + d * plane;
+    for (long i = 0; i < plane; i++) {
+        int wins = 1;
+        for (int e = 0; e < 4; e++) wins &= e < d ? own[i] > h[e * plane + i] : own[i] >= h[e * plane + i];
+        share[i] = wins ? grad[i] : 0;
+    }
+}
+
+/* Gradients of segmend_scan4, added to dx and dgates: a pixel's goes to the first direction that is largest. */
+int NAME(segmend_scan4_back)(const real *x, const real *gates, const real *grad, real *dx, real *dgates,
+                                    long planes, long apart, long turn, long height, long width,
+                                    long neighbours) {
+    NAME(Shape) s = {height, width, neighbours};
+    long plane = height * width;
+    real *spare = malloc((5 * plane + NAME(back_size)(s) + NAME(spare_size)(1, s)) * sizeof(real));
+    if (!spare) return 1;
+    real *h = spare, *share = spare + 4 * plane, *work = spare + 5 * plane;
+    for (long c = 0; c < planes; c++) {
+        const real *from = grad + c * plane;
+        for (int d = 0; d < 4; d++)
+            NAME(one)(x + c * plane, gates + c * apart + d * turn, h + d * plane, 1, apart, s, d, 0, work);
+        for (int d = 0; d < 4; d++) {
+            NAME(won)(share, from, h, d, plane);
+            NAME(one_back)(x + c * plane, gates + c * apart + d * turn, h + d * plane, share, dx + c * plane,
+                           dgates + c * apart + d * turn, s, d, work);
+        }
+    }
+    free(spare);
+    return 0;
+}

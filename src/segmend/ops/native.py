@@ -1,0 +1,73 @@
+"""The native library of the operations: finds it, calls it on ranges of planes from several threads."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+LIBRARY = Path(__file__).with_name("_native.so")
+"""Where the build puts it."""
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The library, or None (with one warning) where it was not built: the reference works there, slowly."""
+    if os.environ.get("SEGMEND_REFERENCE"):
+        return None
+    try:
+        return ctypes.CDLL(str(LIBRARY))
+    except OSError as error:
+        warnings.warn(
+            f"segmend runs its operations in plain PyTorch, many times slower: {error}. "
+            "Install a wheel of segmend for this system, or gcc or clang and then segmend again.",
+            stacklevel=2,
+        )
+        return None
+
+
+def function(name: str, suffix: str) -> Callable[..., int]:
+    """The function ``name_suffix`` of the library; it takes contiguous tensors and integers."""
+    found = library()
+    assert found is not None
+    symbol = getattr(found, f"{name}_{suffix}")
+    symbol.restype = ctypes.c_int
+
+    def call(*arguments: Tensor | int) -> int:
+        return int(symbol(*map(_as_c, arguments)))
+
+    return call
+
+
+def _as_c(argument: Tensor | int) -> Any:
+    if isinstance(argument, Tensor):
+        return ctypes.c_void_p(argument.data_ptr())
+    return ctypes.c_long(argument)
+
+
+def run_all(calls: Iterable[Callable[[], int]]) -> None:
+    """Run calls of the library, as many at once as PyTorch has threads; foreign calls free the interpreter.
+
+    Raises:
+        MemoryError: one of them found no memory.
+    """
+    calls = list(calls)
+    threads = min(torch.get_num_threads(), len(calls))
+    together = _pool(threads).map if threads > 1 else map
+    if any(list(together(lambda call: call(), calls))):
+        raise MemoryError("the native library found no memory for its lines")
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="segmend")
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of its threads
+    return pool

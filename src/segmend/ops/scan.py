@@ -1,0 +1,138 @@
+"""Linear propagation over a picture: the scan of spatial propagation networks (SPN eq. 9 and 10).
+
+Registered with PyTorch as ``torch.ops.segmend.scan``. It runs in the native library on a CPU (`scan_native`), in
+Triton on a GPU (`scan_triton`), and as its formula in plain PyTorch (`scan_reference`) where there is neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from segmend.ops import native, scan_native, scan_reference
+from segmend.ops.scan_reference import DOWN, LEFT, RIGHT, UP
+
+__all__ = ["DOWN", "LEFT", "RIGHT", "UP", "normalize_gates", "scan", "scan4"]
+
+
+def normalize_gates(raw: Tensor, dim: int = -3) -> Tensor:
+    """Gates whose absolute values sum to at most 1 over the neighbours, so that a scan is stable (Theorem 3).
+
+    Divides by ``max(1, sum_k |p_k|)``.
+
+    Args:
+        raw: gates, ``[..., K, H, W]`` by default.
+        dim: dimension of the neighbours.
+    """
+    return raw / raw.abs().sum(dim, keepdim=True).clamp_min(1)
+
+
+def scan(x: Tensor, gates: Tensor, direction: int) -> Tensor:
+    """Propagate along one direction (eq. 9): ``h[0] = x[0]``, and for every line t after the first
+
+        ``h[i, t] = (1 - sum_k p_k[i, t]) x[i, t] + sum_k p_k[i, t] h[i + k, t - 1]``
+
+    over the neighbours k = -1, 0, 1 (or 0 alone) in the line before. One outside the picture drops out of both
+    sums.
+
+    Args:
+        x: ``[B, C, H, W]``, floats. Half precision is computed in float32.
+        gates: ``[B, G, K, H, W]``, G = C or 1 (shared by the channels), K = 3 or 1; see `normalize_gates`.
+        direction: `RIGHT`, `LEFT`, `DOWN` or `UP`.
+
+    Returns:
+        h, of the shape and dtype of x.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    if direction not in range(4):
+        raise ValueError(f"expected a direction 0..3, found {direction}")
+    return _checked(x, gates.unsqueeze(1), [direction])
+
+
+def scan4(x: Tensor, gates: Tensor) -> Tensor:
+    """The largest value over the four directions at each pixel, in one pass that keeps no direction's result.
+
+    The gradient of a pixel goes to the first direction that has the largest value.
+
+    Args:
+        x: ``[B, C, H, W]``, floats.
+        gates: ``[B, 4, G, K, H, W]`` for right, left, down, up.
+    """
+    return _checked(x, gates, [RIGHT, LEFT, DOWN, UP])
+
+
+def _checked(x: Tensor, gates: Tensor, directions: list[int]) -> Tensor:
+    fits = (
+        x.ndim == 4
+        and gates.ndim == 6
+        and gates.shape[:2] == (x.shape[0], len(directions))
+        and gates.shape[2] in (1, x.shape[1])
+        and gates.shape[3] in (1, 3)
+        and gates.shape[4:] == x.shape[2:]
+    )
+    if not fits:
+        raise ValueError(f"gates {list(gates.shape)} do not fit a map {list(x.shape)}")
+    if 0 in x.shape:
+        raise ValueError(f"expected a map with pixels, found {list(x.shape)}")
+    result: Tensor = torch.ops.segmend.scan(x, gates, directions)
+    return result
+
+
+def backend(device: torch.device) -> ModuleType:
+    """The module that scans on a device."""
+    if device.type == "cpu" and native.library() is not None:
+        return scan_native
+    if device.type == "cuda":
+        try:
+            from segmend.ops import scan_triton
+        except ImportError:
+            return scan_reference
+        return scan_triton
+    return scan_reference
+
+
+@torch.library.custom_op("segmend::scan", mutates_args=())
+def _scan(x: Tensor, gates: Tensor, directions: Sequence[int]) -> Tensor:
+    found: Tensor = backend(x.device).forward(*_prepared(x, gates), directions)
+    return found.to(x.dtype).contiguous()
+
+
+@torch.library.custom_op("segmend::scan_backward", mutates_args=())
+def _scan_backward(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int]) -> tuple[Tensor, Tensor]:
+    dx, dgates = backend(x.device).backward(*_prepared(x, gates, grad), directions)
+    return dx.to(x.dtype).contiguous(), dgates.to(gates.dtype).contiguous()
+
+
+def _prepared(*maps: Tensor) -> list[Tensor]:
+    """Contiguous, and in float64 or float32."""
+    dtype = torch.float64 if maps[0].dtype == torch.float64 else torch.float32
+    return [map_.to(dtype).contiguous() for map_ in maps]
+
+
+@_scan.register_fake
+def _(x: Tensor, gates: Tensor, directions: Sequence[int]) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+@_scan_backward.register_fake
+def _(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int]) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape), gates.new_empty(gates.shape)
+
+
+def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    x, gates, ctx.directions = inputs
+    ctx.save_for_backward(x, gates)
+
+
+def _gradients(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
+    return (*torch.ops.segmend.scan_backward(*ctx.saved_tensors, grad, ctx.directions), None)
+
+
+_scan.register_autograd(_gradients, setup_context=_keep)
+for _device in ("cpu", "cuda"):
+    _scan.register_autocast(_device, torch.float32)

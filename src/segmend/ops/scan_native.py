@@ -1,0 +1,74 @@
+"""The scan by the native library (`csrc/scan_lines.h`), on ranges of channels side by side."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from segmend.ops import native
+
+
+def forward(x: Tensor, gates: Tensor, directions: Sequence[int]) -> Tensor:
+    """The maximum over the scans along `directions` (one, or all four).
+
+    Args:
+        x: ``[B, C, H, W]``, float32 or float64, contiguous.
+        gates: ``[B, len(directions), G, K, H, W]``, contiguous, of the same dtype.
+    """
+    kernel = native.function("segmend_scan" if len(directions) == 1 else "segmend_scan4", _suffix(x))
+    out = torch.empty_like(x)
+
+    def call(picture: int, start: int, stop: int) -> int:
+        maps = x[picture, start], _first(gates, picture, start), out[picture, start]
+        return kernel(*maps, *_sizes(gates, stop - start, directions))
+
+    native.run_all(partial(call, p, *r) for p in range(len(x)) for r in _ranges(x))
+    return out
+
+
+def backward(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Gradients of `forward`, each pixel's to the first direction that is largest."""
+    kernel = native.function("segmend_scan_back" if len(directions) == 1 else "segmend_scan4_back", _suffix(x))
+    ranges = _ranges(x)
+    dx = torch.zeros_like(x)
+    # Ranges of channels that share gates add up their gradients apart, and are summed after.
+    shared = gates.shape[2] == 1
+    dgates = torch.zeros((len(ranges) if shared else 1, *gates.shape), dtype=x.dtype)
+
+    def call(picture: int, index: int) -> int:
+        start, stop = ranges[index]
+        given = x[picture, start], _first(gates, picture, start), grad[picture, start]
+        found = dx[picture, start], _first(dgates[index if shared else 0], picture, start)
+        return kernel(*given, *found, *_sizes(gates, stop - start, directions))
+
+    native.run_all(partial(call, p, i) for p in range(len(x)) for i in range(len(ranges)))
+    return dx, dgates.sum(0) if len(dgates) > 1 else dgates[0]
+
+
+def _suffix(x: Tensor) -> str:
+    return "f64" if x.dtype == torch.float64 else "f32"
+
+
+def _first(gates: Tensor, picture: int, channel: int) -> Tensor:
+    return gates[picture, 0, channel if gates.shape[2] > 1 else 0]
+
+
+def _sizes(gates: Tensor, planes: int, directions: Sequence[int]) -> list[int]:
+    """What a kernel is told after its maps."""
+    _, _, groups, neighbours, height, width = gates.shape
+    own = neighbours * height * width
+    sizes = [planes, own if groups > 1 else 0]
+    if len(directions) == 1:
+        return [*sizes, height, width, neighbours, *directions]
+    return [*sizes, groups * own, height, width, neighbours]
+
+
+def _ranges(x: Tensor) -> list[tuple[int, int]]:
+    """The channels of a picture, split over the threads that the pictures leave."""
+    pictures, channels = x.shape[:2]
+    parts = max(1, min(channels, torch.get_num_threads() // pictures))
+    return list(itertools.pairwise(round(i * channels / parts) for i in range(parts + 1)))

@@ -1,0 +1,222 @@
+"""The scan: what eq. 9 implies, for every backend, and that PyTorch's machinery knows it."""
+
+import numpy as np
+import pytest
+import torch
+
+from segmend.ops import native, scan_native, scan_reference, scan_triton
+from segmend.ops.scan import DOWN, LEFT, RIGHT, UP, normalize_gates, scan, scan4
+
+ALL = (RIGHT, LEFT, DOWN, UP)
+BACKENDS = {"native": scan_native, "triton": scan_triton, "reference": scan_reference}
+SIZES = [(1, 3, 5, 7), (2, 2, 4, 3), (1, 2, 1, 6), (1, 2, 6, 1), (1, 1, 1, 1), (1, 3, 2, 2)]
+LARGER = [(1, 2, 37, 16), (1, 2, 16, 48), (2, 3, 33, 50)]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    """A module with `forward` and `backward`."""
+    if request.param == "native" and native.library() is None:
+        pytest.skip("the native library was not built here")
+    return BACKENDS[request.param]
+
+
+def example(size=(2, 3, 5, 7), shared=False, neighbours=3, directions=4, dtype=torch.float32, positive=False):
+    torch.manual_seed(0)
+    pictures, channels, height, width = size
+    shape = (pictures, directions, 1 if shared else channels, neighbours, height, width)
+    raw = torch.rand(shape, dtype=dtype) if positive else torch.randn(shape, dtype=dtype)
+    return torch.randn(size, dtype=dtype), normalize_gates(raw)
+
+
+def slow_scan(x, gates, direction):
+    """Equation 9, pixel by pixel."""
+    turn = {RIGHT: lambda a: np.swapaxes(a, -1, -2), LEFT: lambda a: np.swapaxes(a[..., ::-1], -1, -2)}
+    turn |= {DOWN: lambda a: a, UP: lambda a: a[..., ::-1, :]}
+    x, gates = (turn[direction](a.numpy()) for a in (x, gates))
+    h = x.copy()
+    reach = gates.shape[2] // 2
+    for b, c, t, i in np.ndindex(*x.shape):
+        if t == 0:
+            continue
+        own = 1.0
+        h[b, c, t, i] = 0
+        for k in range(-reach, reach + 1):
+            if 0 <= i + k < x.shape[3]:
+                p = gates[b, c % gates.shape[1], k + reach, t, i]
+                h[b, c, t, i] += p * h[b, c, t - 1, i + k]
+                own -= p
+        h[b, c, t, i] += own * x[b, c, t, i]
+    back = np.swapaxes(h, -1, -2) if direction in (RIGHT, LEFT) else h
+    back = back[..., ::-1] if direction == LEFT else back[..., ::-1, :] if direction == UP else back
+    return torch.from_numpy(back.copy())
+
+
+@pytest.mark.parametrize("neighbours", [1, 3])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_each_direction_is_equation_9(backend, size, shared, neighbours):
+    x, gates = example(size, shared, neighbours)
+    for d in ALL:
+        found = backend.forward(x, gates[:, d : d + 1].contiguous(), (d,))
+        assert torch.allclose(found, slow_scan(x, gates[:, d], d), atol=1e-5)
+
+
+@pytest.mark.parametrize("neighbours", [1, 3])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_four_directions_are_folded_by_maximum_and_gradients_agree(backend, size, shared, neighbours):
+    x, gates = example(size, shared, neighbours)
+    expected = torch.stack([slow_scan(x, gates[:, d], d) for d in ALL]).amax(0)
+    assert torch.allclose(backend.forward(x, gates, ALL), expected, atol=1e-5)
+    grad = torch.randn_like(x)
+    for one, other in zip(
+        backend.backward(x, gates, grad, ALL), scan_reference.backward(x, gates, grad, ALL), strict=True
+    ):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", LARGER)
+@pytest.mark.parametrize("shared", [False, True])
+def test_strips_and_threads_change_nothing(size, shared):
+    x, gates = example(size, shared)
+    grad = torch.randn_like(x)
+    for directions in (ALL, (RIGHT,), (UP,)):
+        used = gates[:, : len(directions)].contiguous()
+        expected = scan_reference.forward(x, used, directions), *scan_reference.backward(x, used, grad, directions)
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            try:
+                found = scan_native.forward(x, used, directions), *scan_native.backward(x, used, grad, directions)
+            finally:
+                torch.set_num_threads(1)
+            for one, other in zip(found, expected, strict=True):
+                assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_a_constant_map_is_a_fixed_point(backend):
+    """Theorem 1: the rows of the implied matrix sum to 1."""
+    _, gates = example()
+    x = torch.full((2, 3, 5, 7), 0.7)
+    assert torch.allclose(backend.forward(x, gates, ALL), x, atol=1e-6)
+
+
+def test_no_gate_is_the_identity_and_a_full_one_copies_the_first_line(backend):
+    x, gates = example()
+    assert torch.equal(backend.forward(x, torch.zeros_like(gates), ALL), x)
+    full = torch.zeros_like(gates[:, :1])
+    full[:, :, :, 1] = 1
+    copied = backend.forward(x, full, (DOWN,))
+    assert torch.allclose(copied, x[:, :, :1].expand_as(x), atol=1e-6)
+
+
+def test_with_positive_gates_the_result_stays_in_range(backend):
+    x, gates = example(positive=True)
+    for d in ALL:
+        found = backend.forward(x, gates[:, d : d + 1].contiguous(), (d,))
+        assert found.max() <= x.max() + 1e-6
+        assert found.min() >= x.min() - 1e-6
+
+
+@pytest.mark.parametrize(("there", "back", "axis"), [(RIGHT, LEFT, -1), (DOWN, UP, -2)])
+def test_a_flipped_map_gives_the_flipped_result_of_the_opposite_direction(backend, there, back, axis):
+    x, gates = example(directions=1)
+    found = backend.forward(x.flip(axis).contiguous(), gates.flip(axis).contiguous(), (there,))
+    assert torch.allclose(found.flip(axis), backend.forward(x, gates, (back,)), atol=1e-6)
+
+
+def test_one_way_is_three_way_without_side_gates(backend):
+    x, gates = example()
+    middle = torch.zeros_like(gates)
+    middle[:, :, :, 1] = gates[:, :, :, 1]
+    one_way = gates[:, :, :, 1:2].contiguous()
+    assert torch.allclose(backend.forward(x, middle, ALL), backend.forward(x, one_way, ALL), atol=1e-6)
+
+
+def test_the_matrix_of_unit_impulses_reproduces_the_output(backend):
+    """Equation 3: the scan is a linear map, column by column."""
+    x, gates = example((1, 1, 4, 3), directions=1)
+    columns = [backend.forward(e.view(1, 1, 4, 3), gates, (LEFT,)).flatten() for e in torch.eye(12)]
+    matrix = torch.stack(columns, dim=1)
+    assert torch.allclose(matrix.sum(1), torch.ones(12), atol=1e-6)
+    assert torch.allclose(matrix @ x.flatten(), backend.forward(x, gates, (LEFT,)).flatten(), atol=1e-5)
+
+
+def test_thousands_of_lines_stay_bounded():
+    x, gates = example((1, 1, 3, 4096))
+    sure = gates / gates.abs().sum(3, keepdim=True)
+    for d in (RIGHT, LEFT):
+        assert scan(x, sure[:, d], d).abs().max() < 50
+    positive = sure.abs()
+    assert scan4(x, positive).abs().max() <= x.abs().max() + 1e-4
+
+
+def test_gates_are_normalised_to_one():
+    raw = torch.tensor([2.0, -3.0, 1.0]).view(3, 1, 1)
+    assert torch.allclose(normalize_gates(raw).abs().sum(), torch.tensor(1.0))
+    small = torch.tensor([0.2, -0.3, 0.1]).view(3, 1, 1)
+    assert torch.equal(normalize_gates(small), small)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("neighbours", [1, 3])
+def test_gradients_are_right_in_float64(shared, neighbours):
+    x, gates = example((1, 2, 3, 4), shared, neighbours, dtype=torch.float64)
+    x.requires_grad_()
+    gates.requires_grad_()
+    assert torch.autograd.gradcheck(scan4, (x, gates))
+    assert torch.autograd.gradcheck(lambda a, b: scan(a, b[:, 1], LEFT), (x, gates))
+
+
+def test_any_strides_and_half_precision():
+    x, gates = example((2, 3, 6, 5))
+    turned = x.to(memory_format=torch.channels_last), gates.transpose(-1, -2).contiguous().transpose(-1, -2)
+    assert torch.equal(scan4(*turned), scan4(x, gates))
+    half = scan4(x.bfloat16(), gates.bfloat16())
+    assert half.dtype == torch.bfloat16
+    assert torch.allclose(half.float(), scan4(x.bfloat16().float(), gates.bfloat16().float()), atol=0.05)
+
+
+def test_autocast_scans_in_full_precision():
+    x, gates = example()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(scan4(x, gates), scan4(x, gates.float()))
+        assert scan4(x.bfloat16(), gates).dtype == torch.float32
+
+
+def test_pytorch_knows_the_operation():
+    x, gates = example((1, 2, 4, 3))
+    arguments = (x.requires_grad_(), gates.requires_grad_(), [RIGHT, LEFT, DOWN, UP])
+    torch.library.opcheck(torch.ops.segmend.scan.default, arguments)
+
+
+def test_it_compiles_and_exports():
+    x, gates = example()
+
+    class Layer(torch.nn.Module):
+        def forward(self, x, gates):
+            return scan4(x, normalize_gates(2 * gates)) + 1
+
+    compiled = torch.compile(Layer(), fullgraph=True, backend="aot_eager")
+    assert torch.allclose(compiled(x, gates), Layer()(x, gates))
+    exported = torch.export.export(Layer(), (x, gates)).module()
+    assert torch.allclose(exported(x, gates), Layer()(x, gates))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 3, 3, 5, 7), (2, 4, 2, 3, 5, 7), (2, 4, 3, 2, 5, 7), (1, 4, 3, 3, 5, 7)])
+def test_gates_that_do_not_fit_are_refused(shape):
+    with pytest.raises(ValueError, match="do not fit"):
+        scan4(torch.zeros(2, 3, 5, 7), torch.zeros(shape))
+
+
+def test_a_missing_library_falls_back_with_one_warning(monkeypatch, tmp_path):
+    x, gates = example()
+    expected = scan4(x, gates)
+    monkeypatch.setattr(native, "LIBRARY", tmp_path / "none.so")
+    native.library.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="plain PyTorch"):
+            found = scan4(x, gates)
+        assert torch.allclose(found, expected, atol=1e-5)
+    finally:
+        native.library.cache_clear()
