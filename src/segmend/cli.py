@@ -215,6 +215,17 @@ def report(
     console.print(f"Report: {escape(str(write_report(results, out)))}")
 
 
+@app.command()
+def doctor() -> None:
+    """Say what this installation can do: devices, the fast operations, extras, and what to do about the rest."""
+    from segmend.jobs.doctor import examine
+
+    for finding in examine():
+        mark = "[green]ok[/green]" if finding.good else "[yellow]--[/yellow]"
+        advice = f" ({finding.advice})" if finding.advice else ""
+        console.print(f"{mark} {finding.what:15} {escape(finding.found + advice)}")
+
+
 def _pictures(folder: Path, max_pixels: int | None):  # type: ignore[no-untyped-def]
     from segmend.data.dataset import open_dataset
 

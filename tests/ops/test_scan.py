@@ -213,10 +213,11 @@ def test_a_missing_library_falls_back_with_one_warning(monkeypatch, tmp_path):
     x, gates = example()
     expected = scan4(x, gates)
     monkeypatch.setattr(native, "LIBRARY", tmp_path / "none.so")
-    native.library.cache_clear()
+    native._load.cache_clear()
     try:
         with pytest.warns(UserWarning, match="plain PyTorch"):
             found = scan4(x, gates)
         assert torch.allclose(found, expected, atol=1e-5)
+        assert "none.so" in native.why_not()
     finally:
-        native.library.cache_clear()
+        native._load.cache_clear()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from segmend.ops.warp import warp
+from segmend.labels import void_of
+from segmend.ops.warp import warp, warp_labels, warp_labels_reference
 
 
 def slow_warp(map_, displacement):
@@ -67,3 +68,68 @@ def test_autocast_does_not_coarsen_the_coordinates():
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="expected"):
         warp(torch.rand(1, 2, 4, 4), torch.rand(1, 2, 4, 5))
+
+
+# ---- label maps ----
+
+
+def by_one_hot(labels, displacement, count):
+    """Warped one-hot planes, the largest of them; ties and pixels from outside are the caller's business."""
+    planes = torch.nn.functional.one_hot(labels.long(), count).permute(0, 3, 1, 2).double()
+    return warp(planes, displacement.double())
+
+
+def examples(dtype=torch.uint8, count=4, size=(2, 9, 11)):
+    torch.manual_seed(0)
+    blocks = torch.randint(0, count, (size[0], 3, 4))
+    labels = torch.nn.functional.interpolate(blocks[:, None].double(), size=size[1:]).squeeze(1).to(dtype)
+    return labels, torch.randn(size[0], 2, *size[1:]) * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+@pytest.mark.parametrize("warped", [warp_labels, warp_labels_reference])
+def test_labels_move_as_their_one_hot_planes(warped, dtype):
+    labels, displacement = examples(dtype)
+    found = warped(labels, displacement)
+    assert found.dtype == dtype
+    y, x = torch.meshgrid(torch.arange(9.0), torch.arange(11.0), indexing="ij")
+    sx, sy = x - displacement[:, 0], y - displacement[:, 1]
+    inside = (sx >= 0) & (sx <= 10) & (sy >= 0) & (sy <= 8)
+    assert torch.equal(found[inside].long(), by_one_hot(labels, displacement, 4).argmax(1)[inside])
+    assert (found[~inside] == void_of(labels)).all()
+    assert 0.1 < inside.float().mean() < 0.9
+
+
+@pytest.mark.parametrize("warped", [warp_labels, warp_labels_reference])
+def test_between_two_labels_the_smaller_id_wins(warped):
+    labels = torch.tensor([[[5, 3, 3, 7]]], dtype=torch.uint8)
+    half = torch.zeros(1, 2, 1, 4)
+    half[:, 0] = 0.5
+    assert warped(labels, half).tolist() == [[[255, 3, 3, 3]]]
+    assert torch.equal(warped(labels, torch.zeros(1, 2, 1, 4)), labels)
+
+
+def test_void_moves_like_a_label_and_comes_from_outside():
+    labels = torch.tensor([[[1, 255, 255, 2]]], dtype=torch.uint8)
+    shift = torch.zeros(1, 2, 1, 4)
+    shift[:, 0] = 1
+    assert warp_labels(labels, shift).tolist() == [[[255, 1, 255, 255]]]
+    assert warp_labels(labels.int(), shift)[0, 0, 0] == 65535
+
+
+def test_any_number_of_threads_moves_labels_alike():
+    labels, displacement = examples(size=(2, 9, 11))
+    torch.set_num_threads(4)
+    try:
+        assert torch.equal(warp_labels(labels, displacement), warp_labels_reference(labels, displacement))
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_labels_that_cannot_be_moved_are_refused():
+    labels, displacement = examples()
+    with pytest.raises(ValueError, match="uint8 or int32"):
+        warp_labels(labels.long(), displacement)
+    with pytest.raises(ValueError, match="expected"):
+        warp_labels(labels[0], displacement)
+    torch.library.opcheck(torch.ops.segmend.warp_labels.default, (labels, displacement))

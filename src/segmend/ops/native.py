@@ -18,20 +18,45 @@ LIBRARY = Path(__file__).with_name("_native.so")
 """Where the build puts it."""
 
 
-@functools.cache
+REFERENCE = "SEGMEND_REFERENCE"
+"""Environment variable that, set to anything, leaves the library alone."""
+
+
+def why_not() -> str | None:
+    """Why the library is not in use; None where it is."""
+    if os.environ.get(REFERENCE):
+        return f"{REFERENCE} is set"
+    found = _load()
+    return found if isinstance(found, str) else None
+
+
 def library() -> ctypes.CDLL | None:
     """The library, or None (with one warning) where it was not built: the reference works there, slowly."""
-    if os.environ.get("SEGMEND_REFERENCE"):
+    if os.environ.get(REFERENCE):
         return None
+    found = _load()
+    if isinstance(found, str):
+        _warn(found)
+        return None
+    return found
+
+
+@functools.cache
+def _load() -> ctypes.CDLL | str:
+    """The library, or why it cannot be loaded."""
     try:
         return ctypes.CDLL(str(LIBRARY))
     except OSError as error:
-        warnings.warn(
-            f"segmend runs its operations in plain PyTorch, many times slower: {error}. "
-            "Install a wheel of segmend for this system, or gcc or clang and then segmend again.",
-            stacklevel=2,
-        )
-        return None
+        return str(error)
+
+
+@functools.cache
+def _warn(reason: str) -> None:
+    warnings.warn(
+        f"segmend runs its operations in plain PyTorch, many times slower: {reason}. "
+        "Install a wheel of segmend for this system, or gcc or clang and then segmend again.",
+        stacklevel=3,
+    )
 
 
 def function(name: str, suffix: str) -> Callable[..., int]:

@@ -1,10 +1,16 @@
-"""Moving a map by a field of displacements (ECN eq. 2 and 3)."""
+"""Moving a map, or a label map, by a field of displacements (ECN eq. 2 and 3, VPLR eq. 1 and 2)."""
 
 from __future__ import annotations
+
+import itertools
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from segmend.labels import void_of
+from segmend.ops import native
 
 
 def warp(map_: Tensor, displacement: Tensor) -> Tensor:
@@ -41,3 +47,76 @@ def warp(map_: Tensor, displacement: Tensor) -> Tensor:
             map_.to(source.dtype), source, mode="bilinear", padding_mode="border", align_corners=True
         )
     return warped.to(map_.dtype)
+
+
+def warp_labels(labels: Tensor, displacement: Tensor) -> Tensor:
+    """Move label maps: at each pixel the label with the largest bilinear weight at ``(x - dx, y - dy)``.
+
+    What warping one-hot planes and taking the largest gives, without making them. Void is a label like the
+    others here; where two weigh the same, the smaller id wins.
+
+    Args:
+        labels: ``uint8`` or ``int32 [B, H, W]``.
+        displacement: ``[B, 2, H, W]``, (dx, dy) in pixels.
+
+    Returns:
+        Label maps of the dtype of `labels`; void (255 or 65535) where the source is outside the picture.
+
+    Raises:
+        ValueError: shapes or dtypes that do not fit.
+    """
+    if labels.ndim != 3 or displacement.shape != (labels.shape[0], 2, *labels.shape[1:]):
+        raise ValueError(
+            f"expected [B, H, W] and [B, 2, H, W], found {list(labels.shape)} and {list(displacement.shape)}"
+        )
+    if labels.dtype not in (torch.uint8, torch.int32):
+        raise ValueError(f"expected labels in uint8 or int32, found {labels.dtype}")
+    moved: Tensor = torch.ops.segmend.warp_labels(labels, displacement)
+    return moved
+
+
+@torch.library.custom_op("segmend::warp_labels", mutates_args=())
+def _warp_labels(labels: Tensor, displacement: Tensor) -> Tensor:
+    displacement = displacement.float()
+    if labels.device.type == "cpu" and native.library() is not None:
+        return _by_library(labels.contiguous(), displacement.contiguous())
+    return warp_labels_reference(labels, displacement)
+
+
+@_warp_labels.register_fake
+def _(labels: Tensor, displacement: Tensor) -> Tensor:
+    return labels.new_empty(labels.shape)
+
+
+def warp_labels_reference(labels: Tensor, displacement: Tensor) -> Tensor:
+    """`warp_labels` in plain PyTorch: the four neighbours vote, each with the weight of all of its label."""
+    pictures, height, width = labels.shape
+    y = torch.arange(height, device=labels.device).view(1, height, 1) - displacement[:, 1]
+    x = torch.arange(width, device=labels.device).view(1, 1, width) - displacement[:, 0]
+    inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+    left, top = (torch.where(inside, v, 0).long() for v in (x, y))
+    right, below = (left + 1).clamp_max(width - 1), (top + 1).clamp_max(height - 1)
+    fx, fy = torch.where(inside, x, 0) - left, torch.where(inside, y, 0) - top
+    corners = [(top, left), (top, right), (below, left), (below, right)]
+    flat = labels.view(pictures, -1).long()
+    found = torch.stack([flat.gather(1, (r * width + c).view(pictures, -1)).view_as(r) for r, c in corners])
+    weights = torch.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy])
+    totals = torch.stack([sum((found[j] == found[i]) * weights[j] for j in range(4)) for i in range(4)])  # type: ignore[misc]
+    ties = totals == totals.amax(0)
+    best = torch.where(ties, found, torch.iinfo(torch.int64).max).amin(0)
+    return torch.where(inside, best, void_of(labels)).to(labels.dtype)
+
+
+def _by_library(labels: Tensor, displacement: Tensor) -> Tensor:
+    kernel = native.function("segmend_warp_labels", "u8" if labels.dtype == torch.uint8 else "i32")
+    pictures, height, width = labels.shape
+    out = torch.empty_like(labels)
+
+    def call(picture: int, first: int, last: int) -> int:
+        maps = labels[picture], displacement[picture, 0], displacement[picture, 1], out[picture]
+        return kernel(*maps, first, last, height, width, void_of(labels))
+
+    parts = max(1, min(height, torch.get_num_threads() // pictures))
+    bands = list(itertools.pairwise(round(i * height / parts) for i in range(parts + 1)))
+    native.run_all(partial(call, picture, *band) for picture in range(pictures) for band in bands)
+    return out
