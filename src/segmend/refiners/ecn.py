@@ -5,7 +5,6 @@ Shapes: image ``[B, 3, H, W]`` in 0..1, coarse probability map ``[B, C, H, W]``,
 
 # Annotations stay objects here (no `from __future__`): the hub mixin reads them to decode `config.json`.
 import itertools
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -16,17 +15,22 @@ from torch import Tensor, nn
 from segmend.labels import Classes
 from segmend.ops.warp import warp
 from segmend.refiners.base import Mended, Refiner
+from segmend.refiners.encoder_decoder import (
+    Decoder,
+    PlainEncoder,
+    PretrainedEncoder,
+    Upsampling,
+    conv,
+    double,
+    double_normed,
+    head,
+)
 
 Branches = Literal["both", "propagation", "replacement"]
 Width = Literal["full", "half", "quarter"]
 
 WIDTHS: dict[Width, int] = {"full": 64, "half": 32, "quarter": 16}
 """Channels of the first layer by preset; the paper's is `full`, the others divide all by 2 or 4."""
-
-
-Upsampling = Literal["bilinear", "nearest"]
-Block = Callable[[int, int, int], nn.Sequential]
-"""Makes two convolutions, of channels in, between and out."""
 
 
 class Correction(NamedTuple):
@@ -145,29 +149,29 @@ class ECN(
         base = WIDTHS[width]
         blocks: tuple[int, ...]
         fusion: tuple[int, ...]
-        self.encoder: PaperEncoder | PretrainedEncoder
+        self.encoder: PlainEncoder | PretrainedEncoder
         if encoder is None:
-            self.encoder = PaperEncoder(self.num_classes, base)
-            blocks, block = (4 * base, 2 * base, base), _double
+            self.encoder = PlainEncoder(self.num_classes, base)
+            blocks, block = (4 * base, 2 * base, base), double
             upsampling: Upsampling = "bilinear"
             fusion = (base, base, 4 * base)
         else:
             self.encoder = PretrainedEncoder(self.num_classes, base, encoder, frozen)
-            blocks, block = (3 * base, 2 * base, base, base), _double_normed
+            blocks, block = (3 * base, 2 * base, base, base), double_normed
             upsampling = "nearest"  # the blocks after it smooth; its gradient is far cheaper on a CPU
             fusion = (base, base)
         self.stride = 2 ** (len(self.encoder.channels) - 1) * self.encoder.finest
         last = blocks[-1]
         if branches != "replacement":
             self.propagation = Decoder(self.encoder.channels, blocks, block, upsampling)
-            self.flow = _head(last, 2, self.encoder.finest)
+            self.flow = head(last, 2, self.encoder.finest)
         if branches != "propagation":
             self.replacement = Decoder(self.encoder.channels, blocks, block, upsampling)
-            self.classify = _head(last, self.num_classes, self.encoder.finest)
+            self.classify = head(last, self.num_classes, self.encoder.finest)
         if branches == "both":
             pairs = itertools.pairwise((2 * last, *fusion))
-            layers = [layer for inputs, outputs in pairs for layer in _conv(inputs, outputs)]
-            self.fusion = nn.Sequential(nn.Sequential(*layers), _head(fusion[-1], 1, self.encoder.finest))
+            layers = [layer for inputs, outputs in pairs for layer in conv(inputs, outputs)]
+            self.fusion = nn.Sequential(nn.Sequential(*layers), head(fusion[-1], 1, self.encoder.finest))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -242,109 +246,3 @@ class CorrectedSegmenter(nn.Module):
         """Logits of the segmenter, and their correction."""
         logits = self.segmenter(image)
         return logits, self.ecn(image, logits.float().softmax(dim=1))
-
-
-class PaperEncoder(nn.Module):
-    """Four blocks of two convolutions with three pools between (Table 5): features of stride 1, 2, 4, 8."""
-
-    def __init__(self, num_classes: int, base: int) -> None:
-        super().__init__()
-        self.finest = 1
-        self.channels = [base, 2 * base, 4 * base, 4 * base]
-        inputs = [3 + num_classes, *self.channels[:-1]]
-        self.blocks = nn.ModuleList(_double(i, o, o) for i, o in zip(inputs, self.channels, strict=True))
-
-    def forward(self, image: Tensor, coarse: Tensor) -> list[Tensor]:
-        """Image in -1..1 and coarse map to features, finest first."""
-        x = torch.cat((image, coarse), dim=1)
-        features: list[Tensor] = []
-        for block in self.blocks:
-            x = block(F.max_pool2d(features[-1], 2) if features else x)
-            features.append(x)
-        return features
-
-
-class PretrainedEncoder(nn.Module):
-    """A timm encoder for the image beside a pyramid for image and coarse map: strides 2, 4, 8, 16, 32.
-
-    The pyramid takes in every pixel of the coarse map (blocks of 2 x 2 become channels: a quarter of the work
-    of layers at full resolution, and no border is lost); the encoder brings what it knows of pictures. Both
-    are concatenated at each stride.
-    """
-
-    def __init__(self, num_classes: int, base: int, name: str, frozen: bool = False) -> None:
-        super().__init__()
-        import timm  # an extra: ECN as in the paper works without it
-
-        self.frozen = frozen
-        self.image = timm.create_model(name, pretrained=False, features_only=True)
-        self.image.requires_grad_(not frozen)
-        self.finest = 2
-        widths = [base, base, base, 2 * base, 2 * base]
-        self.pyramid = nn.ModuleList(
-            [nn.Sequential(nn.PixelUnshuffle(2), *_conv_normed(4 * (3 + num_classes), widths[0]))]
-        )
-        for inputs, outputs in itertools.pairwise(widths):
-            self.pyramid.append(nn.Sequential(*_conv_normed(inputs, outputs, stride=2)))
-        known = self.image.feature_info.channels()  # type: ignore[union-attr, operator]
-        self.channels = [a + b for a, b in zip(widths, known, strict=True)]
-
-    def train(self, mode: bool = True) -> "PretrainedEncoder":
-        super().train(mode)
-        if self.frozen:
-            self.image.eval()
-        return self
-
-    def forward(self, image: Tensor, coarse: Tensor) -> list[Tensor]:
-        """Image in -1..1 and coarse map to features, finest first."""
-        x = torch.cat((image, coarse), dim=1)
-        features = []
-        # In float32 whatever the precision around it: bfloat16's rounding would reach the labels from here,
-        # and depthwise convolutions gain nothing by it.
-        with torch.autocast(image.device.type, enabled=False):
-            known = self.image(image.float())
-        for level, stage in zip(self.pyramid, known, strict=True):
-            x = level(x)
-            features.append(torch.cat((x, stage), dim=1))
-        return features
-
-
-class Decoder(nn.Module):
-    """From the coarsest features to the finest: upsample, concatenate the skip, convolve twice (Table 5)."""
-
-    def __init__(self, channels: list[int], blocks: tuple[int, ...], block: Block, upsampling: Upsampling) -> None:
-        super().__init__()
-        self.upsampling = upsampling
-        inputs = [channels[-1], *blocks[:-1]]
-        skips = channels[-2::-1]
-        self.blocks = nn.ModuleList(block(i + s, o, o) for i, s, o in zip(inputs, skips, blocks, strict=True))
-
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Features, finest first, to the last block's features at full resolution."""
-        x = features[-1]
-        for block, skip in zip(self.blocks, features[-2::-1], strict=True):
-            x = F.interpolate(x, size=skip.shape[2:], mode=self.upsampling)
-            x = block(torch.cat((x, skip), dim=1))
-        return x
-
-
-def _head(inputs: int, outputs: int, finest: int) -> nn.Sequential:
-    """A last layer over features of stride `finest`, at full resolution: each position gives a block of pixels."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs * finest**2, 3, padding=1), nn.PixelShuffle(finest))
-
-
-def _conv(inputs: int, outputs: int) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
-
-
-def _conv_normed(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1, stride=stride, bias=False)
-    return [conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
-
-
-def _double(inputs: int, middle: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(*_conv(inputs, middle), *_conv(middle, outputs))
-
-
-def _double_normed(inputs: int, middle: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(*_conv_normed(inputs, middle), *_conv_normed(middle, outputs))
