@@ -8,29 +8,15 @@ import itertools
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from segmend.labels import Classes
 from segmend.ops.warp import warp
 from segmend.refiners.base import Mended, Refiner
-from segmend.refiners.encoder_decoder import (
-    Decoder,
-    PlainEncoder,
-    PretrainedEncoder,
-    Upsampling,
-    conv,
-    double,
-    double_normed,
-    head,
-)
+from segmend.refiners.encoder_decoder import WIDTHS, Width, conv, encoder_and_decoder, head, pad_to_stride
 
 Branches = Literal["both", "propagation", "replacement"]
-Width = Literal["full", "half", "quarter"]
-
-WIDTHS: dict[Width, int] = {"full": 64, "half": 32, "quarter": 16}
-"""Channels of the first layer by preset; the paper's is `full`, the others divide all by 2 or 4."""
 
 
 class Correction(NamedTuple):
@@ -146,32 +132,20 @@ class ECN(
         self.max_displacement = max_displacement
         self.residual = residual
         self.caution = caution
-        base = WIDTHS[width]
-        blocks: tuple[int, ...]
-        fusion: tuple[int, ...]
-        self.encoder: PlainEncoder | PretrainedEncoder
-        if encoder is None:
-            self.encoder = PlainEncoder(self.num_classes, base)
-            blocks, block = (4 * base, 2 * base, base), double
-            upsampling: Upsampling = "bilinear"
-            fusion = (base, base, 4 * base)
-        else:
-            self.encoder = PretrainedEncoder(self.num_classes, base, encoder, frozen)
-            blocks, block = (3 * base, 2 * base, base, base), double_normed
-            upsampling = "nearest"  # the blocks after it smooth; its gradient is far cheaper on a CPU
-            fusion = (base, base)
-        self.stride = 2 ** (len(self.encoder.channels) - 1) * self.encoder.finest
-        last = blocks[-1]
+        self.encoder, make_decoder = encoder_and_decoder(len(classes), width, encoder, frozen)
+        finest = self.encoder.finest
+        last = WIDTHS[width]
         if branches != "replacement":
-            self.propagation = Decoder(self.encoder.channels, blocks, block, upsampling)
-            self.flow = head(last, 2, self.encoder.finest)
+            self.propagation = make_decoder()
+            self.flow = head(last, 2, finest)
         if branches != "propagation":
-            self.replacement = Decoder(self.encoder.channels, blocks, block, upsampling)
-            self.classify = head(last, self.num_classes, self.encoder.finest)
+            self.replacement = make_decoder()
+            self.classify = head(last, self.num_classes, finest)
         if branches == "both":
-            pairs = itertools.pairwise((2 * last, *fusion))
-            layers = [layer for inputs, outputs in pairs for layer in conv(inputs, outputs)]
-            self.fusion = nn.Sequential(nn.Sequential(*layers), head(fusion[-1], 1, self.encoder.finest))
+            # The lighter one is as wide as the decoders.
+            widths = (2 * last, last, last, 4 * last) if encoder is None else (2 * last, last, last)
+            layers = [layer for inputs, outputs in itertools.pairwise(widths) for layer in conv(inputs, outputs)]
+            self.fusion = nn.Sequential(nn.Sequential(*layers), head(widths[-1], 1, finest))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -195,10 +169,8 @@ class ECN(
     def forward(self, image: Tensor, coarse: Tensor, mask_apart: bool = False) -> Correction:
         """Correct a batch; with `mask_apart` the mask's loss does not reach the branches."""
         height, width = image.shape[2:]
-        padding = (0, -width % self.stride, 0, -height % self.stride)
-        features = self.encoder(
-            F.pad(2 * image - 1, padding, mode="replicate"), F.pad(coarse, padding, mode="replicate")
-        )
+        padded = [pad_to_stride(map_, self.encoder.stride) for map_ in (2 * image - 1, coarse)]
+        features = self.encoder(*padded)
         displacement = propagated = logits = mask = None
         decoded = []
         if self.branches != "replacement":
