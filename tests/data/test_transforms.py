@@ -47,3 +47,17 @@ def test_at_scale_one_nothing_is_resampled():
         mirrored = torch.equal(seen["labels"], given["labels"].flip(-1))
         assert same or mirrored
         assert torch.equal(seen["coarse"], given["coarse"] if same else given["coarse"].flip(-1))
+
+
+def test_mixed_views_hold_more_than_one_class():
+    labels = torch.zeros(60, 60, dtype=torch.uint8)
+    labels[:20, :20] = 1
+    labels[40:] = 255  # void is no class
+    sample = {"labels": LabelMap(labels)}
+    torch.manual_seed(0)
+    view = RandomView(16, scale=(1, 1), mixed=True)
+    counts = [len(set(view(sample)["labels"].unique().tolist()) - {255}) for _ in range(30)]
+    plain = RandomView(16, scale=(1, 1))
+    others = [len(set(plain(sample)["labels"].unique().tolist()) - {255}) for _ in range(30)]
+    assert counts.count(2) >= 25 > 15 > others.count(2)
+    assert view({"labels": LabelMap(torch.zeros(60, 60, dtype=torch.uint8))})["labels"].shape == (16, 16)

@@ -49,7 +49,8 @@ class Samples(torch.utils.data.Dataset[Sample]):
 
     Args:
         coarse: None for samples without a coarse map.
-        held_out: IDs of records that are marked by ``"held_out"``: training may treat them apart.
+        held_out: IDs of records that are marked by ``"held_out"``, for training to treat apart.
+        held_first: only so many samples at the start are marked (None: all).
     """
 
     def __init__(
@@ -60,9 +61,10 @@ class Samples(torch.utils.data.Dataset[Sample]):
         seed: int,
         coarse: CoarseSource | None = None,
         held_out: frozenset[str] = frozenset(),
+        held_first: int | None = None,
     ) -> None:
         self.dataset, self.view, self.length, self.seed, self.coarse = dataset, view, length, seed, coarse
-        self.held_out = held_out
+        self.held_out, self.held_first = held_out, length if held_first is None else held_first
 
     def __len__(self) -> int:
         return self.length
@@ -77,7 +79,8 @@ class Samples(torch.utils.data.Dataset[Sample]):
                 record = self.dataset.records[order[(position + shift) % len(self.dataset)]]
                 try:
                     sample = self._draw(record, index)
-                    return sample | {"held_out": torch.tensor(record.id in self.held_out), "broken": broken}
+                    held_out = index < self.held_first and record.id in self.held_out
+                    return sample | {"held_out": torch.tensor(held_out), "broken": broken}
                 except InvalidFile as error:
                     broken.append(str(error))
         raise InvalidInput("no picture of the training split can be read; the first: " + broken[0])

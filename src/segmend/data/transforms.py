@@ -30,14 +30,39 @@ class RandomView(v2.Transform):
         mirror: whether to mirror from left to right.
         void: id that fills label maps outside the picture; images are filled grey, and probability
             maps evenly.
+        mixed: only squares with more than one class (SPN), where a few tries find one.
     """
 
-    def __init__(self, size: int, scale: Sequence[float] = (0.5, 1.5), mirror: bool = True, void: int = 255):
+    TRIES = 10
+
+    def __init__(
+        self,
+        size: int,
+        scale: Sequence[float] = (0.5, 1.5),
+        mirror: bool = True,
+        void: int = 255,
+        mixed: bool = False,
+    ):
         super().__init__()
-        self.size, self.scale, self.mirror, self.void = size, scale, mirror, void
+        self.size, self.scale, self.mirror, self.void, self.mixed = size, scale, mirror, void, mixed
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        height, width = v2.query_size(flat_inputs)
+        size = v2.query_size(flat_inputs)
+        params = self._draw(*size)
+        for labels in (map_ for map_ in flat_inputs if self.mixed and isinstance(map_, LabelMap)):
+            for _ in range(self.TRIES):
+                if self._is_mixed(labels, params):
+                    break
+                params = self._draw(*size)
+        return params
+
+    def _is_mixed(self, labels: Tensor, params: dict[str, Any]) -> bool:
+        top, left, side = params["top"], params["left"], params["side"]
+        cut = labels[max(top, 0) : top + side, max(left, 0) : left + side]
+        known = cut[cut != self.void]
+        return bool(known.numel()) and bool((known != known[0]).any())
+
+    def _draw(self, height: int, width: int) -> dict[str, Any]:
         low, high = (math.log(s) for s in self.scale)
         # The side of the square in the source: cutting first and resizing after saves most of the work.
         side = max(1, round(self.size / math.exp(low + (high - low) * torch.rand(()).item())))
@@ -87,12 +112,14 @@ def colour_jitter(strength: float) -> v2.Transform:
     )
 
 
-def training_view(crop: int, scale: Sequence[float], mirror: bool, colour: float, void: int) -> v2.Transform:
+def training_view(
+    crop: int, scale: Sequence[float], mirror: bool, colour: float, void: int, mixed: bool = False
+) -> v2.Transform:
     """The transform of a training sample ``{"image": uint8 [3, H, W], "labels", "coarse"}``.
 
     Returns float images in 0..1.
     """
-    steps: list[v2.Transform] = [RandomView(crop, scale, mirror, void)]
+    steps: list[v2.Transform] = [RandomView(crop, scale, mirror, void, mixed)]
     if colour > 0:
         steps.append(colour_jitter(colour))
     steps.append(v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True))

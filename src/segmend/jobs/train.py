@@ -24,11 +24,21 @@ from segmend.jobs.search import search
 from segmend.labels import InvalidInput
 from segmend.model_folder import save_model
 from segmend.refiners.ecn import ECN, correction_loss
+from segmend.refiners.spatial_propagation import SpatialPropagation, propagation_loss
 from segmend.segmenters.base import Segmenter, import_network
 from segmend.segmenters.features import load_imagenet_features
 from segmend.segmenters.prediction import TestTime
 from segmend.training.loop import fit
-from segmend.training.recipe import FilterRecipe, Recipe, RefinerRecipe, SegmenterRecipe, write_recipe
+from segmend.training.recipe import (
+    ECNOptions,
+    FilterRecipe,
+    Recipe,
+    RefinerRecipe,
+    SegmenterRecipe,
+    SPNOptions,
+    read_recipe,
+    write_recipe,
+)
 
 
 def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = False) -> list[str]:
@@ -84,24 +94,28 @@ def _train_once(
 ) -> list[str]:
     text = write_recipe(recipe)
     written = out / "recipe.yaml"
-    if written.is_file() and written.read_text(encoding="utf-8") != text:
+    if written.is_file() and read_recipe(written) != recipe:  # options that are newer than it have their defaults
         raise InvalidInput(f"{out}: holds the run of another recipe: choose another folder, or delete it")
     if (out / "model.safetensors").is_file():
         return []  # an earlier call finished it
     write_whole(written, text.encode())
     options, augmentation = recipe.optimisation, recipe.augmentation
     void = dataset.classes.void
-    view = training_view(augmentation.crop, augmentation.scale, augmentation.mirror, augmentation.colour, void)
+    view = training_view(**augmentation.model_dump(), void=void)
     torch.manual_seed(options.seed)  # the first weights belong to the seed too
     if isinstance(recipe, SegmenterRecipe):
-        model: Segmenter | ECN = make_segmenter(recipe, dataset)
+        model: Segmenter | ECN | SpatialPropagation = make_segmenter(recipe, dataset)
         coarse = None
     else:
-        model = make_ecn(recipe, dataset)
+        model = make_refiner(recipe, dataset)
         maps = recipe.coarse
         coarse = CoarseSource(maps.truth_share, maps.truth_steps * options.batch, maps.variation)
     held_out = _for_the_mask(recipe, dataset)
-    samples = Samples(dataset, view, options.steps * options.batch, options.seed, coarse, held_out)
+    held_first = None
+    if isinstance(recipe, RefinerRecipe) and recipe.mask_steps is not None:
+        held_first = recipe.mask_steps * options.batch
+    length = options.steps * options.batch
+    samples = Samples(dataset, view, length, options.seed, coarse, held_out, held_first)
     with bar(title, options.steps, quiet) as progress, (out / "log.jsonl").open("a") as log:
         smoothed: float | None = None
         shown = 0
@@ -118,11 +132,13 @@ def _train_once(
             shown = step
 
         def loss(network: nn.Module, batch: Sample) -> Tensor:
-            if "coarse" in batch:
-                correction = network(batch["image"], batch["coarse"], mask_apart=bool(held_out))
-                apart = batch["held_out"] if held_out else None
-                return correction_loss(correction, batch["labels"], void, apart)
-            return _cross_entropy(network(batch["image"]), batch["labels"], void)
+            if "coarse" not in batch:
+                return _cross_entropy(network(batch["image"]), batch["labels"], void)
+            if isinstance(model, SpatialPropagation):
+                return propagation_loss(network(batch["image"], batch["coarse"]), batch["labels"], void)
+            correction = network(batch["image"], batch["coarse"], mask_apart=bool(held_out))
+            apart = batch["held_out"] if held_out else None
+            return correction_loss(correction, batch["labels"], void, apart)
 
         kept, broken = fit(model, samples, loss, options, out, _is_pretrained, on_step)
     save_model(kept, out, _card(recipe, dataset, text))  # type: ignore[arg-type]
@@ -149,20 +165,29 @@ def make_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Segmenter:
     return segmenter
 
 
-def make_ecn(recipe: RefinerRecipe, dataset: Dataset) -> ECN:
-    """The error correction network that a recipe describes."""
-    options = recipe.ecn
-    ecn = ECN(dataset.classes, **options.model_dump(exclude={"features"}))
+def make_refiner(recipe: RefinerRecipe, dataset: Dataset) -> ECN | SpatialPropagation:
+    """The corrector that a recipe describes."""
+    if recipe.ecn is not None:
+        options: ECNOptions | SPNOptions = recipe.ecn
+        network: ECN | SpatialPropagation = ECN(dataset.classes, **_arguments(options))
+    else:
+        assert recipe.spn is not None
+        options = recipe.spn
+        network = SpatialPropagation(dataset.classes, **_arguments(options))
     if options.features == "imagenet":
         if options.encoder is None:
-            raise InvalidInput("ecn.features: the paper's encoder has none; name ecn.encoder")
-        load_imagenet_features(ecn.encoder.image)  # type: ignore[arg-type]
-    return ecn
+            raise InvalidInput("features: the plain encoder has none; name an encoder")
+        load_imagenet_features(network.encoder.image)  # type: ignore[arg-type]
+    return network
+
+
+def _arguments(options: ECNOptions | SPNOptions) -> dict[str, Any]:
+    return options.model_dump(exclude={"features"})
 
 
 def _for_the_mask(recipe: SegmenterRecipe | RefinerRecipe, dataset: Dataset) -> frozenset[str]:
     """IDs of the pictures that only the fusion mask learns on."""
-    if isinstance(recipe, SegmenterRecipe) or recipe.ecn.branches != "both":
+    if isinstance(recipe, SegmenterRecipe) or recipe.ecn is None or recipe.ecn.branches != "both":
         return frozenset()
     order = np.random.default_rng(recipe.optimisation.seed).permutation(len(dataset))
     return frozenset(dataset.records[i].id for i in order[: round(recipe.mask_share * len(dataset))])
@@ -179,7 +204,7 @@ def _cross_entropy(logits: Tensor, target: Tensor, void: int) -> Tensor:
 
 
 def _card(recipe: SegmenterRecipe | RefinerRecipe, dataset: Dataset, text: str) -> str:
-    what = "A segmenter" if isinstance(recipe, SegmenterRecipe) else "A corrector of coarse maps (ECN)"
+    what = "A segmenter" if isinstance(recipe, SegmenterRecipe) else "A corrector of coarse maps"
     return (
         f"# {what} trained with segmend\n\n"
         f"* data: {dataset.name}, {len(dataset)} pictures, {len(dataset.classes)} classes\n"

@@ -12,6 +12,7 @@ from segmend.refiners.base import Mended, Refiner
 from segmend.refiners.dense_crf import DenseCRF
 from segmend.refiners.ecn import ECN
 from segmend.refiners.guided_filter import GuidedFilter
+from segmend.refiners.spatial_propagation import SpatialPropagation
 
 FILTERS: dict[str, type[DenseCRF] | type[GuidedFilter]] = {"crf": DenseCRF, "guided": GuidedFilter}
 """Refiners that are parameters alone: by the name that the command line knows."""
@@ -29,6 +30,8 @@ def load(name: str | Path) -> Refiner:
     kind = config.pop("type")
     if kind == ECN.__name__:
         return load_model(ECN, name)
+    if kind == SpatialPropagation.__name__:
+        return load_model(SpatialPropagation, name)
     for filter_type in FILTERS.values():
         if kind == filter_type.__name__:
             known = {field.name for field in dataclasses.fields(filter_type)}
@@ -41,4 +44,4 @@ def save_filter(refiner: DenseCRF | GuidedFilter, folder: Path) -> None:
     write_json(folder / "config.json", {"type": type(refiner).__name__, **dataclasses.asdict(refiner)})
 
 
-__all__ = ["ECN", "DenseCRF", "GuidedFilter", "Mended", "Refiner", "load", "save_filter"]
+__all__ = ["ECN", "DenseCRF", "GuidedFilter", "Mended", "Refiner", "SpatialPropagation", "load", "save_filter"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.files import InvalidFile
@@ -38,13 +38,15 @@ class DataOptions(_Strict):
 class Augmentation(_Strict):
     """How a training sample is varied.
 
-    `scale` is a range of factors, `colour` the strength of the jitter (0: none).
+    `scale` is a range of factors, `colour` the strength of the jitter (0: none), and with `mixed` only crops
+    with more than one class are drawn, where there are some.
     """
 
     crop: int = Field(256, ge=8)
     scale: tuple[float, float] = (0.5, 1.5)
     mirror: bool = True
     colour: float = Field(0.0, ge=0)
+    mixed: bool = False
 
 
 class Optimisation(_Strict):
@@ -98,6 +100,21 @@ class ECNOptions(_Strict):
     caution: float = Field(0.0, ge=0, lt=1)
 
 
+class SPNOptions(_Strict):
+    """Arguments of `segmend.refiners.spatial_propagation.SpatialPropagation`, and its encoder's features."""
+
+    connections: Literal[1, 3] = 3
+    gates: Literal["free", "similarity"] = "similarity"
+    lift: int | None = None
+    rounds: int = Field(1, ge=1)
+    width: Literal["full", "half", "quarter"] = "half"
+    encoder: str | None = None
+    frozen: bool = False
+    sees_coarse: bool = True
+    restrict_to_present: bool = False
+    features: Literal["imagenet"] | None = None
+
+
 class CoarseOptions(_Strict):
     """Coarse maps for training: folders of them, and how much is damaged truth (see `CoarseSource`)."""
 
@@ -109,19 +126,28 @@ class CoarseOptions(_Strict):
 
 
 class RefinerRecipe(_Strict):
-    """Train a corrector of coarse maps.
+    """Train a corrector of coarse maps: an error correction network, or a spatial propagation network.
 
-    `mask_share` of the pictures are kept from the branches: the fusion mask alone learns on them, and so
+    `mask_share` of the pictures are kept from ECN's branches: the fusion mask alone learns on them, and so
     learns how good the branches are on pictures they have not seen. 0: all learn on all, as in the paper.
+    After `mask_steps` (None: never) the mask stays as it is, and the branches learn on those pictures too.
     """
 
     task: Literal["refiner"]
     data: DataOptions
     coarse: CoarseOptions
-    ecn: ECNOptions = ECNOptions()
+    ecn: ECNOptions | None = None
+    spn: SPNOptions | None = None
     mask_share: float = Field(0.0, ge=0, lt=1)
+    mask_steps: int | None = Field(None, ge=1)
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()
+
+    @model_validator(mode="after")
+    def _one_network(self) -> RefinerRecipe:
+        if (self.ecn is None) == (self.spn is None):
+            raise ValueError("give one network, `ecn` or `spn`")
+        return self
 
 
 class FilterRecipe(_Strict):
@@ -199,5 +225,5 @@ def _explain(error: ValidationError) -> str:
 
 def _all_keys() -> list[str]:
     parts: list[type[BaseModel]] = [SegmenterRecipe, RefinerRecipe, DataOptions, Augmentation, Optimisation]
-    parts += [FilterRecipe, Prediction, ECNOptions, CoarseOptions]
+    parts += [FilterRecipe, Prediction, ECNOptions, SPNOptions, CoarseOptions]
     return [name for part in parts for name in part.model_fields]

@@ -1,0 +1,195 @@
+"""SPN: Learning Affinity via Spatial Propagation Networks.
+
+Shapes: image ``[B, 3, H, W]`` in 0..1, coarse probability map ``[B, C, H, W]``, any H and W.
+"""
+
+# Annotations stay objects here (no `from __future__`): the hub mixin reads them to decode `config.json`.
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from segmend.labels import Classes
+from segmend.ops.scan import normalize_gates, scan4
+from segmend.refiners.base import Mended, Refiner
+from segmend.refiners.encoder_decoder import WIDTHS, Width, encoder_and_decoder, head, pad_to_stride
+
+EMBEDDING = 16
+"""Channels by which similarity gates compare pixels, beside the colours."""
+
+LEAST = 1e-7
+"""The least probability that enters a logarithm."""
+
+
+class SpatialPropagation(
+    nn.Module,
+    Refiner,
+    PyTorchModelHubMixin,
+    library_name="segmend",
+    tags=["image-segmentation"],
+    paper_url="https://arxiv.org/abs/1710.01020",
+):
+    """The spatial propagation network: a guidance network gives gates, along which the coarse map is scanned.
+
+    Args:
+        classes: what the maps stand for.
+        connections: neighbours in the line before that a pixel is connected to: 3, or 1.
+        gates: ``free``, the guidance network's own output; or ``similarity``, each neighbour weighted by how
+            alike the pixels' embeddings and colours are, which few pictures can teach.
+        lift: None to scan the probability map itself; or so many channels to lift it to, at half the
+            resolution, with gates for each (``free``) or for all (the paper: 32, free).
+        rounds: how often all four directions are scanned.
+        width: channels of the guidance network.
+        encoder: None for a plain one; or the name of a timm encoder (say ``tf_efficientnet_lite0``).
+        frozen: the timm encoder keeps its features and batch statistics.
+        sees_coarse: the guidance network sees the coarse map beside the image.
+        restrict_to_present: classes that are the most likely one nowhere in the coarse map are not in the
+            mended one (the paper's setting on VOC).
+    """
+
+    def __init__(
+        self,
+        classes: Classes,
+        connections: Literal[1, 3] = 3,
+        gates: Literal["free", "similarity"] = "similarity",
+        lift: int | None = None,
+        rounds: int = 1,
+        width: Width = "half",
+        encoder: str | None = None,
+        frozen: bool = False,
+        sees_coarse: bool = True,
+        restrict_to_present: bool = False,
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        self.num_classes = len(classes)
+        self.rounds, self.sees_coarse, self.restrict_to_present = rounds, sees_coarse, restrict_to_present
+        self.scale = 1 if lift is None else 2
+        self.encoder, make_decoder = encoder_and_decoder(
+            len(classes) if sees_coarse else 0, width, encoder, frozen
+        )
+        self.decoder = make_decoder()
+        finest = self.encoder.finest
+        self.gates: FreeGates | SimilarityGates
+        if gates == "free":
+            self.gates = FreeGates(WIDTHS[width], lift or 1, connections, finest, self.scale)
+        else:
+            self.gates = SimilarityGates(WIDTHS[width], connections, finest, self.scale)
+        if lift is not None:
+            self.lift = nn.Conv2d(len(classes), lift, 3, padding=1, stride=2)
+            self.project = nn.Conv2d(lift, len(classes), 1)
+            for parameter in self.project.parameters():
+                nn.init.zeros_(parameter)  # training starts from the coarse map
+
+    def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
+        """Mended log probabilities ``[B, C, H, W]``."""
+        gates = self._gates(image, coarse)
+        if self.restrict_to_present:
+            coarse = without_absent(coarse)
+        if self.scale == 1:
+            mended = propagate(coarse, gates, self.rounds).clamp_min(LEAST).log()
+            return mended - mended.logsumexp(dim=1, keepdim=True)
+        known = coarse.float().clamp_min(LEAST).log()
+        lifted = propagate(self.lift(known), gates, self.rounds)
+        change = F.interpolate(self.project(lifted), size=coarse.shape[2:], mode="bilinear", align_corners=False)
+        return (known + change.float()).log_softmax(dim=1)
+
+    def _gates(self, image: Tensor, coarse: Tensor) -> Tensor:
+        height, width = (-(-side // self.scale) for side in image.shape[2:])
+        guide = coarse if self.sees_coarse else coarse[:, :0]
+        padded = pad_to_stride(torch.cat((image, guide), dim=1), self.encoder.stride)
+        colours, guide = padded.split((3, guide.shape[1]), dim=1)
+        features = self.decoder(self.encoder(2 * colours - 1, guide))
+        return self.gates(features, colours)[..., :height, :width]
+
+    def mend(self, image: Tensor, coarse: Tensor) -> Mended:
+        """Mend a batch (see `Refiner.mend`)."""
+        return Mended.of(self(image, coarse).exp(), coarse)
+
+
+class FreeGates(nn.Module):
+    """Gates as a layer gives them (eq. 9), normalised so that scans are stable (Theorem 3)."""
+
+    def __init__(self, inputs: int, groups: int, connections: int, finest: int, scale: int) -> None:
+        super().__init__()
+        self.shape = (4, groups, connections)
+        self.layer = head(inputs, 4 * groups * connections, finest, scale)
+
+    def forward(self, features: Tensor, image: Tensor) -> Tensor:
+        """Gates ``[B, 4, G, K, h, w]``."""
+        return normalize_gates(self.layer(features).float().unflatten(1, self.shape))
+
+
+class SimilarityGates(nn.Module):
+    """Gates that are large between pixels alike: ``exp(-distance)``, times a learned retention below 1.
+
+    The distance is between embeddings that the guidance network gives, and between colours.
+    """
+
+    def __init__(self, inputs: int, connections: int, finest: int, scale: int) -> None:
+        super().__init__()
+        self.connections, self.scale = connections, scale
+        self.layer = head(inputs, EMBEDDING + 4, finest, scale)
+        self.contrast = nn.Parameter(torch.tensor(2.0))
+        """Logarithm of how much a difference of colours (0..1) weighs."""
+
+    def forward(self, features: Tensor, image: Tensor) -> Tensor:
+        """Gates ``[B, 4, 1, K, h, w]``; image ``[B, 3, H, W]`` in 0..1."""
+        embedding, retention = self.layer(features).float().split((EMBEDDING, 4), dim=1)
+        colours = F.avg_pool2d(image, self.scale) if self.scale > 1 else image
+        compared = torch.cat((embedding, colours * self.contrast.exp()), dim=1)
+        gates = normalize_gates(torch.exp(-neighbour_distances(compared, self.connections)))
+        return (gates * torch.sigmoid(retention + 3)[:, :, None]).unsqueeze(2)
+
+
+def neighbour_distances(features: Tensor, connections: int) -> Tensor:
+    """Squared distances of each pixel's features to those of its neighbours in the line before.
+
+    Args:
+        features: ``[B, E, H, W]``.
+        connections: 3 or 1 neighbours.
+
+    Returns:
+        ``[B, 4, K, H, W]`` for right, left, down, up; a neighbour outside is taken as the pixel beside it.
+    """
+    height, width = features.shape[2:]
+    framed = F.pad(features, (1, 1, 1, 1), mode="replicate")
+    known: dict[tuple[int, int], Tensor] = {}
+
+    def distance(dy: int, dx: int) -> Tensor:
+        if (dy, dx) not in known:
+            other = framed[:, :, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+            known[dy, dx] = (features - other).square().sum(dim=1)
+        return known[dy, dx]
+
+    across = (-1, 0, 1) if connections == 3 else (0,)
+    directions = [
+        [distance(k, -1) for k in across],
+        [distance(k, 1) for k in across],
+        [distance(-1, k) for k in across],
+        [distance(1, k) for k in across],
+    ]
+    return torch.stack([torch.stack(neighbours, dim=1) for neighbours in directions], dim=1)
+
+
+def propagate(map_: Tensor, gates: Tensor, rounds: int) -> Tensor:
+    """Scan a map ``[B, C, H, W]`` in all directions and keep the largest value, `rounds` times (eq. 9, 10)."""
+    for _ in range(rounds):
+        map_ = scan4(map_, gates)
+    return map_
+
+
+def without_absent(coarse: Tensor) -> Tensor:
+    """The coarse map ``[B, C, H, W]`` without the classes that win nowhere in their picture."""
+    winners = coarse.argmax(dim=1).flatten(1)
+    present = torch.zeros(coarse.shape[:2], dtype=torch.bool, device=coarse.device).scatter(1, winners, True)
+    kept = coarse * present[:, :, None, None]
+    return kept / kept.sum(dim=1, keepdim=True).clamp_min(LEAST)
+
+
+def propagation_loss(log_probabilities: Tensor, target: Tensor, void: int) -> Tensor:
+    """Softmax loss of a mended map: mean over the pixels of ``int64 [B, H, W]`` that are not `void`."""
+    known = (target != void).sum().clamp_min(1)
+    return F.nll_loss(log_probabilities.float(), target, ignore_index=void, reduction="sum") / known

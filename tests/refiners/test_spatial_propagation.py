@@ -1,0 +1,128 @@
+"""SPN: starts from the coarse map, follows edges, any size, gates that are stable, saving."""
+
+import pytest
+import torch
+
+from segmend.labels import Classes, most_likely
+from segmend.model_folder import save_model
+from segmend.refiners import load
+from segmend.refiners.spatial_propagation import (
+    SpatialPropagation,
+    neighbour_distances,
+    propagate,
+    propagation_loss,
+    without_absent,
+)
+
+CLASSES = Classes.numbered(5)
+KINDS = [
+    {"gates": "similarity"},
+    {"gates": "free"},
+    {"gates": "free", "lift": 6},
+    {"gates": "similarity", "lift": 6},
+    {"gates": "similarity", "connections": 1, "rounds": 2, "sees_coarse": False},
+    {"gates": "free", "lift": 6, "encoder": "tf_efficientnet_lite0"},
+    {"gates": "similarity", "encoder": "tf_efficientnet_lite0"},
+]
+
+
+def example(height=37, width=50, batch=2):
+    torch.manual_seed(0)
+    return torch.rand(batch, 3, height, width), torch.randn(batch, 5, height, width).softmax(1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_size_gives_a_probability_map_of_that_size(kind):
+    image, coarse = example()
+    network = SpatialPropagation(CLASSES, width="quarter", **kind).eval()
+    mended = network.mend(image, coarse)
+    assert mended.probabilities.shape == coarse.shape
+    assert torch.allclose(mended.probabilities.sum(1), torch.ones(2, 37, 50), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gates_are_stable_and_gradients_reach_every_layer(kind):
+    image, coarse = example()
+    network = SpatialPropagation(CLASSES, width="quarter", **kind)
+    assert network._gates(image, coarse).abs().sum(3).max() <= 1 + 1e-5
+    if "lift" in kind:
+        torch.nn.init.normal_(network.project.weight)
+    propagation_loss(network(image, coarse), torch.randint(0, 5, (2, 37, 50)), 255).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+def test_with_a_lift_training_starts_from_the_coarse_map():
+    image, coarse = example()
+    network = SpatialPropagation(CLASSES, lift=6, gates="free", width="quarter")
+    assert torch.allclose(network(image, coarse).exp(), coarse, atol=1e-3)
+
+
+def test_similarity_gates_mend_a_blurred_border_before_any_training():
+    """Two areas of one colour each: what is surely inside must spread up to the edge of the picture."""
+    truth = torch.zeros(1, 32, 32, dtype=torch.long)
+    truth[:, :, 15:] = 1
+    image = truth[:, None].expand(-1, 3, -1, -1).float()
+    ramp = torch.sigmoid((torch.arange(32.0) - 19.5) / 3).expand(1, 32, 32)
+    coarse = torch.stack((1 - ramp, ramp), dim=1)
+    torch.manual_seed(0)
+    mended = SpatialPropagation(Classes.numbered(2), width="quarter").eval().mend(image, coarse)
+    before = (most_likely(coarse) == truth).float().mean()
+    after = (mended.labels == truth).float().mean()
+    assert after > before + 0.05
+
+
+def test_distances_are_those_of_the_neighbours_in_the_line_before():
+    features = torch.randn(1, 4, 5, 6)
+    found = neighbour_distances(features, 3)
+    y, x = 2, 3
+    expected = {
+        0: [(y - 1, x - 1), (y, x - 1), (y + 1, x - 1)],
+        1: [(y - 1, x + 1), (y, x + 1), (y + 1, x + 1)],
+        2: [(y - 1, x - 1), (y - 1, x), (y - 1, x + 1)],
+        3: [(y + 1, x - 1), (y + 1, x), (y + 1, x + 1)],
+    }
+    for direction, places in expected.items():
+        for k, (v, u) in enumerate(places):
+            distance = (features[0, :, y, x] - features[0, :, v, u]).square().sum()
+            assert torch.allclose(found[0, direction, k, y, x], distance)
+    assert torch.equal(neighbour_distances(features, 1), found[:, :, 1:2])
+
+
+def test_more_rounds_reach_around_corners():
+    point = torch.zeros(1, 1, 9, 9)
+    point[0, 0, 0, 0] = 1
+    gates = torch.zeros(1, 4, 1, 3, 9, 9)
+    gates[:, :, :, 1] = 0.9
+    assert propagate(point, gates, 1)[0, 0, 8, 8] == 0
+    assert propagate(point, gates, 2)[0, 0, 8, 8] > 0
+
+
+def test_classes_that_are_absent_stay_absent():
+    image, coarse = example(batch=1)
+    coarse[:, 3] = 0
+    coarse[:, 3, 4, 4] = 0.1
+    coarse = coarse / coarse.sum(1, keepdim=True)
+    assert without_absent(coarse)[:, 3].max() == 0
+    assert torch.allclose(without_absent(coarse).sum(1), torch.ones(1, 37, 50), atol=1e-5)
+    network = SpatialPropagation(CLASSES, width="quarter", restrict_to_present=True).eval()
+    assert not (network.mend(image, coarse).labels == 3).any()
+
+
+def test_the_loss_leaves_void_out():
+    image, coarse = example()
+    found = SpatialPropagation(CLASSES, width="quarter")(image, coarse)
+    target = torch.randint(0, 5, (2, 37, 50))
+    target[:, :9] = 255
+    expected = torch.nn.functional.nll_loss(found, target, ignore_index=255)
+    assert torch.allclose(propagation_loss(found, target, 255), expected)
+    assert propagation_loss(found, torch.full_like(target, 255), 255) == 0
+
+
+def test_a_saved_network_is_loaded_as_it_was(tmp_path):
+    image, coarse = example(batch=1)
+    network = SpatialPropagation(CLASSES, width="quarter", lift=4, gates="free", rounds=2).eval()
+    save_model(network, tmp_path / "model", "# A card")
+    loaded = load(tmp_path / "model")
+    assert isinstance(loaded, SpatialPropagation)
+    expected = network.refine(image[0], coarse[0]).probabilities
+    assert torch.equal(loaded.refine(image[0], coarse[0]).probabilities, expected)
