@@ -20,7 +20,7 @@ import torch
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import replace_table  # noqa: E402
+from comparison import RECIPES, replace_table  # noqa: E402
 
 from segmend.data.damage import Damage  # noqa: E402
 from segmend.data.dataset import open_dataset  # noqa: E402
@@ -31,6 +31,7 @@ from segmend.jobs.refine import open_pairs, refine  # noqa: E402
 from segmend.labels import Classes  # noqa: E402
 from segmend.refiners import ECN, DenseCRF, GuidedFilter, Refiner  # noqa: E402
 from segmend.report.results import Run  # noqa: E402
+from segmend.training.recipe import RefinerRecipe, read_recipe  # noqa: E402
 
 COUNT = 21
 
@@ -39,7 +40,10 @@ def refiners() -> list[tuple[str, Refiner, Precision]]:
     """What is timed: name, refiner, precision."""
     torch.manual_seed(0)
     classes = Classes.numbered(COUNT)
-    small = ECN(classes, "half", encoder="tf_efficientnet_lite0").eval()
+    recipe = read_recipe(RECIPES / "ecn_few_pictures.yaml")
+    assert isinstance(recipe, RefinerRecipe)
+    assert recipe.ecn is not None
+    small = ECN(classes, **recipe.ecn.model_dump(exclude={"features"})).eval()
     networks = {f"ECN {width}": ECN(classes, width).eval() for width in ("full", "half", "quarter")}
     timed: list[tuple[str, Refiner, Precision]] = [
         ("dense CRF, 5 iterations", DenseCRF(), "32"),

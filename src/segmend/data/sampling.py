@@ -50,7 +50,6 @@ class Samples(torch.utils.data.Dataset[Sample]):
     Args:
         coarse: None for samples without a coarse map.
         held_out: IDs of records that are marked by ``"held_out"``, for training to treat apart.
-        held_first: only so many samples at the start are marked (None: all).
     """
 
     def __init__(
@@ -61,10 +60,9 @@ class Samples(torch.utils.data.Dataset[Sample]):
         seed: int,
         coarse: CoarseSource | None = None,
         held_out: frozenset[str] = frozenset(),
-        held_first: int | None = None,
     ) -> None:
         self.dataset, self.view, self.length, self.seed, self.coarse = dataset, view, length, seed, coarse
-        self.held_out, self.held_first = held_out, length if held_first is None else held_first
+        self.held_out = held_out
 
     def __len__(self) -> int:
         return self.length
@@ -79,8 +77,7 @@ class Samples(torch.utils.data.Dataset[Sample]):
                 record = self.dataset.records[order[(position + shift) % len(self.dataset)]]
                 try:
                     sample = self._draw(record, index)
-                    held_out = index < self.held_first and record.id in self.held_out
-                    return sample | {"held_out": torch.tensor(held_out), "broken": broken}
+                    return sample | {"held_out": torch.tensor(record.id in self.held_out), "broken": broken}
                 except InvalidFile as error:
                     broken.append(str(error))
         raise InvalidInput("no picture of the training split can be read; the first: " + broken[0])

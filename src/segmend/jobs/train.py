@@ -111,11 +111,7 @@ def _train_once(
         maps = recipe.coarse
         coarse = CoarseSource(maps.truth_share, maps.truth_steps * options.batch, maps.variation)
     held_out = _for_the_mask(recipe, dataset)
-    held_first = None
-    if isinstance(recipe, RefinerRecipe) and recipe.mask_steps is not None:
-        held_first = recipe.mask_steps * options.batch
-    length = options.steps * options.batch
-    samples = Samples(dataset, view, length, options.seed, coarse, held_out, held_first)
+    samples = Samples(dataset, view, options.steps * options.batch, options.seed, coarse, held_out)
     with bar(title, options.steps, quiet) as progress, (out / "log.jsonl").open("a") as log:
         smoothed: float | None = None
         shown = 0

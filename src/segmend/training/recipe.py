@@ -98,6 +98,7 @@ class ECNOptions(_Strict):
     residual: bool = False
     frozen: bool = False
     caution: float = Field(0.0, ge=0, lt=1)
+    votes: bool = False
 
 
 class SPNOptions(_Strict):
@@ -130,7 +131,6 @@ class RefinerRecipe(_Strict):
 
     `mask_share` of the pictures are kept from ECN's branches: the fusion mask alone learns on them, and so
     learns how good the branches are on pictures they have not seen. 0: all learn on all, as in the paper.
-    After `mask_steps` (None: never) the mask stays as it is, and the branches learn on those pictures too.
     """
 
     task: Literal["refiner"]
@@ -139,7 +139,6 @@ class RefinerRecipe(_Strict):
     ecn: ECNOptions | None = None
     spn: SPNOptions | None = None
     mask_share: float = Field(0.0, ge=0, lt=1)
-    mask_steps: int | None = Field(None, ge=1)
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()
 

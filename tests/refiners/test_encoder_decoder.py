@@ -1,0 +1,49 @@
+"""Layers that refiners share."""
+
+import pytest
+import torch
+
+from segmend.refiners.encoder_decoder import Votes, encoder_and_decoder, head, pad_to_stride
+
+
+@pytest.mark.parametrize("encoder", [None, "tf_efficientnet_lite0"])
+@pytest.mark.parametrize("votes", [False, True])
+def test_decoders_end_at_the_finest_stride(encoder, votes):
+    network, make_decoder = encoder_and_decoder(4, "quarter", encoder, votes=votes)
+    network.eval()
+    image, guide = torch.rand(2, 3, 64, 96), torch.rand(2, 4, 64, 96)
+    features = network(image, guide)
+    assert [f.shape[1] for f in features] == network.channels
+    finest = make_decoder().eval()(features)
+    assert finest.shape == (2, 16, 64 // network.finest, 96 // network.finest)
+    assert network.stride == network.finest * 2 ** (len(features) - 1)
+
+
+@pytest.mark.parametrize(("finest", "scale"), [(1, 1), (2, 1), (1, 2), (2, 2)])
+def test_last_layers_give_the_scale_that_is_asked_for(finest, scale):
+    features = torch.rand(1, 8, 32 // finest, 48 // finest)
+    assert head(8, 5, finest, scale)(features).shape == (1, 5, 32 // scale, 48 // scale)
+
+
+def test_padding_repeats_the_last_lines():
+    map_ = torch.rand(1, 2, 5, 6)
+    padded = pad_to_stride(map_, 4)
+    assert padded.shape == (1, 2, 8, 8)
+    assert torch.equal(padded[:, :, 7, :6], map_[:, :, 4])
+    assert pad_to_stride(padded, 4) is not None
+
+
+def test_votes_are_means_over_places_that_look_alike():
+    torch.manual_seed(0)
+    votes = Votes(6).eval()
+    map_ = torch.rand(2, 3, 16, 24)
+    features = torch.randn(2, 6, 4, 6)
+    found = votes(features, map_)
+    small = torch.nn.functional.avg_pool2d(map_, 4)
+    assert found.shape == small.shape
+    queries, keys = (part.flatten(2) for part in votes.embed(features).chunk(2, dim=1))
+    weights = (queries.transpose(1, 2) @ keys / Votes.EMBEDDING**0.5).softmax(-1)
+    expected = (weights @ small.flatten(2).transpose(1, 2)).transpose(1, 2).view_as(small)
+    assert torch.allclose(found, expected, atol=1e-5)
+    alike = votes(torch.zeros(2, 6, 4, 6), map_)[:, :, 1:-1, 1:-1]  # inside, where padding is not seen
+    assert torch.allclose(alike, alike[:, :, :1, :1].expand_as(alike), atol=1e-5)
