@@ -216,8 +216,9 @@ def test_a_missing_library_falls_back_with_one_warning(monkeypatch, tmp_path):
     native._load.cache_clear()
     try:
         with pytest.warns(UserWarning, match="plain PyTorch"):
-            found = scan4(x, gates)
+            found = scan4(x.requires_grad_(), gates)
         assert torch.allclose(found, expected, atol=1e-5)
+        assert torch.autograd.grad(found.sum(), x)[0].shape == x.shape
         assert "none.so" in native.why_not()
     finally:
         native._load.cache_clear()

@@ -46,8 +46,7 @@ def examine() -> list[Finding]:
         Finding("precision", "bfloat16 in hardware" if fast_bfloat16(device) else "float32"),
         _library(),
     ]
-    devices = {torch.device("cpu"), device}
-    for used in sorted(devices, key=str):
+    for used in sorted({"cpu", device.type}):
         module = backend(used).__name__.rpartition("_")[2]
         good = module != "reference"
         findings.append(Finding(f"scan on {used}", module, good, "" if good else _advice(used)))
@@ -59,13 +58,13 @@ def _library() -> Finding:
     reason = native.why_not()
     if reason is None:
         return Finding("native library", str(native.LIBRARY))
-    return Finding("native library", reason, False, _advice(torch.device("cpu")))
+    return Finding("native library", reason, False, _advice("cpu"))
 
 
-def _advice(device: torch.device) -> str:
-    if device.type == "cpu":
+def _advice(device: str) -> str:
+    if device == "cpu":
         return "install a wheel for this system, or gcc or clang and then segmend again"
-    return "install triton" if device.type == "cuda" else ""
+    return "install triton" if device == "cuda" else ""
 
 
 def _extra(name: str, modules: tuple[str, ...]) -> Finding:

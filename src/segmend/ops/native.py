@@ -18,6 +18,9 @@ LIBRARY = Path(__file__).with_name("_native.so")
 """Where the build puts it."""
 
 
+NO_MEMORY, OUT_OF_RANGE = 1, 2
+"""What the library's functions return beside 0 (see ``csrc/clones.h``)."""
+
 REFERENCE = "SEGMEND_REFERENCE"
 """Environment variable that, set to anything, leaves the library alone."""
 
@@ -83,12 +86,16 @@ def run_all(calls: Iterable[Callable[[], int]]) -> None:
 
     Raises:
         MemoryError: one of them found no memory.
+        ValueError: one of them found a label that is no class.
     """
     calls = list(calls)
     threads = min(torch.get_num_threads(), len(calls))
     together = _pool(threads).map if threads > 1 else map
-    if any(list(together(lambda call: call(), calls))):
+    codes = set(together(lambda call: call(), calls))
+    if NO_MEMORY in codes:
         raise MemoryError("the native library found no memory for its lines")
+    if OUT_OF_RANGE in codes:
+        raise ValueError("a label is neither a class nor void")
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """Linear propagation over a picture: the scan of spatial propagation networks (SPN eq. 9 and 10).
 
-Registered with PyTorch as ``torch.ops.segmend.scan``. It runs in the native library on a CPU (`scan_native`), in
-Triton on a GPU (`scan_triton`), and as its formula in plain PyTorch (`scan_reference`) where there is neither.
+Registered with PyTorch as ``torch.ops.segmend.scan``, in the native library on a CPU (`scan_native`) and in Triton
+on a GPU (`scan_triton`). Where there is neither it is its formula in plain PyTorch (`scan_reference`).
 """
 
 from __future__ import annotations
@@ -79,15 +79,24 @@ def _checked(x: Tensor, gates: Tensor, directions: list[int]) -> Tensor:
         raise ValueError(f"gates {list(gates.shape)} do not fit a map {list(x.shape)}")
     if 0 in x.shape:
         raise ValueError(f"expected a map with pixels, found {list(x.shape)}")
-    result: Tensor = torch.ops.segmend.scan(x, gates, directions)
-    return result
+    if has_kernel(x.device.type):
+        result: Tensor = torch.ops.segmend.scan(x, gates, directions)
+        return result
+    precise_x, precise_gates = _prepared(x, gates)
+    return scan_reference.forward(precise_x, precise_gates, directions).to(x.dtype)
 
 
-def backend(device: torch.device) -> ModuleType:
-    """The module that scans on a device."""
-    if device.type == "cpu" and native.library() is not None:
+@torch.compiler.assume_constant_result  # nothing that a compiler should look into
+def has_kernel(device: str) -> bool:
+    """Whether there is a kernel for a type of device here; elsewhere autograd runs through the reference."""
+    return backend(device) is not scan_reference
+
+
+def backend(device: str) -> ModuleType:
+    """The module that scans on a type of device."""
+    if device == "cpu" and native.library() is not None:
         return scan_native
-    if device.type == "cuda":
+    if device == "cuda":
         try:
             from segmend.ops import scan_triton
         except ImportError:
@@ -98,13 +107,13 @@ def backend(device: torch.device) -> ModuleType:
 
 @torch.library.custom_op("segmend::scan", mutates_args=())
 def _scan(x: Tensor, gates: Tensor, directions: Sequence[int]) -> Tensor:
-    found: Tensor = backend(x.device).forward(*_prepared(x, gates), directions)
+    found: Tensor = backend(x.device.type).forward(*_prepared(x, gates), directions)
     return found.to(x.dtype).contiguous()
 
 
 @torch.library.custom_op("segmend::scan_backward", mutates_args=())
 def _scan_backward(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int]) -> tuple[Tensor, Tensor]:
-    dx, dgates = backend(x.device).backward(*_prepared(x, gates, grad), directions)
+    dx, dgates = backend(x.device.type).backward(*_prepared(x, gates, grad), directions)
     return dx.to(x.dtype).contiguous(), dgates.to(gates.dtype).contiguous()
 
 

@@ -7,3 +7,6 @@
 #define CLONES
 #endif
 #define INLINE static inline __attribute__((always_inline))
+
+/* What functions return; 0 is success. */
+enum { NO_MEMORY = 1, OUT_OF_RANGE = 2 };

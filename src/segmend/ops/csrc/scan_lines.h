@@ -131,12 +131,12 @@ static long NAME(spare_size)(long planes, NAME(Shape) s) {
     return strips > 2 * s.width ? strips : 2 * s.width;
 }
 
-/* scan over one picture's planes. Returns 0, or 1 where there is no memory. */
+/* scan over one picture's planes. Returns 0, or NO_MEMORY. */
 int NAME(segmend_scan)(const real *x, const real *gates, real *out, long planes, long apart, long height,
                               long width, long neighbours, int direction) {
     NAME(Shape) s = {height, width, neighbours};
     real *spare = malloc(NAME(spare_size)(planes, s) * sizeof(real));
-    if (!spare) return 1;
+    if (!spare) return NO_MEMORY;
     NAME(one)(x, gates, out, planes, apart, s, direction, 0, spare);
     free(spare);
     return 0;
@@ -148,7 +148,7 @@ int NAME(segmend_scan4)(const real *x, const real *gates, real *out, long planes
     NAME(Shape) s = {height, width, neighbours};
     long plane = height * width, together = apart ? 1 : planes; /* planes that share gates go together */
     real *spare = malloc(NAME(spare_size)(together, s) * sizeof(real));
-    if (!spare) return 1;
+    if (!spare) return NO_MEMORY;
     for (long c = 0; c < planes; c += together)
         for (int d = 0; d < 4; d++) {
             int direction = (d + 2) % 4; /* down first: it stores, the others fold */
@@ -254,7 +254,7 @@ int NAME(segmend_scan_back)(const real *x, const real *gates, const real *grad, 
     NAME(Shape) s = {height, width, neighbours};
     long plane = height * width;
     real *spare = malloc((plane + NAME(back_size)(s) + NAME(spare_size)(1, s)) * sizeof(real));
-    if (!spare) return 1;
+    if (!spare) return NO_MEMORY;
     real *h = spare, *work = spare + plane;
     for (long c = 0; c < planes; c++) {
         NAME(one)(x + c * plane, gates + c * apart, h, 1, apart, s, direction, 0, work);
@@ -283,7 +283,7 @@ int NAME(segmend_scan4_back)(const real *x, const real *gates, const real *grad,
     NAME(Shape) s = {height, width, neighbours};
     long plane = height * width;
     real *spare = malloc((5 * plane + NAME(back_size)(s) + NAME(spare_size)(1, s)) * sizeof(real));
-    if (!spare) return 1;
+    if (!spare) return NO_MEMORY;
     real *h = spare, *share = spare + 4 * plane, *work = spare + 5 * plane;
     for (long c = 0; c < planes; c++) {
         const real *from = grad + c * plane;

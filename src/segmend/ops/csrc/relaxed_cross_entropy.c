@@ -1,0 +1,173 @@
+/* Relaxed cross-entropy (VPLR eq. 4 and 5); see relaxed_cross_entropy.py for the contract. */
+
+#include "clones.h"
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STRIP 256 /* pixels whose classes are worked on together: their exponentials stay in the cache */
+
+typedef struct {
+    long classes, height, width, radius, void_id;
+} Shape;
+
+/* exp(x) for x <= 0, to float32's precision; plain arithmetic, so that it vectorises. */
+INLINE float exp_below(float x) {
+    x = x < -87.0f ? -87.0f : x;
+    float n = rintf(x * 1.44269504f);
+    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    union {
+        int32_t bits;
+        float value;
+    } scale = {((int32_t)n + 127) << 23};
+    return p * scale.value;
+}
+
+/* The classes in the window around each pixel of a row, a bit each; `words` words of STRIP pixels.
+ * Gives 1 where a label is no class. */
+static int window_sets(uint64_t *sets, const int64_t *target, const uint8_t *strict, Shape s, long y, long first,
+                        long count) {
+    long words = (s.classes + 63) / 64;
+    memset(sets, 0, words * STRIP * sizeof *sets);
+    for (long i = 0; i < count; i++) {
+        long x = first + i;
+        int64_t own = target[y * s.width + x];
+        if (own == s.void_id) continue;
+        if (own < 0 || own >= s.classes) return 1;
+        long reach = strict && strict[own] ? 0 : s.radius;
+        long top = y < reach ? 0 : y - reach, bottom = y + reach < s.height ? y + reach : s.height - 1;
+        long left = x < reach ? 0 : x - reach, right = x + reach < s.width ? x + reach : s.width - 1;
+        for (long v = top; v <= bottom; v++)
+            for (long u = left; u <= right; u++) {
+                int64_t label = target[v * s.width + u];
+                if (label != s.void_id && label >= 0 && label < s.classes) sets[label / 64 * STRIP + i] |= (uint64_t)1 << (label % 64);
+            }
+    }
+    return 0;
+}
+
+/* Exponentials of a strip's logits below their maximum, and their sums over all classes and over the sets. */
+static CLONES void exponentials(float *restrict e, float *restrict all, float *restrict chosen,
+                                const uint64_t *restrict sets, const float *restrict logits, long plane,
+                                long classes, long count) {
+    float most[STRIP];
+    for (long i = 0; i < count; i++) most[i] = logits[i], all[i] = chosen[i] = 0;
+    for (long c = 1; c < classes; c++)
+        for (long i = 0; i < count; i++) {
+            float x = logits[c * plane + i];
+            most[i] = x > most[i] ? x : most[i];
+        }
+    for (long c = 0; c < classes; c++) {
+        const uint64_t *restrict set = sets + c / 64 * STRIP;
+        uint64_t bit = (uint64_t)1 << (c % 64);
+        for (long i = 0; i < count; i++) {
+            float value = exp_below(logits[c * plane + i] - most[i]);
+            e[c * STRIP + i] = value;
+            all[i] += value;
+            chosen[i] += set[i] & bit ? value : 0;
+        }
+    }
+}
+
+/* log sum exp over one pixel's set; for the pixels whose classes lie so low that `chosen` has lost them. */
+static float far_below(const float *logits, const uint64_t *sets, long plane, long classes, float *most) {
+    float sum = 0;
+    *most = -INFINITY;
+    for (long c = 0; c < classes; c++)
+        if (sets[c / 64 * STRIP] >> (c % 64) & 1 && logits[c * plane] > *most) *most = logits[c * plane];
+    for (long c = 0; c < classes; c++)
+        if (sets[c / 64 * STRIP] >> (c % 64) & 1) sum += expf(logits[c * plane] - *most);
+    return sum;
+}
+
+static float highest(const float *logits, long plane, long classes) {
+    float most = logits[0];
+    for (long c = 1; c < classes; c++) most = logits[c * plane] > most ? logits[c * plane] : most;
+    return most;
+}
+
+#define LOST 1e-30f
+
+/* Loss of rows `first` to `last` of one picture; 0 where the target is void. */
+int segmend_relaxed_loss_f32(const float *logits, const int64_t *target, const uint8_t *strict, float *loss,
+                             long first, long last, long classes, long height, long width, long radius,
+                             long void_id) {
+    Shape s = {classes, height, width, radius, void_id};
+    long plane = height * width, words = (classes + 63) / 64;
+    float *e = malloc(classes * STRIP * sizeof *e);
+    uint64_t *sets = malloc(words * STRIP * sizeof *sets);
+    float all[STRIP], chosen[STRIP];
+    int failed = !e || !sets ? NO_MEMORY : 0;
+    for (long y = first; y < last && !failed; y++)
+        for (long x = 0; x < width; x += STRIP) {
+            long count = width - x < STRIP ? width - x : STRIP, at = y * width + x;
+            if (window_sets(sets, target, strict, s, y, x, count)) failed = OUT_OF_RANGE;
+            exponentials(e, all, chosen, sets, logits + at, plane, classes, count);
+            for (long i = 0; i < count; i++) {
+                if (target[at + i] == void_id)
+                    loss[at + i] = 0;
+                else if (chosen[i] > LOST)
+                    loss[at + i] = logf(all[i] / chosen[i]);
+                else {
+                    float most, sum = far_below(logits + at + i, sets + i, plane, classes, &most);
+                    loss[at + i] = highest(logits + at + i, plane, classes) + logf(all[i]) - most - logf(sum);
+                }
+            }
+        }
+    free(e), free(sets);
+    return failed;
+}
+
+static CLONES void gradients(float *restrict grad, const float *restrict e, const float *restrict all,
+                             const float *restrict chosen, const uint64_t *restrict sets, long plane, long classes,
+                             long count) {
+    for (long c = 0; c < classes; c++) {
+        const uint64_t *restrict set = sets + c / 64 * STRIP;
+        uint64_t bit = (uint64_t)1 << (c % 64);
+        for (long i = 0; i < count; i++)
+            grad[c * plane + i] = e[c * STRIP + i] * (all[i] - (set[i] & bit ? chosen[i] : 0));
+    }
+}
+
+/* Gradient of the same rows for the logits: softmax over all classes minus softmax over the set, times `scale`. */
+int segmend_relaxed_grad_f32(const float *logits, const int64_t *target, const uint8_t *strict, const float *scale,
+                             float *grad, long first, long last, long classes, long height, long width, long radius,
+                             long void_id) {
+    Shape s = {classes, height, width, radius, void_id};
+    long plane = height * width, words = (classes + 63) / 64;
+    float *e = malloc(classes * STRIP * sizeof *e);
+    uint64_t *sets = malloc(words * STRIP * sizeof *sets);
+    float all[STRIP], chosen[STRIP];
+    int failed = !e || !sets ? NO_MEMORY : 0;
+    for (long y = first; y < last && !failed; y++)
+        for (long x = 0; x < width; x += STRIP) {
+            long count = width - x < STRIP ? width - x : STRIP, at = y * width + x;
+            if (window_sets(sets, target, strict, s, y, x, count)) failed = OUT_OF_RANGE;
+            exponentials(e, all, chosen, sets, logits + at, plane, classes, count);
+            uint8_t lost[STRIP];
+            for (long i = 0; i < count; i++) {
+                float weight = target[at + i] == void_id ? 0 : scale[at + i];
+                lost[i] = weight != 0 && chosen[i] <= LOST;
+                all[i] = weight / all[i];
+                chosen[i] = weight == 0 || lost[i] ? 0 : weight / chosen[i];
+            }
+            gradients(grad + at, e, all, chosen, sets, plane, classes, count);
+            for (long i = 0; i < count; i++)
+                if (lost[i]) {
+                    float most, sum = far_below(logits + at + i, sets + i, plane, classes, &most);
+                    for (long c = 0; c < classes; c++)
+                        if (sets[c / 64 * STRIP + i] >> (c % 64) & 1)
+                            grad[c * plane + at + i] -= scale[at + i] * expf(logits[c * plane + at + i] - most) / sum;
+                }
+        }
+    free(e), free(sets);
+    return failed;
+}
