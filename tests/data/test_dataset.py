@@ -11,13 +11,10 @@ import yaml
 from segmend.data.dataset import (
     Dataset,
     Record,
-    find_classes,
-    find_maps,
     open_dataset,
     open_masks,
     pair_labels,
     read_description,
-    read_map,
     splits_of,
 )
 from segmend.data.files import (
@@ -28,6 +25,7 @@ from segmend.data.files import (
     write_probabilities,
     write_whole,
 )
+from segmend.data.maps import find_classes, find_maps, read_map
 from segmend.labels import Classes, InvalidInput
 
 NAMES = ("sky", "left eye", "right eye", "skin")

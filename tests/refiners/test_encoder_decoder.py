@@ -3,13 +3,12 @@
 import pytest
 import torch
 
-from segmend.refiners.encoder_decoder import Votes, encoder_and_decoder, head, pad_to_stride
+from segmend.refiners.encoder_decoder import encoder_and_decoder, head, pad_to_stride
 
 
 @pytest.mark.parametrize("encoder", [None, "tf_efficientnet_lite0"])
-@pytest.mark.parametrize("votes", [False, True])
-def test_decoders_end_at_the_finest_stride(encoder, votes):
-    network, make_decoder = encoder_and_decoder(4, "quarter", encoder, votes=votes)
+def test_decoders_end_at_the_finest_stride(encoder):
+    network, make_decoder = encoder_and_decoder(4, "quarter", encoder)
     network.eval()
     image, guide = torch.rand(2, 3, 64, 96), torch.rand(2, 4, 64, 96)
     features = network(image, guide)
@@ -30,20 +29,4 @@ def test_padding_repeats_the_last_lines():
     padded = pad_to_stride(map_, 4)
     assert padded.shape == (1, 2, 8, 8)
     assert torch.equal(padded[:, :, 7, :6], map_[:, :, 4])
-    assert pad_to_stride(padded, 4) is not None
-
-
-def test_votes_are_means_over_places_that_look_alike():
-    torch.manual_seed(0)
-    votes = Votes(6).eval()
-    map_ = torch.rand(2, 3, 16, 24)
-    features = torch.randn(2, 6, 4, 6)
-    found = votes(features, map_)
-    small = torch.nn.functional.avg_pool2d(map_, 4)
-    assert found.shape == small.shape
-    queries, keys = (part.flatten(2) for part in votes.embed(features).chunk(2, dim=1))
-    weights = (queries.transpose(1, 2) @ keys / Votes.EMBEDDING**0.5).softmax(-1)
-    expected = (weights @ small.flatten(2).transpose(1, 2)).transpose(1, 2).view_as(small)
-    assert torch.allclose(found, expected, atol=1e-5)
-    alike = votes(torch.zeros(2, 6, 4, 6), map_)[:, :, 1:-1, 1:-1]  # inside, where padding is not seen
-    assert torch.allclose(alike, alike[:, :, :1, :1].expand_as(alike), atol=1e-5)
+    assert torch.equal(pad_to_stride(padded, 4), padded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,9 @@ from segmend.data.files import (
     InvalidFile,
     find_files,
     read_image,
-    read_labels,
-    read_probabilities,
 )
-from segmend.labels import VOID, VOID_16, Classes, InvalidInput, check_ids, check_same_size, void_of
+from segmend.data.maps import find_classes, find_maps, read_label_map, read_map
+from segmend.labels import VOID, VOID_16, Classes, InvalidInput, check_same_size
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Dataset:
         """
         if record.labels is None:
             raise InvalidInput(f"{record.id}: no label map belongs to this picture")
-        return self._read_labels(record.labels, self.merge)
+        return read_label_map(record.labels, self.classes, self.void, self.merge, self.max_pixels)
 
     def coarse(self, record: Record) -> np.ndarray:
         """The coarse map: probabilities ``float32 [C, H, W]`` from ``.npz``, else a label map ``[H, W]``."""
@@ -141,23 +140,6 @@ class Dataset:
             merge_coarse=_composed(self.merge_coarse, merge),
             scored=_renamed(self.scored, owner),
         )
-
-    def _read_labels(self, path: Path, merge: tuple[int, ...] | None) -> np.ndarray:
-        """Ids in a label file, merged, void as the classes' void."""
-        stored, _ = read_labels(path, self.max_pixels)
-        count = len(self.classes) if merge is None else len(merge)
-        # 255 is a class of its own where there are more than 255 of them.
-        void = (stored == self.void) | ((stored == void_of(stored)) & (count <= void_of(stored)))
-        ids = np.where(void, 0, stored)
-        try:
-            check_ids(ids, count, void=self.void)
-        except InvalidInput as error:
-            raise InvalidFile(path, str(error)) from None
-        if merge is not None:
-            ids = np.asarray(merge)[ids]
-        labels = ids.astype(self.classes.dtype)
-        labels[void] = self.classes.void
-        return labels
 
 
 def _renamed(names: tuple[str, ...], owner: dict[str, str]) -> tuple[str, ...]:
@@ -230,34 +212,6 @@ def open_masks(
     return Dataset(Path(labels).resolve().name, named, records, void=named.void)
 
 
-def read_map(
-    path: Path,
-    classes: Classes,
-    merge: tuple[int, ...] | None = None,
-    max_pixels: int = MAX_PIXELS,
-) -> np.ndarray:
-    """A map of `classes` that a program wrote (or of finer ones, joined by `merge`).
-
-    Returns:
-        Probabilities ``float32 [C, H, W]`` from ``.npz``, else a label map ``[H, W]``.
-
-    Raises:
-        InvalidFile: unreadable, another number of classes, or ids outside them.
-    """
-    count = len(classes) if merge is None else len(merge)
-    if path.suffix.lower() not in PROBABILITY_SUFFIXES:
-        void = VOID if count <= VOID else VOID_16
-        return Dataset(path.name, classes, (), void, max_pixels=max_pixels)._read_labels(path, merge)
-    probabilities = read_probabilities(path, max_pixels)
-    if len(probabilities) != count:
-        raise InvalidFile(path, f"expected probabilities of {count} classes, found {len(probabilities)}")
-    if merge is None:
-        return probabilities
-    joined = np.zeros((len(classes), *probabilities.shape[1:]), dtype=np.float32)
-    np.add.at(joined, np.asarray(merge), probabilities)
-    return joined
-
-
 def _layout_of(folder: Path) -> tuple[Path, str] | None:
     """Root and split, where `folder` is ``NAME/images/SPLIT`` or ``NAME/labels/SPLIT`` of our layout."""
     folder = folder.resolve()
@@ -265,21 +219,6 @@ def _layout_of(folder: Path) -> tuple[Path, str] | None:
     if folder.parent.name in ("images", "labels") and (root / "dataset.yaml").is_file():
         return root, folder.name
     return None
-
-
-def find_maps(folder: Path | str) -> dict[str, Path]:
-    """Maps below `folder` by ID: ``.npz`` probabilities where there are any, else label files.
-
-    In a folder that ``predict`` or ``refine`` wrote they are in its ``probs`` or ``labels``.
-    """
-    folder = Path(folder)
-    for kind in ("probs", "labels"):
-        if (folder / "results.json").is_file() and (folder / kind).is_dir():
-            folder = folder / kind
-    maps = find_files(folder, PROBABILITY_SUFFIXES) or find_files(folder, LABEL_SUFFIXES)
-    if not maps:
-        raise InvalidFile(folder, "holds neither probability maps (.npz) nor label maps (.png)")
-    return maps
 
 
 def read_description(root: Path | str) -> dict[str, Any]:
@@ -364,36 +303,6 @@ def _read_tags(path: Path, classes: Classes) -> dict[str, dict[str, list[str]]]:
         if not isinstance(names, list) or not known.issuperset(map(str, names)):
             raise InvalidFile(path, f"{identity}: expected a list of class names, found {names!r}")
     return tags
-
-
-def find_classes(maps: Iterable[Path], count: int | None = None) -> Classes:
-    """Classes of plain maps: `count` of them, or as many as the maps hold; colours from a palette in them.
-
-    Unreadable maps are passed over here; whoever reads them for their content will list them.
-
-    Raises:
-        InvalidInput: nothing but class 0 and void: most likely foreground was drawn as 255.
-    """
-    largest, palette, has_void = 0, None, False
-    for path in maps:
-        try:
-            if path.suffix.lower() in PROBABILITY_SUFFIXES:
-                return Classes.numbered(count or len(read_probabilities(path)))
-            stored, found = read_labels(path)
-        except InvalidFile:
-            continue
-        palette = palette or found
-        if count is not None:
-            break
-        known = stored[stored != void_of(stored)]
-        largest = max(largest, int(known.max()) if known.size else 0)
-        has_void = has_void or known.size < stored.size
-    if count is None and largest == 0 and has_void:
-        raise InvalidInput(
-            "expected ids 0, 1, ... in the label maps, found only 0 and 255, which means void: "
-            "write foreground as 1, or give the number of classes"
-        )
-    return Classes.numbered(count or largest + 1, palette or ())
 
 
 def pair_labels(dataset: Dataset, record: Record) -> tuple[np.ndarray, np.ndarray]:

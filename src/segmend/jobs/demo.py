@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from segmend.data.damage import Damage
-from segmend.data.dataset import Dataset, open_dataset, read_map
+from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.drawn import draw_dataset
 from segmend.data.files import write_image, write_probabilities
+from segmend.data.maps import read_map
 from segmend.jobs.evaluate import evaluate
 from segmend.jobs.progress import bar
 from segmend.jobs.refine import open_pairs, refine

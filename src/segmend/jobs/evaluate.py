@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from segmend import __version__, metrics
-from segmend.data.dataset import Dataset, Record, check_fits, find_maps, read_map
+from segmend.data.dataset import Dataset, Record, check_fits
 from segmend.data.files import InvalidFile
+from segmend.data.maps import find_maps, read_map
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
 from segmend.labels import InvalidInput, as_tensor, most_likely

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from segmend.data.dataset import Dataset, Record, find_classes, find_maps, open_dataset, pair_coarse
+from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse
+from segmend.data.maps import find_classes, find_maps
 from segmend.devices import Precision, autocast, pick_device, to_device
 from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.pipeline import Pipeline

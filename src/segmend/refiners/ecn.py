@@ -110,7 +110,6 @@ class ECN(
             starts from the coarse map; the paper's gives all of S_repl anew, which few pictures cannot teach.
         max_displacement: the longest displacement per axis in pixels; None for half the picture
             (the paper's normalised units).
-        votes: the decoders also see what places that look alike, anywhere in the picture, say together.
         caution: share of the coarse map in the mended one (0..1). A label then changes only where the
             correction is surer of it than the coarse map was of its own; fewer pictures are made worse.
     """
@@ -125,7 +124,6 @@ class ECN(
         residual: bool = False,
         frozen: bool = False,
         caution: float = 0.0,
-        votes: bool = False,
     ) -> None:
         super().__init__()
         self.classes = classes
@@ -134,7 +132,7 @@ class ECN(
         self.max_displacement = max_displacement
         self.residual = residual
         self.caution = caution
-        self.encoder, make_decoder = encoder_and_decoder(len(classes), width, encoder, frozen, votes)
+        self.encoder, make_decoder = encoder_and_decoder(len(classes), width, encoder, frozen)
         finest = self.encoder.finest
         last = WIDTHS[width]
         if branches != "replacement":

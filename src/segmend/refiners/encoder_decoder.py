@@ -20,7 +20,7 @@ Block = Callable[[int, int, int], nn.Sequential]
 
 
 def encoder_and_decoder(
-    guides: int, width: Width, encoder: str | None = None, frozen: bool = False, votes: bool = False
+    guides: int, width: Width, encoder: str | None = None, frozen: bool = False
 ) -> tuple[PlainEncoder | PretrainedEncoder, Callable[[], Decoder]]:
     """An encoder, and what makes decoders for it.
 
@@ -28,15 +28,14 @@ def encoder_and_decoder(
         guides: channels that come beside the image: the coarse map's, or what is said of it.
         encoder: None for ECN's; or the name of a timm encoder.
         frozen: the timm encoder keeps its weights and batch statistics.
-        votes: add `Votes` (of a timm encoder alone).
     """
     base = WIDTHS[width]
     if encoder is None:
         plain = PlainEncoder(guides, base)
         return plain, lambda: Decoder(plain.channels, (4 * base, 2 * base, base), double, "bilinear")
-    known = PretrainedEncoder(guides, base, encoder, frozen, votes)
+    known = PretrainedEncoder(guides, base, encoder, frozen)
     # Nearest: the blocks after it smooth, and its gradient is far cheaper on a CPU.
-    return known, lambda: Decoder(known.channels, (3 * base, 2 * base, base, base), double_normed, "nearest")
+    return known, lambda: Decoder(known.channels, (4 * base, 4 * base, 2 * base, base), double_normed, "nearest")
 
 
 def pad_to_stride(map_: Tensor, stride: int) -> Tensor:
@@ -70,17 +69,17 @@ class PretrainedEncoder(nn.Module):
 
     The pyramid takes in every pixel of the coarse map (blocks of 2 x 2 become channels: a quarter of the work
     of layers at full resolution, and no border is lost); the encoder brings what it knows of pictures. Both
-    are concatenated at each stride.
+    are concatenated at each stride, with the guide itself, pooled: what a whole region is taken for should not
+    have to pass through layers to be known.
 
     Args:
         guides: channels that come beside the image: the coarse map's, or what is said of it.
         base: channels of the pyramid's first stages.
         name: of the timm encoder.
         frozen: the encoder keeps its weights and batch statistics.
-        votes: add what places that look alike say of the guide, at stride 8 (see `Votes`).
     """
 
-    def __init__(self, guides: int, base: int, name: str, frozen: bool = False, votes: bool = False) -> None:
+    def __init__(self, guides: int, base: int, name: str, frozen: bool = False) -> None:
         super().__init__()
         import timm  # an extra: refiners as in their papers work without it
 
@@ -88,17 +87,14 @@ class PretrainedEncoder(nn.Module):
         self.image = timm.create_model(name, pretrained=False, features_only=True)
         self.image.requires_grad_(not frozen)
         self.finest, self.stride = 2, 32
-        widths = [base, base, base, 2 * base, 2 * base]
+        widths = [base, 2 * base, 4 * base, 4 * base, 8 * base]
         self.pyramid = nn.ModuleList(
             [nn.Sequential(nn.PixelUnshuffle(2), *conv_normed(4 * (3 + guides), widths[0]))]
         )
         for inputs, outputs in itertools.pairwise(widths):
             self.pyramid.append(nn.Sequential(*conv_normed(inputs, outputs, stride=2)))
         known = self.image.feature_info.channels()  # type: ignore[union-attr, operator]
-        self.channels = [a + b for a, b in zip(widths, known, strict=True)]
-        self.votes = Votes(self.channels[2]) if votes else None
-        if votes:
-            self.channels[2] += guides
+        self.channels = [a + b + guides for a, b in zip(widths, known, strict=True)]
 
     def train(self, mode: bool = True) -> PretrainedEncoder:
         super().train(mode)
@@ -116,41 +112,9 @@ class PretrainedEncoder(nn.Module):
             known = self.image(image.float())
         for level, stage in zip(self.pyramid, known, strict=True):
             x = level(x)
-            features.append(torch.cat((x, stage), dim=1))
-        if self.votes is not None:
-            features[2] = torch.cat((features[2], self.votes(features[2], guide)), dim=1)
+            guide = F.avg_pool2d(guide, 2)
+            features.append(torch.cat((x, stage, guide), dim=1))
         return features
-
-
-class Votes(nn.Module):
-    """What the places that look alike, anywhere in the picture, say together (attention).
-
-    Each place asks all others, weighted by how alike their learned embeddings are, for their part of a map: a
-    region that the coarse map has wrong learns what the coarse map says of similar regions. The dense CRF's
-    colour kernel does the same with colours; convolutions do not reach that far.
-
-    Args:
-        inputs: channels of the features.
-    """
-
-    EMBEDDING = 32
-
-    def __init__(self, inputs: int) -> None:
-        super().__init__()
-        self.embed = nn.Sequential(
-            *conv_normed(inputs, 2 * self.EMBEDDING), nn.Conv2d(2 * self.EMBEDDING, 2 * self.EMBEDDING, 1)
-        )
-
-    def forward(self, features: Tensor, map_: Tensor) -> Tensor:
-        """Votes ``[B, C, h, w]`` about a map ``[B, C, H, W]``, at the places of the features ``[B, E, h, w]``."""
-        size = features.shape[2:]
-        small = F.adaptive_avg_pool2d(map_.float(), (size[0], size[1]))
-        asked = [
-            part.flatten(2).transpose(1, 2) for part in (*self.embed(features).float().chunk(2, dim=1), small)
-        ]
-        with torch.autocast(features.device.type, enabled=False):
-            votes = F.scaled_dot_product_attention(*(part.unsqueeze(1) for part in asked))
-        return votes.squeeze(1).transpose(1, 2).unflatten(2, size).to(features.dtype)
 
 
 class Decoder(nn.Module):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from segmend.data.dataset import Dataset, Record, find_maps, open_masks, read_map
+from segmend.data.dataset import Dataset, Record, open_masks
 from segmend.data.files import (
     IMAGE_SUFFIXES,
     PROBABILITY_SUFFIXES,
@@ -20,6 +20,7 @@ from segmend.data.files import (
     find_files,
     read_image,
 )
+from segmend.data.maps import find_maps, read_map
 from segmend.labels import Classes, InvalidInput, void_of
 from segmend.report.results import Evaluation, PictureScore
 

@@ -98,7 +98,6 @@ class ECNOptions(_Strict):
     residual: bool = False
     frozen: bool = False
     caution: float = Field(0.0, ge=0, lt=1)
-    votes: bool = False
 
 
 class SPNOptions(_Strict):
@@ -124,6 +123,7 @@ class CoarseOptions(_Strict):
     truth_share: float = Field(0.0, ge=0, le=1)
     truth_steps: int = Field(0, ge=0)
     variation: float = Field(0.0, ge=0)
+    permutation: float = Field(0.0, ge=0, le=1)
 
 
 class RefinerRecipe(_Strict):

@@ -1,0 +1,124 @@
+"""Label maps and probability maps in folders: found by ID, read in the classes of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from segmend.data.files import (
+    LABEL_SUFFIXES,
+    MAX_PIXELS,
+    PROBABILITY_SUFFIXES,
+    InvalidFile,
+    find_files,
+    read_labels,
+    read_probabilities,
+)
+from segmend.labels import VOID, VOID_16, Classes, InvalidInput, check_ids, void_of
+
+
+def read_label_map(
+    path: Path,
+    classes: Classes,
+    void: int,
+    merge: tuple[int, ...] | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """The label map ``[H, W]`` in a file, in the dtype of the classes, void as their void.
+
+    Args:
+        void: id that means void in the file, beside the 255 of 8-bit and the 65535 of 16-bit files.
+        merge: for each id in the file, the id of `classes` that it stands for (None: as it is).
+
+    Raises:
+        InvalidFile: unreadable, or ids that are neither a class nor void.
+    """
+    stored, _ = read_labels(path, max_pixels)
+    count = len(classes) if merge is None else len(merge)
+    # 255 is a class of its own where there are more than 255 of them.
+    is_void = (stored == void) | ((stored == void_of(stored)) & (count <= void_of(stored)))
+    ids = np.where(is_void, 0, stored)
+    try:
+        check_ids(ids, count, void=void)
+    except InvalidInput as error:
+        raise InvalidFile(path, str(error)) from None
+    if merge is not None:
+        ids = np.asarray(merge)[ids]
+    labels = ids.astype(classes.dtype)
+    labels[is_void] = classes.void
+    return labels
+
+
+def read_map(
+    path: Path,
+    classes: Classes,
+    merge: tuple[int, ...] | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """A map of `classes` that a program wrote (or of finer ones, joined by `merge`).
+
+    Returns:
+        Probabilities ``float32 [C, H, W]`` from ``.npz``, else a label map ``[H, W]``.
+
+    Raises:
+        InvalidFile: unreadable, another number of classes, or ids outside them.
+    """
+    count = len(classes) if merge is None else len(merge)
+    if path.suffix.lower() not in PROBABILITY_SUFFIXES:
+        void = VOID if count <= VOID else VOID_16
+        return read_label_map(path, classes, void, merge, max_pixels)
+    probabilities = read_probabilities(path, max_pixels)
+    if len(probabilities) != count:
+        raise InvalidFile(path, f"expected probabilities of {count} classes, found {len(probabilities)}")
+    if merge is None:
+        return probabilities
+    joined = np.zeros((len(classes), *probabilities.shape[1:]), dtype=np.float32)
+    np.add.at(joined, np.asarray(merge), probabilities)
+    return joined
+
+
+def find_maps(folder: Path | str) -> dict[str, Path]:
+    """Maps below `folder` by ID: ``.npz`` probabilities where there are any, else label files.
+
+    In a folder that ``predict`` or ``refine`` wrote they are in its ``probs`` or ``labels``.
+    """
+    folder = Path(folder)
+    for kind in ("probs", "labels"):
+        if (folder / "results.json").is_file() and (folder / kind).is_dir():
+            folder = folder / kind
+    maps = find_files(folder, PROBABILITY_SUFFIXES) or find_files(folder, LABEL_SUFFIXES)
+    if not maps:
+        raise InvalidFile(folder, "holds neither probability maps (.npz) nor label maps (.png)")
+    return maps
+
+
+def find_classes(maps: Iterable[Path], count: int | None = None) -> Classes:
+    """Classes of plain maps: `count` of them, or as many as the maps hold; colours from a palette in them.
+
+    Unreadable maps are passed over here; whoever reads them for their content will list them.
+
+    Raises:
+        InvalidInput: nothing but class 0 and void: most likely foreground was drawn as 255.
+    """
+    largest, palette, has_void = 0, None, False
+    for path in maps:
+        try:
+            if path.suffix.lower() in PROBABILITY_SUFFIXES:
+                return Classes.numbered(count or len(read_probabilities(path)))
+            stored, found = read_labels(path)
+        except InvalidFile:
+            continue
+        palette = palette or found
+        if count is not None:
+            break
+        known = stored[stored != void_of(stored)]
+        largest = max(largest, int(known.max()) if known.size else 0)
+        has_void = has_void or known.size < stored.size
+    if count is None and largest == 0 and has_void:
+        raise InvalidInput(
+            "expected ids 0, 1, ... in the label maps, found only 0 and 255, which means void: "
+            "write foreground as 1, or give the number of classes"
+        )
+    return Classes.numbered(count or largest + 1, palette or ())
