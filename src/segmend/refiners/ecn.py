@@ -110,6 +110,8 @@ class ECN(
             starts from the coarse map; the paper's gives all of S_repl anew, which few pictures cannot teach.
         max_displacement: the longest displacement per axis in pixels; None for half the picture
             (the paper's normalised units).
+        votes: beside the coarse map, the network sees what places of the same colour anywhere in the picture say
+            of it (`alike_votes`); with a timm encoder alone.
         caution: share of the coarse map in the mended one (0..1). A label then changes only where the
             correction is surer of it than the coarse map was of its own; fewer pictures are made worse.
     """
@@ -124,6 +126,7 @@ class ECN(
         residual: bool = False,
         frozen: bool = False,
         caution: float = 0.0,
+        votes: bool = False,
     ) -> None:
         super().__init__()
         self.classes = classes
@@ -132,7 +135,7 @@ class ECN(
         self.max_displacement = max_displacement
         self.residual = residual
         self.caution = caution
-        self.encoder, make_decoder = encoder_and_decoder(len(classes), width, encoder, frozen)
+        self.encoder, make_decoder = encoder_and_decoder(len(classes), width, encoder, frozen, votes)
         finest = self.encoder.finest
         last = WIDTHS[width]
         if branches != "replacement":

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segmend.labels import InvalidInput
+
 Width = Literal["full", "half", "quarter"]
 WIDTHS: dict[Width, int] = {"full": 64, "half": 32, "quarter": 16}
 """Channels of the finest layers by preset; ECN's paper has `full`, the others divide all by 2 or 4."""
@@ -20,7 +22,7 @@ Block = Callable[[int, int, int], nn.Sequential]
 
 
 def encoder_and_decoder(
-    guides: int, width: Width, encoder: str | None = None, frozen: bool = False
+    guides: int, width: Width, encoder: str | None = None, frozen: bool = False, votes: bool = False
 ) -> tuple[PlainEncoder | PretrainedEncoder, Callable[[], Decoder]]:
     """An encoder, and what makes decoders for it.
 
@@ -28,12 +30,18 @@ def encoder_and_decoder(
         guides: channels that come beside the image: the coarse map's, or what is said of it.
         encoder: None for ECN's; or the name of a timm encoder.
         frozen: the timm encoder keeps its weights and batch statistics.
+        votes: it also sees `alike_votes` about the guide.
+
+    Raises:
+        InvalidInput: votes for an encoder that does not take them.
     """
     base = WIDTHS[width]
+    if votes and encoder is None:
+        raise InvalidInput("votes: the plain encoder takes none; name an encoder")
     if encoder is None:
         plain = PlainEncoder(guides, base)
         return plain, lambda: Decoder(plain.channels, (4 * base, 2 * base, base), double, "bilinear")
-    known = PretrainedEncoder(guides, base, encoder, frozen)
+    known = PretrainedEncoder(guides, base, encoder, frozen, votes)
     # Nearest: the blocks after it smooth, and its gradient is far cheaper on a CPU.
     return known, lambda: Decoder(known.channels, (4 * base, 4 * base, 2 * base, base), double_normed, "nearest")
 
@@ -77,9 +85,10 @@ class PretrainedEncoder(nn.Module):
         base: channels of the pyramid's first stages.
         name: of the timm encoder.
         frozen: the encoder keeps its weights and batch statistics.
+        votes: `alike_votes` about the guide join it at every stride.
     """
 
-    def __init__(self, guides: int, base: int, name: str, frozen: bool = False) -> None:
+    def __init__(self, guides: int, base: int, name: str, frozen: bool = False, votes: bool = False) -> None:
         super().__init__()
         import timm  # an extra: refiners as in their papers work without it
 
@@ -88,13 +97,13 @@ class PretrainedEncoder(nn.Module):
         self.image.requires_grad_(not frozen)
         self.finest, self.stride = 2, 32
         widths = [base, 2 * base, 4 * base, 4 * base, 8 * base]
-        self.pyramid = nn.ModuleList(
-            [nn.Sequential(nn.PixelUnshuffle(2), *conv_normed(4 * (3 + guides), widths[0]))]
-        )
+        said = guides * (1 + votes * len(CONTRASTS))  # of the guide itself, and of votes about it
+        self.pyramid = nn.ModuleList([nn.Sequential(*conv_normed(4 * (3 + guides) + said - guides, widths[0]))])
         for inputs, outputs in itertools.pairwise(widths):
             self.pyramid.append(nn.Sequential(*conv_normed(inputs, outputs, stride=2)))
         known = self.image.feature_info.channels()  # type: ignore[union-attr, operator]
-        self.channels = [a + b + guides for a, b in zip(widths, known, strict=True)]
+        self.channels = [a + b + said for a, b in zip(widths, known, strict=True)]
+        self.votes = votes
 
     def train(self, mode: bool = True) -> PretrainedEncoder:
         super().train(mode)
@@ -104,17 +113,65 @@ class PretrainedEncoder(nn.Module):
 
     def forward(self, image: Tensor, guide: Tensor) -> list[Tensor]:
         """Image in -1..1 and guide ``[B, guides, H, W]`` to features, finest first."""
-        x = torch.cat((image, guide), dim=1)
-        features = []
+        x = F.pixel_unshuffle(torch.cat((image, guide), dim=1), 2)
+        said = F.avg_pool2d(guide, 2)
+        if self.votes:
+            votes = [alike_votes((image + 1) / 2, guide, contrast) for contrast in CONTRASTS]
+            x = torch.cat((x, *votes), dim=1)
+            said = torch.cat((said, *votes), dim=1)
         # In float32 whatever the precision around it: bfloat16's rounding would reach the labels from here,
         # and depthwise convolutions gain nothing by it.
         with torch.autocast(image.device.type, enabled=False):
             known = self.image(image.float())
+        features = []
         for level, stage in zip(self.pyramid, known, strict=True):
             x = level(x)
-            guide = F.avg_pool2d(guide, 2)
-            features.append(torch.cat((x, stage, guide), dim=1))
+            features.append(torch.cat((x, stage, said), dim=1))
+            said = F.avg_pool2d(said, 2, ceil_mode=True)
         return features
+
+
+CONTRASTS = (0.04, 0.1)
+"""Differences of colour (0..1) that count as one, for two kinds of votes."""
+
+REACH = 300.0
+"""Distance in pixels that counts as much."""
+
+
+@torch.no_grad()
+def alike_votes(image: Tensor, map_: Tensor, contrast: float, fine: int = 2, rough: int = 16) -> Tensor:
+    """What places of the same colour, near rather than far, say of a map.
+
+    The dense CRF's appearance kernel, ``exp(-|colours|^2 / 2 contrast^2 - |places|^2 / 2 REACH^2)``, normalised,
+    between each place at stride `fine` and all at stride `rough`: a few hundred of them say enough, and the cost
+    stays linear in pixels for pictures of a size.
+
+    Args:
+        image: ``[B, 3, H, W]`` in 0..1; sides are multiples of `rough`.
+        map_: ``[B, C, H, W]``.
+
+    Returns:
+        ``[B, C, H / fine, W / fine]``.
+    """
+    asking, asked = (_colours_and_places(image, stride, contrast) for stride in (fine, rough))
+    centre = asked.mean(dim=1, keepdim=True)  # for precision: likeness is of differences alone
+    asking, asked = asking - centre, asked - centre
+    likeness = torch.cat((asked, -0.5 * asked.square().sum(-1, keepdim=True)), dim=-1)
+    said = F.avg_pool2d(map_.float(), rough).flatten(2).transpose(1, 2)
+    query = torch.cat((asking, torch.ones_like(asking[..., :1])), dim=-1)
+    with torch.autocast(image.device.type, enabled=False):
+        votes = F.scaled_dot_product_attention(query[:, None], likeness[:, None], said[:, None], scale=1.0)
+    size = image.shape[2] // fine, image.shape[3] // fine
+    return votes.squeeze(1).transpose(1, 2).unflatten(2, size)
+
+
+def _colours_and_places(image: Tensor, stride: int, contrast: float) -> Tensor:
+    """``[B, places, 5]``, in units of `contrast` and `REACH`."""
+    small = F.avg_pool2d(image.float(), stride)
+    height, width = small.shape[2:]
+    rows, columns = ((torch.arange(n, device=image.device) + 0.5) * (stride / REACH) for n in (height, width))
+    places = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(len(image), -1, -1, -1)
+    return torch.cat((small / contrast, places), dim=1).flatten(2).transpose(1, 2)
 
 
 class Decoder(nn.Module):

@@ -98,6 +98,7 @@ class ECNOptions(_Strict):
     residual: bool = False
     frozen: bool = False
     caution: float = Field(0.0, ge=0, lt=1)
+    votes: bool = False
 
 
 class SPNOptions(_Strict):

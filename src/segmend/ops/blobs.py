@@ -1,0 +1,89 @@
+"""Blobs: the connected areas of a label map (SVC section 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+import torch
+from torch import Tensor
+
+from segmend.labels import void_of
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Connected areas of one class each in a batch of label maps.
+
+    Attributes:
+        ids: ``int64 [B, H, W]``, the number of a pixel's blob, counted over the batch from 0; -1 in no blob.
+        labels: ``int64 [M]``, the class of each blob.
+        pictures: ``int64 [M]``, the picture of each blob.
+        sizes: ``int64 [M]``, its pixels.
+    """
+
+    ids: Tensor
+    labels: Tensor
+    pictures: Tensor
+    sizes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> Blobs:
+        """The same on another device."""
+        return Blobs(*(value.to(device) for value in (self.ids, self.labels, self.pictures, self.sizes)))
+
+
+def find_blobs(labels: Tensor, void: int | None = None) -> Blobs:
+    """The 8-connected areas of each class in label maps; pixels of void are in no blob.
+
+    Args:
+        labels: integers ``[B, H, W]``.
+        void: its id (None: 255, or 65535 of 32-bit maps).
+    """
+    void = void_of(labels) if void is None else void
+    ids = np.full(labels.shape, -1, np.int64)
+    classes, pictures, sizes = [], [], []
+    count = 0
+    for picture, map_ in enumerate(labels.cpu().numpy()):
+        known = map_ != void
+        shifted = np.where(known, map_.astype(np.int32) + 1, 0)  # to cc3d, 0 is the background
+        found, number = cc3d.connected_components(shifted, connectivity=8, return_N=True)
+        ids[picture][known] = found[known].astype(np.int64) - 1 + count
+        size = np.bincount(found.ravel(), minlength=number + 1)[1:]
+        own = np.zeros(number, np.int64)
+        own[found[known] - 1] = map_[known]
+        classes.append(own)
+        sizes.append(size)
+        pictures.append(np.full(number, picture))
+        count += number
+    parts = (np.concatenate(part).astype(np.int64) for part in (classes, pictures, sizes))
+    return Blobs(torch.from_numpy(ids), *(torch.from_numpy(part) for part in parts)).to(labels.device)
+
+
+def blob_sums(values: Tensor, blobs: Blobs) -> Tensor:
+    """Sums of a map over each blob: values ``[B, C, H, W]`` to ``[M, C]``; gradients flow."""
+    flat, index = _inside(values, blobs)
+    return flat.new_zeros(len(blobs), values.shape[1]).index_add(0, index, flat)
+
+
+def blob_log_means(log_values: Tensor, blobs: Blobs) -> Tensor:
+    """Logarithms of the means over each blob of what has these logarithms, ``[M, C]``, in log space.
+
+    ``log mean_s exp(x_s) = logsumexp_s x_s - log n``, finite where the mean itself would underflow.
+    """
+    flat, index = _inside(log_values, blobs)
+    shape = len(blobs), log_values.shape[1]
+    lowest = flat.new_full(shape, -torch.inf)
+    most = lowest.scatter_reduce(0, index.unsqueeze(1).expand_as(flat), flat.detach(), "amax")
+    sums = flat.new_zeros(shape).index_add(0, index, (flat - most[index]).exp())
+    return sums.log() + most - blobs.sizes.to(flat.dtype).log().unsqueeze(1)
+
+
+def _inside(values: Tensor, blobs: Blobs) -> tuple[Tensor, Tensor]:
+    """The pixels in blobs, ``[N, C]``, and their blobs ``[N]``."""
+    index = blobs.ids.flatten()
+    inside = index >= 0
+    return values.movedim(1, -1).reshape(-1, values.shape[1])[inside], index[inside]
