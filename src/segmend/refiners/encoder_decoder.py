@@ -166,11 +166,11 @@ def alike_votes(image: Tensor, map_: Tensor, contrast: float, fine: int = 2, rou
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """``softmax(query key^T) value`` of ``[B, places, channels]``, in float32."""
-    # Of one width all three take PyTorch's fused kernel, 7 times faster on a CPU.
-    width = max(query.shape[2], value.shape[2])
-    padded = (F.pad(m, (0, width - m.shape[2])).unsqueeze(1) for m in (query, key, value))
+    # Of one width, a multiple of 8, all three take PyTorch's fused kernel: 7 times faster on a CPU.
+    width = -(-max(query.shape[2], value.shape[2]) // 8) * 8
+    query, key, padded = (F.pad(m, (0, width - m.shape[2])).unsqueeze(1) for m in (query, key, value))
     with torch.autocast(query.device.type, enabled=False):
-        found = F.scaled_dot_product_attention(*padded, scale=1.0)  # type: ignore[arg-type]
+        found = F.scaled_dot_product_attention(query, key, padded, scale=1.0)
     return found.squeeze(1)[..., : value.shape[2]]
 
 
