@@ -186,7 +186,7 @@ def margins(found: dict[str, list[Evaluation]]) -> str:
     lines = [f"| over the {BASELINE} | mIoU | trimap, least of {WIDTHS[0]} to {WIDTHS[-1]} px |", "|---|---|---|"]
     base = _mean_scores(found[BASELINE])
     for name, evaluations in found.items():
-        if len(evaluations) > 1:
+        if len(evaluations) > 1 and name != BASELINE:
             overall, band = _mean_scores(evaluations)
             least = min(WIDTHS, key=lambda width: band[width - 1] - base[1][width - 1])
             gain = band[least - 1] - base[1][least - 1]
