@@ -73,7 +73,7 @@ def recipe(data: Path, coarse: Path, seed: int = 0, steps: int = 250) -> Refiner
         task="refiner",
         data=DataOptions(root=data, train="train"),
         coarse=CoarseOptions(train=coarse, truth_share=0.5),
-        ecn=ECNOptions(width="quarter", max_displacement=16, residual=True),
+        ecn=ECNOptions(width="quarter", max_displacement=16, residual=True, caution=0.3),
         augmentation=Augmentation(crop=128, scale=(0.8, 1.25)),
         optimisation=Optimisation(
             steps=steps, optimiser="adamw", lr=2e-3, schedule="cosine", warmup=10, seed=seed
