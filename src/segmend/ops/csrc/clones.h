@@ -8,5 +8,11 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
+#ifdef __has_builtin
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLES
+#endif
+#endif
+
 /* What functions return; 0 is success. */
 enum { NO_MEMORY = 1, OUT_OF_RANGE = 2 };

@@ -36,19 +36,35 @@ INLINE void NAME(fold)(real *restrict out, const real *restrict h, long n) {
     for (long i = 0; i < n; i++) out[i] = out[i] > h[i] ? out[i] : h[i];
 }
 
+typedef real NAME(Eight) __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+/* dst[c][r] = src[r][c] for a block of 8 x 8: three rounds that interleave rows i and i + 4. */
+INLINE void NAME(turn)(real *restrict dst, long to, const real *restrict src, long from) {
+#ifdef SHUFFLES
+    NAME(Eight) a[8], b[8];
+    for (int i = 0; i < 8; i++) a[i] = *(const NAME(Eight) *)(src + i * from);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 4; i++) {
+            b[2 * i] = __builtin_shufflevector(a[i], a[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+            b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+        }
+        for (int i = 0; i < 8; i++) a[i] = b[i];
+    }
+    for (int i = 0; i < 8; i++) *(NAME(Eight) *)(dst + i * to) = a[i];
+#else
+    for (int i = 0; i < 8; i++)
+        for (int j = 0; j < 8; j++) dst[j * to + i] = src[i * from + j];
+#endif
+}
+
 /* dst[c][r] = src[r][c] for r < rows, c < columns. */
 INLINE void NAME(transpose)(real *restrict dst, long to, const real *restrict src, long from, long rows,
                             long columns) {
-    long r = 0;
-    if (columns == STRIP)
-        for (; r + STRIP <= rows; r += STRIP) {
-            real block[STRIP][STRIP];
-            for (long i = 0; i < STRIP; i++)
-                for (long j = 0; j < STRIP; j++) block[j][i] = src[(r + i) * from + j];
-            for (long j = 0; j < STRIP; j++) memcpy(dst + j * to + r, block[j], sizeof block[j]);
-        }
-    for (; r < rows; r++)
-        for (long c = 0; c < columns; c++) dst[c * to + r] = src[r * from + c];
+    long whole_rows = rows & ~7L, whole_columns = columns & ~7L;
+    for (long r = 0; r < whole_rows; r += 8)
+        for (long c = 0; c < whole_columns; c += 8) NAME(turn)(dst + c * to + r, to, src + r * from + c, from);
+    for (long r = 0; r < rows; r++)
+        for (long c = r < whole_rows ? whole_columns : 0; c < columns; c++) dst[c * to + r] = src[r * from + c];
 }
 
 /* Down (or up): rows of one plane; folded into out by maximum, or stored. `spare` holds two rows. */
@@ -98,8 +114,7 @@ static CLONES void NAME(columns)(const real *x, const real *gates, real *out, lo
             for (long r = 0; r < n; r += STRIP) {
                 long high = n - r < STRIP ? n - r : STRIP;
                 real block[STRIP][STRIP];
-                for (long t = 0; t < count; t++)
-                    for (long i = 0; i < high; i++) block[i][t] = h_strip[t * n + r + i];
+                NAME(transpose)(block[0], STRIP, h_strip + r, n, count, high);
                 for (long i = 0; i < high; i++) {
                     if (folded)
                         NAME(fold)(to + (r + i) * s.width, block[i], count);
