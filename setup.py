@@ -27,7 +27,9 @@ class BuildWithLibrary(build_py):
         try:
             if compiler is None:
                 raise OSError("no C compiler (gcc or clang) was found")
-            subprocess.run([*compiler.split(), *FLAGS, "-o", str(root / OPS / "_native.so"), *sources], check=True)
+            subprocess.run(
+                [*compiler.split(), *FLAGS, "-o", str(root / OPS / "_native.so"), *sources, "-lm"], check=True
+            )
         except (OSError, subprocess.CalledProcessError) as error:
             if os.environ.get("SEGMEND_RELEASE"):
                 raise SystemExit(f"the native library was not built: {error}") from error

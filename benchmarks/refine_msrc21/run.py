@@ -9,7 +9,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import main  # noqa: E402
+from comparison import METHODS, Method, main  # noqa: E402
 
 if __name__ == "__main__":
-    main(HERE, "msrc21", ("linear", "deeplab"))
+    in_sample = Method("ECN, in-sample coarse maps", "ecn_few_pictures", seeds=3, in_sample=True)
+    main(HERE, "msrc21", ("linear", "deeplab"), compared=(*METHODS, in_sample))

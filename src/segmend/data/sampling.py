@@ -30,14 +30,11 @@ class CoarseSource:
             the data set's own coarse map.
         truth_first: so many samples at the start are all of that kind (pretraining).
         variation: strength of the damage done to the data set's own maps, as augmentation.
-        permutation: share of samples whose classes change places at random, in labels and coarse map alike: from
-            them a corrector can learn how pictures bound areas, but not what a class looks like.
     """
 
     truth_share: float = 0.0
     truth_first: int = 0
     variation: float = 0.0
-    permutation: float = 0.0
 
     def takes_truth(self, record: Record, index: int) -> bool:
         """Whether sample `index` gets the truth, damaged, for its coarse map."""
@@ -99,22 +96,12 @@ class Samples(torch.utils.data.Dataset[Sample]):
             sample = _plain(self.view(sample))
             if self.coarse.variation > 0:
                 sample["coarse"] = Damage(self.coarse.variation)(sample["coarse"])
-        if torch.rand(()) < self.coarse.permutation:
-            return sample | _permuted(sample["labels"], sample["coarse"], self.dataset.classes.void)
         return sample
 
     def _coarse(self, record: Record, labels: Tensor) -> Tensor:
         coarse = self.dataset.coarse(record)
         check_fits(record.coarse or record.id, labels=labels.numpy(), coarse=coarse)
         return as_probabilities(coarse, len(self.dataset.classes))
-
-
-def _permuted(labels: Tensor, coarse: Tensor, void: int) -> Sample:
-    """The same maps, their classes in another order."""
-    order = torch.randperm(len(coarse))  # class order[i] becomes class i
-    place = torch.full((void + 1,), void, dtype=labels.dtype)
-    place[order] = torch.arange(len(coarse), dtype=labels.dtype)
-    return {"labels": place[labels.long()], "coarse": coarse[order]}
 
 
 def _plain(sample: Sample) -> Sample:

@@ -109,7 +109,7 @@ def _train_once(
     else:
         model = make_refiner(recipe, dataset)
         maps = recipe.coarse
-        coarse = CoarseSource(maps.truth_share, maps.truth_steps * options.batch, maps.variation, maps.permutation)
+        coarse = CoarseSource(maps.truth_share, maps.truth_steps * options.batch, maps.variation)
     held_out = _for_the_mask(recipe, dataset)
     samples = Samples(dataset, view, options.steps * options.batch, options.seed, coarse, held_out)
     with bar(title, options.steps, quiet) as progress, (out / "log.jsonl").open("a") as log:

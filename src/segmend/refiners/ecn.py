@@ -166,8 +166,8 @@ class ECN(
         if self.branches == "both":
             timid.append(self.fusion[-1])
         with torch.no_grad():
-            for head in timid:
-                next(head.parameters()).mul_(0.01)
+            for layer in timid:
+                next(layer.parameters()).mul_(0.01)
 
     def forward(self, image: Tensor, coarse: Tensor, mask_apart: bool = False) -> Correction:
         """Correct a batch; with `mask_apart` the mask's loss does not reach the branches."""

@@ -97,8 +97,9 @@ class PretrainedEncoder(nn.Module):
         self.image.requires_grad_(not frozen)
         self.finest, self.stride = 2, 32
         widths = [base, 2 * base, 4 * base, 4 * base, 8 * base]
-        said = guides * (1 + votes * len(CONTRASTS))  # of the guide itself, and of votes about it
-        self.pyramid = nn.ModuleList([nn.Sequential(*conv_normed(4 * (3 + guides) + said - guides, widths[0]))])
+        voted = guides * len(CONTRASTS) if votes else 0
+        said = guides + voted  # the guide itself, and votes about it
+        self.pyramid = nn.ModuleList([nn.Sequential(*conv_normed(4 * (3 + guides) + voted, widths[0]))])
         for inputs, outputs in itertools.pairwise(widths):
             self.pyramid.append(nn.Sequential(*conv_normed(inputs, outputs, stride=2)))
         known = self.image.feature_info.channels()  # type: ignore[union-attr, operator]

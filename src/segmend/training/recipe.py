@@ -124,7 +124,6 @@ class CoarseOptions(_Strict):
     truth_share: float = Field(0.0, ge=0, le=1)
     truth_steps: int = Field(0, ge=0)
     variation: float = Field(0.0, ge=0)
-    permutation: float = Field(0.0, ge=0, le=1)
 
 
 class RefinerRecipe(_Strict):
