@@ -65,6 +65,8 @@ def test_groups_are_scored_as_one_class(drawn, coarse):
     assert set(found.scores.f_measure) - {"both"} == set(found.scores.iou)
     with pytest.raises(InvalidInput, match="no class is named moon"):
         evaluate(truth, coarse / "val", quiet=True, groups={"both": ("moon",)})
+    with pytest.raises(InvalidInput, match="give the group another"):
+        evaluate(truth, coarse / "val", quiet=True, groups={pair[0]: pair})
 
 
 def test_true_classes_that_are_one_in_the_maps_are_merged(drawn, coarse, tmp_path):

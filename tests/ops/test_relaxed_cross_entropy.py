@@ -112,6 +112,13 @@ def test_void_teaches_nothing(backend):
     assert grad.movedim(1, -1)[target == 255].abs().max() == 0
 
 
+def test_a_batch_without_pictures_has_no_loss(backend):
+    logits = torch.zeros(0, 3, 4, 5, requires_grad=True)
+    loss = relaxed_cross_entropy(logits, torch.zeros(0, 4, 5, dtype=torch.int64))
+    assert loss == 0
+    assert torch.autograd.grad(loss, logits)[0].shape == logits.shape
+
+
 def test_pytorch_knows_the_operation():
     logits, target = example()
     strict = torch.zeros(5, dtype=torch.bool)

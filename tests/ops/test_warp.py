@@ -117,6 +117,11 @@ def test_void_moves_like_a_label_and_comes_from_outside():
     assert warp_labels(labels.int(), shift)[0, 0, 0] == 65535
 
 
+@pytest.mark.parametrize("warped", [warp_labels, warp_labels_reference])
+def test_a_batch_without_pictures_stays_one(warped):
+    assert warped(torch.zeros(0, 4, 5, dtype=torch.uint8), torch.zeros(0, 2, 4, 5)).shape == (0, 4, 5)
+
+
 def test_any_number_of_threads_moves_labels_alike():
     labels, displacement = examples(size=(2, 9, 11))
     torch.set_num_threads(4)

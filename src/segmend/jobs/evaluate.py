@@ -125,18 +125,68 @@ def evaluate(
         merge: true classes that are one class in the maps (see `Dataset.merged`).
 
     Raises:
-        InvalidInput: not one picture could be scored, or a group names a class that is none.
+        InvalidInput: not one picture could be scored, a group names a class that is none, or has a class's name.
     """
     truth = truth.merged(merge) if merge else truth
-    unknown = {member for members in (groups or {}).values() for member in members} - set(truth.classes.names)
+    groups = groups or {}
+    _check(groups, truth.classes.names)
+    folders = [pred] if coarse is None else [pred, coarse]
+    files = [find_maps(folder) for folder in folders]
+    labelled = [record for record in truth if record.labels is not None]
+    present = [record for record in labelled if all(record.id in found for found in files)]
+    missing = [
+        Skipped(file=str(record.labels), reason="no map of this ID to score")
+        for record in labelled
+        if not all(record.id in found for found in files)
+    ]
+    tallies, pictures, skipped = _count(truth, present, files, quiet)
+    if not pictures:
+        reasons = "; ".join(s.reason for s in skipped[:3])
+        raise InvalidInput(f"{pred}: not one map could be scored against the truth. {reasons}")
+    scores = [tally.scores(truth.classes.names, truth.scored, groups) for tally in tallies]
+    better, worse = None, None
+    if coarse is not None:
+        befores = np.array([picture.coarse for picture in pictures], dtype=float)
+        better, worse = metrics.share_changed(befores, np.array([picture.pred for picture in pictures]))
+    base = (out.parent if out else Path()).resolve()
+    evaluation = Evaluation(
+        version=__version__,
+        classes=list(truth.classes.names),
+        palette=list(truth.classes.palette),
+        truth=_relative(_common(present, "labels"), base),
+        pred=_relative(pred, base),
+        coarse=None if coarse is None else _relative(coarse, base),
+        images=_relative(_common(present, "image"), base) if present[0].image else None,
+        scored=list(truth.scored or truth.classes.names),
+        merge=merge or {},
+        scores=scores[0],
+        coarse_scores=None if coarse is None else scores[1],
+        made_better=better,
+        made_worse=worse,
+        pictures=pictures,
+        run=_run_of(pred),
+        skipped=skipped + missing,
+    )
+    if out is not None:
+        write_results(out, evaluation)
+    return evaluation
+
+
+def _check(groups: Groups, names: tuple[str, ...]) -> None:
+    unknown = {member for members in groups.values() for member in members} - set(names)
     if unknown:
         raise InvalidInput(f"no class is named {', '.join(sorted(unknown))}")
+    taken = set(groups) & set(names)
+    if taken:
+        raise InvalidInput(f"{', '.join(sorted(taken))}: a class has this name; give the group another")
+
+
+def _count(
+    truth: Dataset, records: list[Record], files: list[dict[str, Path]], quiet: bool
+) -> tuple[list[Tally], list[PictureScore], list[Skipped]]:
+    """Tallies of the predicted maps, and of the coarse ones where there are two folders; and each picture's."""
     count = len(truth.classes)
-    folders = [pred] + ([coarse] if coarse is not None else [])
-    files = [find_maps(folder) for folder in folders]
-    missing = [r for r in truth if r.labels is not None and not all(r.id in found for found in files)]
-    present = [r for r in truth if r.labels is not None and all(r.id in found for found in files)]
-    tallies = [Tally(count) for _ in folders]
+    tallies = [Tally(count) for _ in files]
     pictures: list[PictureScore] = []
 
     def read(record: Record) -> list[np.ndarray]:
@@ -152,41 +202,11 @@ def evaluate(
             before = own[1] if len(own) > 1 else None
             pictures.append(PictureScore(id=record.id, coarse=before, pred=own[0]))
 
-    with bar("evaluate", len(present), quiet) as progress:
+    with bar("evaluate", len(records), quiet) as progress:
         outcome = Pipeline[Record, list[np.ndarray], list[Counts]](lambda record: record.id, read, work, keep).run(
-            present, lambda record: False, progress
+            records, lambda record: False, progress
         )
-    if not pictures:
-        reasons = "; ".join(s.reason for s in outcome.skipped[:3])
-        raise InvalidInput(f"{pred}: not one map could be scored against the truth. {reasons}")
-    better, worse = None, None
-    if coarse is not None:
-        befores = np.array([picture.coarse for picture in pictures], dtype=float)
-        better, worse = metrics.share_changed(befores, np.array([picture.pred for picture in pictures]))
-    base = (out.parent if out else Path()).resolve()
-    names = truth.classes.names
-    evaluation = Evaluation(
-        version=__version__,
-        classes=list(names),
-        palette=list(truth.classes.palette),
-        truth=_relative(_common(present, "labels"), base),
-        pred=_relative(pred, base),
-        coarse=_relative(coarse, base) if coarse is not None else None,
-        images=_relative(_common(present, "image"), base) if present[0].image else None,
-        scored=list(truth.scored or names),
-        merge=merge or {},
-        scores=tallies[0].scores(names, truth.scored, groups),
-        coarse_scores=tallies[1].scores(names, truth.scored, groups) if coarse is not None else None,
-        made_better=better,
-        made_worse=worse,
-        pictures=pictures,
-        run=_run_of(pred),
-        skipped=outcome.skipped
-        + [Skipped(file=str(record.labels), reason="no map of this ID to score") for record in missing],
-    )
-    if out is not None:
-        write_results(out, evaluation)
-    return evaluation
+    return tallies, pictures, outcome.skipped
 
 
 def _labels_like(true: np.ndarray, truth: Dataset, path: Path) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterable
@@ -96,6 +97,12 @@ def run_all(calls: Iterable[Callable[[], int]]) -> None:
         raise MemoryError("the native library found no memory for its lines")
     if OUT_OF_RANGE in codes:
         raise ValueError("a label is neither a class nor void")
+
+
+def shares(pictures: int, lines: int) -> list[tuple[int, int]]:
+    """The lines of each picture (rows, or channels), split over the threads that pictures leave: first, last."""
+    parts = max(1, min(lines, -(-torch.get_num_threads() // max(1, pictures))))
+    return list(itertools.pairwise(round(i * lines / parts) for i in range(parts + 1)))
 
 
 @functools.cache

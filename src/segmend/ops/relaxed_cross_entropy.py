@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import partial
 
 import torch
@@ -141,8 +140,7 @@ def _run(
         given = logits[picture], target[picture], strict, *(map_[picture] for map_ in maps)
         return kernel(*given, first, last, classes, height, width, radius, void)
 
-    parts = max(1, min(height, -(-torch.get_num_threads() // pictures)))
-    bands = list(itertools.pairwise(round(i * height / parts) for i in range(parts + 1)))
+    bands = native.shares(pictures, height)
     native.run_all(partial(call, picture, *band) for picture in range(pictures) for band in bands)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from functools import partial
 
@@ -26,14 +25,14 @@ def forward(x: Tensor, gates: Tensor, directions: Sequence[int]) -> Tensor:
         maps = x[picture, start], _first(gates, picture, start), out[picture, start]
         return kernel(*maps, *_sizes(gates, stop - start, directions))
 
-    native.run_all(partial(call, p, *r) for p in range(len(x)) for r in _ranges(x))
+    native.run_all(partial(call, p, *r) for p in range(len(x)) for r in native.shares(*x.shape[:2]))
     return out
 
 
 def backward(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Gradients of `forward`, each pixel's to the first direction that is largest."""
     kernel = native.function("segmend_scan_back" if len(directions) == 1 else "segmend_scan4_back", _suffix(x))
-    ranges = _ranges(x)
+    ranges = native.shares(*x.shape[:2])
     dx = torch.zeros_like(x)
     # Ranges of channels that share gates add up their gradients apart, and are summed after.
     shared = gates.shape[2] == 1
@@ -65,10 +64,3 @@ def _sizes(gates: Tensor, planes: int, directions: Sequence[int]) -> list[int]:
     if len(directions) == 1:
         return [*sizes, height, width, neighbours, *directions]
     return [*sizes, groups * own, height, width, neighbours]
-
-
-def _ranges(x: Tensor) -> list[tuple[int, int]]:
-    """The channels of a picture, split over the threads that the pictures leave."""
-    pictures, channels = x.shape[:2]
-    parts = max(1, min(channels, torch.get_num_threads() // pictures))
-    return list(itertools.pairwise(round(i * channels / parts) for i in range(parts + 1)))

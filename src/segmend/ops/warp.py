@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import partial
 
 import torch
@@ -98,8 +97,8 @@ def warp_labels_reference(labels: Tensor, displacement: Tensor) -> Tensor:
     right, below = (left + 1).clamp_max(width - 1), (top + 1).clamp_max(height - 1)
     fx, fy = torch.where(inside, x, 0) - left, torch.where(inside, y, 0) - top
     corners = [(top, left), (top, right), (below, left), (below, right)]
-    flat = labels.view(pictures, -1).long()
-    found = torch.stack([flat.gather(1, (r * width + c).view(pictures, -1)).view_as(r) for r, c in corners])
+    flat = labels.flatten(1).long()
+    found = torch.stack([flat.gather(1, (r * width + c).flatten(1)).view_as(r) for r, c in corners])
     weights = torch.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy])
     totals = torch.stack([sum((found[j] == found[i]) * weights[j] for j in range(4)) for i in range(4)])  # type: ignore[misc]
     ties = totals == totals.amax(0)
@@ -116,7 +115,6 @@ def _by_library(labels: Tensor, displacement: Tensor) -> Tensor:
         maps = labels[picture], displacement[picture, 0], displacement[picture, 1], out[picture]
         return kernel(*maps, first, last, height, width, void_of(labels))
 
-    parts = max(1, min(height, torch.get_num_threads() // pictures))
-    bands = list(itertools.pairwise(round(i * height / parts) for i in range(parts + 1)))
+    bands = native.shares(pictures, height)
     native.run_all(partial(call, picture, *band) for picture in range(pictures) for band in bands)
     return out

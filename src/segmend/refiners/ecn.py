@@ -8,6 +8,7 @@ import itertools
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from segmend.labels import Classes
 from segmend.ops.warp import warp
 from segmend.refiners.base import Mended, Refiner
 from segmend.refiners.encoder_decoder import WIDTHS, Width, conv, encoder_and_decoder, head, pad_to_stride
+from segmend.refiners.votes import FINE, LEAST, alike_votes
 
 Branches = Literal["both", "propagation", "replacement"]
 
@@ -110,8 +112,8 @@ class ECN(
             starts from the coarse map; the paper's gives all of S_repl anew, which few pictures cannot teach.
         max_displacement: the longest displacement per axis in pixels; None for half the picture
             (the paper's normalised units).
-        votes: beside the coarse map, the network sees what places of the same colour anywhere in the picture say
-            of it (`alike_votes`); with a timm encoder alone.
+        votes: beside the coarse map, the network sees it as mended by what places of the same colour anywhere in
+            the picture say (`alike_votes`), and the residual starts from there; with a timm encoder alone.
         caution: share of the coarse map in the mended one (0..1). A label then changes only where the
             correction is surer of it than the coarse map was of its own; fewer pictures are made worse.
     """
@@ -134,8 +136,10 @@ class ECN(
         self.branches = branches
         self.max_displacement = max_displacement
         self.residual = residual
-        self.caution = caution
-        self.encoder, make_decoder = encoder_and_decoder(len(classes), width, encoder, frozen, votes)
+        self.caution, self.votes = caution, votes
+        self.encoder, make_decoder = encoder_and_decoder(
+            len(classes), width, encoder, frozen, hints=len(classes) if votes else 0
+        )
         finest = self.encoder.finest
         last = WIDTHS[width]
         if branches != "replacement":
@@ -172,8 +176,14 @@ class ECN(
     def forward(self, image: Tensor, coarse: Tensor, mask_apart: bool = False) -> Correction:
         """Correct a batch; with `mask_apart` the mask's loss does not reach the branches."""
         height, width = image.shape[2:]
-        padded = [pad_to_stride(map_, self.encoder.stride) for map_ in (2 * image - 1, coarse)]
-        features = self.encoder(*padded)
+        colours, guide = (pad_to_stride(map_, self.encoder.stride) for map_ in (image, coarse))
+        start = coarse.clamp_min(LEAST).log()
+        hints = []
+        if self.votes:
+            votes = alike_votes(colours, guide)
+            hints.append((F.avg_pool2d(guide, FINE).clamp_min(LEAST).log() + votes).softmax(dim=1))
+            start = start + F.interpolate(votes, scale_factor=FINE, mode="bilinear")[:, :, :height, :width]
+        features = self.encoder(2 * colours - 1, guide, *hints)
         displacement = propagated = logits = mask = None
         decoded = []
         if self.branches != "replacement":
@@ -185,7 +195,7 @@ class ECN(
             decoded.append(self.replacement(features))
             logits = self.classify(decoded[-1])[:, :, :height, :width].float()
             if self.residual:
-                logits = logits + coarse.clamp_min(1e-4).log()
+                logits = logits + start
         if self.branches == "both":
             both = torch.cat(decoded, dim=1)
             mask = self.fusion(both.detach() if mask_apart else both)[:, :, :height, :width].float().sigmoid()

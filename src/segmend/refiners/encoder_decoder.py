@@ -22,7 +22,7 @@ Block = Callable[[int, int, int], nn.Sequential]
 
 
 def encoder_and_decoder(
-    guides: int, width: Width, encoder: str | None = None, frozen: bool = False, votes: bool = False
+    guides: int, width: Width, encoder: str | None = None, frozen: bool = False, hints: int = 0
 ) -> tuple[PlainEncoder | PretrainedEncoder, Callable[[], Decoder]]:
     """An encoder, and what makes decoders for it.
 
@@ -30,18 +30,18 @@ def encoder_and_decoder(
         guides: channels that come beside the image: the coarse map's, or what is said of it.
         encoder: None for ECN's; or the name of a timm encoder.
         frozen: the timm encoder keeps its weights and batch statistics.
-        votes: it also sees `alike_votes` about the guide.
+        hints: channels of more to know at stride 2, for a timm encoder.
 
     Raises:
-        InvalidInput: votes for an encoder that does not take them.
+        InvalidInput: hints for an encoder that does not take them.
     """
     base = WIDTHS[width]
-    if votes and encoder is None:
+    if hints and encoder is None:
         raise InvalidInput("votes: the plain encoder takes none; name an encoder")
     if encoder is None:
         plain = PlainEncoder(guides, base)
         return plain, lambda: Decoder(plain.channels, (4 * base, 2 * base, base), double, "bilinear")
-    known = PretrainedEncoder(guides, base, encoder, frozen, votes)
+    known = PretrainedEncoder(guides, base, encoder, frozen, hints)
     # Nearest: the blocks after it smooth, and its gradient is far cheaper on a CPU.
     return known, lambda: Decoder(known.channels, (4 * base, 4 * base, 2 * base, base), double_normed, "nearest")
 
@@ -85,10 +85,10 @@ class PretrainedEncoder(nn.Module):
         base: channels of the pyramid's first stages.
         name: of the timm encoder.
         frozen: the encoder keeps its weights and batch statistics.
-        votes: `alike_votes` about the guide join it at every stride.
+        hints: channels of more to know at stride 2.
     """
 
-    def __init__(self, guides: int, base: int, name: str, frozen: bool = False, votes: bool = False) -> None:
+    def __init__(self, guides: int, base: int, name: str, frozen: bool = False, hints: int = 0) -> None:
         super().__init__()
         import timm  # an extra: refiners as in their papers work without it
 
@@ -97,14 +97,12 @@ class PretrainedEncoder(nn.Module):
         self.image.requires_grad_(not frozen)
         self.finest, self.stride = 2, 32
         widths = [base, 2 * base, 4 * base, 4 * base, 8 * base]
-        voted = guides * len(CONTRASTS) if votes else 0
-        said = guides + voted  # the guide itself, and votes about it
-        self.pyramid = nn.ModuleList([nn.Sequential(*conv_normed(4 * (3 + guides) + voted, widths[0]))])
+        self.pyramid = nn.ModuleList([nn.Sequential(*conv_normed(4 * (3 + guides) + hints, widths[0]))])
         for inputs, outputs in itertools.pairwise(widths):
             self.pyramid.append(nn.Sequential(*conv_normed(inputs, outputs, stride=2)))
         known = self.image.feature_info.channels()  # type: ignore[union-attr, operator]
-        self.channels = [a + b + said for a, b in zip(widths, known, strict=True)]
-        self.votes = votes
+        said = [0, *[guides + hints] * 4]  # the pyramid's first layer sees it as it is
+        self.channels = [sum(channels) for channels in zip(widths, known, said, strict=True)]
 
     def train(self, mode: bool = True) -> PretrainedEncoder:
         super().train(mode)
@@ -112,76 +110,29 @@ class PretrainedEncoder(nn.Module):
             self.image.eval()
         return self
 
-    def forward(self, image: Tensor, guide: Tensor) -> list[Tensor]:
-        """Image in -1..1 and guide ``[B, guides, H, W]`` to features, finest first."""
-        x = F.pixel_unshuffle(torch.cat((image, guide), dim=1), 2)
-        said = F.avg_pool2d(guide, 2)
-        if self.votes:
-            votes = [alike_votes((image + 1) / 2, guide, contrast) for contrast in CONTRASTS]
-            x = torch.cat((x, *votes), dim=1)
-            said = torch.cat((said, *votes), dim=1)
+    def forward(self, image: Tensor, guide: Tensor, hints: Tensor | None = None) -> list[Tensor]:
+        """Image in -1..1, guide ``[B, guides, H, W]`` and hints ``[B, hints, H/2, W/2]`` to features."""
+        # All of one layout and one type before they meet: to change both of what was concatenated, and of its
+        # gradient, costs as much as the layers.
+        x = channels_last(F.pixel_unshuffle(torch.cat((image, guide), dim=1), 2))
+        said = channels_last(F.avg_pool2d(guide, 2))
+        if hints is not None:
+            x, said = (torch.cat((map_, channels_last(hints)), dim=1) for map_ in (x, said))
         # In float32 whatever the precision around it: bfloat16's rounding would reach the labels from here,
         # and depthwise convolutions gain nothing by it.
         with torch.autocast(image.device.type, enabled=False):
-            known = self.image(image.float())
-        features = []
+            known = self.image(channels_last(image.float()))
+        features: list[Tensor] = []
         for level, stage in zip(self.pyramid, known, strict=True):
             x = level(x)
-            features.append(torch.cat((x, stage, said), dim=1))
+            seen = (x, stage, said) if features else (x, stage)
+            features.append(torch.cat([map_.to(x.dtype) for map_ in seen], dim=1))
             said = F.avg_pool2d(said, 2, ceil_mode=True)
         return features
 
 
-CONTRASTS = (0.04, 0.1)
-"""Differences of colour (0..1) that count as one, for two kinds of votes."""
-
-REACH = 300.0
-"""Distance in pixels that counts as much."""
-
-
-@torch.no_grad()
-def alike_votes(image: Tensor, map_: Tensor, contrast: float, fine: int = 2, rough: int = 16) -> Tensor:
-    """What places of the same colour, near rather than far, say of a map.
-
-    The dense CRF's appearance kernel, ``exp(-|colours|^2 / 2 contrast^2 - |places|^2 / 2 REACH^2)``, normalised,
-    between each place at stride `fine` and all at stride `rough`: a few hundred of them say enough, and the cost
-    stays linear in pixels for pictures of a size.
-
-    Args:
-        image: ``[B, 3, H, W]`` in 0..1; sides are multiples of `rough`.
-        map_: ``[B, C, H, W]``.
-
-    Returns:
-        ``[B, C, H / fine, W / fine]``.
-    """
-    asking, asked = (_colours_and_places(image, stride, contrast) for stride in (fine, rough))
-    centre = asked.mean(dim=1, keepdim=True)  # for precision: likeness is of differences alone
-    asking, asked = asking - centre, asked - centre
-    likeness = torch.cat((asked, -0.5 * asked.square().sum(-1, keepdim=True)), dim=-1)
-    said = F.avg_pool2d(map_.float(), rough).flatten(2).transpose(1, 2)
-    query = torch.cat((asking, torch.ones_like(asking[..., :1])), dim=-1)
-    votes = _attend(query, likeness, said)
-    size = image.shape[2] // fine, image.shape[3] // fine
-    return votes.transpose(1, 2).unflatten(2, size)
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """``softmax(query key^T) value`` of ``[B, places, channels]``, in float32."""
-    # Of one width, a multiple of 8, all three take PyTorch's fused kernel: 7 times faster on a CPU.
-    width = -(-max(query.shape[2], value.shape[2]) // 8) * 8
-    query, key, padded = (F.pad(m, (0, width - m.shape[2])).unsqueeze(1) for m in (query, key, value))
-    with torch.autocast(query.device.type, enabled=False):
-        found = F.scaled_dot_product_attention(query, key, padded, scale=1.0)
-    return found.squeeze(1)[..., : value.shape[2]]
-
-
-def _colours_and_places(image: Tensor, stride: int, contrast: float) -> Tensor:
-    """``[B, places, 5]``, in units of `contrast` and `REACH`."""
-    small = F.avg_pool2d(image.float(), stride)
-    height, width = small.shape[2:]
-    rows, columns = ((torch.arange(n, device=image.device) + 0.5) * (stride / REACH) for n in (height, width))
-    places = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(len(image), -1, -1, -1)
-    return torch.cat((small / contrast, places), dim=1).flatten(2).transpose(1, 2)
+def channels_last(map_: Tensor) -> Tensor:
+    return map_.contiguous(memory_format=torch.channels_last)
 
 
 class Decoder(nn.Module):

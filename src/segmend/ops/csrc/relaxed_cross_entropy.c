@@ -96,34 +96,28 @@ static float highest(const float *logits, long plane, long classes) {
 
 #define LOST 1e-30f
 
-/* Loss of rows `first` to `last` of one picture; 0 where the target is void. */
-int segmend_relaxed_loss_f32(const float *logits, const int64_t *target, const uint8_t *strict, float *loss,
-                             long first, long last, long classes, long height, long width, long radius,
-                             long void_id) {
-    Shape s = {classes, height, width, radius, void_id};
-    long plane = height * width, words = (classes + 63) / 64;
-    float *e = malloc(classes * STRIP * sizeof *e);
-    uint64_t *sets = malloc(words * STRIP * sizeof *sets);
-    float all[STRIP], chosen[STRIP];
-    int failed = !e || !sets ? NO_MEMORY : 0;
-    for (long y = first; y < last && !failed; y++)
-        for (long x = 0; x < width; x += STRIP) {
-            long count = width - x < STRIP ? width - x : STRIP, at = y * width + x;
-            if (window_sets(sets, target, strict, s, y, x, count)) failed = OUT_OF_RANGE;
-            exponentials(e, all, chosen, sets, logits + at, plane, classes, count);
-            for (long i = 0; i < count; i++) {
-                if (target[at + i] == void_id)
-                    loss[at + i] = 0;
-                else if (chosen[i] > LOST)
-                    loss[at + i] = logf(all[i] / chosen[i]);
-                else {
-                    float most, sum = far_below(logits + at + i, sets + i, plane, classes, &most);
-                    loss[at + i] = highest(logits + at + i, plane, classes) + logf(all[i]) - most - logf(sum);
-                }
-            }
+/* What is known of a strip of pixels: logits and labels of its first one, the sets around its pixels, and the
+ * exponentials with their sums. */
+typedef struct {
+    const float *logits;
+    const int64_t *target;
+    uint64_t *sets;
+    float *e, all[STRIP], chosen[STRIP];
+    long plane, count;
+} Strip;
+
+static void strip_loss(const Strip *strip, Shape s, float *loss) {
+    for (long i = 0; i < strip->count; i++) {
+        if (strip->target[i] == s.void_id)
+            loss[i] = 0;
+        else if (strip->chosen[i] > LOST)
+            loss[i] = logf(strip->all[i] / strip->chosen[i]);
+        else {
+            const float *logits = strip->logits + i;
+            float most, sum = far_below(logits, strip->sets + i, strip->plane, s.classes, &most);
+            loss[i] = highest(logits, strip->plane, s.classes) + logf(strip->all[i]) - most - logf(sum);
         }
-    free(e), free(sets);
-    return failed;
+    }
 }
 
 static CLONES void gradients(float *restrict grad, const float *restrict e, const float *restrict all,
@@ -137,37 +131,63 @@ static CLONES void gradients(float *restrict grad, const float *restrict e, cons
     }
 }
 
-/* Gradient of the same rows for the logits: softmax over all classes minus softmax over the set, times `scale`. */
+/* Softmax over all classes minus softmax over the set, times `scale`. */
+static void strip_gradient(Strip *strip, Shape s, const float *scale, float *grad) {
+    float *all = strip->all, *chosen = strip->chosen;
+    uint8_t lost[STRIP];
+    for (long i = 0; i < strip->count; i++) {
+        float weight = strip->target[i] == s.void_id ? 0 : scale[i];
+        lost[i] = weight != 0 && chosen[i] <= LOST;
+        all[i] = weight / all[i];
+        chosen[i] = weight == 0 || lost[i] ? 0 : weight / chosen[i];
+    }
+    gradients(grad, strip->e, all, chosen, strip->sets, strip->plane, s.classes, strip->count);
+    for (long i = 0; i < strip->count; i++)
+        if (lost[i]) {
+            const float *logits = strip->logits + i;
+            float most, sum = far_below(logits, strip->sets + i, strip->plane, s.classes, &most);
+            for (long c = 0; c < s.classes; c++)
+                if (strip->sets[c / 64 * STRIP + i] >> (c % 64) & 1)
+                    grad[c * strip->plane + i] -= scale[i] * expf(logits[c * strip->plane] - most) / sum;
+        }
+}
+
+/* Losses of rows `first` to `last` of one picture; or, where `grad` is given, the gradient for the logits of
+ * what `scale` weighs them by. */
+static int rows(const float *logits, const int64_t *target, const uint8_t *strict, float *loss, const float *scale,
+                float *grad, long first, long last, Shape s) {
+    Strip strip = {.plane = s.height * s.width};
+    strip.e = malloc(s.classes * STRIP * sizeof *strip.e);
+    strip.sets = malloc((s.classes + 63) / 64 * STRIP * sizeof *strip.sets);
+    int failed = !strip.e || !strip.sets ? NO_MEMORY : 0;
+    for (long y = first; y < last && !failed; y++)
+        for (long x = 0; x < s.width && !failed; x += STRIP) {
+            long at = y * s.width + x;
+            strip.logits = logits + at, strip.target = target + at;
+            strip.count = s.width - x < STRIP ? s.width - x : STRIP;
+            if (window_sets(strip.sets, target, strict, s, y, x, strip.count)) failed = OUT_OF_RANGE;
+            exponentials(strip.e, strip.all, strip.chosen, strip.sets, strip.logits, strip.plane, s.classes, strip.count);
+            if (grad)
+                strip_gradient(&strip, s, scale + at, grad + at);
+            else
+                strip_loss(&strip, s, loss + at);
+        }
+    free(strip.e), free(strip.sets);
+    return failed;
+}
+
+/* Loss of rows `first` to `last` of one picture; 0 where the target is void. */
+int segmend_relaxed_loss_f32(const float *logits, const int64_t *target, const uint8_t *strict, float *loss,
+                             long first, long last, long classes, long height, long width, long radius,
+                             long void_id) {
+    Shape s = {classes, height, width, radius, void_id};
+    return rows(logits, target, strict, loss, NULL, NULL, first, last, s);
+}
+
+/* Gradient of the same rows' losses, each times `scale`, for the logits. */
 int segmend_relaxed_grad_f32(const float *logits, const int64_t *target, const uint8_t *strict, const float *scale,
                              float *grad, long first, long last, long classes, long height, long width, long radius,
                              long void_id) {
     Shape s = {classes, height, width, radius, void_id};
-    long plane = height * width, words = (classes + 63) / 64;
-    float *e = malloc(classes * STRIP * sizeof *e);
-    uint64_t *sets = malloc(words * STRIP * sizeof *sets);
-    float all[STRIP], chosen[STRIP];
-    int failed = !e || !sets ? NO_MEMORY : 0;
-    for (long y = first; y < last && !failed; y++)
-        for (long x = 0; x < width; x += STRIP) {
-            long count = width - x < STRIP ? width - x : STRIP, at = y * width + x;
-            if (window_sets(sets, target, strict, s, y, x, count)) failed = OUT_OF_RANGE;
-            exponentials(e, all, chosen, sets, logits + at, plane, classes, count);
-            uint8_t lost[STRIP];
-            for (long i = 0; i < count; i++) {
-                float weight = target[at + i] == void_id ? 0 : scale[at + i];
-                lost[i] = weight != 0 && chosen[i] <= LOST;
-                all[i] = weight / all[i];
-                chosen[i] = weight == 0 || lost[i] ? 0 : weight / chosen[i];
-            }
-            gradients(grad + at, e, all, chosen, sets, plane, classes, count);
-            for (long i = 0; i < count; i++)
-                if (lost[i]) {
-                    float most, sum = far_below(logits + at + i, sets + i, plane, classes, &most);
-                    for (long c = 0; c < classes; c++)
-                        if (sets[c / 64 * STRIP + i] >> (c % 64) & 1)
-                            grad[c * plane + at + i] -= scale[at + i] * expf(logits[c * plane + at + i] - most) / sum;
-                }
-        }
-    free(e), free(sets);
-    return failed;
+    return rows(logits, target, strict, NULL, scale, grad, first, last, s);
 }

@@ -1,0 +1,59 @@
+"""Votes of places alike."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from segmend.refiners.votes import CONTRASTS, FINE, REACH, ROUGH, ROUNDS, WEIGHT, alike_votes
+
+
+def slow_votes(image, q, stride):
+    """Votes of a grid ``q [C, h, w]`` at the places of a stride, one by one."""
+    asking, asked = (F.avg_pool2d(image, s)[0] for s in (stride, ROUGH))
+    found = torch.zeros(len(q), *asking.shape[1:])
+    for y in range(found.shape[1]):
+        for x in range(found.shape[2]):
+            for contrast in CONTRASTS:
+                weights = torch.zeros(q.shape[1:])
+                for v in range(q.shape[1]):
+                    for u in range(q.shape[2]):
+                        colours = (asking[:, y, x] - asked[:, v, u]).square().sum() / contrast**2
+                        down, across = (
+                            stride * (mine + 0.5) - ROUGH * (other + 0.5) for mine, other in ((y, v), (x, u))
+                        )
+                        weights[v, u] = torch.exp(-(colours + (down**2 + across**2) / REACH**2) / 2)
+                found[:, y, x] += WEIGHT * (q * weights / weights.sum()).sum((1, 2))
+    return found
+
+
+def test_votes_are_the_mean_field_of_a_grid():
+    torch.manual_seed(0)
+    # Colours that lie close together: else each place hears itself alone.
+    image, coarse = 0.5 + 0.2 * torch.rand(1, 3, 32, 48), torch.rand(1, 4, 32, 48).softmax(dim=1)
+    grid = F.avg_pool2d(coarse, ROUGH)[0]
+    q = grid
+    for _ in range(ROUNDS - 1):
+        q = (grid.log() + slow_votes(image, q, ROUGH)).softmax(dim=0)
+    found = alike_votes(image, coarse)
+    assert found.shape == (1, 4, 32 // FINE, 48 // FINE)
+    assert torch.allclose(found[0], slow_votes(image, q, FINE), atol=1e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 37])
+def test_votes_of_a_place_sum_to_the_weight_of_all(classes):
+    torch.manual_seed(0)
+    votes = alike_votes(torch.rand(2, 3, 48, 32), torch.randn(2, classes, 48, 32).softmax(dim=1))
+    assert torch.allclose(votes.sum(dim=1), torch.tensor(WEIGHT * len(CONTRASTS)), atol=1e-3)
+
+
+def test_votes_outvote_a_region_that_looks_like_another():
+    """A grey road taken for a building in one corner: the rest of the road says road."""
+    image = torch.full((1, 3, 64, 64), 0.5)
+    image[:, :, :32] = 0.9
+    coarse = torch.zeros(1, 2, 64, 64)
+    coarse[:, 0, :32] = 1
+    coarse[:, 1, 32:] = 1
+    coarse[:, :, 48:, :16] = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
+    votes = alike_votes(image, coarse)
+    assert votes.argmax(1)[0, 16:].unique().tolist() == [1]
+    assert votes.argmax(1)[0, :16].unique().tolist() == [0]
