@@ -89,7 +89,7 @@ def _(labels: Tensor, displacement: Tensor) -> Tensor:
 
 def warp_labels_reference(labels: Tensor, displacement: Tensor) -> Tensor:
     """`warp_labels` in plain PyTorch: the four neighbours vote, each with the weight of all of its label."""
-    pictures, height, width = labels.shape
+    height, width = labels.shape[1:]
     y = torch.arange(height, device=labels.device).view(1, height, 1) - displacement[:, 1]
     x = torch.arange(width, device=labels.device).view(1, 1, width) - displacement[:, 0]
     inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)

@@ -53,13 +53,16 @@ class Correction(NamedTuple):
         return only
 
 
-def correction_loss(correction: Correction, target: Tensor, void: int, held_out: Tensor | None = None) -> Tensor:
+def correction_loss(
+    correction: Correction, target: Tensor, void: int, held_out: Tensor | None = None, mask_prior: float = 0.0
+) -> Tensor:
     """L_fuse (eq. 6): cross-entropy of the fused, the propagated and the replaced map.
 
     Args:
         target: true labels, ``int64 [B, H, W]``; `void` pixels do not count. An all-void batch gives 0.
         held_out: ``bool [B]``, pictures that teach the mask alone, while the others teach the branches alone
             (None: all teach all, as in the paper).
+        mask_prior: weight of KL(1/2 || m), which draws the mask to the mean of the branches.
     """
     known = (target != void).unsqueeze(1)
     index = target.unsqueeze(1).masked_fill(~known, 0)
@@ -82,6 +85,9 @@ def correction_loss(correction: Correction, target: Tensor, void: int, held_out:
             moved, new = moved.detach(), new.detach()
         fused = correction.mask * moved + (1 - correction.mask) * new
         loss = loss - _mean(fused.clamp_min(1e-7).log(), to_mask)
+        if mask_prior:
+            m = correction.mask.clamp(1e-4, 1 - 1e-4)
+            loss = loss - 0.5 * mask_prior * _mean((4 * m * (1 - m)).log(), to_mask)
     return loss
 
 
@@ -177,12 +183,12 @@ class ECN(
         """Correct a batch; with `mask_apart` the mask's loss does not reach the branches."""
         height, width = image.shape[2:]
         colours, guide = (pad_to_stride(map_, self.encoder.stride) for map_ in (image, coarse))
-        start = coarse.clamp_min(LEAST).log()
-        hints = []
+        start, hints = coarse, []
         if self.votes:
-            votes = alike_votes(colours, guide)
-            hints.append((F.avg_pool2d(guide, FINE).clamp_min(LEAST).log() + votes).softmax(dim=1))
-            start = start + F.interpolate(votes, scale_factor=FINE, mode="bilinear")[:, :, :height, :width]
+            votes = F.interpolate(alike_votes(colours, guide), scale_factor=FINE, mode="bilinear")
+            voted = (guide.clamp_min(LEAST).log() + votes).softmax(dim=1)
+            start = voted[:, :, :height, :width]
+            hints.append(F.avg_pool2d(voted, FINE))
         features = self.encoder(2 * colours - 1, guide, *hints)
         displacement = propagated = logits = mask = None
         decoded = []
@@ -190,12 +196,12 @@ class ECN(
             decoded.append(self.propagation(features))
             raw = self.flow(decoded[-1])[:, :, :height, :width].float()
             displacement = torch.tanh(raw) * self._reach(height, width, raw)
-            propagated = warp(coarse, displacement)
+            propagated = warp(start, displacement)
         if self.branches != "propagation":
             decoded.append(self.replacement(features))
             logits = self.classify(decoded[-1])[:, :, :height, :width].float()
             if self.residual:
-                logits = logits + start
+                logits = logits + start.clamp_min(LEAST).log()
         if self.branches == "both":
             both = torch.cat(decoded, dim=1)
             mask = self.fusion(both.detach() if mask_apart else both)[:, :, :height, :width].float().sigmoid()
