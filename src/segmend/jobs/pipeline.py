@@ -124,7 +124,7 @@ class Pipeline(Generic[T, Read, Made]):
         for item in items:
             if is_finished(item):
                 outcome.kept += 1
-                progress.advance()
+                progress.found()
                 continue
             ahead.append((item, readers.submit(outcome.timed("read", self.read), item)))
             if len(ahead) > AHEAD:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.progress import Task as RichTask
 from rich.text import Text
@@ -16,23 +17,37 @@ from rich.text import Text
 class Progress(Protocol):
     """What a job tells about its progress."""
 
-    def advance(self, note: str = "", steps: int = 1) -> None:
-        """Another step is done (or several at once); `note` replaces the text beside the bar."""
+    def advance(self, note: str = "") -> None:
+        """Another step is done; `note` replaces the text beside the bar."""
+
+    def found(self, steps: int = 1) -> None:
+        """Steps that an earlier call has done; they have no part in the rate."""
 
 
 class Silent:
     """Tells nobody."""
 
-    def advance(self, note: str = "", steps: int = 1) -> None:
+    def advance(self, note: str = "") -> None:
+        """Nothing."""
+
+    def found(self, steps: int = 1) -> None:
         """Nothing."""
 
 
-class _Rate(TextColumn):
-    def __init__(self) -> None:
-        super().__init__("")
+class _Pace(ProgressColumn):
+    """Steps a second since the start, time spent and time left."""
 
     def render(self, task: RichTask) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+        spent = task.finished_time or task.elapsed or 0.0
+        made = task.completed - task.fields["found"]
+        if not made or not spent or task.total is None:
+            return Text(_clock(spent))
+        left = (task.total - task.completed) * spent / made
+        return Text(f"{made / spent:.1f}/s {_clock(spent)}, {_clock(left)} left")
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 @contextmanager
@@ -45,19 +60,20 @@ def bar(title: str, total: int, quiet: bool = False) -> Iterator[Progress]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        _Rate(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        _Pace(),
         TextColumn("{task.fields[note]}"),
     )
     with RichProgress(*columns, console=Console(stderr=True)) as rich:
-        task = rich.add_task(title, total=total, note="")
+        task = rich.add_task(title, total=total, note="", found=0)
 
         class Shown:
-            def advance(self, note: str = "", steps: int = 1) -> None:
-                rich.update(task, advance=steps)
+            def advance(self, note: str = "") -> None:
+                rich.update(task, advance=1)
                 if note:
                     rich.update(task, note=note)
+
+            def found(self, steps: int = 1) -> None:
+                before = rich.tasks[task].fields["found"]
+                rich.update(task, advance=steps, found=before + steps)
 
         yield Shown()

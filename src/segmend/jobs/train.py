@@ -115,18 +115,18 @@ def _train_once(
     samples = Samples(dataset, view, options.steps * options.batch, options.seed, coarse, held_out)
     with bar(title, options.steps, quiet) as progress, (out / "log.jsonl").open("a") as log:
         smoothed: float | None = None
-        shown = 0
         start = time.monotonic()
 
         def on_step(step: int, value: float) -> None:
-            nonlocal smoothed, shown
+            nonlocal smoothed
+            if smoothed is None:
+                progress.found(step - 1)  # a stopped run goes on at its step
             smoothed = value if smoothed is None else 0.98 * smoothed + 0.02 * value
             if step % 20 == 0 or step == options.steps:
                 seconds = round(time.monotonic() - start, 1)
                 log.write(json.dumps({"step": step, "loss": round(smoothed, 4), "seconds": seconds}) + "\n")
                 log.flush()
-            progress.advance(f"loss {smoothed:.3f}", steps=step - shown)  # a stopped run goes on at its step
-            shown = step
+            progress.advance(f"loss {smoothed:.3f}")
 
         def loss(network: nn.Module, batch: Sample) -> Tensor:
             if "coarse" not in batch:
