@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from segmend.refiners.votes import CONTRASTS, FINE, REACH, ROUGH, ROUNDS, WEIGHT, alike_votes
 
 
-def slow_votes(image, q, stride):
+def slow_votes(image, q, stride, rough=ROUGH):
     """Votes of a grid ``q [C, h, w]`` at the places of a stride, one by one."""
-    asking, asked = (F.avg_pool2d(image, s)[0] for s in (stride, ROUGH))
+    asking, asked = (F.avg_pool2d(image, s)[0] for s in (stride, rough))
     found = torch.zeros(len(q), *asking.shape[1:])
     for y in range(found.shape[1]):
         for x in range(found.shape[2]):
@@ -19,24 +19,26 @@ def slow_votes(image, q, stride):
                     for u in range(q.shape[2]):
                         colours = (asking[:, y, x] - asked[:, v, u]).square().sum() / contrast**2
                         down, across = (
-                            stride * (mine + 0.5) - ROUGH * (other + 0.5) for mine, other in ((y, v), (x, u))
+                            stride * (mine + 0.5) - rough * (other + 0.5) for mine, other in ((y, v), (x, u))
                         )
                         weights[v, u] = torch.exp(-(colours + (down**2 + across**2) / REACH**2) / 2)
                 found[:, y, x] += WEIGHT * (q * weights / weights.sum()).sum((1, 2))
     return found
 
 
-def test_votes_are_the_mean_field_of_a_grid():
+@pytest.mark.parametrize("rough", [ROUGH, 2 * ROUGH])
+def test_votes_are_the_mean_field_of_a_grid(monkeypatch, rough):
     torch.manual_seed(0)
+    monkeypatch.setattr("segmend.refiners.votes.MOST", 8 if rough == ROUGH else 7)  # the finer grid has 8
     # Colours that lie close together: else each place hears itself alone.
-    image, coarse = 0.5 + 0.2 * torch.rand(1, 3, 32, 48), torch.rand(1, 4, 32, 48).softmax(dim=1)
-    grid = F.avg_pool2d(coarse, ROUGH)[0]
+    image, coarse = 0.5 + 0.2 * torch.rand(1, 3, 32, 64), torch.rand(1, 4, 32, 64).softmax(dim=1)
+    grid = F.avg_pool2d(coarse, rough)[0]
     q = grid
     for _ in range(ROUNDS - 1):
-        q = (grid.log() + slow_votes(image, q, ROUGH)).softmax(dim=0)
+        q = (grid.log() + slow_votes(image, q, rough, rough)).softmax(dim=0)
     found = alike_votes(image, coarse)
-    assert found.shape == (1, 4, 32 // FINE, 48 // FINE)
-    assert torch.allclose(found[0], slow_votes(image, q, FINE), atol=1e-3)
+    assert found.shape == (1, 4, 32 // FINE, 64 // FINE)
+    assert torch.allclose(found[0], slow_votes(image, q, FINE, rough), atol=1e-3)
 
 
 @pytest.mark.parametrize("classes", [2, 37])

@@ -23,7 +23,9 @@ ROUNDS = 5
 """Times that the grid hears the votes, each time having heeded those before."""
 
 ROUGH = 16
-"""Stride of the grid of places that vote."""
+"""Stride of the grid of places that vote; twice as much where the grid would have more than `MOST` places."""
+
+MOST = 1024
 
 FINE = 2
 """Stride of the places that hear them."""
@@ -41,26 +43,27 @@ def alike_votes(image: Tensor, coarse: Tensor) -> Tensor:
     summed over `CONTRASTS`.
 
     Args:
-        image: ``[B, 3, H, W]`` in 0..1; sides are multiples of `ROUGH`.
+        image: ``[B, 3, H, W]`` in 0..1; sides are multiples of 2 `ROUGH`.
         coarse: probabilities ``[B, C, H, W]``.
 
     Returns:
         ``[B, C, H / FINE, W / FINE]``, float32, in 0..WEIGHT * len(CONTRASTS).
     """
-    grid = F.avg_pool2d(coarse.float(), ROUGH)
+    rough = ROUGH if image.shape[2] * image.shape[3] <= MOST * ROUGH**2 else 2 * ROUGH
+    grid = F.avg_pool2d(coarse.float(), rough)
     known = grid.clamp_min(LEAST).log().flatten(2).transpose(1, 2)
     q = grid.flatten(2).transpose(1, 2)
     for _ in range(ROUNDS - 1):
-        q = (known + heard(image, q, ROUGH)).softmax(dim=2)
+        q = (known + heard(image, q, rough, rough)).softmax(dim=2)
     size = image.shape[2] // FINE, image.shape[3] // FINE
-    return heard(image, q, FINE).transpose(1, 2).unflatten(2, size)
+    return heard(image, q, FINE, rough).transpose(1, 2).unflatten(2, size)
 
 
-def heard(image: Tensor, q: Tensor, stride: int) -> Tensor:
-    """Votes of the grid, ``q [B, places, C]``, at the places of a stride: ``[B, places, C]``."""
+def heard(image: Tensor, q: Tensor, stride: int, rough: int) -> Tensor:
+    """Votes of the grid of stride `rough`, ``q [B, places, C]``, at the places of a stride: ``[B, places, C]``."""
     votes = torch.zeros((), device=q.device)
     for contrast in CONTRASTS:
-        asking, asked = (_colours_and_places(image, s, contrast) for s in (stride, ROUGH))
+        asking, asked = (_colours_and_places(image, s, contrast) for s in (stride, rough))
         centre = asked.mean(dim=1, keepdim=True)  # for precision: likeness is of differences alone
         asking, asked = asking - centre, asked - centre
         likeness = torch.cat((asked, -0.5 * asked.square().sum(-1, keepdim=True)), dim=-1)
