@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmend.refiners.votes import CONTRASTS, FINE, REACH, ROUGH, ROUNDS, WEIGHT, alike_votes
+from segmend.refiners.votes import CONTRASTS, FINE, REACH, ROUGH, ROUNDS, WEIGHT, alike_votes, heed_votes
 
 
 def slow_votes(image, q, stride, rough=ROUGH):
@@ -56,6 +56,13 @@ def test_votes_outvote_a_region_that_looks_like_another():
     coarse[:, 0, :32] = 1
     coarse[:, 1, 32:] = 1
     coarse[:, :, 48:, :16] = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
-    votes = alike_votes(image, coarse)
-    assert votes.argmax(1)[0, 16:].unique().tolist() == [1]
-    assert votes.argmax(1)[0, :16].unique().tolist() == [0]
+    mended = heed_votes(image, 0.9 * coarse + 0.05)
+    assert mended.argmax(1)[0, 32:].unique().tolist() == [1]
+    assert mended.argmax(1)[0, :32].unique().tolist() == [0]
+    assert torch.allclose(mended.sum(dim=1), torch.ones(1, 64, 64))
+
+
+def test_gradients_reach_the_coarse_map():
+    logits = torch.randn(1, 3, 32, 32, requires_grad=True)
+    heed_votes(torch.rand(1, 3, 32, 32), logits.softmax(dim=1))[:, 0].sum().backward()
+    assert logits.grad.abs().min() > 0

@@ -16,7 +16,7 @@ from segmend.labels import Classes
 from segmend.ops.warp import warp
 from segmend.refiners.base import Mended, Refiner
 from segmend.refiners.encoder_decoder import WIDTHS, Width, conv, encoder_and_decoder, head, pad_to_stride
-from segmend.refiners.votes import FINE, LEAST, alike_votes
+from segmend.refiners.votes import FINE, LEAST, heed_votes
 
 Branches = Literal["both", "propagation", "replacement"]
 
@@ -119,7 +119,7 @@ class ECN(
         max_displacement: the longest displacement per axis in pixels; None for half the picture
             (the paper's normalised units).
         votes: beside the coarse map, the network sees it as mended by what places of the same colour anywhere in
-            the picture say (`alike_votes`), and the residual starts from there; with a timm encoder alone.
+            the picture say (`heed_votes`), and both branches start from there; with a timm encoder alone.
         caution: share of the coarse map in the mended one (0..1). A label then changes only where the
             correction is surer of it than the coarse map was of its own; fewer pictures are made worse.
     """
@@ -185,8 +185,7 @@ class ECN(
         colours, guide = (pad_to_stride(map_, self.encoder.stride) for map_ in (image, coarse))
         start, hints = coarse, []
         if self.votes:
-            votes = F.interpolate(alike_votes(colours, guide), scale_factor=FINE, mode="bilinear")
-            voted = (guide.clamp_min(LEAST).log() + votes).softmax(dim=1)
+            voted = heed_votes(colours, guide)
             start = voted[:, :, :height, :width]
             hints.append(F.avg_pool2d(voted, FINE))
         features = self.encoder(2 * colours - 1, guide, *hints)

@@ -23,7 +23,7 @@ Block = Callable[[int, int, int], nn.Sequential]
 
 def encoder_and_decoder(
     guides: int, width: Width, encoder: str | None = None, frozen: bool = False, hints: int = 0
-) -> tuple[PlainEncoder | PretrainedEncoder, Callable[[], Decoder]]:
+) -> tuple[PlainEncoder | PyramidEncoder, Callable[[], Decoder]]:
     """An encoder, and what makes decoders for it.
 
     Args:
@@ -41,7 +41,7 @@ def encoder_and_decoder(
     if encoder is None:
         plain = PlainEncoder(guides, base)
         return plain, lambda: Decoder(plain.channels, (4 * base, 2 * base, base), double, "bilinear")
-    known = PretrainedEncoder(guides, base, encoder, frozen, hints)
+    known = PyramidEncoder(guides, base, encoder, frozen, hints)
     # Nearest: the blocks after it smooth, and its gradient is far cheaper on a CPU.
     return known, lambda: Decoder(known.channels, (4 * base, 4 * base, 2 * base, base), double_normed, "nearest")
 
@@ -72,8 +72,8 @@ class PlainEncoder(nn.Module):
         return features
 
 
-class PretrainedEncoder(nn.Module):
-    """A timm encoder for the image beside a pyramid for image and coarse map: strides 2, 4, 8, 16, 32.
+class PyramidEncoder(nn.Module):
+    """A pyramid for image and coarse map, beside a timm encoder for the image: strides 2, 4, 8, 16, 32.
 
     The pyramid takes in every pixel of the coarse map (blocks of 2 x 2 become channels: a quarter of the work
     of layers at full resolution, and no border is lost); the encoder brings what it knows of pictures. Both
@@ -83,30 +83,35 @@ class PretrainedEncoder(nn.Module):
     Args:
         guides: channels that come beside the image: the coarse map's, or what is said of it.
         base: channels of the pyramid's first stages.
-        name: of the timm encoder.
+        name: of the timm encoder; None for the pyramid alone.
         frozen: the encoder keeps its weights and batch statistics.
         hints: channels of more to know at stride 2.
     """
 
-    def __init__(self, guides: int, base: int, name: str, frozen: bool = False, hints: int = 0) -> None:
+    def __init__(
+        self, guides: int, base: int, name: str | None = None, frozen: bool = False, hints: int = 0
+    ) -> None:
         super().__init__()
-        import timm  # an extra: refiners as in their papers work without it
-
-        self.frozen = frozen
-        self.image = timm.create_model(name, pretrained=False, features_only=True)
-        self.image.requires_grad_(not frozen)
         self.finest, self.stride = 2, 32
         widths = [base, 2 * base, 4 * base, 4 * base, 8 * base]
         self.pyramid = nn.ModuleList([nn.Sequential(*conv_normed(4 * (3 + guides) + hints, widths[0]))])
         for inputs, outputs in itertools.pairwise(widths):
             self.pyramid.append(nn.Sequential(*conv_normed(inputs, outputs, stride=2)))
-        known = self.image.feature_info.channels()  # type: ignore[union-attr, operator]
+        self.image: nn.Module | None = None
+        known = [0] * len(widths)
+        if name is not None:
+            import timm  # an extra: refiners as in their papers work without it
+
+            self.image = timm.create_model(name, pretrained=False, features_only=True)
+            self.image.requires_grad_(not frozen)
+            known = self.image.feature_info.channels()  # type: ignore[union-attr, operator]
+        self.frozen = frozen
         said = [0, *[guides + hints] * 4]  # the pyramid's first layer sees it as it is
         self.channels = [sum(channels) for channels in zip(widths, known, said, strict=True)]
 
-    def train(self, mode: bool = True) -> PretrainedEncoder:
+    def train(self, mode: bool = True) -> PyramidEncoder:
         super().train(mode)
-        if self.frozen:
+        if self.frozen and self.image is not None:
             self.image.eval()
         return self
 
@@ -118,17 +123,23 @@ class PretrainedEncoder(nn.Module):
         said = channels_last(F.avg_pool2d(guide, 2))
         if hints is not None:
             x, said = (torch.cat((map_, channels_last(hints)), dim=1) for map_ in (x, said))
-        # In float32 whatever the precision around it: bfloat16's rounding would reach the labels from here,
-        # and depthwise convolutions gain nothing by it.
-        with torch.autocast(image.device.type, enabled=False):
-            known = self.image(channels_last(image.float()))
+        stages = [[] for _ in self.pyramid] if self.image is None else [[map_] for map_ in self._known(image)]
         features: list[Tensor] = []
-        for level, stage in zip(self.pyramid, known, strict=True):
+        for level, stage in zip(self.pyramid, stages, strict=True):
             x = level(x)
-            seen = (x, stage, said) if features else (x, stage)
+            seen = [x, *stage, said] if features else [x, *stage]
             features.append(torch.cat([map_.to(x.dtype) for map_ in seen], dim=1))
             said = F.avg_pool2d(said, 2, ceil_mode=True)
         return features
+
+    def _known(self, image: Tensor) -> list[Tensor]:
+        """The timm encoder's features."""
+        assert self.image is not None
+        # In float32 whatever the precision around it: bfloat16's rounding would reach the labels from here,
+        # and depthwise convolutions gain nothing by it.
+        with torch.autocast(image.device.type, enabled=False):
+            known: list[Tensor] = self.image(channels_last(image.float()))
+        return known
 
 
 def channels_last(map_: Tensor) -> Tensor:

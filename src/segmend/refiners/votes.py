@@ -34,6 +34,15 @@ LEAST = 1e-4
 """Smallest probability of the coarse map that is told from 0."""
 
 
+def heed_votes(image: Tensor, coarse: Tensor) -> Tensor:
+    """The coarse map as `alike_votes` mend it: ``softmax(log coarse + votes)``, ``[B, C, H, W]``.
+
+    Gradients reach the coarse map, but not through the votes.
+    """
+    votes = F.interpolate(alike_votes(image, coarse), scale_factor=FINE, mode="bilinear")
+    return (coarse.float().clamp_min(LEAST).log() + votes).softmax(dim=1)
+
+
 @torch.no_grad()
 def alike_votes(image: Tensor, coarse: Tensor) -> Tensor:
     """What to add to the coarse map's log probabilities, by mean field over the grid.
