@@ -8,7 +8,7 @@ from segmend.labels import Classes, most_likely
 from segmend.model_folder import save_model
 from segmend.ops.warp import warp
 from segmend.refiners import load
-from segmend.refiners.ecn import ECN, CorrectedSegmenter, Correction, correction_loss
+from segmend.refiners.ecn import ECN, CorrectedSegmenter, correction_loss
 
 CLASSES = Classes.numbered(5)
 
@@ -85,25 +85,6 @@ def test_a_mask_that_learns_apart_leaves_the_branches_alone(encoder):
     correction_loss(correction, target, 255, held_out=torch.tensor([True, True])).backward()
     reached = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
     assert reached == {"fusion"}
-
-
-def test_a_prior_costs_a_mask_that_leaves_one_half():
-    propagated, logits = torch.rand(1, 3, 4, 5).softmax(dim=1), torch.rand(1, 3, 4, 5)
-    target = torch.zeros(1, 4, 5, dtype=torch.int64)
-    target[:, 0] = 255  # void costs nothing
-
-    def costs(m):
-        correction = Correction(torch.zeros(1, 2, 4, 5), propagated, logits, torch.full((1, 1, 4, 5), m))
-        free, drawn = (correction_loss(correction, target, 255, mask_prior=prior) for prior in (0.0, 2.0))
-        return (drawn - free).item()
-
-    def kl(m):
-        half = torch.distributions.Bernoulli(torch.tensor(0.5))
-        return torch.distributions.kl_divergence(half, torch.distributions.Bernoulli(torch.tensor(m))).item()
-
-    assert costs(0.5) == pytest.approx(0, abs=1e-6)
-    assert costs(0.9) == pytest.approx(2 * kl(0.9), abs=1e-5)
-    assert costs(0.2) == pytest.approx(2 * kl(0.2), abs=1e-5)
 
 
 def test_caution_keeps_a_share_of_the_coarse_map():

@@ -111,7 +111,6 @@ def _train_once(
         maps = recipe.coarse
         coarse = CoarseSource(maps.truth_share, maps.truth_steps * options.batch, maps.variation)
     held_out = _for_the_mask(recipe, dataset)
-    prior = 0.0 if isinstance(recipe, SegmenterRecipe) else recipe.mask_prior
     samples = Samples(dataset, view, options.steps * options.batch, options.seed, coarse, held_out)
     with bar(title, options.steps, quiet) as progress, (out / "log.jsonl").open("a") as log:
         smoothed: float | None = None
@@ -135,7 +134,7 @@ def _train_once(
                 return propagation_loss(network(batch["image"], batch["coarse"]), batch["labels"], void)
             correction = network(batch["image"], batch["coarse"], mask_apart=bool(held_out))
             apart = batch["held_out"] if held_out else None
-            return correction_loss(correction, batch["labels"], void, apart, prior)
+            return correction_loss(correction, batch["labels"], void, apart)
 
         kept, broken = fit(model, samples, loss, options, out, _is_pretrained, on_step)
     save_model(kept, out, _card(recipe, dataset, text))  # type: ignore[arg-type]

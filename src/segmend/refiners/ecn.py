@@ -53,16 +53,13 @@ class Correction(NamedTuple):
         return only
 
 
-def correction_loss(
-    correction: Correction, target: Tensor, void: int, held_out: Tensor | None = None, mask_prior: float = 0.0
-) -> Tensor:
+def correction_loss(correction: Correction, target: Tensor, void: int, held_out: Tensor | None = None) -> Tensor:
     """L_fuse (eq. 6): cross-entropy of the fused, the propagated and the replaced map.
 
     Args:
         target: true labels, ``int64 [B, H, W]``; `void` pixels do not count. An all-void batch gives 0.
         held_out: ``bool [B]``, pictures that teach the mask alone, while the others teach the branches alone
             (None: all teach all, as in the paper).
-        mask_prior: weight of KL(1/2 || m), which draws the mask to the mean of the branches.
     """
     known = (target != void).unsqueeze(1)
     index = target.unsqueeze(1).masked_fill(~known, 0)
@@ -85,9 +82,6 @@ def correction_loss(
             moved, new = moved.detach(), new.detach()
         fused = correction.mask * moved + (1 - correction.mask) * new
         loss = loss - _mean(fused.clamp_min(1e-7).log(), to_mask)
-        if mask_prior:
-            m = correction.mask.clamp(1e-4, 1 - 1e-4)
-            loss = loss - 0.5 * mask_prior * _mean((4 * m * (1 - m)).log(), to_mask)
     return loss
 
 

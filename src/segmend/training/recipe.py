@@ -131,7 +131,6 @@ class RefinerRecipe(_Strict):
 
     `mask_share` of the pictures are kept from ECN's branches: the fusion mask alone learns on them, and so
     learns how good the branches are on pictures they have not seen. 0: all learn on all, as in the paper.
-    `mask_prior` draws the mask to a half (see `correction_loss`).
     """
 
     task: Literal["refiner"]
@@ -140,7 +139,6 @@ class RefinerRecipe(_Strict):
     ecn: ECNOptions | None = None
     spn: SPNOptions | None = None
     mask_share: float = Field(0.0, ge=0, lt=1)
-    mask_prior: float = Field(0.0, ge=0)
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()
 
