@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 
-from segmend.data.damage import Damage, fill_void
+from segmend.data.damage import fill_void
 from segmend.data.dataset import open_dataset
 from segmend.data.sampling import CoarseSource, Samples, collate
 from segmend.data.transforms import training_view
@@ -91,22 +91,3 @@ def test_truth_comes_first_where_asked(drawn, coarse):
     source = CoarseSource(truth_share=0.0, truth_first=4)
     record = samples(drawn, coarse).dataset.records[0]
     assert [source.takes_truth(record, i) for i in range(6)] == [True] * 4 + [False] * 2
-
-
-def test_damage_keeps_a_probability_map_and_hurts():
-    torch.manual_seed(0)
-    labels = torch.randint(0, 4, (6, 8)).repeat_interleave(12, 0).repeat_interleave(12, 1).to(torch.uint8)
-    wrong = []
-    for _ in range(20):
-        damaged = Damage().of_truth(labels, 4)
-        assert damaged.min() >= 0
-        assert torch.allclose(damaged.sum(0), torch.ones(72, 96), atol=1e-4)
-        wrong.append((damaged.argmax(0) != labels).float().mean().item())
-    assert 0.05 < sum(wrong) / len(wrong) < 0.6
-
-
-def test_void_is_filled_from_beside_it():
-    labels = torch.tensor([[1, 255, 255, 255, 255, 2], [1, 1, 255, 255, 2, 2]], dtype=torch.uint8)
-    assert fill_void(labels).tolist() == [[1, 1, 1, 2, 2, 2], [1, 1, 1, 2, 2, 2]]
-    void = torch.full((2, 2), 255, dtype=torch.uint8)
-    assert torch.equal(fill_void(void), void)

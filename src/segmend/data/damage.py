@@ -32,6 +32,64 @@ def fill_void(labels: Tensor) -> Tensor:
     return torch.from_numpy(number[nearest])
 
 
+def grow(labels: Tensor, pixels: float) -> Tensor:
+    """Label map ``[H, W]`` whose classes have grown over the largest one (`pixels` > 0), or shrunk from it.
+
+    Void stays. A pixel between two that grow takes the nearer; one that a shrunk class left takes the nearest
+    label of another.
+    """
+    array = labels.numpy()
+    void = array == void_of(labels)
+    if void.all():
+        return labels
+    names, counts = np.unique(array[~void], return_counts=True)
+    largest = names[counts.argmax()]
+    if pixels > 0:
+        sources = [~void & (array != largest)]
+    else:
+        sources = [~void & (array != name) for name in names if name != largest]
+    grown = array.copy()
+    for source in sources:
+        if source.any():
+            away, nearest = cv2.distanceTransformWithLabels(
+                (~source).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+            )
+            number = np.zeros(nearest.max() + 1, dtype=array.dtype)
+            number[nearest[source]] = array[source]
+            reached = ~void & ~source & (away <= abs(pixels))
+            grown[reached] = number[nearest[reached]]
+    return torch.from_numpy(grown)
+
+
+def polygons(labels: Tensor, corners: int) -> Tensor:
+    """Label map ``[H, W]`` with each region drawn as a polygon of at most `corners` corners, large ones first.
+
+    As somebody draws masks by hand: what lies between polygons becomes the largest class. Void stays.
+    """
+    array = labels.numpy()
+    void = array == void_of(labels)
+    if void.all():
+        return labels
+    names, counts = np.unique(array[~void], return_counts=True)
+    drawn = np.full_like(array, names[counts.argmax()])
+    outlines = []
+    for name in names[np.argsort(-counts)][1:]:
+        found, _ = cv2.findContours((array == name).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        outlines += [(cv2.contourArea(outline), int(name), outline) for outline in found]
+    for _, name, outline in sorted(outlines, key=lambda one: -one[0]):
+        cv2.fillPoly(drawn, [_simplified(outline, corners)], name)
+    drawn[void] = array[void]
+    return torch.from_numpy(drawn)
+
+
+def _simplified(outline: np.ndarray, corners: int) -> np.ndarray:
+    tolerance = 0.5
+    while len(outline) > corners:
+        outline = cv2.approxPolyDP(outline, tolerance, closed=True)
+        tolerance *= 1.3
+    return outline
+
+
 def sharpen(map_: Tensor, power: float) -> Tensor:
     """Probabilities to a power: above 1 more certain, below 1 less."""
     powered = map_.clamp_min(1e-6) ** power
@@ -100,6 +158,48 @@ class Damage:
     def of_truth(self, labels: Tensor, num_classes: int) -> Tensor:
         """A damaged probability map of true labels ``[H, W]``; void is filled from beside it first."""
         return self(one_hot(fill_void(labels), num_classes, smoothing=0.02))
+
+
+@dataclass(frozen=True)
+class AnyDamage:
+    """A good label map made coarse in one of the ways in which masks are: each as likely as the others.
+
+    Soft maps like a segmenter's (`Damage`); masks grown or shrunk; polygons drawn by hand; low resolution, with
+    soft or hard borders; and masks that are good: the truth itself, or off by a pixel.
+    """
+
+    def of_truth(self, labels: Tensor, num_classes: int) -> Tensor:
+        """A coarse probability map ``[C, H, W]`` of true labels ``[H, W]``."""
+        filled = fill_void(labels)
+        kind = int(torch.randint(6, ()))
+        if kind < 2:
+            return Damage().of_truth(labels, num_classes)
+        if kind == 2:
+            sign = 1 if torch.rand(()) < 0.5 else -1
+            return one_hot(grow(filled, sign * _between(2, 10)), num_classes)
+        if kind == 3:
+            return one_hot(polygons(filled, int(_between(5, 21))), num_classes)
+        if kind == 4:
+            return low_resolution(filled, num_classes, 2 ** _between(2, 4.2), soft=bool(torch.rand(()) < 0.7))
+        return one_hot(shifted(filled, int(torch.randint(2, ()))), num_classes)
+
+
+def low_resolution(labels: Tensor, num_classes: int, factor: float, soft: bool = True) -> Tensor:
+    """The shares of the classes in blocks of `factor` pixels, brought back bilinearly; hard: the largest share."""
+    map_ = one_hot(labels, num_classes)
+    size = [max(1, round(side / factor)) for side in labels.shape]
+    small = F.interpolate(map_[None], size=size, mode="area")
+    found = F.interpolate(small, size=labels.shape, mode="bilinear", align_corners=False)[0]
+    return found if soft else one_hot(found.max(dim=0).indices.to(labels.dtype), num_classes)
+
+
+def shifted(labels: Tensor, pixels: int) -> Tensor:
+    """The map moved by `pixels` in a random direction of eight, its last lines repeated."""
+    height, width = labels.shape
+    dy, dx = ((torch.randint(3, (2,)) - 1) * pixels).tolist()
+    rows = (torch.arange(height) - dy).clamp(0, height - 1)
+    columns = (torch.arange(width) - dx).clamp(0, width - 1)
+    return labels[rows][:, columns]
 
 
 def _chance(probability: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch.utils.data
 from torch import Tensor
 from torchvision import tv_tensors
 
-from segmend.data.damage import Damage
+from segmend.data.damage import AnyDamage, Damage
 from segmend.data.dataset import Dataset, Record, check_fits, pair_labels
 from segmend.data.files import InvalidFile
 from segmend.data.transforms import LabelMap, ProbabilityMap
@@ -30,11 +30,13 @@ class CoarseSource:
             the data set's own coarse map.
         truth_first: so many samples at the start are all of that kind (pretraining).
         variation: strength of the damage done to the data set's own maps, as augmentation.
+        damage: what is done to the truth.
     """
 
     truth_share: float = 0.0
     truth_first: int = 0
     variation: float = 0.0
+    damage: Damage | AnyDamage = field(default_factory=Damage)
 
     def takes_truth(self, record: Record, index: int) -> bool:
         """Whether sample `index` gets the truth, damaged, for its coarse map."""
@@ -90,7 +92,7 @@ class Samples(torch.utils.data.Dataset[Sample]):
             return _plain(self.view(sample))
         if self.coarse.takes_truth(record, index):
             sample = _plain(self.view(sample))
-            sample["coarse"] = Damage().of_truth(sample["labels"], count)
+            sample["coarse"] = self.coarse.damage.of_truth(sample["labels"], count)
         else:
             sample["coarse"] = ProbabilityMap(self._coarse(record, labels))
             sample = _plain(self.view(sample))

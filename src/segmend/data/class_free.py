@@ -1,0 +1,69 @@
+"""Training samples for what works on any classes: many data sets, many kinds of damage, few planes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.utils.data
+from torch import Tensor
+
+from segmend.data.sampling import Sample, Samples
+from segmend.labels import void_of
+
+
+def in_slots(sample: Sample, slots: int) -> Sample:
+    """A sample in `slots` planes: the classes that its coarse map believes in most, in no other's place.
+
+    True labels of other classes become void: nobody can mend towards a class that the coarse map does not hold.
+    """
+    coarse, labels = sample["coarse"], sample["labels"]
+    masses = coarse.mean(dim=(1, 2))
+    chosen = masses.topk(min(slots, len(masses))).indices
+    planes = coarse.new_zeros(slots, *coarse.shape[1:])
+    planes[: len(chosen)] = coarse[chosen]
+    slot_of = torch.full((int(void_of(labels)) + 1,), int(void_of(labels)))
+    present = chosen[masses[chosen] > 1e-4]
+    slot_of[present] = torch.arange(len(present))
+    planes = planes / planes.sum(dim=0, keepdim=True).clamp_min(1e-6)
+    return sample | {"coarse": planes, "labels": slot_of[labels.long()].to(labels.dtype)}
+
+
+def error_pixels(coarse: Tensor, labels: Tensor) -> Tensor:
+    """How many pixels the borders of a coarse map are off, about: wrong pixels over pixels of true borders.
+
+    Args:
+        coarse: ``[C, H, W]``.
+        labels: ``[H, W]``.
+
+    Returns:
+        A number of at least 0, at most 64.
+    """
+    known = labels != void_of(labels)
+    wrong = (coarse.max(dim=0).indices != labels) & known
+    border = (labels[1:] != labels[:-1]).sum() + (labels[:, 1:] != labels[:, :-1]).sum()
+    return (wrong.sum() / border.clamp_min(1)).clamp_max(64).float()
+
+
+class AnyClasses(torch.utils.data.Dataset[Sample]):
+    """Samples of many data sets, each drawn with its share, in planes of any classes (`in_slots`).
+
+    ``"error_px"`` is told (`error_pixels`) for half of them, and 0 for the others.
+
+    Args:
+        sources: samples of data sets, whose coarse maps are their own or the truth, damaged.
+        shares: of the samples; they sum to 1.
+    """
+
+    def __init__(self, sources: list[Samples], shares: list[float], length: int, seed: int, slots: int) -> None:
+        self.sources, self.shares, self.length, self.seed, self.slots = sources, shares, length, seed, slots
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = np.random.default_rng((self.seed, index))
+        source = self.sources[rng.choice(len(self.sources), p=self.shares)]
+        sample = in_slots(source[index], self.slots)
+        told = rng.random() < 0.5
+        error = error_pixels(sample["coarse"], sample["labels"]) if told else torch.tensor(0.0)
+        return sample | {"error_px": error}

@@ -1,0 +1,138 @@
+"""Mends masks of any classes with one set of weights: spatial propagation that knows how far to trust a mask.
+
+Shapes: image ``[B, 3, H, W]`` in 0..1, coarse probability map ``[B, C, H, W]``, any C, H and W.
+"""
+
+# Annotations stay objects here (no `from __future__`): the hub mixin reads them to decode `config.json`.
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from segmend.refiners.base import Mended, Refiner
+from segmend.refiners.encoder_decoder import (
+    WIDTHS,
+    Decoder,
+    PyramidEncoder,
+    Width,
+    double_normed,
+    head,
+    pad_to_stride,
+)
+from segmend.refiners.spatial_propagation import LEAST, SimilarityGates, propagate
+from segmend.refiners.votes import heed_votes
+
+SUMMARIES = 9
+"""Channels of `summaries`."""
+
+HEARD = 0.2
+"""Probability that a class must reach somewhere, or else win somewhere, to be in the mended map."""
+
+
+class Blend(NamedTuple):
+    """How the network weighs what it has, ``[B, 1, H, W]`` in 0..1 each.
+
+    Attributes:
+        heed: how much of the votes the start holds; the rest is the coarse map.
+        evidence: how much a pixel of the start tells its neighbours.
+        spread: how much of the mended map is propagated; the rest is the start.
+    """
+
+    heed: Tensor
+    evidence: Tensor
+    spread: Tensor
+
+
+class UniversalPropagation(
+    nn.Module,
+    Refiner,
+    PyTorchModelHubMixin,
+    library_name="segmend",
+    tags=["image-segmentation"],
+    paper_url="https://arxiv.org/abs/1710.01020",
+):
+    """Three-way propagation along gates shared by all classes, guided by picture and class-free summaries.
+
+    ``start = (1 - heed) coarse + heed votes`` (`heed_votes`), ``spread(start)`` is the scan in four directions of
+    ``evidence * start``, normalised over the classes, and the mended map blends both. A mask that is good already
+    stays as it is where the network gives `heed` and `spread` of 0. What it sees of the mask is how sure, how
+    finely bordered and how agreeing with the picture it is, never which classes it has.
+
+    Args:
+        width: channels of the guidance network.
+        connections: neighbours in the line before that a pixel is connected to: 3, or 1.
+        rounds: how often all four directions are scanned.
+    """
+
+    def __init__(self, width: Width = "quarter", connections: Literal[1, 3] = 3, rounds: int = 1) -> None:
+        super().__init__()
+        base = WIDTHS[width]
+        self.rounds = rounds
+        self.encoder = PyramidEncoder(SUMMARIES, base)
+        self.decoder = Decoder(
+            self.encoder.channels, (4 * base, 4 * base, 2 * base, base), double_normed, "nearest"
+        )
+        self.gates = SimilarityGates(base, connections, self.encoder.finest, scale=1)
+        self.blend = head(base, len(Blend._fields), self.encoder.finest)
+        with torch.no_grad():
+            for parameter in self.blend.parameters():
+                parameter.mul_(0.01)
+
+    def forward(self, image: Tensor, coarse: Tensor, error_px: Tensor | None = None) -> tuple[Tensor, Blend]:
+        """Mended probabilities ``[B, C, H, W]`` of the classes in `coarse`, at least 2, and how they were blended.
+
+        Args:
+            error_px: ``[B]``, how many pixels borders of the coarse map are off, about; 0, or None: not known.
+        """
+        height, width = image.shape[2:]
+        image, coarse = (pad_to_stride(map_, self.encoder.stride) for map_ in (image, coarse.float()))
+        voted = heed_votes(image, coarse)
+        seen = summaries(coarse, voted, error_px)
+        features = self.decoder(self.encoder(2 * image - 1, seen))
+        blend = Blend(*self.blend(features).float().sigmoid().split(1, dim=1))
+        start = torch.lerp(coarse, voted, blend.heed)
+        spread = propagate(blend.evidence * start, self.gates(features, image), self.rounds)
+        spread = spread / spread.sum(dim=1, keepdim=True).clamp_min(LEAST)
+        mended = torch.lerp(start, spread, blend.spread)
+        return mended[..., :height, :width], Blend(*(map_[..., :height, :width] for map_ in blend))
+
+    def mend(self, image: Tensor, coarse: Tensor) -> Mended:
+        """Mend a batch (see `Refiner.mend`); classes that the coarse maps nowhere believe in cost nothing."""
+        chosen = believed(coarse)
+        known = coarse[:, chosen].clamp_min(LEAST)
+        mended, _ = self(image, known / known.sum(dim=1, keepdim=True))
+        probabilities = torch.zeros_like(coarse, dtype=torch.float32).index_copy(1, chosen, mended)
+        return Mended.of(probabilities, coarse)
+
+
+def believed(coarse: Tensor) -> Tensor:
+    """The classes that win or reach `HEARD` somewhere in a batch ``[B, C, H, W]``, at least 2: ``int64 [K]``."""
+    most = coarse.amax(dim=(0, 2, 3))
+    heard = most >= HEARD
+    heard |= (coarse == coarse.amax(dim=1, keepdim=True)).any(dim=3).any(dim=2).any(dim=0)
+    heard[most.topk(min(2, len(most))).indices] = True
+    return heard.nonzero().squeeze(1)
+
+
+def summaries(coarse: Tensor, voted: Tensor, error_px: Tensor | None = None) -> Tensor:
+    """What can be said of a coarse map whatever its classes: ``[B, SUMMARIES, H, W]``.
+
+    Its largest probability, the margin to the next, the entropy; label borders; the votes' largest probability,
+    theirs for the coarse label, and the agreement of both maps; and how far borders are off, where that is known.
+
+    Args:
+        coarse, voted: probabilities ``[B, C, H, W]``, C at least 2.
+        error_px: ``[B]`` (see `UniversalPropagation.forward`).
+    """
+    (first, second), (labels, _) = (found.split(1, dim=1) for found in coarse.topk(2, dim=1))
+    entropy = -(coarse.clamp_min(LEAST).log() * coarse).sum(dim=1, keepdim=True)
+    right = F.pad(labels[..., 1:] != labels[..., :-1], (0, 1))
+    below = F.pad(labels[..., 1:, :] != labels[..., :-1, :], (0, 0, 0, 1))
+    borders = (right | below).float()
+    votes = [voted.amax(dim=1, keepdim=True), voted.gather(1, labels), (voted * coarse).sum(dim=1, keepdim=True)]
+    error = torch.zeros(len(coarse), device=coarse.device) if error_px is None else error_px
+    told = torch.stack(((error > 0).float(), error.clamp_min(1).log2() / 4), dim=1)
+    told = told[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
+    return torch.cat((first, first - second, entropy, borders, *votes, told), dim=1)

@@ -1,0 +1,55 @@
+"""Training samples of any classes."""
+
+import torch
+
+from segmend.data.class_free import AnyClasses, error_pixels, in_slots
+from segmend.data.damage import AnyDamage
+from segmend.data.dataset import open_dataset
+from segmend.data.sampling import CoarseSource, Samples
+from segmend.data.transforms import training_view
+
+
+def test_slots_hold_the_classes_that_the_coarse_map_believes_in():
+    coarse = torch.zeros(6, 2, 3)
+    coarse[4] = 0.6
+    coarse[1] = 0.3
+    coarse[5] = 0.1
+    labels = torch.tensor([[4, 1, 5], [0, 255, 4]], dtype=torch.uint8)
+    found = in_slots({"coarse": coarse, "labels": labels}, 2)
+    assert torch.allclose(found["coarse"], torch.tensor([2 / 3, 1 / 3])[:, None, None].expand(2, 2, 3))
+    assert found["labels"].tolist() == [[0, 1, 255], [255, 255, 0]]
+    roomy = in_slots({"coarse": coarse, "labels": labels}, 8)
+    assert roomy["coarse"].shape == (8, 2, 3)
+    assert roomy["labels"].tolist() == [[0, 1, 2], [255, 255, 0]]
+    assert roomy["coarse"][3:].max() == 0
+
+
+def test_errors_are_measured_in_pixels_of_border():
+    labels = torch.zeros(10, 20, dtype=torch.uint8)
+    labels[:, 10:] = 1
+    coarse = torch.zeros(2, 10, 20)
+    coarse[0, :, :13] = 1
+    coarse[1, :, 13:] = 1
+    assert error_pixels(coarse, labels) == 3
+    labels[:5] = 255
+    assert error_pixels(coarse, torch.full_like(labels, 255)) == 0
+
+
+def test_samples_come_from_all_sets_and_depend_on_the_seed_alone(drawn, coarse):
+    sets = [open_dataset(drawn, "train").with_coarse(coarse / "train"), open_dataset(drawn, "val")]
+    view = training_view(48, (0.7, 1.4), True, 0.0, 255)
+    source = CoarseSource(truth_share=0.5, damage=AnyDamage())
+    samples = [Samples(set_, view, 40, 0, source) for set_ in sets]
+    for shares, expected in (([1.0, 0.0], 0), ([0.0, 1.0], 1)):
+        chosen = AnyClasses(samples, shares, 10, 0, slots=4)
+        assert torch.equal(chosen[3]["image"], samples[expected][3]["image"])
+    both = AnyClasses(samples, [0.5, 0.5], 40, 0, slots=4)
+    again = AnyClasses(samples, [0.5, 0.5], 40, 0, slots=4)
+    told = 0
+    for index in range(20):
+        sample = both[index]
+        assert all(torch.equal(value, again[index][name]) for name, value in sample.items() if name != "broken")
+        assert sample["coarse"].shape == (4, 48, 48)
+        assert set(sample["labels"].unique().tolist()) <= {0, 1, 2, 3, 255}
+        told += int(sample["error_px"] > 0)
+    assert 3 < told < 17

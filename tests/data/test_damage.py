@@ -1,0 +1,120 @@
+"""Damage done on purpose."""
+
+import cv2
+import numpy as np
+import torch
+from scipy import ndimage
+
+from segmend.data.damage import AnyDamage, Damage, fill_void, grow, low_resolution, polygons, shifted
+
+
+def disc(radius=12, size=48, void=True):
+    y, x = np.mgrid[:size, :size] - size // 2
+    labels = (y**2 + x**2 <= radius**2).astype(np.uint8)
+    if void:
+        labels[:2] = 255
+    return torch.from_numpy(labels)
+
+
+def test_growing_is_dilation_and_shrinking_erosion_of_one_class():
+    labels = disc()
+    y, x = np.mgrid[-5:6, -5:6]
+    ball = y**2 + x**2 <= 25
+    inside = labels.numpy() == 1
+    for pixels, expected in (
+        (5, ndimage.binary_dilation(inside, ball)),
+        (-5, ndimage.binary_erosion(inside, ball)),
+    ):
+        found = grow(labels, pixels).numpy()
+        assert (found[:2] == 255).all()
+        # The distance is the chamfer one: good to a twentieth, so that few pixels of the rim differ.
+        assert ((found == 1) != expected)[2:].sum() <= 0.02 * expected.sum() + 8
+        assert found.dtype == np.uint8
+
+
+def test_a_shrunk_class_leaves_the_nearest_other_label():
+    labels = torch.zeros(20, 30, dtype=torch.uint8)
+    labels[:, 10:20] = 1
+    labels[:8, 20:] = 2
+    shrunk = grow(labels, -3)
+    assert (shrunk[:5, 17:20] == 2).all()
+    assert (shrunk[12:, 17:20] == 0).all()
+    assert (shrunk[:, 13:17] == 1).all()
+    assert set(shrunk.unique().tolist()) == {0, 1, 2}
+
+
+def test_polygons_have_few_corners_and_lie_about_where_the_regions_were():
+    labels = disc(radius=16)
+    for corners in (5, 12):
+        drawn = polygons(labels, corners).numpy()
+        assert (drawn[:2] == 255).all()
+        (outline,), _ = cv2.findContours((drawn == 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        assert len(cv2.approxPolyDP(outline, 1.0, closed=True)) <= corners
+        both = ((drawn == 1) & (labels.numpy() == 1)).sum() / ((drawn == 1) | (labels.numpy() == 1)).sum()
+        assert both > 0.6  # inscribed
+
+
+def test_many_corners_keep_a_map():
+    labels = disc(void=False)
+    assert torch.equal(polygons(labels, 10_000), labels)
+    assert torch.equal(grow(labels, 0), labels)
+
+
+def test_maps_of_one_label_and_of_void_stay():
+    for value in (3, 255):
+        labels = torch.full((9, 11), value, dtype=torch.uint8)
+        for changed in (grow(labels, 4), grow(labels, -4), polygons(labels, 5)):
+            assert torch.equal(changed, labels)
+
+
+def test_damage_keeps_a_probability_map_and_hurts():
+    torch.manual_seed(0)
+    labels = torch.randint(0, 4, (6, 8)).repeat_interleave(12, 0).repeat_interleave(12, 1).to(torch.uint8)
+    wrong = []
+    for _ in range(20):
+        damaged = Damage().of_truth(labels, 4)
+        assert damaged.min() >= 0
+        assert torch.allclose(damaged.sum(0), torch.ones(72, 96), atol=1e-4)
+        wrong.append((damaged.argmax(0) != labels).float().mean().item())
+    assert 0.05 < sum(wrong) / len(wrong) < 0.6
+
+
+def test_void_is_filled_from_beside_it():
+    labels = torch.tensor([[1, 255, 255, 255, 255, 2], [1, 1, 255, 255, 2, 2]], dtype=torch.uint8)
+    assert fill_void(labels).tolist() == [[1, 1, 1, 2, 2, 2], [1, 1, 1, 2, 2, 2]]
+    void = torch.full((2, 2), 255, dtype=torch.uint8)
+    assert torch.equal(fill_void(void), void)
+
+
+def test_low_resolution_keeps_shares_of_classes_and_loses_detail():
+    labels = disc(void=False)
+    soft, hard = (low_resolution(labels, 2, 8, soft) for soft in (True, False))
+    share = (labels == 1).float().mean()
+    assert torch.allclose(soft.sum(dim=0), torch.ones(48, 48), atol=1e-5)
+    assert abs(soft[1].mean() - share) < 0.02
+    assert torch.equal(hard.argmax(0), soft.argmax(0))
+    assert hard.max(dim=0).values.min() > 0.97
+    thin = torch.zeros(48, 48, dtype=torch.uint8)
+    thin[:, 20] = 1
+    assert (low_resolution(thin, 2, 16).argmax(0) == 0).all()
+
+
+def test_a_shift_moves_by_so_many_pixels_or_not_at_all():
+    torch.manual_seed(0)
+    labels = torch.arange(42, dtype=torch.uint8).view(6, 7)
+    moves = {tuple(shifted(labels, 1)[2:4, 2:4].flatten().tolist()) for _ in range(100)}
+    assert len(moves) == 9
+    assert torch.equal(shifted(labels, 0), labels)
+
+
+def test_any_damage_gives_good_masks_too():
+    torch.manual_seed(0)
+    labels = disc()
+    known = labels != 255
+    wrong = []
+    for _ in range(60):
+        map_ = AnyDamage().of_truth(labels, 3)
+        assert torch.allclose(map_.sum(dim=0), torch.ones(48, 48), atol=1e-4)
+        wrong.append((map_.argmax(0) != labels)[known].float().mean().item())
+    assert sum(w < 0.005 for w in wrong) >= 3
+    assert sum(w > 0.03 for w in wrong) >= 20
