@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segmend.jobs.train import _for_the_mask, train
+from segmend.jobs.train import train
 from segmend.labels import InvalidInput
 from segmend.refiners import load
 from segmend.training.recipe import (
@@ -39,16 +39,6 @@ def test_one_seed_gives_one_network_and_another_another(drawn, coarse, tmp_path)
     train(recipe(drawn, coarse, seed=1), tmp_path / "c", quiet=True)
     assert torch.equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert not torch.equal(weights(tmp_path / "a"), weights(tmp_path / "c"))
-
-
-def test_a_share_of_the_pictures_is_for_the_mask(drawn, coarse):
-    whole = recipe(drawn, coarse).model_copy(update={"mask_share": 0.25})
-    dataset = whole.data.open("train")
-    chosen = _for_the_mask(whole, dataset)
-    assert len(chosen) == 3
-    assert chosen == _for_the_mask(whole, dataset)
-    alone = whole.model_copy(update={"ecn": ECNOptions(branches="propagation")})
-    assert not _for_the_mask(alone, dataset)
 
 
 def test_a_folder_is_not_overwritten_by_another_recipe(drawn, coarse, tmp_path):

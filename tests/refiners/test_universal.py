@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmend.refiners.universal import SUMMARIES, UniversalPropagation, believed, summaries
+from segmend.refiners.universal import SUMMARIES, UniversalPropagation, believed, summaries, universal_loss
 
 
 def example(classes=4, size=(37, 50), batch=2):
@@ -97,3 +97,16 @@ def test_summaries_tell_sureness_borders_agreement_and_what_is_known_of_the_erro
     assert (error == 0.5).all()
     assert (told[0, -2:] == 0).all()
     assert torch.equal(summaries(coarse, voted)[0], told[0])
+
+
+def test_the_loss_is_a_mean_over_pixels_and_one_over_classes():
+    mended = torch.rand(2, 3, 4, 5).softmax(dim=1)
+    target = torch.zeros(2, 4, 5, dtype=torch.int64)
+    target[0, 0] = 2
+    target[1, 1] = 1
+    target[1, 2] = 255
+    costs = F.nll_loss(mended.log(), target, ignore_index=255, reduction="none")
+    groups = [costs[i][target[i] == c].mean() for i, c in ((0, 0), (0, 2), (1, 0), (1, 1))]
+    expected = costs[target != 255].mean() + sum(groups) / 4
+    assert torch.allclose(universal_loss(mended, target, 255), expected)
+    assert universal_loss(mended, torch.full_like(target, 255), 255) == 0

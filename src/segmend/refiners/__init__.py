@@ -13,9 +13,17 @@ from segmend.refiners.dense_crf import DenseCRF
 from segmend.refiners.ecn import ECN
 from segmend.refiners.guided_filter import GuidedFilter
 from segmend.refiners.spatial_propagation import SpatialPropagation
+from segmend.refiners.universal import UniversalPropagation
 
 FILTERS: dict[str, type[DenseCRF] | type[GuidedFilter]] = {"crf": DenseCRF, "guided": GuidedFilter}
 """Refiners that are parameters alone: by the name that the command line knows."""
+
+NETWORKS: tuple[type[ECN] | type[SpatialPropagation] | type[UniversalPropagation], ...] = (
+    ECN,
+    SpatialPropagation,
+    UniversalPropagation,
+)
+"""Refiners that are learned."""
 
 
 def load(name: str | Path) -> Refiner:
@@ -28,10 +36,9 @@ def load(name: str | Path) -> Refiner:
         return FILTERS[str(name)]()
     config = read_config(name)
     kind = config.pop("type")
-    if kind == ECN.__name__:
-        return load_model(ECN, name)
-    if kind == SpatialPropagation.__name__:
-        return load_model(SpatialPropagation, name)
+    for network in NETWORKS:
+        if kind == network.__name__:
+            return load_model(network, name)
     for filter_type in FILTERS.values():
         if kind == filter_type.__name__:
             known = {field.name for field in dataclasses.fields(filter_type)}
@@ -44,4 +51,14 @@ def save_filter(refiner: DenseCRF | GuidedFilter, folder: Path) -> None:
     write_json(folder / "config.json", {"type": type(refiner).__name__, **dataclasses.asdict(refiner)})
 
 
-__all__ = ["ECN", "DenseCRF", "GuidedFilter", "Mended", "Refiner", "SpatialPropagation", "load", "save_filter"]
+__all__ = [
+    "ECN",
+    "DenseCRF",
+    "GuidedFilter",
+    "Mended",
+    "Refiner",
+    "SpatialPropagation",
+    "UniversalPropagation",
+    "load",
+    "save_filter",
+]

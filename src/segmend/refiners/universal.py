@@ -136,3 +136,26 @@ def summaries(coarse: Tensor, voted: Tensor, error_px: Tensor | None = None) -> 
     told = torch.stack(((error > 0).float(), error.clamp_min(1).log2() / 4), dim=1)
     told = told[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
     return torch.cat((first, first - second, entropy, borders, *votes, told), dim=1)
+
+
+def universal_loss(mended: Tensor, target: Tensor, void: int) -> Tensor:
+    """Cross-entropy of mended probabilities ``[B, C, H, W]``: mean over pixels, plus mean over classes.
+
+    The second term is the mean over the classes of each picture of their own means: small regions count too.
+
+    Args:
+        target: ``int64 [B, H, W]``; `void` pixels do not count.
+    """
+    known = target != void
+    index = target.masked_fill(~known, 0)
+    costs = -mended.float().gather(1, index.unsqueeze(1)).clamp_min(LEAST).log().squeeze(1) * known
+    slots = index + torch.arange(len(target), device=target.device).view(-1, 1, 1) * mended.shape[1]
+    sums, counts = (
+        torch.zeros(mended.shape[0] * mended.shape[1], device=costs.device).index_add(
+            0, slots.flatten(), values.flatten().float()
+        )
+        for values in (costs, known)
+    )
+    present = counts > 0
+    by_class = (sums / counts.clamp_min(1)).sum() / present.sum().clamp_min(1)
+    return costs.sum() / known.sum().clamp_min(1) + by_class

@@ -13,9 +13,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
-from segmend.data.sampling import Sample, Samples, collate
+from segmend.data.sampling import Sample, collate
 from segmend.devices import available_cores, pick_device, to_device, uses_bfloat16
 from segmend.training.checkpoint import load_checkpoint, save_checkpoint
 from segmend.training.recipe import Optimisation
@@ -32,7 +32,7 @@ OnStep = Callable[[int, float], None]
 
 def fit(
     model: nn.Module,
-    samples: Samples,
+    samples: Dataset[Sample],
     loss: Loss,
     options: Optimisation,
     run: Path,
@@ -117,7 +117,7 @@ def schedule(options: Optimisation, step: int) -> float:
     return 1.0
 
 
-def _batches(samples: Samples, options: Optimisation, done: int) -> DataLoader[Sample]:
+def _batches(samples: Dataset[Sample], options: Optimisation, done: int) -> DataLoader[Sample]:
     rest = Subset(samples, range(done * options.batch, options.steps * options.batch))
     return DataLoader(
         rest,

@@ -149,6 +149,33 @@ class RefinerRecipe(_Strict):
         return self
 
 
+class Source(_Strict):
+    """A data set to learn from, with its share of the samples; shares are relative to each other.
+
+    Of its samples, `coarse.truth_share` (all, where it has no coarse maps) are the truth, damaged in many ways.
+    """
+
+    data: DataOptions
+    coarse: CoarseOptions = CoarseOptions()
+    share: float = Field(1.0, gt=0)
+
+
+class UniversalRecipe(_Strict):
+    """Train a refiner of any classes (see `segmend.refiners.universal`) on several data sets at once.
+
+    Each sample holds the `slots` classes that its coarse map believes in most.
+    """
+
+    task: Literal["universal"]
+    sources: list[Source] = Field(min_length=1)
+    width: Literal["full", "half", "quarter"] = "quarter"
+    connections: Literal[1, 3] = 3
+    rounds: int = Field(1, ge=1)
+    slots: int = Field(5, ge=2)
+    augmentation: Augmentation = Augmentation()
+    optimisation: Optimisation = Optimisation()
+
+
 class FilterRecipe(_Strict):
     """Search the parameters of a refiner that is not learned, on training pictures with coarse maps.
 
@@ -165,7 +192,7 @@ class FilterRecipe(_Strict):
     seed: int = Field(0, ge=0)
 
 
-Recipe = SegmenterRecipe | RefinerRecipe | FilterRecipe
+Recipe = SegmenterRecipe | RefinerRecipe | UniversalRecipe | FilterRecipe
 _ANY: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="task")])
 
 

@@ -1,0 +1,192 @@
+"""What a recipe trains: the model, the samples it learns from, and its loss."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segmend.data.class_free import AnyClasses
+from segmend.data.damage import AnyDamage
+from segmend.data.dataset import Dataset
+from segmend.data.sampling import CoarseSource, Sample, Samples
+from segmend.data.transforms import training_view
+from segmend.labels import VOID, InvalidInput
+from segmend.refiners.ecn import ECN, correction_loss
+from segmend.refiners.spatial_propagation import SpatialPropagation, propagation_loss
+from segmend.refiners.universal import UniversalPropagation, universal_loss
+from segmend.segmenters.base import Segmenter, import_network
+from segmend.segmenters.features import load_imagenet_features
+from segmend.training.loop import Loss
+from segmend.training.recipe import (
+    CoarseOptions,
+    DataOptions,
+    ECNOptions,
+    RefinerRecipe,
+    SegmenterRecipe,
+    SPNOptions,
+    UniversalRecipe,
+)
+
+Model = Segmenter | ECN | SpatialPropagation | UniversalPropagation
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained.
+
+    Attributes:
+        model: with its first weights.
+        samples: as many as all steps take.
+        loss: of the model on a batch.
+        data: what it learns from, in words.
+    """
+
+    model: Model
+    samples: torch.utils.data.Dataset[Sample]
+    loss: Loss
+    data: str
+
+
+def plan(recipe: SegmenterRecipe | RefinerRecipe | UniversalRecipe, dataset: Dataset | None = None) -> Plan:
+    """The plan of a recipe.
+
+    Args:
+        dataset: what a segmenter is trained on, where that is not the training split (None: it is).
+
+    Raises:
+        InvalidInput: data or options that cannot be used.
+    """
+    torch.manual_seed(recipe.optimisation.seed)  # the first weights belong to the seed too
+    if isinstance(recipe, UniversalRecipe):
+        return _of_universal(recipe)
+    if isinstance(recipe, SegmenterRecipe):
+        return _of_segmenter(recipe, dataset or labelled(recipe.data))
+    return _of_refiner(recipe, dataset or labelled(recipe.data, recipe.coarse))
+
+
+def labelled(data: DataOptions, coarse: CoarseOptions | None = None) -> Dataset:
+    """The records of the training split that have a label map."""
+    dataset = data.open(data.train)
+    if coarse is not None and coarse.train is not None:
+        dataset = dataset.with_coarse(coarse.train)
+    records = tuple(r for r in dataset if r.labels is not None)
+    if not records:
+        raise InvalidInput(f"{data.root}: no picture of the training split has a label map")
+    return dataclasses.replace(dataset, records=records)
+
+
+def _of_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Plan:
+    void = dataset.classes.void
+
+    def loss(network: nn.Module, batch: Sample) -> Tensor:
+        known = (batch["labels"] != void).sum().clamp_min(1)
+        logits = network(batch["image"]).float()
+        return F.cross_entropy(logits, batch["labels"], ignore_index=void, reduction="sum") / known
+
+    return Plan(make_segmenter(recipe, dataset), _samples(recipe, dataset), loss, _told(dataset))
+
+
+def _of_refiner(recipe: RefinerRecipe, dataset: Dataset) -> Plan:
+    void = dataset.classes.void
+    model = make_refiner(recipe, dataset)
+    held_out = _for_the_mask(recipe, dataset)
+
+    def loss(network: nn.Module, batch: Sample) -> Tensor:
+        if isinstance(model, SpatialPropagation):
+            return propagation_loss(network(batch["image"], batch["coarse"]), batch["labels"], void)
+        correction = network(batch["image"], batch["coarse"], mask_apart=bool(held_out))
+        apart = batch["held_out"] if held_out else None
+        return correction_loss(correction, batch["labels"], void, apart)
+
+    maps = recipe.coarse
+    coarse = CoarseSource(maps.truth_share, maps.truth_steps * recipe.optimisation.batch, maps.variation)
+    return Plan(model, _samples(recipe, dataset, coarse, held_out), loss, _told(dataset))
+
+
+def _of_universal(recipe: UniversalRecipe) -> Plan:
+    options = recipe.optimisation
+    model = UniversalPropagation(recipe.width, recipe.connections, recipe.rounds)
+
+    def loss(network: nn.Module, batch: Sample) -> Tensor:
+        mended, _ = network(batch["image"], batch["coarse"], batch["error_px"])
+        return universal_loss(mended, batch["labels"], VOID)
+
+    sets = [labelled(source.data, source.coarse) for source in recipe.sources]
+    samples = [
+        _samples(recipe, dataset, CoarseSource(maps.truth_share, 0, maps.variation, AnyDamage()))
+        for dataset, maps in zip(sets, (source.coarse for source in recipe.sources), strict=True)
+    ]
+    whole = sum(source.share for source in recipe.sources)
+    shares = [source.share / whole for source in recipe.sources]
+    mixed = AnyClasses(samples, shares, options.steps * options.batch, options.seed, recipe.slots)
+    return Plan(model, mixed, loss, "; ".join(map(_told, sets)))
+
+
+def _samples(
+    recipe: SegmenterRecipe | RefinerRecipe | UniversalRecipe,
+    dataset: Dataset,
+    coarse: CoarseSource | None = None,
+    held_out: frozenset[str] = frozenset(),
+) -> Samples:
+    options = recipe.optimisation
+    view = training_view(**recipe.augmentation.model_dump(), void=dataset.classes.void)
+    return Samples(dataset, view, options.steps * options.batch, options.seed, coarse, held_out)
+
+
+def _told(dataset: Dataset) -> str:
+    return f"{dataset.name}, {len(dataset)} pictures, {len(dataset.classes)} classes"
+
+
+def make_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Segmenter:
+    """The segmenter that a recipe describes; the number of classes goes to the argument that takes it."""
+    accepted = inspect.signature(import_network(recipe.network)).parameters
+    arguments: dict[str, Any] = {}
+    for name in ("classes", "num_classes"):
+        if name in accepted:
+            arguments[name] = len(dataset.classes)
+    if "encoder_weights" in accepted:
+        arguments["encoder_weights"] = None  # smp's default downloads from a hub
+    arguments |= recipe.arguments
+    segmenter = Segmenter(dataset.classes, recipe.network, arguments, recipe.stride)
+    if recipe.features == "imagenet":
+        encoder = getattr(segmenter.network, "encoder", None)
+        if not isinstance(encoder, nn.Module):
+            raise InvalidInput(f"{recipe.network}: has no `encoder` to load ImageNet features into")
+        inner = getattr(encoder, "model", encoder)
+        load_imagenet_features(inner if isinstance(inner, nn.Module) else encoder)
+    return segmenter
+
+
+def make_refiner(recipe: RefinerRecipe, dataset: Dataset) -> ECN | SpatialPropagation:
+    """The corrector that a recipe describes."""
+    if recipe.ecn is not None:
+        options: ECNOptions | SPNOptions = recipe.ecn
+        network: ECN | SpatialPropagation = ECN(dataset.classes, **_arguments(options))
+    else:
+        assert recipe.spn is not None
+        options = recipe.spn
+        network = SpatialPropagation(dataset.classes, **_arguments(options))
+    if options.features == "imagenet":
+        if options.encoder is None:
+            raise InvalidInput("features: the plain encoder has none; name an encoder")
+        load_imagenet_features(network.encoder.image)  # type: ignore[arg-type]
+    return network
+
+
+def _arguments(options: ECNOptions | SPNOptions) -> dict[str, Any]:
+    return options.model_dump(exclude={"features"})
+
+
+def _for_the_mask(recipe: RefinerRecipe, dataset: Dataset) -> frozenset[str]:
+    """IDs of the pictures that only the fusion mask learns on."""
+    if recipe.ecn is None or recipe.ecn.branches != "both":
+        return frozenset()
+    order = np.random.default_rng(recipe.optimisation.seed).permutation(len(dataset))
+    return frozenset(dataset.records[i].id for i in order[: round(recipe.mask_share * len(dataset))])
