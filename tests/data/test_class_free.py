@@ -11,10 +11,11 @@ from segmend.data.transforms import training_view
 
 def test_slots_hold_the_classes_that_the_coarse_map_believes_in():
     coarse = torch.zeros(6, 2, 3)
-    coarse[4] = 0.6
-    coarse[1] = 0.3
-    coarse[5] = 0.1
-    labels = torch.tensor([[4, 1, 5], [0, 255, 4]], dtype=torch.uint8)
+    coarse[4] = 0.5
+    coarse[1] = 0.25
+    coarse[5] = 0.2
+    coarse[2] = 0.05  # too little to be heard
+    labels = torch.tensor([[4, 1, 5], [2, 255, 4]], dtype=torch.uint8)
     found = in_slots({"coarse": coarse, "labels": labels}, 2)
     assert torch.allclose(found["coarse"], torch.tensor([2 / 3, 1 / 3])[:, None, None].expand(2, 2, 3))
     assert found["labels"].tolist() == [[0, 1, 255], [255, 255, 0]]
@@ -22,6 +23,7 @@ def test_slots_hold_the_classes_that_the_coarse_map_believes_in():
     assert roomy["coarse"].shape == (8, 2, 3)
     assert roomy["labels"].tolist() == [[0, 1, 2], [255, 255, 0]]
     assert roomy["coarse"][3:].max() == 0
+    assert torch.allclose(roomy["coarse"].sum(dim=0), torch.ones(2, 3))
 
 
 def test_errors_are_measured_in_pixels_of_border():

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmend.refiners.universal import SUMMARIES, UniversalPropagation, believed, summaries, universal_loss
+from segmend.data.class_free import believed
+from segmend.refiners.universal import SUMMARIES, UniversalPropagation, summaries, universal_loss
 
 
 def example(classes=4, size=(37, 50), batch=2):

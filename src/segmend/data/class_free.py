@@ -10,20 +10,32 @@ from torch import Tensor
 from segmend.data.sampling import Sample, Samples
 from segmend.labels import void_of
 
+HEARD = 0.2
+"""Probability that a class must reach somewhere, or else win somewhere, to be in the mended map."""
+
+
+def believed(coarse: Tensor) -> Tensor:
+    """The classes that win or reach `HEARD` somewhere in a batch ``[B, C, H, W]``, at least 2: ``int64 [K]``."""
+    most = coarse.amax(dim=(0, 2, 3))
+    heard = most >= HEARD
+    heard[coarse.max(dim=1).indices.unique()] = True  # ties, as where nothing is known, go to one class
+    heard[most.topk(min(2, len(most))).indices] = True
+    return heard.nonzero().squeeze(1)
+
 
 def in_slots(sample: Sample, slots: int) -> Sample:
-    """A sample in `slots` planes: the classes that its coarse map believes in most, in no other's place.
+    """A sample in `slots` planes: those classes that its coarse map believes in, most of all.
 
     True labels of other classes become void: nobody can mend towards a class that the coarse map does not hold.
     """
     coarse, labels = sample["coarse"], sample["labels"]
     masses = coarse.mean(dim=(1, 2))
     chosen = masses.topk(min(slots, len(masses))).indices
-    planes = coarse.new_zeros(slots, *coarse.shape[1:])
-    planes[: len(chosen)] = coarse[chosen]
     slot_of = torch.full((int(void_of(labels)) + 1,), int(void_of(labels)))
-    present = chosen[masses[chosen] > 1e-4]
-    slot_of[present] = torch.arange(len(present))
+    heard = chosen[torch.isin(chosen, believed(coarse[None]))]
+    planes = coarse.new_zeros(slots, *coarse.shape[1:])
+    planes[: len(heard)] = coarse[heard]
+    slot_of[heard] = torch.arange(len(heard))
     planes = planes / planes.sum(dim=0, keepdim=True).clamp_min(1e-6)
     return sample | {"coarse": planes, "labels": slot_of[labels.long()].to(labels.dtype)}
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from segmend.data.class_free import believed
 from segmend.refiners.base import Mended, Refiner
 from segmend.refiners.encoder_decoder import (
     WIDTHS,
@@ -26,9 +27,6 @@ from segmend.refiners.votes import heed_votes
 
 SUMMARIES = 9
 """Channels of `summaries`."""
-
-HEARD = 0.2
-"""Probability that a class must reach somewhere, or else win somewhere, to be in the mended map."""
 
 
 class Blend(NamedTuple):
@@ -105,15 +103,6 @@ class UniversalPropagation(
         mended, _ = self(image, known / known.sum(dim=1, keepdim=True))
         probabilities = torch.zeros_like(coarse, dtype=torch.float32).index_copy(1, chosen, mended)
         return Mended.of(probabilities, coarse)
-
-
-def believed(coarse: Tensor) -> Tensor:
-    """The classes that win or reach `HEARD` somewhere in a batch ``[B, C, H, W]``, at least 2: ``int64 [K]``."""
-    most = coarse.amax(dim=(0, 2, 3))
-    heard = most >= HEARD
-    heard |= (coarse == coarse.amax(dim=1, keepdim=True)).any(dim=3).any(dim=2).any(dim=0)
-    heard[most.topk(min(2, len(most))).indices] = True
-    return heard.nonzero().squeeze(1)
 
 
 def summaries(coarse: Tensor, voted: Tensor, error_px: Tensor | None = None) -> Tensor:
