@@ -86,11 +86,12 @@ def _changed(setting: Filter, drawn: dict[str, float]) -> Filter:
 
 
 def _rounds(settings: int, pictures: int, available: int) -> Iterator[tuple[int, int]]:
-    """How many settings are tried on how many pictures, round by round, until one is left."""
-    while settings > 1 and pictures < available:
+    """How many settings are tried on how many pictures, round by round, until one is the best."""
+    pictures = min(pictures, available)
+    while settings > 1:
         yield settings, pictures
-        settings, pictures = max(1, settings // KEEP), min(available, pictures * (KEEP - 1))
-    yield settings, available
+        settings = max(1, settings // KEEP) if pictures < available else 1
+        pictures = min(available, pictures * (KEEP - 1))
 
 
 def _score(

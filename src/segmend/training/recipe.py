@@ -180,7 +180,7 @@ class FilterRecipe(_Strict):
     """Search the parameters of a refiner that is not learned, on training pictures with coarse maps.
 
     `trials` random settings are tried on `pictures` pictures; the best quarter on three times as many,
-    and so on, until the best is known on all. The same again with settings near the best.
+    and so on, until one is left. The same again with settings near the best.
     """
 
     task: Literal["filter"]
