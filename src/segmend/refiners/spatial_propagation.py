@@ -156,20 +156,22 @@ def neighbour_distances(features: Tensor, connections: int) -> Tensor:
     """
     height, width = features.shape[2:]
     framed = F.pad(features, (1, 1, 1, 1), mode="replicate")
-    known: dict[tuple[int, int], Tensor] = {}
-
-    def distance(dy: int, dx: int) -> Tensor:
-        if (dy, dx) not in known:
-            other = framed[:, :, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
-            known[dy, dx] = (features - other).square().sum(dim=1)
-        return known[dy, dx]
+    distance: dict[tuple[int, int], Tensor] = {}
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        # One difference serves both ends: each pixel p of the frame with p + (dy, dx).
+        left, right = max(0, -dx), max(0, dx)
+        one = framed[:, :, : height + 2 - dy, left : width + 2 - right]
+        other = framed[:, :, dy:, right : width + 2 - left]
+        apart = (one - other).square().sum(dim=1)
+        distance[dy, dx] = apart[:, 1 : 1 + height, 1 - left : 1 - left + width]
+        distance[-dy, -dx] = apart[:, 1 - dy : 1 - dy + height, 1 - right : 1 - right + width]
 
     across = (-1, 0, 1) if connections == 3 else (0,)
     directions = [
-        [distance(k, -1) for k in across],
-        [distance(k, 1) for k in across],
-        [distance(-1, k) for k in across],
-        [distance(1, k) for k in across],
+        [distance[k, -1] for k in across],
+        [distance[k, 1] for k in across],
+        [distance[-1, k] for k in across],
+        [distance[1, k] for k in across],
     ]
     return torch.stack([torch.stack(neighbours, dim=1) for neighbours in directions], dim=1)
 
