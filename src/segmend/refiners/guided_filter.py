@@ -17,18 +17,20 @@ SEARCHED = {"radius": (2.0, 40.0), "eps": (1e-6, 1e-1)}
 class GuidedFilter(Refiner):
     """Kornia's guided filter over the probability map.
 
+    It is solved at a quarter of its radius's resolution, as its authors advise (the fast guided filter, 2015):
+    windows of 32 px would take kornia seconds otherwise, and mend no better.
+
     Attributes:
         radius: half of the window's side, in pixels.
         eps: regularisation; smaller follows the picture's edges more closely (colours in 0..1).
-        subsample: the filter is solved at 1 / `subsample` of the resolution.
     """
 
     radius: int = 8
     eps: float = 1e-3
-    subsample: int = 1
 
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
         """Mend a batch (see `Refiner.mend`)."""
         side = 2 * self.radius + 1
-        filtered = guided_blur(image, coarse, side, self.eps, subsample=self.subsample).clamp_min(0)
+        coarser = max(1, self.radius // 4)
+        filtered = guided_blur(image, coarse, side, self.eps, subsample=coarser).clamp_min(0)
         return Mended.of(filtered / filtered.sum(dim=1, keepdim=True).clamp_min(1e-6), coarse)
