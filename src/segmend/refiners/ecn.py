@@ -16,7 +16,7 @@ from segmend.labels import Classes
 from segmend.ops.warp import warp
 from segmend.refiners.base import Mended, Refiner
 from segmend.refiners.encoder_decoder import WIDTHS, Width, conv, encoder_and_decoder, head, pad_to_stride
-from segmend.refiners.votes import FINE, LEAST, heed_votes
+from segmend.refiners.votes import LEAST, heed_votes
 
 Branches = Literal["both", "propagation", "replacement"]
 
@@ -181,7 +181,7 @@ class ECN(
         if self.votes:
             voted = heed_votes(colours, guide)
             start = voted[:, :, :height, :width]
-            hints.append(F.avg_pool2d(voted, FINE))
+            hints.append(F.avg_pool2d(voted, self.encoder.finest))
         features = self.encoder(2 * colours - 1, guide, *hints)
         displacement = propagated = logits = mask = None
         decoded = []

@@ -27,7 +27,7 @@ ROUGH = 16
 
 MOST = 1024
 
-FINE = 2
+FINE = 4
 """Stride of the places that hear them."""
 
 LEAST = 1e-4
