@@ -61,13 +61,13 @@ def test_a_map_of_one_class_stays_one(network):
     assert (mended.labels == 3).all()
 
 
-def test_without_heed_and_spread_the_coarse_map_stays(network):
+def test_trusted_and_left_alone_the_coarse_map_stays(network):
     image, coarse = example()
     with torch.no_grad():
         network.blend[0].weight.zero_()
-        network.blend[0].bias.fill_(-30)
+        network.blend[0].bias.copy_(torch.tensor([30.0, -30, 0, -30]).repeat_interleave(4))
         mended, _ = network(image, coarse)
-    assert torch.allclose(mended, coarse, atol=1e-5)
+    assert torch.allclose(mended, coarse, atol=5e-4)  # the least probabilities are lifted
 
 
 def test_every_weight_learns():

@@ -4,7 +4,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmend.refiners.votes import CONTRASTS, FINE, REACH, ROUGH, ROUNDS, WEIGHT, alike_votes, heed_votes
+from segmend.refiners.votes import (
+    CONTRASTS,
+    FINE,
+    MOST_VOTES,
+    REACH,
+    ROUGH,
+    ROUNDS,
+    WEIGHT,
+    alike_votes,
+    heed_votes,
+)
 
 
 def slow_votes(image, q, stride, rough=ROUGH):
@@ -45,7 +55,7 @@ def test_votes_are_the_mean_field_of_a_grid(monkeypatch, rough):
 def test_votes_of_a_place_sum_to_the_weight_of_all(classes):
     torch.manual_seed(0)
     votes = alike_votes(torch.rand(2, 3, 48, 32), torch.randn(2, classes, 48, 32).softmax(dim=1))
-    assert torch.allclose(votes.sum(dim=1), torch.tensor(WEIGHT * len(CONTRASTS)), atol=1e-3)
+    assert torch.allclose(votes.sum(dim=1), torch.tensor(MOST_VOTES), atol=1e-3)
 
 
 def test_votes_outvote_a_region_that_looks_like_another():

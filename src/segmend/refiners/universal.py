@@ -22,8 +22,8 @@ from segmend.refiners.encoder_decoder import (
     head,
     pad_to_stride,
 )
-from segmend.refiners.spatial_propagation import LEAST, SimilarityGates, propagate
-from segmend.refiners.votes import heed_votes
+from segmend.refiners.spatial_propagation import SimilarityGates, propagate
+from segmend.refiners.votes import FINE, LEAST, MOST_VOTES, alike_votes
 
 SUMMARIES = 9
 """Channels of `summaries`."""
@@ -33,14 +33,20 @@ class Blend(NamedTuple):
     """How the network weighs what it has, ``[B, 1, H, W]`` in 0..1 each.
 
     Attributes:
-        heed: how much of the votes the start holds; the rest is the coarse map.
+        trust: the power to which the coarse map's probabilities are taken; 0 forgets them.
+        heed: how much the votes count beside them.
         evidence: how much a pixel of the start tells its neighbours.
         spread: how much of the mended map is propagated; the rest is the start.
     """
 
+    trust: Tensor
     heed: Tensor
     evidence: Tensor
     spread: Tensor
+
+
+FIRST = (3.0, -1.0, 0.0, 0.0)
+"""Logits of the blend before training: the coarse map is trusted, the votes are heard a little."""
 
 
 class UniversalPropagation(
@@ -53,10 +59,10 @@ class UniversalPropagation(
 ):
     """Three-way propagation along gates shared by all classes, guided by picture and class-free summaries.
 
-    ``start = (1 - heed) coarse + heed votes`` (`heed_votes`), ``spread(start)`` is the scan in four directions of
-    ``evidence * start``, normalised over the classes, and the mended map blends both. A mask that is good already
-    stays as it is where the network gives `heed` and `spread` of 0. What it sees of the mask is how sure, how
-    finely bordered and how agreeing with the picture it is, never which classes it has.
+    ``start = softmax(trust log coarse + heed votes)`` (`alike_votes`), ``spread(start)`` is the scan in four
+    directions of ``evidence * start``, normalised over the classes, and the mended map blends both. A mask that
+    is good already stays as it is where the network trusts it, and gives `heed` and `spread` of 0. What it sees of
+    the mask is how sure, how finely bordered and how agreeing with the picture it is, never which classes it has.
 
     Args:
         width: channels of the guidance network.
@@ -86,11 +92,13 @@ class UniversalPropagation(
         """
         height, width = image.shape[2:]
         image, coarse = (pad_to_stride(map_, self.encoder.stride) for map_ in (image, coarse.float()))
-        voted = heed_votes(image, coarse)
-        seen = summaries(coarse, voted, error_px)
+        votes = F.interpolate(alike_votes(image, coarse), scale_factor=FINE, mode="bilinear")
+        seen = summaries(coarse, votes / MOST_VOTES, error_px)
         features = self.decoder(self.encoder(2 * image - 1, seen))
-        blend = Blend(*self.blend(features).float().sigmoid().split(1, dim=1))
-        start = torch.lerp(coarse, voted, blend.heed)
+        raw = self.blend(features).float() + image.new_tensor(FIRST).view(1, -1, 1, 1)
+        blend = Blend(*raw.sigmoid().split(1, dim=1))
+        known = coarse.clamp_min(LEAST).log()
+        start = (blend.trust * known + blend.heed * votes).softmax(dim=1)
         spread = propagate(blend.evidence * start, self.gates(features, image), self.rounds)
         spread = spread / spread.sum(dim=1, keepdim=True).clamp_min(LEAST)
         mended = torch.lerp(start, spread, blend.spread)
@@ -105,14 +113,14 @@ class UniversalPropagation(
         return Mended.of(probabilities, coarse)
 
 
-def summaries(coarse: Tensor, voted: Tensor, error_px: Tensor | None = None) -> Tensor:
+def summaries(coarse: Tensor, said: Tensor, error_px: Tensor | None = None) -> Tensor:
     """What can be said of a coarse map whatever its classes: ``[B, SUMMARIES, H, W]``.
 
     Its largest probability, the margin to the next, the entropy; label borders; the votes' largest probability,
     theirs for the coarse label, and the agreement of both maps; and how far borders are off, where that is known.
 
     Args:
-        coarse, voted: probabilities ``[B, C, H, W]``, C at least 2.
+        coarse, said: probabilities ``[B, C, H, W]``, C at least 2.
         error_px: ``[B]`` (see `UniversalPropagation.forward`).
     """
     (first, second), (labels, _) = (found.split(1, dim=1) for found in coarse.topk(2, dim=1))
@@ -120,7 +128,7 @@ def summaries(coarse: Tensor, voted: Tensor, error_px: Tensor | None = None) -> 
     right = F.pad(labels[..., 1:] != labels[..., :-1], (0, 1))
     below = F.pad(labels[..., 1:, :] != labels[..., :-1, :], (0, 0, 0, 1))
     borders = (right | below).float()
-    votes = [voted.amax(dim=1, keepdim=True), voted.gather(1, labels), (voted * coarse).sum(dim=1, keepdim=True)]
+    votes = [said.amax(dim=1, keepdim=True), said.gather(1, labels), (said * coarse).sum(dim=1, keepdim=True)]
     error = torch.zeros(len(coarse), device=coarse.device) if error_px is None else error_px
     told = torch.stack(((error > 0).float(), error.clamp_min(1).log2() / 4), dim=1)
     told = told[:, :, None, None].expand(-1, -1, *coarse.shape[2:])

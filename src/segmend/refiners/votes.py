@@ -19,6 +19,9 @@ REACH = 300.0
 WEIGHT = 2.0
 """Logits that all votes of one kind together add to a class."""
 
+MOST_VOTES = WEIGHT * len(CONTRASTS)
+"""What the votes for all classes sum to."""
+
 ROUNDS = 5
 """Times that the grid hears the votes, each time having heeded those before."""
 
@@ -56,7 +59,7 @@ def alike_votes(image: Tensor, coarse: Tensor) -> Tensor:
         coarse: probabilities ``[B, C, H, W]``.
 
     Returns:
-        ``[B, C, H / FINE, W / FINE]``, float32, in 0..WEIGHT * len(CONTRASTS).
+        ``[B, C, H / FINE, W / FINE]``, float32, which sum to `MOST_VOTES` over the classes.
     """
     rough = ROUGH if image.shape[2] * image.shape[3] <= MOST * ROUGH**2 else 2 * ROUGH
     grid = F.avg_pool2d(coarse.float(), rough)
