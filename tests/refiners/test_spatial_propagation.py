@@ -8,7 +8,6 @@ from segmend.model_folder import save_model
 from segmend.refiners import load
 from segmend.refiners.spatial_propagation import (
     SpatialPropagation,
-    neighbour_distances,
     propagate,
     propagation_loss,
     without_absent,
@@ -69,23 +68,6 @@ def test_similarity_gates_mend_a_blurred_border_before_any_training():
     before = (most_likely(coarse) == truth).float().mean()
     after = (mended.labels == truth).float().mean()
     assert after > before + 0.05
-
-
-def test_distances_are_those_of_the_neighbours_in_the_line_before():
-    features = torch.randn(1, 4, 5, 6)
-    found = neighbour_distances(features, 3)
-    y, x = 2, 3
-    expected = {
-        0: [(y - 1, x - 1), (y, x - 1), (y + 1, x - 1)],
-        1: [(y - 1, x + 1), (y, x + 1), (y + 1, x + 1)],
-        2: [(y - 1, x - 1), (y - 1, x), (y - 1, x + 1)],
-        3: [(y + 1, x - 1), (y + 1, x), (y + 1, x + 1)],
-    }
-    for direction, places in expected.items():
-        for k, (v, u) in enumerate(places):
-            distance = (features[0, :, y, x] - features[0, :, v, u]).square().sum()
-            assert torch.allclose(found[0, direction, k, y, x], distance)
-    assert torch.equal(neighbour_distances(features, 1), found[:, :, 1:2])
 
 
 def test_more_rounds_reach_around_corners():

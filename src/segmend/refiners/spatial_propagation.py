@@ -12,6 +12,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from segmend.labels import Classes
+from segmend.ops.distances import neighbour_distances
 from segmend.ops.scan import normalize_gates, scan4
 from segmend.refiners.base import Mended, Refiner
 from segmend.refiners.encoder_decoder import WIDTHS, Width, encoder_and_decoder, head, pad_to_stride
@@ -142,38 +143,6 @@ class SimilarityGates(nn.Module):
         compared = torch.cat((embedding, colours * self.contrast.exp()), dim=1)
         gates = normalize_gates(torch.exp(-neighbour_distances(compared, self.connections)))
         return (gates * torch.sigmoid(retention + 3)[:, :, None]).unsqueeze(2)
-
-
-def neighbour_distances(features: Tensor, connections: int) -> Tensor:
-    """Squared distances of each pixel's features to those of its neighbours in the line before.
-
-    Args:
-        features: ``[B, E, H, W]``.
-        connections: 3 or 1 neighbours.
-
-    Returns:
-        ``[B, 4, K, H, W]`` for right, left, down, up; a neighbour outside is taken as the pixel beside it.
-    """
-    height, width = features.shape[2:]
-    framed = F.pad(features, (1, 1, 1, 1), mode="replicate")
-    distance: dict[tuple[int, int], Tensor] = {}
-    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        # One difference serves both ends: each pixel p of the frame with p + (dy, dx).
-        left, right = max(0, -dx), max(0, dx)
-        one = framed[:, :, : height + 2 - dy, left : width + 2 - right]
-        other = framed[:, :, dy:, right : width + 2 - left]
-        apart = (one - other).square().sum(dim=1)
-        distance[dy, dx] = apart[:, 1 : 1 + height, 1 - left : 1 - left + width]
-        distance[-dy, -dx] = apart[:, 1 - dy : 1 - dy + height, 1 - right : 1 - right + width]
-
-    across = (-1, 0, 1) if connections == 3 else (0,)
-    directions = [
-        [distance[k, -1] for k in across],
-        [distance[k, 1] for k in across],
-        [distance[-1, k] for k in across],
-        [distance[1, k] for k in across],
-    ]
-    return torch.stack([torch.stack(neighbours, dim=1) for neighbours in directions], dim=1)
 
 
 def propagate(map_: Tensor, gates: Tensor, rounds: int) -> Tensor:

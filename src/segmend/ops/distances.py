@@ -1,0 +1,116 @@
+"""How unlike neighbours are: what similarity gates are made of."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segmend.ops import native
+
+
+def neighbour_distances(features: Tensor, connections: int) -> Tensor:
+    """Squared distances of each pixel's features to those of its neighbours in the line before.
+
+    Args:
+        features: ``[B, E, H, W]``; half precision is computed in float32.
+        connections: 3 or 1 neighbours.
+
+    Returns:
+        ``[B, 4, K, H, W]`` for right, left, down, up; infinite where the neighbour lies outside.
+
+    Raises:
+        ValueError: another number of neighbours, or features of another shape.
+    """
+    if connections not in (1, 3):
+        raise ValueError(f"expected 1 or 3 connections, found {connections}")
+    if features.ndim != 4:
+        raise ValueError(f"expected features [B, E, H, W], found {list(features.shape)}")
+    if has_kernel(features.device.type) and features.dtype != torch.float64:
+        found: Tensor = torch.ops.segmend.neighbour_distances(features, connections)
+        return found
+    precise = features if features.dtype == torch.float64 else features.float()
+    return neighbour_distances_reference(precise, connections)
+
+
+@torch.compiler.assume_constant_result  # nothing that a compiler should look into
+def has_kernel(device: str) -> bool:
+    """Whether the native library serves a type of device here."""
+    return device == "cpu" and native.library() is not None
+
+
+def neighbour_distances_reference(features: Tensor, connections: int) -> Tensor:
+    """`neighbour_distances` in plain PyTorch."""
+    height, width = features.shape[2:]
+    framed = F.pad(features, (1, 1, 1, 1))
+    inside = F.pad(torch.ones(height, width, dtype=torch.bool, device=features.device), (1, 1, 1, 1))
+
+    def distance(dy: int, dx: int) -> Tensor:
+        rows, columns = slice(1 + dy, 1 + dy + height), slice(1 + dx, 1 + dx + width)
+        apart = (features - framed[:, :, rows, columns]).square().sum(dim=1)
+        return apart.masked_fill(~inside[rows, columns], torch.inf)
+
+    across = (-1, 0, 1) if connections == 3 else (0,)
+    directions = [
+        [distance(k, -1) for k in across],
+        [distance(k, 1) for k in across],
+        [distance(-1, k) for k in across],
+        [distance(1, k) for k in across],
+    ]
+    return torch.stack([torch.stack(neighbours, dim=1) for neighbours in directions], dim=1)
+
+
+@torch.library.custom_op("segmend::neighbour_distances", mutates_args=())
+def _distances(features: Tensor, connections: int) -> Tensor:
+    pictures, _, height, width = features.shape
+    out = torch.empty(pictures, 4, connections, height, width)
+    _run("segmend_distances", (features.float().contiguous(), out), features, connections)
+    return out
+
+
+@torch.library.custom_op("segmend::neighbour_distances_backward", mutates_args=())
+def _distances_backward(features: Tensor, grad: Tensor, connections: int) -> Tensor:
+    given = features.float().contiguous()
+    out = torch.zeros_like(given)
+    _run("segmend_distances_back", (given, grad.contiguous(), out), features, connections)
+    return out.to(features.dtype)
+
+
+def _run(name: str, maps: tuple[Tensor, ...], features: Tensor, connections: int) -> None:
+    """Call a kernel on bands of rows."""
+    kernel = native.function(name, "f32")
+    pictures, channels, height, width = features.shape
+
+    def call(picture: int, first: int, last: int) -> int:
+        return kernel(*(m[picture] for m in maps), first, last, channels, height, width, connections)
+
+    bands = native.shares(pictures, height)
+    native.run_all(partial(call, picture, *band) for picture in range(pictures) for band in bands)
+
+
+@_distances.register_fake
+def _(features: Tensor, connections: int) -> Tensor:
+    pictures, _, height, width = features.shape
+    return features.new_empty((pictures, 4, connections, height, width), dtype=torch.float32)
+
+
+@_distances_backward.register_fake
+def _(features: Tensor, grad: Tensor, connections: int) -> Tensor:
+    return torch.empty_like(features, memory_format=torch.contiguous_format)
+
+
+def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    features, ctx.connections = inputs
+    ctx.save_for_backward(features)
+
+
+def _gradients(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
+    backward = torch.ops.segmend.neighbour_distances_backward
+    return backward(*ctx.saved_tensors, grad, ctx.connections), None
+
+
+_distances.register_autograd(_gradients, setup_context=_keep)
+for _device in ("cpu", "cuda"):
+    _distances.register_autocast(_device, torch.float32)
