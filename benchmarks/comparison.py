@@ -246,12 +246,13 @@ def main(
     prepare: Callable[[Path, Path], Path] = lambda source, root: source,
     groups: Groups | None = None,
     columns: Columns = COLUMNS,
-    compared: tuple[Method, ...] = METHODS,
+    more: Mapping[str, tuple[Method, ...]] | None = None,
 ) -> None:
     """Command line of a benchmark in the folder `here` over one data set.
 
     Args:
         prepare: given the data set's folder and a place for a changed copy, says which of them to use.
+        more: methods beside `METHODS` for a kind of coarse maps.
     """
     parser = argparse.ArgumentParser(description=f"Compare refiners on {data_set}, from raw data to the table.")
     parser.add_argument("--data", type=Path, default=DATA / data_set, help="folder of the data set")
@@ -259,6 +260,7 @@ def main(
     parser.add_argument("--kind", choices=kinds, default=kinds[0], help="coarse maps")
     parser.add_argument("--seeds", type=int, default=3, help="fewer for a first look")
     arguments = parser.parse_args()
+    compared = (*METHODS, *(more or {}).get(arguments.kind, ()))
     methods = tuple(replace(m, seeds=min(m.seeds, arguments.seeds)) for m in compared)
     data = (f"data.root={prepare(arguments.data, arguments.runs / 'data')}",)
     found = Comparison(arguments.runs, arguments.kind, split, data, (), methods, groups or {}).run()
