@@ -21,7 +21,7 @@ KINDS = [
     {"gates": "similarity", "lift": 6},
     {"gates": "similarity", "connections": 1, "rounds": 2, "sees_coarse": False},
     {"gates": "free", "lift": 6, "encoder": "tf_efficientnet_lite0"},
-    {"gates": "similarity", "encoder": "tf_efficientnet_lite0"},
+    {"gates": "similarity", "encoder": "tf_efficientnet_lite0", "votes": True},
 ]
 
 

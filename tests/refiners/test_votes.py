@@ -72,6 +72,14 @@ def test_votes_outvote_a_region_that_looks_like_another():
     assert torch.allclose(mended.sum(dim=1), torch.ones(1, 64, 64))
 
 
+def test_a_map_of_any_size_keeps_it():
+    torch.manual_seed(0)
+    image, coarse = torch.rand(1, 3, 45, 70), torch.randn(1, 3, 45, 70).softmax(dim=1)
+    mended = heed_votes(image, coarse)
+    assert mended.shape == coarse.shape
+    assert torch.allclose(mended.sum(dim=1), torch.ones(1, 45, 70), atol=1e-5)
+
+
 def test_gradients_reach_the_coarse_map():
     logits = torch.randn(1, 3, 32, 32, requires_grad=True)
     heed_votes(torch.rand(1, 3, 32, 32), logits.softmax(dim=1))[:, 0].sum().backward()

@@ -16,6 +16,7 @@ from segmend.ops.distances import neighbour_distances
 from segmend.ops.scan import normalize_gates, scan4
 from segmend.refiners.base import Mended, Refiner
 from segmend.refiners.encoder_decoder import WIDTHS, Width, encoder_and_decoder, head, pad_to_stride
+from segmend.refiners.votes import heed_votes
 
 EMBEDDING = 16
 """Channels by which similarity gates compare pixels, beside the colours."""
@@ -46,6 +47,8 @@ class SpatialPropagation(
         encoder: None for a plain one; or the name of a timm encoder (say ``tf_efficientnet_lite0``).
         frozen: the timm encoder keeps its features and batch statistics.
         sees_coarse: the guidance network sees the coarse map beside the image.
+        votes: what is scanned is the coarse map as places of the same colour anywhere in the picture mend it
+            (`heed_votes`).
         restrict_to_present: classes that are the most likely one nowhere in the coarse map are not in the
             mended one (the paper's setting on VOC).
     """
@@ -61,12 +64,14 @@ class SpatialPropagation(
         encoder: str | None = None,
         frozen: bool = False,
         sees_coarse: bool = True,
+        votes: bool = False,
         restrict_to_present: bool = False,
     ) -> None:
         super().__init__()
         self.classes = classes
         self.num_classes = len(classes)
-        self.rounds, self.sees_coarse, self.restrict_to_present = rounds, sees_coarse, restrict_to_present
+        self.rounds, self.sees_coarse, self.votes = rounds, sees_coarse, votes
+        self.restrict_to_present = restrict_to_present
         self.scale = 1 if lift is None else 2
         self.encoder, make_decoder = encoder_and_decoder(
             len(classes) if sees_coarse else 0, width, encoder, frozen
@@ -86,6 +91,8 @@ class SpatialPropagation(
 
     def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
         """Mended log probabilities ``[B, C, H, W]``."""
+        if self.votes:
+            coarse = heed_votes(image, coarse)
         gates = self._gates(image, coarse)
         if self.restrict_to_present:
             coarse = without_absent(coarse)

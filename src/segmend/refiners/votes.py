@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segmend.refiners.encoder_decoder import pad_to_stride
+
 CONTRASTS = (0.04, 0.1)
 """Differences of colour (0..1) that count as one, for two kinds of votes."""
 
@@ -40,9 +42,11 @@ LEAST = 1e-4
 def heed_votes(image: Tensor, coarse: Tensor) -> Tensor:
     """The coarse map as `alike_votes` mend it: ``softmax(log coarse + votes)``, ``[B, C, H, W]``.
 
-    Gradients reach the coarse map, but not through the votes.
+    Any H and W. Gradients reach the coarse map, but not through the votes.
     """
-    votes = F.interpolate(alike_votes(image, coarse), scale_factor=FINE, mode="bilinear")
+    height, width = image.shape[2:]
+    padded = [pad_to_stride(map_, 2 * ROUGH) for map_ in (image, coarse)]
+    votes = F.interpolate(alike_votes(*padded), scale_factor=FINE, mode="bilinear")[..., :height, :width]
     return (coarse.float().clamp_min(LEAST).log() + votes).softmax(dim=1)
 
 

@@ -112,6 +112,7 @@ class SPNOptions(_Strict):
     encoder: str | None = None
     frozen: bool = False
     sees_coarse: bool = True
+    votes: bool = False
     restrict_to_present: bool = False
     features: Literal["imagenet"] | None = None
 
