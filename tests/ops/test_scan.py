@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from segmend.ops import native, scan_native, scan_reference, scan_triton
-from segmend.ops.scan import DOWN, LEFT, RIGHT, UP, normalize_gates, scan, scan4
+from segmend.ops.scan import DOWN, LEFT, RIGHT, UP, normalize_gates, scan, scan4, spread
 
 ALL = (RIGHT, LEFT, DOWN, UP)
 BACKENDS = {"native": scan_native, "triton": scan_triton, "reference": scan_reference}
@@ -222,3 +222,48 @@ def test_a_missing_library_falls_back_with_one_warning(monkeypatch, tmp_path):
         assert "none.so" in native.why_not()
     finally:
         native._load.cache_clear()
+
+
+def test_what_is_spread_is_a_mean_of_what_is_known():
+    torch.manual_seed(0)
+    gates = 0.9 * normalize_gates(torch.rand(2, 4, 1, 3, 6, 7) + 0.5)
+    evidence = torch.zeros(2, 1, 6, 7)
+    evidence[:, :, 2, 3] = 1.0
+    evidence[:, :, 4, 0] = 0.5
+    values = torch.randn(2, 3, 6, 7)
+    found, reached = spread(values, evidence, gates, rounds=2)
+    known = torch.stack((values[:, :, 2, 3], values[:, :, 4, 0]))
+    assert (reached > 0).all()
+    assert (found <= known.amax(0)[:, :, None, None] + 1e-5).all()
+    assert (found >= known.amin(0)[:, :, None, None] - 1e-5).all()
+    one, _ = spread(torch.full_like(values, 0.3), evidence, gates)
+    assert torch.allclose(one[reached.expand_as(one) > 1e-6], torch.tensor(0.3))
+
+
+def test_what_is_spread_stops_at_closed_gates():
+    gates = 0.9 * normalize_gates(torch.ones(1, 4, 1, 3, 8, 10))
+    for direction, first in ((RIGHT, 5), (LEFT, 4)):
+        gates[:, direction, :, :, :, first] = 0
+    gates[:, [DOWN, UP], :, 0, :, 5] = 0
+    gates[:, [DOWN, UP], :, 2, :, 4] = 0
+    evidence, values = torch.zeros(1, 1, 8, 10), torch.zeros(1, 2, 8, 10)
+    for channel, column in ((0, 1), (1, 8)):
+        evidence[:, :, 3, column] = 1
+        values[:, channel, 3, column] = 1
+    found, reached = spread(values, evidence, gates, rounds=3)
+    assert torch.allclose(found[:, 0, :, :5], torch.ones(1, 8, 5))
+    assert torch.allclose(found[:, 1, :, 5:], torch.ones(1, 8, 5))
+    assert (reached > 0).all()
+
+
+def test_without_evidence_nothing_is_spread():
+    values, reached = spread(torch.ones(1, 2, 4, 5), torch.zeros(1, 1, 4, 5), torch.zeros(1, 4, 1, 1, 4, 5))
+    assert values.abs().max() == 0
+    assert reached.max() == 0
+
+
+def test_gates_that_let_nothing_in_spread_nothing_and_no_nan():
+    gates = normalize_gates(torch.ones(1, 4, 1, 3, 8, 10))
+    values, reached = spread(torch.randn(1, 2, 8, 10), torch.ones(1, 1, 8, 10), gates, rounds=3)
+    assert values.isfinite().all()
+    assert reached.min() >= 0

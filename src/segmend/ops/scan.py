@@ -15,7 +15,7 @@ from torch import Tensor
 from segmend.ops import native, scan_native, scan_reference
 from segmend.ops.scan_reference import DOWN, LEFT, RIGHT, UP
 
-__all__ = ["DOWN", "LEFT", "RIGHT", "UP", "normalize_gates", "scan", "scan4"]
+__all__ = ["DOWN", "LEFT", "RIGHT", "UP", "normalize_gates", "scan", "scan4", "spread"]
 
 
 def normalize_gates(raw: Tensor, dim: int = -3) -> Tensor:
@@ -64,6 +64,30 @@ def scan4(x: Tensor, gates: Tensor) -> Tensor:
         gates: ``[B, 4, G, K, H, W]`` for right, left, down, up.
     """
     return _checked(x, gates, [RIGHT, LEFT, DOWN, UP])
+
+
+def spread(values: Tensor, evidence: Tensor, gates: Tensor, rounds: int = 1) -> tuple[Tensor, Tensor]:
+    """What is known in some places, spread along gates: means of the values that reach each pixel.
+
+    ``sum_d scan_d(evidence values) / sum_d scan_d(evidence)`` over the four directions, and again with the mean
+    of the scanned evidence, `rounds` times. Values may be anything: colours, depths, scores.
+
+    Args:
+        values: ``[B, C, H, W]``, floats; what stands where there is no evidence does not matter.
+        evidence: ``[B, 1, H, W]``, at least 0: how much each pixel is to be believed.
+        gates: ``[B, 4, 1, K, H, W]`` for right, left, down, up, at least 0, that sum to less than 1 over K: what
+            is missing to 1 is how much of a pixel's own evidence enters.
+
+    Returns:
+        The values, and the evidence that reached each pixel; where none did, values are 0.
+    """
+    for _ in range(rounds):
+        told = torch.cat((evidence * values, evidence), dim=1)
+        heard = torch.stack([scan(told, gates[:, d], d) for d in (RIGHT, LEFT, DOWN, UP)]).mean(0)
+        evidence = heard[:, -1:].clamp_min(0)
+        least = torch.finfo(evidence.dtype).tiny
+        values = torch.where(evidence > least, heard[:, :-1] / evidence.clamp_min(least), 0.0)
+    return values, evidence
 
 
 def _checked(x: Tensor, gates: Tensor, directions: list[int]) -> Tensor:
