@@ -1,0 +1,66 @@
+"""The face parser of structure via consensus (SVC, Table 5): light, fully convolutional, for 128 x 128 faces."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class FaceParser(nn.Module):
+    """Two encoders and a decoder of blocks of convolution, ELU and batch norm; 4,524,323 parameters for 3 classes.
+
+    The first encoder halves the sides twice; the second widens the view with dilations of 4 and 3; both are
+    concatenated. The decoder brings the sides back by two pixel shuffles. Padding reflects. A pixel of the result
+    sees up to 95 x 95 of the image (the paper's 121 counts the decoder's layers as if they had stride 4).
+
+    Args:
+        classes: number of classes.
+        dropout: share of the decoder's channels that are dropped in training, whole maps at a time.
+
+    Input is a normalised image batch ``[B, 3, H, W]``, H and W multiples of 4 and at least 20 (Table 5 has 128);
+    output logits ``[B, C, H, W]``.
+    """
+
+    def __init__(self, classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            _conv(3, 64),
+            nn.ELU(),
+            *_block(64, 128, stride=2),
+            *_block(128, 128),
+            *_block(128, 128),
+            *_block(128, 256, stride=2),
+        )
+        self.wider = nn.Sequential(*_block(256, 256, dilation=4), *_block(256, 256, dilation=3))
+        self.decoder = nn.Sequential(
+            *_block(512, 512),
+            nn.PixelShuffle(2),
+            nn.Dropout2d(dropout),
+            *_block(128, 128),
+            *_block(128, 128),
+            nn.PixelShuffle(2),
+            nn.Dropout2d(dropout),
+            _conv(32, 32),
+            nn.ELU(),
+            _conv(32, 32),
+            nn.ELU(),
+            _conv(32, classes),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.encoder(image)
+        logits: Tensor = self.decoder(torch.cat((features, self.wider(features)), dim=1))
+        return logits
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation, padding_mode="reflect")
+
+
+def _block(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> list[nn.Module]:
+    return [_conv(inputs, outputs, stride, dilation), nn.ELU(), nn.BatchNorm2d(outputs)]
