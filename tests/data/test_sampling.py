@@ -48,7 +48,7 @@ def test_an_epoch_holds_every_record_once(drawn, coarse):
     drawn_samples = samples(drawn, coarse)
     count = len(drawn_samples.dataset)
     seen = []
-    drawn_samples._draw = lambda record, index: seen.append(record.id) or {}
+    drawn_samples._draw = lambda record, index, centre: seen.append(record.id) or {}
     for index in range(2 * count):
         drawn_samples[index]
     assert sorted(seen[:count]) == sorted(seen[count:]) == [r.id for r in drawn_samples.dataset]

@@ -14,6 +14,7 @@ from segmend.training.recipe import (
     ECNOptions,
     Optimisation,
     RefinerRecipe,
+    SegmenterRecipe,
     Source,
     UniversalRecipe,
 )
@@ -71,3 +72,17 @@ def test_the_first_weights_belong_to_the_seed(drawn, coarse):
     again = plan(corrector(drawn, coarse)).model
     assert isinstance(first, ECN)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+
+
+def test_a_segmenter_may_see_all_classes_alike(drawn):
+    recipe = SegmenterRecipe(
+        task="segmenter",
+        data=DataOptions(root=drawn, train="train"),
+        network="segmend.segmenters.faces.FaceParser",
+        class_uniform=32,
+        **OPTIONS,
+    )
+    planned = plan(recipe)
+    assert len(planned.samples.centroids) > 2
+    loss = planned.loss(planned.model, collate([planned.samples[i] for i in range(3)]))
+    assert loss.isfinite()

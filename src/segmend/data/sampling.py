@@ -12,10 +12,11 @@ import torch.utils.data
 from torch import Tensor
 from torchvision import tv_tensors
 
+from segmend.data.class_uniform import Centroid
 from segmend.data.damage import AnyDamage, Damage
 from segmend.data.dataset import Dataset, Record, check_fits, pair_labels
 from segmend.data.files import InvalidFile
-from segmend.data.transforms import LabelMap, ProbabilityMap
+from segmend.data.transforms import Centre, LabelMap, ProbabilityMap
 from segmend.labels import InvalidInput, as_probabilities
 
 Sample = dict[str, Any]
@@ -52,6 +53,8 @@ class Samples(torch.utils.data.Dataset[Sample]):
     Args:
         coarse: None for samples without a coarse map.
         held_out: IDs of records that are marked by ``"held_out"``, for training to treat apart.
+        centroids: of each class (`find_centroids`); every second sample then has one of them in its middle,
+            of each class that has some in turn.
     """
 
     def __init__(
@@ -62,31 +65,46 @@ class Samples(torch.utils.data.Dataset[Sample]):
         seed: int,
         coarse: CoarseSource | None = None,
         held_out: frozenset[str] = frozenset(),
+        centroids: list[list[Centroid]] | None = None,
     ) -> None:
         self.dataset, self.view, self.length, self.seed, self.coarse = dataset, view, length, seed, coarse
         self.held_out = held_out
+        self.centroids = [some for some in centroids or () if some]
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> Sample:
-        epoch, position = divmod(index, len(self.dataset))
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.dataset))
+        order, centre = self._place(index)
         broken: list[str] = []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(np.random.SeedSequence((self.seed, index)).generate_state(1, np.uint64)[0]))
-            for shift in range(len(self.dataset)):
-                record = self.dataset.records[order[(position + shift) % len(self.dataset)]]
+            for number in order:
+                record = self.dataset.records[number]
                 try:
-                    sample = self._draw(record, index)
+                    sample = self._draw(record, index, centre)
                     return sample | {"held_out": torch.tensor(record.id in self.held_out), "broken": broken}
                 except InvalidFile as error:
                     broken.append(str(error))
+                    centre = None  # it was this picture's
         raise InvalidInput("no picture of the training split can be read; the first: " + broken[0])
 
-    def _draw(self, record: Record, index: int) -> Sample:
+    def _place(self, index: int) -> tuple[np.ndarray, Centre | None]:
+        """Records for a sample, best first, and what its view is to have in the middle."""
+        drawn = index // 2 if self.centroids else index
+        epoch, position = divmod(drawn, len(self.dataset))
+        order = np.roll(np.random.default_rng((self.seed, epoch)).permutation(len(self.dataset)), -position)
+        if not self.centroids or index % 2 == 0:
+            return order, None
+        ones = self.centroids[drawn % len(self.centroids)]
+        one = ones[np.random.default_rng((self.seed, 1, index)).integers(len(ones))]
+        return np.concatenate(([one.record], order)), Centre([one.y, one.x])
+
+    def _draw(self, record: Record, index: int, centre: Centre | None) -> Sample:
         image, labels = (torch.from_numpy(a) for a in pair_labels(self.dataset, record))
         sample: Sample = {"image": tv_tensors.Image(image.permute(2, 0, 1)), "labels": LabelMap(labels)}
+        if centre is not None:
+            sample["centre"] = centre
         count = len(self.dataset.classes)
         if self.coarse is None:
             return _plain(self.view(sample))
@@ -107,7 +125,7 @@ class Samples(torch.utils.data.Dataset[Sample]):
 
 
 def _plain(sample: Sample) -> Sample:
-    return {name: value.as_subclass(Tensor) for name, value in sample.items()}
+    return {name: value.as_subclass(Tensor) for name, value in sample.items() if name != "centre"}
 
 
 def collate(samples: list[Sample]) -> Sample:

@@ -21,8 +21,14 @@ class LabelMap(tv_tensors.Mask):
     """A label map ``[H, W]``: moved with its picture, resized to the nearest label, padded with void."""
 
 
+class Centre(tv_tensors.TVTensor):
+    """A place in the picture, (y, x) in pixels, that the view of a sample is to have in its middle."""
+
+
 class RandomView(v2.Transform):
     """A random square of the picture at a random size, mirrored half of the time.
+
+    A sample that holds a `Centre` has it in the middle, or as near as the picture's sides allow.
 
     Args:
         size: side of the result in pixels.
@@ -48,6 +54,8 @@ class RandomView(v2.Transform):
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         size = v2.query_size(flat_inputs)
+        for centre in (given for given in flat_inputs if isinstance(given, Centre)):
+            return self._draw(size[0], size[1], centre.tolist())
         params = self._draw(*size)
         for labels in (map_ for map_ in flat_inputs if self.mixed and isinstance(map_, LabelMap)):
             for _ in range(self.TRIES):
@@ -62,19 +70,21 @@ class RandomView(v2.Transform):
         known = cut[cut != self.void]
         return bool(known.numel()) and bool((known != known[0]).any())
 
-    def _draw(self, height: int, width: int) -> dict[str, Any]:
+    def _draw(self, height: int, width: int, centre: Sequence[float | None] = (None, None)) -> dict[str, Any]:
         low, high = (math.log(s) for s in self.scale)
         # The side of the square in the source: cutting first and resizing after saves most of the work.
         side = max(1, round(self.size / math.exp(low + (high - low) * torch.rand(()).item())))
 
-        def start(length: int) -> int:
+        def start(length: int, middle: float | None) -> int:
             """Anywhere inside; a picture smaller than the square lies anywhere in it."""
             slack = length - side
-            return round(slack * torch.rand(()).item())
+            if middle is None or slack <= 0:
+                return round(slack * torch.rand(()).item())
+            return min(max(0, round(middle - side / 2)), slack)
 
         return {
-            "top": start(height),
-            "left": start(width),
+            "top": start(height, centre[0]),
+            "left": start(width, centre[1]),
             "side": side,
             "flip": self.mirror and bool(torch.rand(()) < 0.5),
         }

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmend.data.class_free import AnyClasses
+from segmend.data.class_uniform import Centroid, find_centroids
 from segmend.data.damage import AnyDamage
 from segmend.data.dataset import Dataset
 from segmend.data.sampling import CoarseSource, Sample, Samples
@@ -90,7 +91,9 @@ def _of_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Plan:
         logits = network(batch["image"]).float()
         return F.cross_entropy(logits, batch["labels"], ignore_index=void, reduction="sum") / known
 
-    return Plan(make_segmenter(recipe, dataset), _samples(recipe, dataset), loss, _told(dataset))
+    centroids = find_centroids(dataset, recipe.class_uniform) if recipe.class_uniform else None
+    samples = _samples(recipe, dataset, centroids=centroids)
+    return Plan(make_segmenter(recipe, dataset), samples, loss, _told(dataset))
 
 
 def _of_refiner(recipe: RefinerRecipe, dataset: Dataset) -> Plan:
@@ -134,10 +137,11 @@ def _samples(
     dataset: Dataset,
     coarse: CoarseSource | None = None,
     held_out: frozenset[str] = frozenset(),
+    centroids: list[list[Centroid]] | None = None,
 ) -> Samples:
     options = recipe.optimisation
     view = training_view(**recipe.augmentation.model_dump(), void=dataset.classes.void)
-    return Samples(dataset, view, options.steps * options.batch, options.seed, coarse, held_out)
+    return Samples(dataset, view, options.steps * options.batch, options.seed, coarse, held_out, centroids)
 
 
 def _told(dataset: Dataset) -> str:

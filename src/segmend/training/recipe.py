@@ -74,7 +74,11 @@ class Prediction(_Strict):
 
 
 class SegmenterRecipe(_Strict):
-    """Train a segmenter: any importable network from image to logits."""
+    """Train a segmenter: any importable network from image to logits.
+
+    With `class_uniform`, the side of tiles in pixels, every second sample is a crop around the middle of a class's
+    pixels in a tile, of all classes alike.
+    """
 
     task: Literal["segmenter"]
     data: DataOptions
@@ -83,6 +87,7 @@ class SegmenterRecipe(_Strict):
     stride: int = Field(32, ge=1)
     features: Literal["imagenet"] | None = None
     prediction: Prediction = Prediction()
+    class_uniform: int | None = Field(None, ge=8)
     augmentation: Augmentation = Augmentation(scale=(0.5, 2.0), colour=1.0)
     optimisation: Optimisation = Optimisation()
 
