@@ -1,10 +1,12 @@
 """Blobs, against scipy's labelling and loops."""
 
 import numpy as np
+import pytest
 import torch
 from scipy import ndimage
 
-from segmend.ops.blobs import blob_log_means, blob_sums, find_blobs
+from segmend.ops import native
+from segmend.ops.blobs import blob_log_means, blob_softmax_sums, blob_sums, find_blobs
 
 
 def snake(size=65):
@@ -58,3 +60,61 @@ def test_wide_label_maps_and_no_blob_at_all():
     assert len(find_blobs(wide)) == 0
     wide[0, 1, 1] = 300
     assert find_blobs(wide).labels.tolist() == [300]
+
+
+@pytest.fixture(params=["native", "reference"])
+def backend(request, monkeypatch):
+    if request.param == "reference":
+        monkeypatch.setenv(native.REFERENCE, "1")
+    elif native.library() is None:
+        pytest.skip("the native library was not built here")
+    return request.param
+
+
+def logits_and_blobs(classes, size=(2, 9, 300)):
+    torch.manual_seed(0)
+    target = torch.randint(0, 3, (size[0], 3, -(-size[2] // 50)), dtype=torch.uint8)
+    target = target.repeat_interleave(3, 1).repeat_interleave(50, 2)[:, : size[1], : size[2]].contiguous()
+    target[:, 4, ::7] = 255
+    return torch.randn(size[0], classes, *size[1:]) * 3, find_blobs(target)
+
+
+@pytest.mark.parametrize("classes", [1, 3, 70])
+def test_sums_of_softmax_and_its_logarithm(backend, classes):
+    logits, blobs = logits_and_blobs(classes)
+    shares, log_shares = blob_softmax_sums(logits, blobs)
+    log_p = logits.double().log_softmax(dim=1)
+    assert torch.allclose(shares.double(), blob_sums(log_p.exp(), blobs), rtol=1e-4, atol=1e-5)
+    assert torch.allclose(log_shares.double(), blob_sums(log_p, blobs), rtol=1e-4, atol=1e-3)
+
+
+def test_gradients_of_sums_are_those_of_the_formula(monkeypatch):
+    logits, blobs = logits_and_blobs(5)
+    logits.requires_grad_()
+    weights = torch.randn(2, len(blobs), 5)
+
+    def gradient():
+        sums = torch.stack(blob_softmax_sums(logits, blobs))
+        return torch.autograd.grad((sums * weights).sum(), logits)[0]
+
+    found = gradient()
+    assert found.movedim(1, -1)[blobs.ids < 0].abs().max() == 0
+    monkeypatch.setenv(native.REFERENCE, "1")
+    assert torch.allclose(found, gradient(), atol=1e-4)
+
+
+def test_any_number_of_threads_sums_alike():
+    logits, blobs = logits_and_blobs(4)
+    torch.set_num_threads(4)
+    try:
+        many = torch.stack(blob_softmax_sums(logits, blobs))
+    finally:
+        torch.set_num_threads(1)
+    assert torch.allclose(many, torch.stack(blob_softmax_sums(logits, blobs)), rtol=1e-5)
+
+
+def test_pytorch_knows_the_operation():
+    logits, blobs = logits_and_blobs(3, size=(1, 6, 20))
+    arguments = (logits.requires_grad_(), blobs.ids, len(blobs))
+    found = torch.library.opcheck(torch.ops.segmend.blob_softmax_sums.default, arguments)
+    assert set(found.values()) == {"SUCCESS"}

@@ -6,7 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from segmend.labels import VOID
-from segmend.ops.blobs import Blobs, blob_log_means, blob_sums, find_blobs
+from segmend.ops.blobs import Blobs, blob_log_means, blob_softmax_sums, find_blobs
+
+LEAST = 1e-30
+"""Mean probabilities below it are computed in log space."""
 
 
 def consensus_loss(
@@ -38,11 +41,14 @@ def consensus_loss(
     found = _checked(logits, target, void, blobs)
     if not len(found):
         return logits.sum() * 0
-    log_p = _log_softmax(logits)
-    log_q = blob_log_means(log_p, found)
-    right = log_q.gather(1, found.labels.unsqueeze(1)).squeeze(1)
-    mean_log_p = blob_sums(log_p, found) / found.sizes.unsqueeze(1)
-    disagreement = (log_q.exp() * (log_q - mean_log_p)).sum(dim=1)
+    sizes, labels = found.sizes.unsqueeze(1), found.labels.unsqueeze(1)
+    shares, log_shares = (sums / sizes for sums in blob_softmax_sums(logits, found))
+    if bool((shares.detach().gather(1, labels) < LEAST).any()):
+        log_q = blob_log_means(_log_softmax(logits), found)  # a mean that is lost below float32
+    else:
+        log_q = shares.clamp_min(LEAST).log()
+    right = log_q.gather(1, labels).squeeze(1)
+    disagreement = (log_q.exp() * (log_q - log_shares)).sum(dim=1)
     return _over_pictures(beta * disagreement - alpha * right, found)
 
 
@@ -51,7 +57,7 @@ def pixelwise_blob_loss(logits: Tensor, target: Tensor, *, void: int = VOID, blo
     found = _checked(logits, target, void, blobs)
     if not len(found):
         return logits.sum() * 0
-    sums = blob_sums(_log_softmax(logits), found)
+    _, sums = blob_softmax_sums(logits, found)
     return _over_pictures(-sums.gather(1, found.labels.unsqueeze(1)).squeeze(1) / found.sizes, found)
 
 

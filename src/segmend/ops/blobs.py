@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import cc3d
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from segmend.labels import void_of
+from segmend.ops import native
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,86 @@ def blob_log_means(log_values: Tensor, blobs: Blobs) -> Tensor:
     most = lowest.scatter_reduce(0, index.unsqueeze(1).expand_as(flat), flat.detach(), "amax")
     sums = flat.new_zeros(shape).index_add(0, index, (flat - most[index]).exp())
     return sums.log() + most - blobs.sizes.to(flat.dtype).log().unsqueeze(1)
+
+
+def blob_softmax_sums(logits: Tensor, blobs: Blobs) -> tuple[Tensor, Tensor]:
+    """Sums over each blob of the softmax and of the log-softmax of logits, ``[M, C]`` each; gradients flow.
+
+    In float32, by the native library on a CPU, which never holds a probability map. A probability below 1e-38
+    counts as 0 in the first sum (see `blob_log_means`).
+
+    Args:
+        logits: ``[B, C, H, W]``; half precision is computed in float32, and float64 in PyTorch.
+    """
+    if has_kernel(logits.device.type) and logits.dtype != torch.float64:
+        sums = torch.ops.segmend.blob_softmax_sums(logits, blobs.ids, len(blobs))
+        return sums[:, 0], sums[:, 1]
+    precise = logits if logits.dtype == torch.float64 else logits.float()
+    log_p = precise.log_softmax(dim=1)
+    return blob_sums(log_p.exp(), blobs), blob_sums(log_p, blobs)
+
+
+@torch.compiler.assume_constant_result  # nothing that a compiler should look into
+def has_kernel(device: str) -> bool:
+    """Whether the native library serves a type of device here."""
+    return device == "cpu" and native.library() is not None
+
+
+@torch.library.custom_op("segmend::blob_softmax_sums", mutates_args=())
+def _softmax_sums(logits: Tensor, ids: Tensor, count: int) -> Tensor:
+    pictures, classes, height, width = logits.shape
+    bands = native.shares(pictures, height)
+    # Bands add up apart, and are summed in their order: the same result every time.
+    sums = torch.zeros(len(bands), count, 2, classes, dtype=torch.float64)
+    given, blobs = logits.float().contiguous(), ids.contiguous()
+    kernel = native.function("segmend_blob_sums", "f32")
+
+    def call(picture: int, band: int) -> int:
+        maps = given[picture], blobs[picture], sums[band]
+        return kernel(*maps, *bands[band], classes, height, width)
+
+    native.run_all(partial(call, p, b) for p in range(pictures) for b in range(len(bands)))
+    return sums.sum(0).float()
+
+
+@torch.library.custom_op("segmend::blob_softmax_sums_backward", mutates_args=())
+def _softmax_sums_backward(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
+    pictures, classes, height, width = logits.shape
+    given, blobs, known = logits.float().contiguous(), ids.contiguous(), weights.float().contiguous()
+    grad = torch.zeros_like(given)
+    kernel = native.function("segmend_blob_sums_back", "f32")
+
+    def call(picture: int, first: int, last: int) -> int:
+        maps = given[picture], blobs[picture], known, grad[picture]
+        return kernel(*maps, first, last, classes, height, width)
+
+    bands = native.shares(pictures, height)
+    native.run_all(partial(call, p, *band) for p in range(pictures) for band in bands)
+    return grad.to(logits.dtype)
+
+
+@_softmax_sums.register_fake
+def _(logits: Tensor, ids: Tensor, count: int) -> Tensor:
+    return logits.new_empty((count, 2, logits.shape[1]), dtype=torch.float32)
+
+
+@_softmax_sums_backward.register_fake
+def _(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
+    return torch.empty_like(logits, memory_format=torch.contiguous_format)
+
+
+def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    logits, ids, _ = inputs
+    ctx.save_for_backward(logits, ids)
+
+
+def _gradients(ctx, weights: Tensor):  # type: ignore[no-untyped-def]
+    return torch.ops.segmend.blob_softmax_sums_backward(*ctx.saved_tensors, weights), None, None
+
+
+_softmax_sums.register_autograd(_gradients, setup_context=_keep)
+for _device in ("cpu", "cuda"):
+    _softmax_sums.register_autocast(_device, torch.float32)
 
 
 def _inside(values: Tensor, blobs: Blobs) -> tuple[Tensor, Tensor]:

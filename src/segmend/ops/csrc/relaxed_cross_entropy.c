@@ -1,55 +1,51 @@
 /* Relaxed cross-entropy (VPLR eq. 4 and 5); see relaxed_cross_entropy.py for the contract. */
 
 #include "clones.h"
+#include "softmax.h"
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STRIP 256 /* pixels whose classes are worked on together: their exponentials stay in the cache */
-
 typedef struct {
     long classes, height, width, radius, void_id;
 } Shape;
 
-/* exp(x) for x <= 0, to float32's precision; plain arithmetic, so that it vectorises. */
-INLINE float exp_below(float x) {
-    x = x < -87.0f ? -87.0f : x;
-    float n = rintf(x * 1.44269504f);
-    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    union {
-        int32_t bits;
-        float value;
-    } scale = {((int32_t)n + 127) << 23};
-    return p * scale.value;
+/* One word of the classes in the windows around a strip's pixels, a bit each. `columns` holds, for each column from
+ * `first - radius` on, the classes in it; those outside the picture hold none. */
+static CLONES void window_word(uint64_t *restrict set, uint64_t *restrict columns, const int64_t *restrict target,
+                               Shape s, long word, long y, long first, long count) {
+    long r = s.radius, low = 64 * word, high = s.classes < low + 64 ? s.classes : low + 64;
+    long top = y < r ? 0 : y - r, bottom = y + r < s.height ? y + r : s.height - 1;
+    long left = first < r ? 0 : first - r, right = first + count + r < s.width ? first + count + r : s.width;
+    memset(columns, 0, (count + 2 * r) * sizeof *columns);
+    for (long v = top; v <= bottom; v++) {
+        const int64_t *restrict row = target + v * s.width;
+        uint64_t *restrict to = columns + r - first;
+        for (long x = left; x < right; x++) {
+            int64_t label = row[x];
+            uint64_t bit = (uint64_t)1 << (label & 63);
+            to[x] |= label >= low && label < high && label != s.void_id ? bit : 0;
+        }
+    }
+    for (long i = 0; i < count; i++) set[i] = 0;
+    for (long d = 0; d <= 2 * r; d++)
+        for (long i = 0; i < count; i++) set[i] |= columns[i + d];
 }
 
-/* The classes in the window around each pixel of a row, a bit each; `words` words of STRIP pixels.
- * Gives 1 where a label is no class. */
-static int window_sets(uint64_t *sets, const int64_t *target, const uint8_t *strict, Shape s, long y, long first,
-                        long count) {
+/* The classes in the window around each pixel of a strip: `words` words of STRIP pixels. Gives 1 where a label is
+ * no class. */
+static int window_sets(uint64_t *sets, uint64_t *columns, const int64_t *target, const uint8_t *strict, Shape s,
+                       long y, long first, long count) {
     long words = (s.classes + 63) / 64;
-    memset(sets, 0, words * STRIP * sizeof *sets);
+    for (long w = 0; w < words; w++)
+        window_word(sets + w * STRIP, columns, target, s, w, y, first, count);
     for (long i = 0; i < count; i++) {
-        long x = first + i;
-        int64_t own = target[y * s.width + x];
+        int64_t own = target[y * s.width + first + i];
         if (own == s.void_id) continue;
         if (own < 0 || own >= s.classes) return 1;
-        long reach = strict && strict[own] ? 0 : s.radius;
-        long top = y < reach ? 0 : y - reach, bottom = y + reach < s.height ? y + reach : s.height - 1;
-        long left = x < reach ? 0 : x - reach, right = x + reach < s.width ? x + reach : s.width - 1;
-        for (long v = top; v <= bottom; v++)
-            for (long u = left; u <= right; u++) {
-                int64_t label = target[v * s.width + u];
-                if (label != s.void_id && label >= 0 && label < s.classes) sets[label / 64 * STRIP + i] |= (uint64_t)1 << (label % 64);
-            }
+        if (strict && strict[own])
+            for (long w = 0; w < words; w++) sets[w * STRIP + i] = own / 64 == w ? (uint64_t)1 << (own % 64) : 0;
     }
     return 0;
 }
@@ -101,7 +97,7 @@ static float highest(const float *logits, long plane, long classes) {
 typedef struct {
     const float *logits;
     const int64_t *target;
-    uint64_t *sets;
+    uint64_t *sets, *columns;
     float *e, all[STRIP], chosen[STRIP];
     long plane, count;
 } Strip;
@@ -159,20 +155,21 @@ static int rows(const float *logits, const int64_t *target, const uint8_t *stric
     Strip strip = {.plane = s.height * s.width};
     strip.e = malloc(s.classes * STRIP * sizeof *strip.e);
     strip.sets = malloc((s.classes + 63) / 64 * STRIP * sizeof *strip.sets);
-    int failed = !strip.e || !strip.sets ? NO_MEMORY : 0;
+    strip.columns = malloc((STRIP + 2 * s.radius) * sizeof *strip.columns);
+    int failed = !strip.e || !strip.sets || !strip.columns ? NO_MEMORY : 0;
     for (long y = first; y < last && !failed; y++)
         for (long x = 0; x < s.width && !failed; x += STRIP) {
             long at = y * s.width + x;
             strip.logits = logits + at, strip.target = target + at;
             strip.count = s.width - x < STRIP ? s.width - x : STRIP;
-            if (window_sets(strip.sets, target, strict, s, y, x, strip.count)) failed = OUT_OF_RANGE;
+            if (window_sets(strip.sets, strip.columns, target, strict, s, y, x, strip.count)) failed = OUT_OF_RANGE;
             exponentials(strip.e, strip.all, strip.chosen, strip.sets, strip.logits, strip.plane, s.classes, strip.count);
             if (grad)
                 strip_gradient(&strip, s, scale + at, grad + at);
             else
                 strip_loss(&strip, s, loss + at);
         }
-    free(strip.e), free(strip.sets);
+    free(strip.e), free(strip.sets), free(strip.columns);
     return failed;
 }
 
