@@ -128,7 +128,7 @@ def _softmax_sums(logits: Tensor, ids: Tensor, count: int) -> Tensor:
 def _softmax_sums_backward(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
     pictures, classes, height, width = logits.shape
     given, blobs, known = logits.float().contiguous(), ids.contiguous(), weights.float().contiguous()
-    grad = torch.zeros_like(given)
+    grad = native.empty(given.shape).zero_()
     kernel = native.function("segmend_blob_sums_back", "f32")
 
     def call(picture: int, first: int, last: int) -> int:

@@ -65,7 +65,7 @@ def neighbour_distances_reference(features: Tensor, connections: int) -> Tensor:
 @torch.library.custom_op("segmend::neighbour_distances", mutates_args=())
 def _distances(features: Tensor, connections: int) -> Tensor:
     pictures, _, height, width = features.shape
-    out = torch.empty(pictures, 4, connections, height, width)
+    out = native.empty((pictures, 4, connections, height, width))
     _run("segmend_distances", (features.float().contiguous(), out), features, connections)
     return out
 
@@ -73,7 +73,7 @@ def _distances(features: Tensor, connections: int) -> Tensor:
 @torch.library.custom_op("segmend::neighbour_distances_backward", mutates_args=())
 def _distances_backward(features: Tensor, grad: Tensor, connections: int) -> Tensor:
     given = features.float().contiguous()
-    out = torch.zeros_like(given)
+    out = native.empty(given.shape).zero_()
     _run("segmend_distances_back", (given, grad.contiguous(), out), features, connections)
     return out.to(features.dtype)
 

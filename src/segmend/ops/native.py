@@ -7,7 +7,7 @@ import functools
 import itertools
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from torch import Tensor
 LIBRARY = Path(__file__).with_name("_native.so")
 """Where the build puts it."""
 
+
+LARGE = 1 << 22
+"""Bytes from which a result is worth large pages."""
 
 NO_MEMORY, OUT_OF_RANGE = 1, 2
 """What the library's functions return beside 0 (see ``csrc/clones.h``)."""
@@ -74,6 +77,14 @@ def function(name: str, suffix: str) -> Callable[..., int]:
         return int(symbol(*map(_as_c, arguments)))
 
     return call
+
+
+def empty(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+    """Memory for a result, on large pages where the system has them."""
+    result = torch.empty(shape, dtype=dtype)
+    if result.nbytes >= LARGE:
+        function("segmend_expect", "u8")(result, result.nbytes)
+    return result
 
 
 def _as_c(argument: Tensor | int) -> Any:

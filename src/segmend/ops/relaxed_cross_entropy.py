@@ -123,7 +123,7 @@ def _relaxed_backward(
     logits: Tensor, target: Tensor, strict: Tensor, radius: int, void: int, scale: Tensor
 ) -> Tensor:
     given = logits.float().contiguous()
-    grad = torch.empty_like(given)
+    grad = native.empty(given.shape)
     maps = scale.contiguous(), grad
     _run("segmend_relaxed_grad", given, target.contiguous(), strict, maps, radius, void)
     return grad.to(logits.dtype)

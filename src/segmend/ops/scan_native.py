@@ -19,7 +19,7 @@ def forward(x: Tensor, gates: Tensor, directions: Sequence[int]) -> Tensor:
         gates: ``[B, len(directions), G, K, H, W]``, contiguous, of the same dtype.
     """
     kernel = native.function("segmend_scan" if len(directions) == 1 else "segmend_scan4", _suffix(x))
-    out = torch.empty_like(x)
+    out = native.empty(x.shape, x.dtype)
 
     def call(picture: int, start: int, stop: int) -> int:
         maps = x[picture, start], _first(gates, picture, start), out[picture, start]
@@ -33,10 +33,10 @@ def backward(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int]) 
     """Gradients of `forward`, each pixel's to the first direction that is largest."""
     kernel = native.function("segmend_scan_back" if len(directions) == 1 else "segmend_scan4_back", _suffix(x))
     ranges = native.shares(*x.shape[:2])
-    dx = torch.zeros_like(x)
+    dx = native.empty(x.shape, x.dtype).zero_()
     # Ranges of channels that share gates add up their gradients apart, and are summed after.
     shared = gates.shape[2] == 1
-    dgates = torch.zeros((len(ranges) if shared else 1, *gates.shape), dtype=x.dtype)
+    dgates = native.empty((len(ranges) if shared else 1, *gates.shape), x.dtype).zero_()
 
     def call(picture: int, index: int) -> int:
         start, stop = ranges[index]

@@ -3,12 +3,14 @@
  * Along a direction every line depends on the line before it, but the pixels of a line on each other not:
  * the inner loops run along a line and vectorise. Down and up, lines are rows. Right and left, lines are
  * columns: strips of columns are transposed into a buffer that stays in the cache, scanned there, and
- * transposed back.
+ * transposed back; planes that share their gates are turned whole, a few at a time, for both directions at once.
  *
  * Gates are three planes (of neighbours i - 1, i, i + 1 of the line before), or one (i).
  */
 
-#define STRIP 16
+#define STRIP 16   /* columns of a strip */
+#define TALL 64    /* rows of a tile that is turned: its lines stay in the nearest cache */
+#define TOGETHER 4 /* planes that are turned and scanned together */
 
 /* Planes of x, out (and gradients) lie `plane` apart, gate planes of a neighbour too. */
 typedef struct {
@@ -67,20 +69,24 @@ INLINE void NAME(transpose)(real *restrict dst, long to, const real *restrict sr
         for (long c = r < whole_rows ? whole_columns : 0; c < columns; c++) dst[c * to + r] = src[r * from + c];
 }
 
-/* Down (or up): rows of one plane; folded into out by maximum, or stored. `spare` holds two rows. */
-static CLONES void NAME(rows)(const real *x, const real *gates, real *out, NAME(Shape) s, int up, int folded,
-                       real *spare) {
+/* Down (or up): rows of `planes` planes that share their gates, line by line of all, so that a line of gates is read
+ * once; folded into out by maximum, or stored. `spare` holds two rows a plane. */
+static CLONES void NAME(rows)(const real *x, const real *gates, real *out, long planes, NAME(Shape) s, int up,
+                       int folded, real *spare) {
     long n = s.width, plane = s.height * s.width;
-    const real *before = 0;
     for (long t = 0; t < s.height; t++) {
-        long at = (up ? s.height - 1 - t : t) * n;
-        real *h = folded ? spare + (t & 1) * n : out + at;
-        if (t == 0)
-            memcpy(h, x + at, n * sizeof(real));
-        else
-            NAME(line)(h, x + at, before, gates + at, plane, s.neighbours, n);
-        if (folded) NAME(fold)(out + at, h, n);
-        before = h;
+        long at = (up ? s.height - 1 - t : t) * n, last = at + (up ? n : -n);
+        for (long c = 0; c < planes; c++) {
+            const real *own = x + c * plane + at;
+            real *lines = spare + 2 * c * n, *to = out + c * plane;
+            real *h = folded ? lines + (t & 1) * n : to + at;
+            const real *before = folded ? lines + (~t & 1) * n : to + last;
+            if (t == 0)
+                memcpy(h, own, n * sizeof(real));
+            else
+                NAME(line)(h, own, before, gates + at, plane, s.neighbours, n);
+            if (folded) NAME(fold)(to + at, h, n);
+        }
     }
 }
 
@@ -133,7 +139,7 @@ static void NAME(one)(const real *x, const real *gates, real *out, long planes, 
     long plane = s.height * s.width;
     if (direction >= 2)
         for (long c = 0; c < planes; c++)
-            NAME(rows)(x + c * plane, gates + c * apart, out + c * plane, s, direction == 3, folded, spare);
+            NAME(rows)(x + c * plane, gates + c * apart, out + c * plane, 1, s, direction == 3, folded, spare);
     else if (apart == 0)
         NAME(columns)(x, gates, out, planes, s, direction == 1, folded, spare);
     else
@@ -157,18 +163,69 @@ int NAME(segmend_scan)(const real *x, const real *gates, real *out, long planes,
     return 0;
 }
 
+/* A whole plane turned, tile by tile: dst is `width` rows of `height`. */
+static CLONES void NAME(turned)(real *restrict dst, const real *restrict src, NAME(Shape) s) {
+    for (long r = 0; r < s.height; r += TALL) {
+        long high = s.height - r < TALL ? s.height - r : TALL;
+        for (long c = 0; c < s.width; c += STRIP) {
+            long count = s.width - c < STRIP ? s.width - c : STRIP;
+            NAME(transpose)(dst + c * s.height + r, s.height, src + r * s.width + c, s.width, high, count);
+        }
+    }
+}
+
+/* Folds a turned plane into one that is not. */
+static CLONES void NAME(fold_turned)(real *restrict out, const real *restrict turned, NAME(Shape) s) {
+    for (long r = 0; r < s.height; r += STRIP) {
+        long high = s.height - r < STRIP ? s.height - r : STRIP;
+        for (long c = 0; c < s.width; c += STRIP) {
+            long count = s.width - c < STRIP ? s.width - c : STRIP;
+            real block[STRIP][STRIP];
+            NAME(transpose)(block[0], STRIP, turned + c * s.height + r, s.height, count, high);
+            for (long i = 0; i < high; i++) NAME(fold)(out + (r + i) * s.width + c, block[i], count);
+        }
+    }
+}
+
+/* Maximum over the four directions of planes that share their gates: each plane is turned once for right and left,
+ * which then are down and up. */
+static int NAME(shared4)(const real *x, const real *gates, real *out, long planes, long turn, NAME(Shape) s) {
+    long plane = s.height * s.width, k = s.neighbours;
+    long lines = 2 * (TOGETHER * s.height > planes * s.width ? TOGETHER * s.height : planes * s.width);
+    real *spare = malloc(((2 * k + 2 * TOGETHER) * plane + lines) * sizeof(real));
+    if (!spare) return NO_MEMORY;
+    NAME(Shape) side = {s.width, s.height, k};
+    real *gates_turned = spare, *x_turned = spare + 2 * k * plane, *out_turned = x_turned + TOGETHER * plane;
+    real *own = out_turned + TOGETHER * plane;
+    NAME(rows)(x, gates + 2 * turn, out, planes, s, 0, 0, own);
+    NAME(rows)(x, gates + 3 * turn, out, planes, s, 1, 1, own);
+    for (long d = 0; d < 2; d++)
+        for (long j = 0; j < k; j++)
+            NAME(turned)(gates_turned + (d * k + j) * plane, gates + d * turn + j * plane, s);
+    for (long first = 0; first < planes; first += TOGETHER) {
+        long count = planes - first < TOGETHER ? planes - first : TOGETHER;
+        for (long c = 0; c < count; c++) NAME(turned)(x_turned + c * plane, x + (first + c) * plane, s);
+        NAME(rows)(x_turned, gates_turned, out_turned, count, side, 0, 0, own);
+        NAME(rows)(x_turned, gates_turned + k * plane, out_turned, count, side, 1, 1, own);
+        for (long c = 0; c < count; c++) NAME(fold_turned)(out + (first + c) * plane, out_turned + c * plane, s);
+    }
+    free(spare);
+    return 0;
+}
+
 /* Maximum over the four directions; the gates of the next direction lie `turn` further. */
 int NAME(segmend_scan4)(const real *x, const real *gates, real *out, long planes, long apart, long turn,
                                long height, long width, long neighbours) {
     NAME(Shape) s = {height, width, neighbours};
-    long plane = height * width, together = apart ? 1 : planes; /* planes that share gates go together */
-    real *spare = malloc(NAME(spare_size)(together, s) * sizeof(real));
+    if (apart == 0) return NAME(shared4)(x, gates, out, planes, turn, s);
+    long plane = height * width;
+    real *spare = malloc(NAME(spare_size)(1, s) * sizeof(real));
     if (!spare) return NO_MEMORY;
-    for (long c = 0; c < planes; c += together)
+    for (long c = 0; c < planes; c++)
         for (int d = 0; d < 4; d++) {
             int direction = (d + 2) % 4; /* down first: it stores, the others fold */
-            NAME(one)(x + c * plane, gates + c * apart + direction * turn, out + c * plane, together, apart, s,
-                      direction, d > 0, spare);
+            NAME(one)(x + c * plane, gates + c * apart + direction * turn, out + c * plane, 1, apart, s, direction,
+                      d > 0, spare);
         }
     free(spare);
     return 0;
