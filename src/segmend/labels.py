@@ -11,7 +11,7 @@ dimensions; `as_image` and `as_probabilities` take one picture, of what people h
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,18 @@ class Classes:
     def dtype(self) -> np.dtype[Any]:
         """Data type of label maps of these classes."""
         return np.dtype(np.uint8) if len(self) <= VOID else np.dtype(np.int32)
+
+    def ids(self, names: Iterable[str]) -> tuple[int, ...]:
+        """The ids of classes by their names.
+
+        Raises:
+            InvalidInput: a name that no class has.
+        """
+        names = tuple(names)
+        unknown = sorted(set(names) - set(self.names))
+        if unknown:
+            raise InvalidInput(f"no class is named {', '.join(unknown)}")
+        return tuple(self.names.index(name) for name in names)
 
 
 def voc_colour(index: int) -> tuple[int, int, int]:

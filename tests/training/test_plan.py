@@ -2,18 +2,22 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from segmend.data.sampling import collate
 from segmend.labels import InvalidInput
+from segmend.losses import consensus_loss, relaxed_cross_entropy
 from segmend.refiners import ECN, UniversalPropagation
 from segmend.training.plan import plan
 from segmend.training.recipe import (
     Augmentation,
     CoarseOptions,
+    Consensus,
     DataOptions,
     ECNOptions,
     Optimisation,
     RefinerRecipe,
+    Relaxation,
     SegmenterRecipe,
     Source,
     UniversalRecipe,
@@ -59,7 +63,7 @@ def test_a_refiner_of_any_classes_learns_from_several_sets(drawn, coarse):
     assert len(planned.samples) == 6
     batch = collate([planned.samples[i] for i in range(3)])
     assert batch["coarse"].shape == (3, 4, 32, 32)
-    loss = planned.loss(planned.model, batch)
+    loss = planned.loss(planned.model, batch, 0.0)
     loss.backward()
     assert loss.isfinite()
     assert planned.model.blend[0].weight.grad.abs().max() > 0
@@ -74,15 +78,45 @@ def test_the_first_weights_belong_to_the_seed(drawn, coarse):
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
 
 
-def test_a_segmenter_may_see_all_classes_alike(drawn):
-    recipe = SegmenterRecipe(
+def segmenter(drawn, **options):
+    return SegmenterRecipe(
         task="segmenter",
         data=DataOptions(root=drawn, train="train"),
         network="segmend.segmenters.faces.FaceParser",
-        class_uniform=32,
+        **options,
         **OPTIONS,
     )
-    planned = plan(recipe)
+
+
+def test_a_segmenter_may_see_all_classes_alike(drawn):
+    planned = plan(segmenter(drawn, class_uniform=32))
     assert len(planned.samples.centroids) > 2
-    loss = planned.loss(planned.model, collate([planned.samples[i] for i in range(3)]))
+    loss = planned.loss(planned.model, collate([planned.samples[i] for i in range(3)]), 0.0)
     assert loss.isfinite()
+
+
+def test_a_segmenters_loss_is_the_one_asked_for(drawn):
+    relaxed = plan(segmenter(drawn, relaxation=Relaxation(radius=2, until=0.5, strict=("sky",))))
+    names = relaxed.samples.dataset.classes.names
+    batch = collate([relaxed.samples[i] for i in range(3)])
+    logits = relaxed.model(batch["image"])
+
+    def loss(planned, progress):
+        planned.model.load_state_dict(relaxed.model.state_dict())
+        return planned.loss(lambda image: logits, batch, progress).item()
+
+    labels = batch["labels"]
+    plain = F.cross_entropy(logits, labels, ignore_index=255).item()
+    forgiving = relaxed_cross_entropy(logits, labels, radius=2, strict_classes=(names.index("sky"),)).item()
+    assert forgiving < plain
+    assert loss(relaxed, 0.4) == pytest.approx(forgiving, rel=1e-5)
+    assert loss(relaxed, 0.5) == pytest.approx(plain, rel=1e-5)
+    assert loss(plan(segmenter(drawn)), 0.0) == pytest.approx(plain, rel=1e-5)
+    agreeing = plan(segmenter(drawn, consensus=Consensus(alpha=3.0, beta=2.0)))
+    expected = consensus_loss(logits, labels, alpha=3.0, beta=2.0).item()
+    assert loss(agreeing, 0.0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_unknown_strict_classes_are_named(drawn):
+    with pytest.raises(InvalidInput, match="no class is named moon"):
+        plan(segmenter(drawn, relaxation=Relaxation(strict=("moon",))))

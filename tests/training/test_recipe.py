@@ -43,6 +43,7 @@ def test_what_is_written_reads_back_the_same(tmp_path):
         (GOOD + "optimisation: {lr: -1}", r"optimisation\.lr: .*greater than 0"),
         (GOOD.replace("quarter", "eighth"), r"ecn\.width: .*'full', 'half' or 'quarter'"),
         ("task: refiner\ndata: {root: x}", "coarse: Field required"),
+        ("task: segmenter\ndata: {root: x}\nrelaxation: {}\nconsensus: {}", "give one loss"),
         ("data: {root: x}", "task"),
         ("task: sing\ndata: {root: x}", "sing"),
         ("- a list", "expected keys"),

@@ -15,7 +15,7 @@ from segmend.data.files import InvalidFile
 from segmend.data.maps import find_maps, read_map
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import InvalidInput, as_tensor, most_likely
+from segmend.labels import Classes, InvalidInput, as_tensor, most_likely
 from segmend.report.results import (
     Evaluation,
     PictureScore,
@@ -80,17 +80,16 @@ class Tally:
         self.region_j.append(counts.region_j)
         return metrics.mean_iou(counts.confusion)
 
-    def scores(self, names: tuple[str, ...], over: tuple[str, ...] = (), groups: Groups | None = None) -> Scores:
+    def scores(self, classes: Classes, over: tuple[str, ...] = (), groups: Groups | None = None) -> Scores:
         """The scores over all pictures; figures that nothing defines are 0 (None for classes).
 
         Args:
-            names: of the classes.
             over: the classes that means are taken over (none: all).
             groups: classes whose pixels are joined for one more F-measure each.
         """
-        chosen = [names.index(name) for name in over or names]
-        groups = groups or {}
-        joined = [[names.index(member) for member in members] for members in groups.values()]
+        names, groups = classes.names, groups or {}
+        chosen = list(classes.ids(over or names))
+        joined = [list(classes.ids(members)) for members in groups.values()]
         return Scores(
             pixel_accuracy=_number(metrics.pixel_accuracy(self.confusion)),
             mean_accuracy=_mean(metrics.class_accuracy(self.confusion)[chosen]),
@@ -129,7 +128,10 @@ def evaluate(
     """
     truth = truth.merged(merge) if merge else truth
     groups = groups or {}
-    _check(groups, truth.classes.names)
+    for name, members in groups.items():
+        truth.classes.ids(members)
+        if name in truth.classes.names:
+            raise InvalidInput(f"{name}: a class has this name; give the group another")
     folders = [pred] if coarse is None else [pred, coarse]
     files = [find_maps(folder) for folder in folders]
     labelled = [record for record in truth if record.labels is not None]
@@ -143,7 +145,7 @@ def evaluate(
     if not pictures:
         reasons = "; ".join(s.reason for s in skipped[:3])
         raise InvalidInput(f"{pred}: not one map could be scored against the truth. {reasons}")
-    scores = [tally.scores(truth.classes.names, truth.scored, groups) for tally in tallies]
+    scores = [tally.scores(truth.classes, truth.scored, groups) for tally in tallies]
     better, worse = None, None
     if coarse is not None:
         befores = np.array([picture.coarse for picture in pictures], dtype=float)
@@ -170,15 +172,6 @@ def evaluate(
     if out is not None:
         write_results(out, evaluation)
     return evaluation
-
-
-def _check(groups: Groups, names: tuple[str, ...]) -> None:
-    unknown = {member for members in groups.values() for member in members} - set(names)
-    if unknown:
-        raise InvalidInput(f"no class is named {', '.join(sorted(unknown))}")
-    taken = set(groups) & set(names)
-    if taken:
-        raise InvalidInput(f"{', '.join(sorted(taken))}: a class has this name; give the group another")
 
 
 def _count(

@@ -28,7 +28,7 @@ def relaxed_cross_entropy(
     3 windows), void not counted. Inside an area this is cross-entropy; along a border both sides are right.
 
     Args:
-        logits: ``[B, C, H, W]``, floats; half precision is computed in float32. C is at most 255.
+        logits: ``[B, C, H, W]``, floats; half precision is computed in float32.
         target: labels, integers ``[B, H, W]``; pixels of `void` have no loss.
         radius: 0 gives cross-entropy.
         weight: ``[C]``; a pixel weighs what its own label does.
@@ -84,8 +84,8 @@ def _check(
             f"expected [B, C, H, W] and [B, H, W], found {list(logits.shape)} and {list(target.shape)}"
         )
     count = logits.shape[1]
-    if not 1 <= count <= 255:
-        raise ValueError(f"expected 1..255 classes, found {count}")
+    if count < 1:
+        raise ValueError("expected at least one class, found none")
     if target.is_floating_point():
         raise ValueError(f"expected labels as integers, found {target.dtype}")
     if weight is not None and weight.shape != (count,):
@@ -102,6 +102,8 @@ def relaxed_cross_entropy_reference(
     logits: Tensor, target: Tensor, strict: Tensor, radius: int, void: int
 ) -> Tensor:
     """The loss of each pixel in plain PyTorch, with a mask of the window's classes."""
+    if radius == 0:
+        return F.cross_entropy(logits, target, ignore_index=void, reduction="none")
     known = target != void
     labels = target.masked_fill(~known, 0)
     planes = F.one_hot(labels, logits.shape[1]).permute(0, 3, 1, 2) * known.unsqueeze(1)

@@ -26,7 +26,9 @@ logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 CHECKPOINT_SECONDS = 120.0
 GRADIENT_NORM = 5.0
 
-Loss = Callable[[nn.Module, Sample], Tensor]
+Loss = Callable[[nn.Module, Sample, float], Tensor]
+"""Of a network, a batch, and the share of the steps that are done."""
+
 OnStep = Callable[[int, float], None]
 
 
@@ -43,7 +45,7 @@ def fit(
 
     Args:
         samples: as many as ``steps * batch``.
-        loss: of the model on a batch.
+        loss: of the model on a batch (see `Loss`).
         run: folder of the checkpoint; a training that was stopped there goes on.
         pretrained: whether a parameter of this name gets `encoder_lr`.
         on_step: called with the step's number and loss.
@@ -69,7 +71,7 @@ def fit(
         broken |= dict.fromkeys(batch["broken"])
         for group in optimiser.param_groups:
             group["lr"] = group["full_lr"] * schedule(options, done)
-        value = loss(wrapped, batch)
+        value = loss(wrapped, batch, done / options.steps)
         optimiser.zero_grad()
         fabric.backward(value)
         fabric.clip_gradients(wrapped, optimiser, max_norm=GRADIENT_NORM)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmend.data.class_free import AnyClasses
@@ -18,7 +17,8 @@ from segmend.data.damage import AnyDamage
 from segmend.data.dataset import Dataset
 from segmend.data.sampling import CoarseSource, Sample, Samples
 from segmend.data.transforms import training_view
-from segmend.labels import VOID, InvalidInput
+from segmend.labels import VOID, Classes, InvalidInput
+from segmend.losses import consensus_loss, relaxed_cross_entropy
 from segmend.refiners.ecn import ECN, correction_loss
 from segmend.refiners.spatial_propagation import SpatialPropagation, propagation_loss
 from segmend.refiners.universal import UniversalPropagation, universal_loss
@@ -84,16 +84,24 @@ def labelled(data: DataOptions, coarse: CoarseOptions | None = None) -> Dataset:
 
 
 def _of_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Plan:
-    void = dataset.classes.void
-
-    def loss(network: nn.Module, batch: Sample) -> Tensor:
-        known = (batch["labels"] != void).sum().clamp_min(1)
-        logits = network(batch["image"]).float()
-        return F.cross_entropy(logits, batch["labels"], ignore_index=void, reduction="sum") / known
-
     centroids = find_centroids(dataset, recipe.class_uniform) if recipe.class_uniform else None
     samples = _samples(recipe, dataset, centroids=centroids)
-    return Plan(make_segmenter(recipe, dataset), samples, loss, _told(dataset))
+    return Plan(make_segmenter(recipe, dataset), samples, _segmenter_loss(recipe, dataset.classes), _told(dataset))
+
+
+def _segmenter_loss(recipe: SegmenterRecipe, classes: Classes) -> Loss:
+    void, relaxation, consensus = classes.void, recipe.relaxation, recipe.consensus
+    strict = classes.ids(relaxation.strict) if relaxation else ()
+
+    def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
+        logits, labels = network(batch["image"]), batch["labels"]
+        if consensus is not None:
+            return consensus_loss(logits, labels, alpha=consensus.alpha, beta=consensus.beta, void=void)
+        relaxed = relaxation is not None and progress < relaxation.until
+        radius = relaxation.radius if relaxed and relaxation else 0
+        return relaxed_cross_entropy(logits, labels, radius=radius, void=void, strict_classes=strict)
+
+    return loss
 
 
 def _of_refiner(recipe: RefinerRecipe, dataset: Dataset) -> Plan:
@@ -101,7 +109,7 @@ def _of_refiner(recipe: RefinerRecipe, dataset: Dataset) -> Plan:
     model = make_refiner(recipe, dataset)
     held_out = _for_the_mask(recipe, dataset)
 
-    def loss(network: nn.Module, batch: Sample) -> Tensor:
+    def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
         if isinstance(model, SpatialPropagation):
             return propagation_loss(network(batch["image"], batch["coarse"]), batch["labels"], void)
         correction = network(batch["image"], batch["coarse"], mask_apart=bool(held_out))
@@ -117,7 +125,7 @@ def _of_universal(recipe: UniversalRecipe) -> Plan:
     options = recipe.optimisation
     model = UniversalPropagation(recipe.width, recipe.connections, recipe.rounds)
 
-    def loss(network: nn.Module, batch: Sample) -> Tensor:
+    def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
         mended, _ = network(batch["image"], batch["coarse"], batch["error_px"])
         return universal_loss(mended, batch["labels"], VOID)
 

@@ -73,8 +73,29 @@ class Prediction(_Strict):
     mirror: bool = False
 
 
+class Relaxation(_Strict):
+    """Cross-entropy that forgives at borders (see `segmend.losses.relaxed_cross_entropy`).
+
+    `until` is the share of the steps after which it is plain cross-entropy, and `strict` names classes that always
+    have that.
+    """
+
+    radius: int = Field(1, ge=0)
+    until: float = Field(1.0, ge=0, le=1)
+    strict: tuple[str, ...] = ()
+
+
+class Consensus(_Strict):
+    """Agreement within blobs (see `segmend.losses.consensus_loss`)."""
+
+    alpha: float = Field(10.0, ge=0)
+    beta: float = Field(5.0, ge=0)
+
+
 class SegmenterRecipe(_Strict):
     """Train a segmenter: any importable network from image to logits.
+
+    The loss is cross-entropy, or what one of `relaxation` and `consensus` says.
 
     With `class_uniform`, the side of tiles in pixels, every second sample is a crop around the middle of a class's
     pixels in a tile, of all classes alike.
@@ -88,8 +109,16 @@ class SegmenterRecipe(_Strict):
     features: Literal["imagenet"] | None = None
     prediction: Prediction = Prediction()
     class_uniform: int | None = Field(None, ge=8)
+    relaxation: Relaxation | None = None
+    consensus: Consensus | None = None
     augmentation: Augmentation = Augmentation(scale=(0.5, 2.0), colour=1.0)
     optimisation: Optimisation = Optimisation()
+
+    @model_validator(mode="after")
+    def _one_loss(self) -> SegmenterRecipe:
+        if self.relaxation is not None and self.consensus is not None:
+            raise ValueError("give one loss, `relaxation` or `consensus`")
+        return self
 
 
 class ECNOptions(_Strict):
