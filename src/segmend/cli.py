@@ -139,6 +139,9 @@ def refine(
     details: Annotated[bool, typer.Option("--details", help="Also what the refiner can show.")] = False,
     quantised: Quantised = False,
     tile: Tile = 1024,
+    keep_below: Annotated[
+        float, typer.Option(min=0, max=1, help="Keep the coarse label where the new one is less sure than this.")
+    ] = 0.0,
     precision: PrecisionOption = "auto",
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
@@ -160,6 +163,7 @@ def refine(
         details=details,
         quantised=quantised,
         tile=tile,
+        keep_below=keep_below,
         precision=_precision(precision),
         overwrite=overwrite,
         quiet=quiet,

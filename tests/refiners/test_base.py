@@ -78,3 +78,16 @@ def test_tiles_give_what_the_whole_picture_gives():
     assert torch.equal(torch.cat([m.labels for _, m in bands]), whole.labels)
     assert torch.cat([m.displacement for _, m in bands], 1).shape == (2, 90, 75)
     assert torch.allclose(torch.cat([m.fusion_mask for _, m in bands]), torch.full((90, 75), 0.5))
+
+
+def test_where_a_refiner_is_unsure_the_coarse_map_may_stay():
+    torch.manual_seed(0)
+    image, coarse = torch.rand(3, 20, 30), (3 * torch.randn(2, 20, 30)).softmax(0)
+    bold, careful, still = (Swap().refine(image, coarse, keep_below=least) for least in (0.0, 0.8, 1.0))
+    assert bold.changed.all()
+    assert torch.equal(careful.changed, bold.confidence >= 0.8)
+    assert torch.equal(careful.labels, torch.where(bold.confidence >= 0.8, bold.labels, coarse.argmax(0)))
+    assert torch.equal(careful.probabilities.argmax(0).to(torch.uint8), careful.labels)
+    assert not still.changed.any()
+    (band,) = [m for _, m in mend_bands(Swap(), image, coarse, 2, keep_below=0.8)]
+    assert torch.equal(band.labels, careful.labels)

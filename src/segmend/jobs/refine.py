@@ -33,6 +33,7 @@ def refine(
     details: bool = False,
     quantised: bool = False,
     tile: int = 1024,
+    keep_below: float = 0.0,
     precision: Precision = "auto",
     overwrite: bool = False,
     quiet: bool = False,
@@ -47,6 +48,7 @@ def refine(
             them ``displacement`` (float16, pixels) and ``fusion_mask``; shares are stored as 0..255.
         quantised: write probabilities as 0..255 instead of float16.
         tile: pictures with a larger side are cut into overlapping tiles.
+        keep_below: where the refiner changes a label with less confidence, the coarse map stays.
         overwrite: mend again what an earlier run finished.
         unpaired: what the caller had to pass over already, to be listed with the rest.
 
@@ -74,7 +76,8 @@ def refine(
         maps = folder.new_maps(*image.shape[:2])
         with torch.inference_mode(), autocast(device, precision):
             shown = as_image(image).to(device)
-            for rows, mended in mend_bands(refiner, shown, as_tensor(coarse), len(classes), tile):
+            given = as_tensor(coarse)
+            for rows, mended in mend_bands(refiner, shown, given, len(classes), tile, keep_below=keep_below):
                 maps.fill(rows, mended.labels, mended.probabilities)
                 if details:
                     maps.fill_details(rows, mended)

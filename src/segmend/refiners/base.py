@@ -59,7 +59,7 @@ class Refiner(ABC):
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
         """Mend a batch: image ``float32 [B, 3, H, W]`` in 0..1, coarse probabilities ``[B, C, H, W]``."""
 
-    def refine(self, image: Any, coarse: Any, num_classes: int | None = None) -> Mended:
+    def refine(self, image: Any, coarse: Any, num_classes: int | None = None, keep_below: float = 0.0) -> Mended:
         """Mend one picture.
 
         Args:
@@ -67,6 +67,7 @@ class Refiner(ABC):
             coarse: a label map ``[H, W]`` or a probability map ``[C, H, W]``.
             num_classes: needed only for a label map where the refiner takes any classes
                 (None: its largest id, and one more).
+            keep_below: where the refiner changes a label with less confidence, the coarse map stays.
 
         Raises:
             InvalidInput: shapes, sizes or values that do not fit; the message says which.
@@ -75,7 +76,8 @@ class Refiner(ABC):
         probabilities = as_probabilities(coarse, self._count(coarse, num_classes))
         check_same_size(image=image, coarse=probabilities)
         with torch.inference_mode():
-            return self.mend(image.unsqueeze(0), probabilities.unsqueeze(0))[0]
+            mended = self.mend(image.unsqueeze(0), probabilities.unsqueeze(0))[0]
+            return keep_unsure(mended, probabilities, keep_below)
 
     def _count(self, coarse: Any, given: int | None) -> int:
         return self.num_classes or given or count_classes(as_tensor(coarse))
@@ -89,8 +91,29 @@ def count_classes(coarse: Tensor) -> int:
     return max(2, int(known.max()) + 1) if known.numel() else 2
 
 
+def keep_unsure(mended: Mended, coarse: Tensor, keep_below: float) -> Mended:
+    """The mended map with the coarse map's probabilities wherever it changed a label with less confidence.
+
+    Args:
+        coarse: probabilities ``[..., C, H, W]``.
+        keep_below: 0 keeps nothing, 1 all that the refiner is not certain of.
+    """
+    if keep_below <= 0:
+        return mended
+    unsure = mended.changed & (mended.confidence < keep_below)
+    probabilities = torch.where(unsure.unsqueeze(-3), coarse.to(mended.probabilities.dtype), mended.probabilities)
+    shown = {"displacement": mended.displacement, "fusion_mask": mended.fusion_mask}
+    return Mended.of(probabilities, coarse, **shown)
+
+
 def mend_bands(
-    refiner: Refiner, image: Tensor, coarse: Tensor, num_classes: int, tile: int = 1024, overlap: int = 128
+    refiner: Refiner,
+    image: Tensor,
+    coarse: Tensor,
+    num_classes: int,
+    tile: int = 1024,
+    overlap: int = 128,
+    keep_below: float = 0.0,
 ) -> Iterator[tuple[slice, Mended]]:
     """Mend one picture of any size in bounded memory, in bands of rows from the top.
 
@@ -98,6 +121,7 @@ def mend_bands(
         image: ``float32 [3, H, W]`` in 0..1.
         coarse: a label map ``[H, W]`` or a probability map ``[C, H, W]``.
         tile, overlap: larger pictures are cut into tiles of this side, whose seams are blended.
+        keep_below: see `keep_unsure`.
     """
     check_same_size(image=image, coarse=coarse)
     shown: list[tuple[str, int]] = []
@@ -120,4 +144,4 @@ def mend_bands(
             named = zip(shown, parts[1:], strict=True)
             extra = {name: part if count > 1 else part[0] for (name, count), part in named}
             before = as_probabilities(coarse[..., rows, :].to(image.device), num_classes)
-            yield rows, Mended.of(parts[0], before, **extra)
+            yield rows, keep_unsure(Mended.of(parts[0], before, **extra), before, keep_below)
