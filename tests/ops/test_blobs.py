@@ -62,15 +62,6 @@ def test_wide_label_maps_and_no_blob_at_all():
     assert find_blobs(wide).labels.tolist() == [300]
 
 
-@pytest.fixture(params=["native", "reference"])
-def backend(request, monkeypatch):
-    if request.param == "reference":
-        monkeypatch.setenv(native.REFERENCE, "1")
-    elif native.library() is None:
-        pytest.skip("the native library was not built here")
-    return request.param
-
-
 def logits_and_blobs(classes, size=(2, 9, 300)):
     torch.manual_seed(0)
     target = torch.randint(0, 3, (size[0], 3, -(-size[2] // 50)), dtype=torch.uint8)

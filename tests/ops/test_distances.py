@@ -9,15 +9,6 @@ from segmend.ops import native
 from segmend.ops.distances import neighbour_distances
 
 
-@pytest.fixture(params=["native", "reference"])
-def backend(request, monkeypatch):
-    if request.param == "reference":
-        monkeypatch.setenv(native.REFERENCE, "1")
-    elif native.library() is None:
-        pytest.skip("the native library was not built here")
-    return request.param
-
-
 def neighbours(y, x):
     """Places that a pixel is compared with, by direction."""
     return {

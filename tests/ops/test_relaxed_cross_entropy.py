@@ -6,17 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmend.ops import native
 from segmend.ops.relaxed_cross_entropy import relaxed_cross_entropy
-
-
-@pytest.fixture(params=["native", "reference"])
-def backend(request, monkeypatch):
-    if request.param == "reference":
-        monkeypatch.setenv(native.REFERENCE, "1")
-    elif native.library() is None:
-        pytest.skip("the native library was not built here")
-    return request.param
 
 
 def example(classes=5, size=(2, 7, 9), spread=3.0):

@@ -93,18 +93,12 @@ def blob_softmax_sums(logits: Tensor, blobs: Blobs) -> tuple[Tensor, Tensor]:
     Args:
         logits: ``[B, C, H, W]``; half precision is computed in float32, and float64 in PyTorch.
     """
-    if has_kernel(logits.device.type) and logits.dtype != torch.float64:
+    if native.serves(logits.device.type) and logits.dtype != torch.float64:
         sums = torch.ops.segmend.blob_softmax_sums(logits, blobs.ids, len(blobs))
         return sums[:, 0], sums[:, 1]
     precise = logits if logits.dtype == torch.float64 else logits.float()
     log_p = precise.log_softmax(dim=1)
     return blob_sums(log_p.exp(), blobs), blob_sums(log_p, blobs)
-
-
-@torch.compiler.assume_constant_result  # nothing that a compiler should look into
-def has_kernel(device: str) -> bool:
-    """Whether the native library serves a type of device here."""
-    return device == "cpu" and native.library() is not None
 
 
 @torch.library.custom_op("segmend::blob_softmax_sums", mutates_args=())

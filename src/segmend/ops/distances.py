@@ -28,17 +28,11 @@ def neighbour_distances(features: Tensor, connections: int) -> Tensor:
         raise ValueError(f"expected 1 or 3 connections, found {connections}")
     if features.ndim != 4:
         raise ValueError(f"expected features [B, E, H, W], found {list(features.shape)}")
-    if has_kernel(features.device.type) and features.dtype != torch.float64:
+    if native.serves(features.device.type) and features.dtype != torch.float64:
         found: Tensor = torch.ops.segmend.neighbour_distances(features, connections)
         return found
     precise = features if features.dtype == torch.float64 else features.float()
     return neighbour_distances_reference(precise, connections)
-
-
-@torch.compiler.assume_constant_result  # nothing that a compiler should look into
-def has_kernel(device: str) -> bool:
-    """Whether the native library serves a type of device here."""
-    return device == "cpu" and native.library() is not None
 
 
 def neighbour_distances_reference(features: Tensor, connections: int) -> Tensor:

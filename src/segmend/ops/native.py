@@ -66,6 +66,12 @@ def _warn(reason: str) -> None:
     )
 
 
+@torch.compiler.assume_constant_result  # nothing that a compiler should look into
+def serves(device: str) -> bool:
+    """Whether the library serves a type of device here."""
+    return device == "cpu" and library() is not None
+
+
 def function(name: str, suffix: str) -> Callable[..., int]:
     """The function ``name_suffix`` of the library; it takes contiguous tensors and integers."""
     found = library()

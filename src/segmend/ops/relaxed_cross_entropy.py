@@ -43,7 +43,7 @@ def relaxed_cross_entropy(
     target = target.long()
     strict = torch.zeros(logits.shape[1], dtype=torch.bool, device=logits.device)
     strict[list(strict_classes)] = True
-    if has_kernel(logits.device.type) and logits.dtype != torch.float64:
+    if native.serves(logits.device.type) and logits.dtype != torch.float64:
         loss: Tensor = torch.ops.segmend.relaxed_cross_entropy(logits, target, strict, radius, void)
     else:
         precise = logits if logits.dtype == torch.float64 else logits.float()
@@ -62,12 +62,6 @@ def _reduced(loss: Tensor, weights: Tensor, reduction: str) -> Tensor:
         return loss.sum()
     total = weights.sum()
     return loss.sum() / torch.where(total > 0, total, torch.ones_like(total))
-
-
-@torch.compiler.assume_constant_result  # nothing that a compiler should look into
-def has_kernel(device: str) -> bool:
-    """Whether the native library serves a type of device here."""
-    return device == "cpu" and native.library() is not None
 
 
 def _check(

@@ -48,26 +48,6 @@ static long run_of(const int64_t *ids, long count) {
     return length;
 }
 
-/* Adds rows `first` to `last` of one picture to the sums of its blobs, `[blobs, 2, classes]`. */
-int segmend_blob_sums_f32(const float *logits, const int64_t *ids, double *sums, long first, long last,
-                          long classes, long height, long width) {
-    long plane = height * width;
-    float *p = malloc(classes * STRIP * sizeof *p), most[STRIP], log_total[STRIP];
-    if (!p) return NO_MEMORY;
-    for (long at = first * width; at < last * width; at += STRIP) {
-        long count = last * width - at < STRIP ? last * width - at : STRIP;
-        softmax(p, most, log_total, logits + at, plane, classes, count);
-        for (long i = 0, run; i < count; i += run) {
-            run = run_of(ids + at + i, count - i);
-            if (ids[at + i] >= 0)
-                add_run(sums + ids[at + i] * 2 * classes, p + i, most + i, log_total + i, logits + at + i, plane,
-                        classes, run);
-        }
-    }
-    free(p);
-    return 0;
-}
-
 /* The logits' gradient over a run; `weights` are the gradients of the blob's sums `[2, classes]`. */
 static CLONES void run_gradient(float *restrict grad, const float *restrict p, const float *restrict weights,
                                 long plane, long classes, long count) {
@@ -82,9 +62,9 @@ static CLONES void run_gradient(float *restrict grad, const float *restrict p, c
         }
 }
 
-/* Gradient for rows `first` to `last` of one picture's logits, which starts as zeros. */
-int segmend_blob_sums_back_f32(const float *logits, const int64_t *ids, const float *weights, float *grad,
-                               long first, long last, long classes, long height, long width) {
+/* Rows `first` to `last` of one picture, run by run: added to `sums`, or, where `grad` is given, its part of it. */
+static int rows(const float *logits, const int64_t *ids, double *sums, const float *weights, float *grad, long first,
+                long last, long classes, long height, long width) {
     long plane = height * width;
     float *p = malloc(classes * STRIP * sizeof *p), most[STRIP], log_total[STRIP];
     if (!p) return NO_MEMORY;
@@ -93,10 +73,26 @@ int segmend_blob_sums_back_f32(const float *logits, const int64_t *ids, const fl
         softmax(p, most, log_total, logits + at, plane, classes, count);
         for (long i = 0, run; i < count; i += run) {
             run = run_of(ids + at + i, count - i);
-            if (ids[at + i] >= 0)
-                run_gradient(grad + at + i, p + i, weights + ids[at + i] * 2 * classes, plane, classes, run);
+            long blob = ids[at + i] * 2 * classes;
+            if (blob < 0) continue;
+            if (grad)
+                run_gradient(grad + at + i, p + i, weights + blob, plane, classes, run);
+            else
+                add_run(sums + blob, p + i, most + i, log_total + i, logits + at + i, plane, classes, run);
         }
     }
     free(p);
     return 0;
+}
+
+/* Adds rows of one picture to the sums of its blobs, `[blobs, 2, classes]`. */
+int segmend_blob_sums_f32(const float *logits, const int64_t *ids, double *sums, long first, long last,
+                          long classes, long height, long width) {
+    return rows(logits, ids, sums, NULL, NULL, first, last, classes, height, width);
+}
+
+/* The same rows of the logits' gradient, which starts as zeros. */
+int segmend_blob_sums_back_f32(const float *logits, const int64_t *ids, const float *weights, float *grad,
+                               long first, long last, long classes, long height, long width) {
+    return rows(logits, ids, NULL, weights, grad, first, last, classes, height, width);
 }
