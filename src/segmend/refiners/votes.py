@@ -25,7 +25,7 @@ MOST_VOTES = WEIGHT * len(CONTRASTS)
 """What the votes for all classes sum to."""
 
 ROUNDS = 5
-"""Times that the grid hears the votes, each time having heeded those before."""
+"""Times that votes are heard, each time having heeded those before; the last time by all places."""
 
 ROUGH = 16
 """Stride of the grid of places that vote; twice as much where the grid would have more than `MOST` places."""
@@ -54,7 +54,7 @@ def heed_votes(image: Tensor, coarse: Tensor) -> Tensor:
 def alike_votes(image: Tensor, coarse: Tensor) -> Tensor:
     """What to add to the coarse map's log probabilities, by mean field over the grid.
 
-    ``q = softmax(log coarse + votes(q))`` on the grid, `ROUNDS` times, then votes(q) for all places, where
+    ``q = softmax(log coarse + votes(q))`` on the grid, `ROUNDS` - 1 times, then votes(q) for all places, where
     votes are means of q weighted by ``exp(-|colours|^2 / 2 contrast^2 - |places|^2 / 2 REACH^2)``, times `WEIGHT`,
     summed over `CONTRASTS`.
 

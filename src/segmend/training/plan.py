@@ -97,8 +97,7 @@ def _segmenter_loss(recipe: SegmenterRecipe, classes: Classes) -> Loss:
         logits, labels = network(batch["image"]), batch["labels"]
         if consensus is not None:
             return consensus_loss(logits, labels, alpha=consensus.alpha, beta=consensus.beta, void=void)
-        relaxed = relaxation is not None and progress < relaxation.until
-        radius = relaxation.radius if relaxed and relaxation else 0
+        radius = relaxation.radius if relaxation and progress < relaxation.until else 0
         return relaxed_cross_entropy(logits, labels, radius=radius, void=void, strict_classes=strict)
 
     return loss
