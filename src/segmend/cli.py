@@ -19,6 +19,9 @@ app = typer.Typer(
     help="Make image segmentation better from imperfect labels.",
 )
 
+WORTH_SAYING = 0.0005
+"""Gain in mIoU (0..1) that shows in a figure with one decimal."""
+
 DONE, SKIPPED_SOME, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
@@ -140,8 +143,9 @@ def refine(
     quantised: Quantised = False,
     tile: Tile = 1024,
     keep_below: Annotated[
-        float, typer.Option(min=0, max=1, help="Keep the coarse label where the new one is less sure than this.")
-    ] = 0.0,
+        float,
+        typer.Option(min=0.5, max=1, help="Keep the coarse label where a change is less sure than this."),
+    ] = 0.5,
     precision: PrecisionOption = "auto",
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
@@ -205,6 +209,10 @@ def evaluate(
         console.print(text)
     if result.made_worse is not None and result.made_better is not None:
         console.print(f"made better {result.made_better:.0%}, made worse {result.made_worse:.0%} of pictures")
+    sure = result.confidence
+    if sure is not None and sure.best.mean_iou - sure.keeping[0].mean_iou >= WORTH_SAYING:
+        told = f"mIoU {100 * sure.best.mean_iou:.1f}, {sure.best.made_worse:.0%} made worse"
+        console.print(f"with refine --keep-below {sure.best.below:g}, on these pictures: {told}")
     _finish(f"Results: {out}", [f"{s.file}: {s.reason}" for s in result.skipped])
 
 

@@ -9,7 +9,9 @@ from segmend import metrics
 from segmend.data.dataset import open_dataset
 from segmend.data.files import write_labels
 from segmend.jobs.evaluate import evaluate
+from segmend.jobs.refine import refine
 from segmend.labels import InvalidInput
+from segmend.refiners import DenseCRF
 from segmend.report.collect import collect
 from segmend.report.results import read_results
 
@@ -98,3 +100,32 @@ def _merged_maps(truth, coarse, pair):
     for record in coarse_maps:
         write_labels(folder / f"{record.id}.png", joined[coarse_maps.coarse(record).argmax(0)].astype(np.uint8))
     return folder
+
+
+def test_thresholds_are_scored_as_refine_would_keep(drawn, coarse, tmp_path):
+    truth = open_dataset(drawn, "val")
+    pairs = truth.with_coarse(coarse / "val")
+    for below in (0.5, 0.7):
+        refine(DenseCRF(), pairs, tmp_path / str(below), details=True, keep_below=below, quiet=True)
+    labels = {below: tmp_path / str(below) / "labels" for below in (0.5, 0.7)}
+    found = evaluate(truth, labels[0.5], coarse / "val", tmp_path / "results.json", quiet=True)
+    kept = evaluate(truth, labels[0.7], coarse / "val", quiet=True)
+    by_threshold = {round(one.below, 2): one for one in found.confidence.keeping}
+    assert by_threshold[0.5].mean_iou == pytest.approx(found.scores.mean_iou)
+    assert by_threshold[0.5].made_worse == found.made_worse
+    # Confidence is stored in 255 steps: a pixel or two may be on the other side of the threshold.
+    assert by_threshold[0.7].mean_iou == pytest.approx(kept.scores.mean_iou, abs=2e-4)
+    assert kept.scores.mean_iou != found.scores.mean_iou
+    assert found.confidence.best.mean_iou == max(one.mean_iou for one in found.confidence.keeping)
+    assert read_results(tmp_path / "results.json") == found
+
+
+def test_confidence_of_some_pictures_is_not_that_of_all(drawn, coarse, tmp_path):
+    truth = open_dataset(drawn, "val")
+    refine(DenseCRF(), truth.with_coarse(coarse / "val"), tmp_path, details=True, quiet=True)
+    details = sorted((tmp_path / "details").rglob("*.npz"))
+    details[0].unlink()
+    assert evaluate(truth, tmp_path / "labels", coarse / "val", quiet=True).confidence is None
+    details[1].write_bytes(b"")
+    found = evaluate(truth, tmp_path / "labels", coarse / "val", quiet=True)
+    assert [s.reason for s in found.skipped if "npz" in s.reason]

@@ -80,13 +80,21 @@ def test_tiles_give_what_the_whole_picture_gives():
     assert torch.allclose(torch.cat([m.fusion_mask for _, m in bands]), torch.full((90, 75), 0.5))
 
 
+def test_a_change_is_as_sure_as_the_new_label_is_likelier_than_the_coarse_one():
+    new = torch.tensor([0.6, 0.3, 0.1]).view(3, 1, 1).expand(3, 1, 3)
+    coarse = torch.eye(3).view(3, 1, 3)  # pixels that were 0, 1 and 2
+    mended = Mended.of(new, coarse)
+    assert mended.changed.tolist() == [[False, True, True]]
+    assert torch.allclose(mended.change_confidence, torch.tensor([[1 / 2, 0.6 / 0.9, 0.6 / 0.7]]))
+
+
 def test_where_a_refiner_is_unsure_the_coarse_map_may_stay():
     torch.manual_seed(0)
     image, coarse = torch.rand(3, 20, 30), (3 * torch.randn(2, 20, 30)).softmax(0)
     bold, careful, still = (Swap().refine(image, coarse, keep_below=least) for least in (0.0, 0.8, 1.0))
     assert bold.changed.all()
-    assert torch.equal(careful.changed, bold.confidence >= 0.8)
-    assert torch.equal(careful.labels, torch.where(bold.confidence >= 0.8, bold.labels, coarse.argmax(0)))
+    assert torch.equal(careful.changed, bold.change_confidence >= 0.8)
+    assert torch.equal(careful.labels, torch.where(bold.change_confidence >= 0.8, bold.labels, coarse.argmax(0)))
     assert torch.equal(careful.probabilities.argmax(0).to(torch.uint8), careful.labels)
     assert not still.changed.any()
     (band,) = [m for _, m in mend_bands(Swap(), image, coarse, 2, keep_below=0.8)]

@@ -11,97 +11,28 @@ import numpy as np
 
 from segmend import __version__, metrics
 from segmend.data.dataset import Dataset, Record, check_fits
+from segmend.data.details import find_details, read_details
 from segmend.data.files import InvalidFile
 from segmend.data.maps import find_maps, read_map
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import Classes, InvalidInput, as_tensor, most_likely
+from segmend.jobs.tally import ConfidenceCounts, ConfidenceTally, Counts, Groups, Sureness, Tally
+from segmend.labels import InvalidInput, as_tensor, most_likely
 from segmend.report.results import (
+    Confidence,
     Evaluation,
     PictureScore,
     Run,
-    Scores,
     Skipped,
     read_results,
     write_results,
 )
 
-TRIMAP_WIDTHS = 40
+SURENESS = ("confidence", "change_confidence")
+"""Arrays of details."""
 
-Groups = dict[str, tuple[str, ...]]
-"""Classes by the name that they have together."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What one picture adds to the scores."""
-
-    confusion: np.ndarray
-    trimap: np.ndarray
-    boundary: np.ndarray
-    boundary_f: np.ndarray
-    region_j: np.ndarray
-
-    @classmethod
-    def of(cls, prediction: np.ndarray, truth: np.ndarray, num_classes: int) -> Counts:
-        """Counts of a label map against the truth, both ``[H, W]``."""
-        return cls(
-            metrics.confusion_matrix(prediction, truth, num_classes),
-            metrics.trimap_confusion(prediction, truth, num_classes, TRIMAP_WIDTHS),
-            metrics.boundary_iou_counts(prediction, truth, num_classes),
-            metrics.boundary_f(prediction, truth, num_classes),
-            metrics.region_j(prediction, truth, num_classes),
-        )
-
-
-@dataclass
-class Tally:
-    """Counts of many pictures, and the scores they give."""
-
-    num_classes: int
-    confusion: np.ndarray = field(init=False)
-    trimap: np.ndarray = field(init=False)
-    boundary: np.ndarray = field(init=False)
-    boundary_f: list[np.ndarray] = field(default_factory=list)
-    region_j: list[np.ndarray] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        count = self.num_classes
-        self.confusion = np.zeros((count, count + 1), np.int64)
-        self.trimap = np.zeros((TRIMAP_WIDTHS, count, count + 1), np.int64)
-        self.boundary = np.zeros((2, count), np.int64)
-
-    def add(self, counts: Counts) -> float:
-        """Add a picture; gives its own mIoU."""
-        self.confusion += counts.confusion
-        self.trimap += counts.trimap
-        self.boundary += counts.boundary
-        self.boundary_f.append(counts.boundary_f)
-        self.region_j.append(counts.region_j)
-        return metrics.mean_iou(counts.confusion)
-
-    def scores(self, classes: Classes, over: tuple[str, ...] = (), groups: Groups | None = None) -> Scores:
-        """The scores over all pictures; figures that nothing defines are 0 (None for classes).
-
-        Args:
-            over: the classes that means are taken over (none: all).
-            groups: classes whose pixels are joined for one more F-measure each.
-        """
-        names, groups = classes.names, groups or {}
-        chosen = list(classes.ids(over or names))
-        joined = [list(classes.ids(members)) for members in groups.values()]
-        return Scores(
-            pixel_accuracy=_number(metrics.pixel_accuracy(self.confusion)),
-            mean_accuracy=_mean(metrics.class_accuracy(self.confusion)[chosen]),
-            mean_iou=_mean(metrics.iou(self.confusion)[chosen]),
-            boundary_iou=_mean(metrics.boundary_iou(self.boundary)[chosen]),
-            boundary_f=_mean(np.array(self.boundary_f)[:, chosen]),
-            region_j=_mean(np.array(self.region_j)[:, chosen]),
-            iou=_by_class(names, metrics.iou(self.confusion)),
-            f_measure=_by_class(names, metrics.f_measure(self.confusion))
-            | _by_class(tuple(groups), metrics.f_measure(self.confusion, joined)),
-            trimap=[_mean(values) for values in metrics.iou(self.trimap)[:, chosen]],
-        )
+Files = dict[str, Path]
+"""Files by ID."""
 
 
 def evaluate(
@@ -141,7 +72,8 @@ def evaluate(
         for record in labelled
         if not all(record.id in found for found in files)
     ]
-    tallies, pictures, skipped = _count(truth, present, files, quiet)
+    found = _count(truth, present, files, find_details(pred) if coarse else None, quiet)
+    tallies, pictures, skipped = found.tallies, found.pictures, found.skipped
     if not pictures:
         reasons = "; ".join(s.reason for s in skipped[:3])
         raise InvalidInput(f"{pred}: not one map could be scored against the truth. {reasons}")
@@ -165,6 +97,7 @@ def evaluate(
         coarse_scores=None if coarse is None else scores[1],
         made_better=better,
         made_worse=worse,
+        confidence=found.confidence(truth.classes.ids(truth.scored or truth.classes.names)),
         pictures=pictures,
         run=_run_of(pred),
         skipped=skipped + missing,
@@ -174,32 +107,69 @@ def evaluate(
     return evaluation
 
 
+@dataclass
+class _Found:
+    """What was counted: tallies of the judged maps, and of the coarse ones where there are any."""
+
+    tallies: list[Tally]
+    trust: ConfidenceTally = field(default_factory=ConfidenceTally)
+    pictures: list[PictureScore] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def confidence(self, chosen: tuple[int, ...]) -> Confidence | None:
+        """Known where it is of every picture: of some it would not stand beside the scores of all."""
+        complete = self.trust.pictures == self.tallies[0].pictures > 0
+        return self.trust.confidence(chosen) if complete else None
+
+
+Maps = tuple[np.ndarray, list[np.ndarray], Sureness | None]
+"""True labels, the maps to count, and how sure the first is."""
+
+
 def _count(
-    truth: Dataset, records: list[Record], files: list[dict[str, Path]], quiet: bool
-) -> tuple[list[Tally], list[PictureScore], list[Skipped]]:
-    """Tallies of the predicted maps, and of the coarse ones where there are two folders; and each picture's."""
+    truth: Dataset, records: list[Record], files: list[Files], details: Files | None, quiet: bool
+) -> _Found:
+    """Count the maps of all records; `details` are those of the first of `files`."""
     count = len(truth.classes)
-    tallies = [Tally(count) for _ in files]
-    pictures: list[PictureScore] = []
+    found = _Found([Tally(count) for _ in files])
 
-    def read(record: Record) -> list[np.ndarray]:
+    def read(record: Record) -> Maps:
         true = truth.labels(record)
-        return [true] + [_labels_like(true, truth, found[record.id]) for found in files]
+        maps = [_labels_like(true, truth, paths[record.id]) for paths in files]
+        return true, maps, _sureness_like(true, details, record.id)
 
-    def work(record: Record, maps: list[np.ndarray]) -> list[Counts]:
-        return [Counts.of(predicted, maps[0], count) for predicted in maps[1:]]
+    def work(record: Record, read: Maps) -> tuple[list[Counts], ConfidenceCounts | None]:
+        true, maps, sure = read
+        trust = None if sure is None else ConfidenceCounts.of(maps[0], maps[1], sure, true, count)
+        return [Counts.of(predicted, true, count) for predicted in maps], trust
 
-    def keep(record: Record, counts: list[Counts]) -> None:
-        own = [tally.add(c) for tally, c in zip(tallies, counts, strict=True)]
+    def keep(record: Record, made: tuple[list[Counts], ConfidenceCounts | None]) -> None:
+        counts, trust = made
+        own = [tally.add(c) for tally, c in zip(found.tallies, counts, strict=True)]
+        if trust is not None:
+            found.trust.add(trust)
         if not math.isnan(own[0]):
             before = own[1] if len(own) > 1 else None
-            pictures.append(PictureScore(id=record.id, coarse=before, pred=own[0]))
+            found.pictures.append(PictureScore(id=record.id, coarse=before, pred=own[0]))
 
+    pipeline = Pipeline[Record, Maps, tuple[list[Counts], ConfidenceCounts | None]](
+        lambda record: record.id, read, work, keep
+    )
     with bar("evaluate", len(records), quiet) as progress:
-        outcome = Pipeline[Record, list[np.ndarray], list[Counts]](lambda record: record.id, read, work, keep).run(
-            records, lambda record: False, progress
-        )
-    return tallies, pictures, outcome.skipped
+        found.skipped = pipeline.run(records, lambda record: False, progress).skipped
+    return found
+
+
+def _sureness_like(true: np.ndarray, details: Files | None, identity: str) -> Sureness | None:
+    """What a run wrote of how sure it is of a picture, of the truth's size; None where it wrote nothing."""
+    if details is None or identity not in details:
+        return None
+    stored = read_details(details[identity], SURENESS)
+    if len(stored) < len(SURENESS):
+        return None
+    for name, values in stored.items():
+        check_fits(details[identity], **{"truth": true, name: values})
+    return Sureness(*(stored[name] / np.float32(255) for name in SURENESS))
 
 
 def _labels_like(true: np.ndarray, truth: Dataset, path: Path) -> np.ndarray:
@@ -232,16 +202,3 @@ def _run_of(pred: Path) -> Run | None:
         if isinstance(results, Run):
             return results
     return None
-
-
-def _number(value: float) -> float:
-    return 0.0 if math.isnan(value) else float(value)
-
-
-def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else 0.0
-
-
-def _by_class(names: tuple[str, ...], values: np.ndarray) -> dict[str, float | None]:
-    return {n: None if math.isnan(v) else float(v) for n, v in zip(names, values, strict=True)}

@@ -17,6 +17,9 @@ from segmend.labels import Classes
 from segmend.refiners.base import Mended
 from segmend.report.results import Run, write_results
 
+SHARES = ("confidence", "change_confidence", "fusion_mask")
+"""What is stored as 0..255."""
+
 
 @dataclass(frozen=True)
 class MapFolder:
@@ -92,7 +95,7 @@ class Maps:
 
     def fill_details(self, rows: slice, mended: Mended) -> None:
         """Keep what a refiner shows of a band: shares as 0..255, displacements as float16."""
-        shares = {"confidence": mended.confidence, "fusion_mask": mended.fusion_mask}
+        shares = {name: getattr(mended, name) for name in SHARES}
         shown = {name: (value * 255).round().byte() for name, value in shares.items() if value is not None}
         shown["changed"] = mended.changed
         if mended.displacement is not None:

@@ -33,7 +33,7 @@ def refine(
     details: bool = False,
     quantised: bool = False,
     tile: int = 1024,
-    keep_below: float = 0.0,
+    keep_below: float = 0.5,
     precision: Precision = "auto",
     overwrite: bool = False,
     quiet: bool = False,
@@ -44,11 +44,11 @@ def refine(
     Args:
         name: how the refiner is called in the results.
         probs: also write ``out/probs/ID.npz``.
-        details: also write ``out/details/ID.npz``: ``confidence`` and ``changed``, and where the refiner has
-            them ``displacement`` (float16, pixels) and ``fusion_mask``; shares are stored as 0..255.
+        details: also write ``out/details/ID.npz``: ``confidence``, ``change_confidence`` and ``changed``, and
+            where the refiner has them ``displacement`` (float16, pixels) and ``fusion_mask``; shares as 0..255.
         quantised: write probabilities as 0..255 instead of float16.
         tile: pictures with a larger side are cut into overlapping tiles.
-        keep_below: where the refiner changes a label with less confidence, the coarse map stays.
+        keep_below: where the refiner is less sure of a change, the coarse map stays (see `keep_unsure`).
         overwrite: mend again what an earlier run finished.
         unpaired: what the caller had to pass over already, to be listed with the rest.
 

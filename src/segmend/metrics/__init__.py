@@ -16,6 +16,7 @@ from segmend.metrics.boundary import (
     trimap_confusion,
     trimap_iou,
 )
+from segmend.metrics.confidence import calibration_error, confusion_by_keeping, reliability
 from segmend.metrics.overlap import (
     ConfusionMatrix,
     FMeasure,
@@ -49,7 +50,9 @@ __all__ = [
     "boundary_f",
     "boundary_iou",
     "boundary_iou_counts",
+    "calibration_error",
     "class_accuracy",
+    "confusion_by_keeping",
     "confusion_matrix",
     "f_measure",
     "iou",
@@ -57,6 +60,7 @@ __all__ = [
     "mean_iou",
     "pixel_accuracy",
     "region_j",
+    "reliability",
     "share_changed",
     "trimap_confusion",
     "trimap_iou",

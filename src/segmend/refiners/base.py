@@ -23,6 +23,8 @@ class Mended:
         probabilities: probability map ``float32 [C, H, W]``.
         changed: ``bool [H, W]``, where the label differs from the coarse map's most likely one.
         confidence: ``float32 [H, W]`` in 0..1, the probability of the label.
+        change_confidence: ``float32 [H, W]``, the same if only this label and the coarse one were possible: 0.5
+            where they are as likely, and where nothing changed; 1 where the coarse one is out of the question.
         displacement: ``float32 [2, H, W]``, (dx, dy) in pixels, of refiners that move labels: the map at
             (x, y) was taken from (x - dx, y - dy) of the coarse map.
         fusion_mask: ``float32 [H, W]`` in 0..1 of refiners that fuse: 1 keeps the moved label, 0 the new one.
@@ -32,6 +34,7 @@ class Mended:
     probabilities: Tensor
     changed: Tensor
     confidence: Tensor
+    change_confidence: Tensor
     displacement: Tensor | None = None
     fusion_mask: Tensor | None = None
 
@@ -39,8 +42,11 @@ class Mended:
     def of(cls, probabilities: Tensor, coarse: Tensor, **shown: Tensor | None) -> Mended:
         """The mended map of new `probabilities` over a `coarse` map, both ``[..., C, H, W]``."""
         confidence, labels = probabilities.max(dim=-3)
-        labels = labels.to(most_likely(probabilities[..., :1, :1]).dtype)
-        return cls(labels, probabilities, labels != most_likely(coarse), confidence, **shown)
+        before = coarse.max(dim=-3).indices
+        old = probabilities.gather(-3, before.unsqueeze(-3)).squeeze(-3)
+        sure = confidence / (confidence + old)
+        dtype = most_likely(probabilities[..., :1, :1]).dtype
+        return cls(labels.to(dtype), probabilities, labels != before, confidence, sure, **shown)
 
     def __getitem__(self, index: int) -> Mended:
         """Picture `index` of a batch."""
@@ -59,7 +65,7 @@ class Refiner(ABC):
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
         """Mend a batch: image ``float32 [B, 3, H, W]`` in 0..1, coarse probabilities ``[B, C, H, W]``."""
 
-    def refine(self, image: Any, coarse: Any, num_classes: int | None = None, keep_below: float = 0.0) -> Mended:
+    def refine(self, image: Any, coarse: Any, num_classes: int | None = None, keep_below: float = 0.5) -> Mended:
         """Mend one picture.
 
         Args:
@@ -67,7 +73,8 @@ class Refiner(ABC):
             coarse: a label map ``[H, W]`` or a probability map ``[C, H, W]``.
             num_classes: needed only for a label map where the refiner takes any classes
                 (None: its largest id, and one more).
-            keep_below: where the refiner changes a label with less confidence, the coarse map stays.
+            keep_below: where the refiner is less sure of a change than this (see `Mended.change_confidence`), the
+                coarse map stays; 0.5 or less keeps nothing.
 
         Raises:
             InvalidInput: shapes, sizes or values that do not fit; the message says which.
@@ -92,15 +99,16 @@ def count_classes(coarse: Tensor) -> int:
 
 
 def keep_unsure(mended: Mended, coarse: Tensor, keep_below: float) -> Mended:
-    """The mended map with the coarse map's probabilities wherever it changed a label with less confidence.
+    """The mended map with the coarse map's probabilities wherever it was less sure of a change.
 
     Args:
         coarse: probabilities ``[..., C, H, W]``.
-        keep_below: 0 keeps nothing, 1 all that the refiner is not certain of.
+        keep_below: least `Mended.change_confidence`; 0.5 or less keeps nothing, 1 all that the refiner is not
+            certain of.
     """
-    if keep_below <= 0:
+    if keep_below <= 0.5:
         return mended
-    unsure = mended.changed & (mended.confidence < keep_below)
+    unsure = mended.changed & (mended.change_confidence < keep_below)
     probabilities = torch.where(unsure.unsqueeze(-3), coarse.to(mended.probabilities.dtype), mended.probabilities)
     shown = {"displacement": mended.displacement, "fusion_mask": mended.fusion_mask}
     return Mended.of(probabilities, coarse, **shown)
@@ -113,7 +121,7 @@ def mend_bands(
     num_classes: int,
     tile: int = 1024,
     overlap: int = 128,
-    keep_below: float = 0.0,
+    keep_below: float = 0.5,
 ) -> Iterator[tuple[slice, Mended]]:
     """Mend one picture of any size in bounded memory, in bands of rows from the top.
 

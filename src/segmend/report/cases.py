@@ -13,13 +13,8 @@ import numpy as np
 from PIL import Image
 
 from segmend.data.dataset import Dataset, Record, open_masks
-from segmend.data.files import (
-    IMAGE_SUFFIXES,
-    PROBABILITY_SUFFIXES,
-    InvalidFile,
-    find_files,
-    read_image,
-)
+from segmend.data.details import find_details, read_details
+from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, find_files, read_image
 from segmend.data.maps import find_maps, read_map
 from segmend.labels import Classes, InvalidInput, void_of
 from segmend.report.results import Evaluation, PictureScore
@@ -162,14 +157,13 @@ def find_sources(evaluation: Evaluation, classes: Classes, base: Path, notes: li
             return None
 
     predictions = base / evaluation.pred
-    details = (predictions.parent if predictions.name in ("labels", "probs") else predictions) / "details"
     return Sources(
         classes,
         truth=find("true labels", evaluation.truth, lambda folder: _open_truth(folder, classes, evaluation.merge)),
         mended=find("label maps that were judged", evaluation.pred, find_maps),
         coarse=find("coarse maps", evaluation.coarse, find_maps),
         images=find("pictures", evaluation.images, lambda folder: find_files(folder, IMAGE_SUFFIXES)),
-        details=find_files(details, PROBABILITY_SUFFIXES) if details.is_dir() else None,
+        details=find_details(predictions),
     )
 
 
@@ -203,23 +197,8 @@ def read_case(picture: PictureScore, sources: Sources) -> Case:
         "image": read("image", sources.images, lambda path: np.moveaxis(read_image(path), -1, 0)),
     }
     if sources.details is not None and picture.id in sources.details:
-        maps |= read("details", sources.details, _read_details) or {}
+        maps |= read("details", sources.details, read_details) or {}
     return _build_case(picture, maps, notes)
-
-
-def _read_details(path: Path) -> dict[str, np.ndarray]:
-    """What a refiner shows of one picture; arrays that are not there are left out."""
-    names = {"displacement": np.float32, "fusion_mask": np.uint8, "confidence": np.uint8}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name].astype(dtype) for name, dtype in names.items() if name in archive}
-    except Exception as error:  # zipfile and numpy raise a dozen types for broken archives
-        raise InvalidFile(path, f"not a readable .npz file ({error})") from error
-    return {name: values for name, values in found.items() if _has_planes(name, values)}
-
-
-def _has_planes(name: str, values: np.ndarray) -> bool:
-    return values.ndim == 3 and len(values) == 2 if name == "displacement" else values.ndim == 2
 
 
 def _build_case(picture: PictureScore, maps: dict[str, Any], notes: list[str]) -> Case:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Transform
 
 from segmend.report.collect import ClassScore
+from segmend.report.results import Bin
 from segmend.report.wording import MINUS, percent, signed, verdict
 
 WIDTHS = {"wide": 720, "narrow": 330}
@@ -123,6 +124,28 @@ def gains_chart(gains: Sequence[float]) -> Markup:
             spine.set_visible(False)
 
     return _chart(draw, "Change of each picture's own mIoU, in points", height=230, margins=(34, 4, 8, 8))
+
+
+def reliability_chart(bins: Sequence[Bin]) -> Markup:
+    """The share of right labels over the confidence that they were given."""
+
+    def draw(axes: Axes) -> None:
+        sure, right = (_percent([getattr(b, name) for b in bins]) for name in ("confidence", "right"))
+        pixels = np.array([b.pixels for b in bins], dtype=float)
+        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=(0, (4, 4)))
+        axes.plot(sure, right, color=AFTER, linewidth=2.25, clip_on=False)
+        # Areas say how many pixels there are; a bin with next to none still shows.
+        areas = 8 + 160 * pixels / pixels.max()
+        axes.scatter(sure, right, areas, color=AFTER, linewidth=0, clip_on=False, zorder=3)
+        axes.grid(color=LINE, linewidth=1)
+        axes.set_axisbelow(True)
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 100)
+        axes.set_xlabel("confidence, percent", labelpad=8)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+
+    return _chart(draw, "Share of right labels by confidence, in percent", height=300, margins=(34, 14, 48, 12))
 
 
 def _percent(values: Sequence[float]) -> np.ndarray:

@@ -88,7 +88,7 @@ def write_report(results: Path | str, out: Path | str | None = None) -> Path:
 
 def render(report: Report) -> str:
     """The page of a report."""
-    evaluation, run = report.evaluation, report.evaluation.run
+    evaluation, run, sure = report.evaluation, report.evaluation.run, report.evaluation.confidence
     cases = [case for group in report.groups for case in group.cases]
     skipped = [*evaluation.skipped, *(run.skipped if run else [])]
     template = _environment().get_template("report.html")
@@ -102,6 +102,7 @@ def render(report: Report) -> str:
         gains_chart=charts.gains_chart(report.gains) if report.gains else None,
         trimap_chart=charts.trimap_chart(*report.trimap) if report.trimap[1] else None,
         class_chart=charts.class_chart(report.class_scores, report.compared),
+        reliability_chart=charts.reliability_chart(sure.reliability) if sure else None,
         most_classes=charts.MOST_CLASSES,
         with_f_measure=any(score.f_measure.after is not None for score in report.class_scores),
         classes=list(zip(report.classes.names, report.classes.palette, strict=True)),

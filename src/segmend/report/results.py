@@ -65,6 +65,41 @@ class Scores(_Strict):
     trimap: list[float]
 
 
+class Bin(_Strict):
+    """Pixels of about the same confidence: how many, their mean confidence, and the share that is right."""
+
+    pixels: int
+    confidence: float
+    right: float
+
+
+class Keeping(_Strict):
+    """What comes out where changes less sure than `below` are undone: the coarse label stays."""
+
+    below: float
+    mean_iou: float
+    made_worse: float
+
+
+class Confidence(_Strict):
+    """How far a refiner's confidence can be believed.
+
+    Attributes:
+        calibration_error: expected calibration error (0..1).
+        reliability: bins of rising confidence that hold pixels.
+        keeping: rising thresholds, the first 0.5: nothing is undone.
+    """
+
+    calibration_error: float
+    reliability: list[Bin]
+    keeping: list[Keeping]
+
+    @property
+    def best(self) -> Keeping:
+        """The threshold with the highest mIoU; of equal ones the highest."""
+        return max(self.keeping, key=lambda one: (one.mean_iou, one.below))
+
+
 class PictureScore(_Strict):
     """One picture's own mIoU, before (None without coarse maps) and after."""
 
@@ -80,6 +115,7 @@ class Evaluation(_Strict):
         scored: the classes that means over classes are taken over.
         merge: where finer true classes were joined, what each new class stands for.
         made_better, made_worse: share of pictures whose own mIoU rose or fell by more than 0.5 points.
+        confidence: None without coarse maps, or where the run wrote no details of some picture.
         run: the `Run` that wrote the predictions, where its ``results.json`` was found.
     """
 
@@ -98,6 +134,7 @@ class Evaluation(_Strict):
     coarse_scores: Scores | None = None
     made_better: float | None = None
     made_worse: float | None = None
+    confidence: Confidence | None = None
     pictures: list[PictureScore]
     run: Run | None = None
     skipped: list[Skipped] = []

@@ -1,0 +1,40 @@
+"""What a refiner shows of a picture beside its labels: files ``OUT/details/ID.npz``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from segmend.data.files import PROBABILITY_SUFFIXES, InvalidFile, find_files
+
+PLANES = {"confidence": 0, "change_confidence": 0, "fusion_mask": 0, "displacement": 2}
+"""Arrays that are read, and how many planes ``[planes, H, W]`` they have; 0: ``[H, W]``."""
+
+
+def find_details(maps: Path) -> dict[str, Path] | None:
+    """Files of details by ID beside the folder of maps that a run wrote; None where it wrote none."""
+    folder = (maps.parent if maps.name in ("labels", "probs") else maps) / "details"
+    return find_files(folder, PROBABILITY_SUFFIXES) if folder.is_dir() else None
+
+
+def read_details(path: Path, names: Iterable[str] = PLANES) -> dict[str, np.ndarray]:
+    """Arrays of one picture; those that are not there, or have other dimensions, are left out.
+
+    Returns:
+        ``displacement`` as ``float32 [2, H, W]``, the others as ``uint8 [H, W]`` for 0..1.
+
+    Raises:
+        InvalidFile: no readable archive.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in names if name in archive}
+    except Exception as error:  # zipfile and numpy raise a dozen types for broken archives
+        raise InvalidFile(path, f"not a readable .npz file ({error})") from error
+    return {
+        name: values.astype(np.float32 if PLANES[name] else np.uint8)
+        for name, values in found.items()
+        if values.shape[:-2] == ((PLANES[name],) if PLANES[name] else ())
+    }

@@ -1,0 +1,184 @@
+"""Counts of single pictures, added up, and the scores they give."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from segmend import metrics
+from segmend.labels import Classes, void_of
+from segmend.report.results import Bin, Confidence, Keeping, Scores
+
+TRIMAP_WIDTHS = 40
+
+KEEP_BELOW = np.arange(50, 100, 5) / 100
+"""Thresholds of `refine --keep-below` that are compared; 0.5 undoes nothing."""
+
+Groups = dict[str, tuple[str, ...]]
+"""Classes by the name that they have together."""
+
+
+class Sureness(NamedTuple):
+    """What a run wrote of how sure it is of a picture's labels and of changes, ``[H, W]`` in 0..1 each."""
+
+    of_labels: np.ndarray
+    of_changes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one picture adds to the scores."""
+
+    confusion: np.ndarray
+    trimap: np.ndarray
+    boundary: np.ndarray
+    boundary_f: np.ndarray
+    region_j: np.ndarray
+
+    @classmethod
+    def of(cls, prediction: np.ndarray, truth: np.ndarray, num_classes: int) -> Counts:
+        """Counts of a label map against the truth, both ``[H, W]``."""
+        return cls(
+            metrics.confusion_matrix(prediction, truth, num_classes),
+            metrics.trimap_confusion(prediction, truth, num_classes, TRIMAP_WIDTHS),
+            metrics.boundary_iou_counts(prediction, truth, num_classes),
+            metrics.boundary_f(prediction, truth, num_classes),
+            metrics.region_j(prediction, truth, num_classes),
+        )
+
+
+@dataclass
+class Tally:
+    """Counts of many pictures, and the scores they give."""
+
+    num_classes: int
+    confusion: np.ndarray = field(init=False)
+    trimap: np.ndarray = field(init=False)
+    boundary: np.ndarray = field(init=False)
+    boundary_f: list[np.ndarray] = field(default_factory=list)
+    region_j: list[np.ndarray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        count = self.num_classes
+        self.confusion = np.zeros((count, count + 1), np.int64)
+        self.trimap = np.zeros((TRIMAP_WIDTHS, count, count + 1), np.int64)
+        self.boundary = np.zeros((2, count), np.int64)
+
+    def add(self, counts: Counts) -> float:
+        """Add a picture; gives its own mIoU."""
+        self.confusion += counts.confusion
+        self.trimap += counts.trimap
+        self.boundary += counts.boundary
+        self.boundary_f.append(counts.boundary_f)
+        self.region_j.append(counts.region_j)
+        return metrics.mean_iou(counts.confusion)
+
+    @property
+    def pictures(self) -> int:
+        """How many were added."""
+        return len(self.region_j)
+
+    def scores(self, classes: Classes, over: tuple[str, ...] = (), groups: Groups | None = None) -> Scores:
+        """The scores over all pictures; figures that nothing defines are 0 (None for classes).
+
+        Args:
+            over: the classes that means are taken over (none: all).
+            groups: classes whose pixels are joined for one more F-measure each.
+        """
+        names, groups = classes.names, groups or {}
+        chosen = list(classes.ids(over or names))
+        joined = [list(classes.ids(members)) for members in groups.values()]
+        return Scores(
+            pixel_accuracy=_number(metrics.pixel_accuracy(self.confusion)),
+            mean_accuracy=_mean(metrics.class_accuracy(self.confusion)[chosen]),
+            mean_iou=_mean(metrics.iou(self.confusion)[chosen]),
+            boundary_iou=_mean(metrics.boundary_iou(self.boundary)[chosen]),
+            boundary_f=_mean(np.array(self.boundary_f)[:, chosen]),
+            region_j=_mean(np.array(self.region_j)[:, chosen]),
+            iou=_by_class(names, metrics.iou(self.confusion)),
+            f_measure=_by_class(names, metrics.f_measure(self.confusion))
+            | _by_class(tuple(groups), metrics.f_measure(self.confusion, joined)),
+            trimap=[_mean(values) for values in metrics.iou(self.trimap)[:, chosen]],
+        )
+
+
+@dataclass(frozen=True)
+class ConfidenceCounts:
+    """What one picture tells of a refiner's confidence."""
+
+    reliability: np.ndarray
+    confusion: np.ndarray
+    coarse: float
+    """mIoU of its coarse map."""
+
+    @classmethod
+    def of(
+        cls, mended: np.ndarray, coarse: np.ndarray, sure: Sureness, truth: np.ndarray, num_classes: int
+    ) -> ConfidenceCounts:
+        """Counts of label maps ``[H, W]``."""
+        known = truth != void_of(truth)
+        return cls(
+            metrics.reliability(sure.of_labels[known], (mended == truth)[known]),
+            metrics.confusion_by_keeping(mended, coarse, sure.of_changes, truth, num_classes, KEEP_BELOW),
+            metrics.mean_iou(metrics.confusion_matrix(coarse, truth, num_classes)),
+        )
+
+
+class ConfidenceTally:
+    """Counts of many pictures' confidence, and what they say."""
+
+    def __init__(self) -> None:
+        self.reliability, self.confusion = np.zeros(()), np.zeros((), np.int64)
+        self.mended: list[np.ndarray] = []
+        """Each picture's own mIoU for each threshold."""
+        self.coarse: list[float] = []
+        """And before."""
+
+    @property
+    def pictures(self) -> int:
+        """How many were added."""
+        return len(self.coarse)
+
+    def add(self, counts: ConfidenceCounts) -> None:
+        """Add a picture."""
+        self.reliability = self.reliability + counts.reliability
+        self.confusion = self.confusion + counts.confusion
+        self.mended.append(np.array([metrics.mean_iou(one) for one in counts.confusion]))
+        self.coarse.append(counts.coarse)
+
+    def confidence(self, chosen: tuple[int, ...]) -> Confidence:
+        """What is known after at least one picture; means are over the `chosen` classes."""
+        before, after = np.array(self.coarse), np.array(self.mended)
+        overall = metrics.iou(self.confusion)[:, list(chosen)]
+        return Confidence(
+            calibration_error=_number(metrics.calibration_error(self.reliability)),
+            reliability=[
+                Bin(pixels=int(pixels), confidence=confidence / pixels, right=right / pixels)
+                for pixels, confidence, right in self.reliability
+                if pixels
+            ],
+            keeping=[
+                Keeping(
+                    below=float(below),
+                    mean_iou=_mean(overall[k]),
+                    made_worse=metrics.share_changed(before, after[:, k])[1],
+                )
+                for k, below in enumerate(KEEP_BELOW)
+            ],
+        )
+
+
+def _number(value: float) -> float:
+    return 0.0 if math.isnan(value) else float(value)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else 0.0
+
+
+def _by_class(names: tuple[str, ...], values: np.ndarray) -> dict[str, float | None]:
+    return {n: None if math.isnan(v) else float(v) for n, v in zip(names, values, strict=True)}
