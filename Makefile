@@ -23,5 +23,5 @@ format: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml setup.py constraints.txt $(wildcard src/segmend/ops/csrc/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $@

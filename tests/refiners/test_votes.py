@@ -5,11 +5,11 @@ import torch
 import torch.nn.functional as F
 
 from segmend.refiners.votes import (
+    APART,
+    CELL,
     CONTRASTS,
-    FINE,
     MOST_VOTES,
     REACH,
-    ROUGH,
     ROUNDS,
     WEIGHT,
     alike_votes,
@@ -17,38 +17,39 @@ from segmend.refiners.votes import (
 )
 
 
-def slow_votes(image, q, stride, rough=ROUGH):
-    """Votes of a grid ``q [C, h, w]`` at the places of a stride, one by one."""
-    asking, asked = (F.avg_pool2d(image, s)[0] for s in (stride, rough))
-    found = torch.zeros(len(q), *asking.shape[1:])
-    for y in range(found.shape[1]):
-        for x in range(found.shape[2]):
-            for contrast in CONTRASTS:
-                weights = torch.zeros(q.shape[1:])
-                for v in range(q.shape[1]):
-                    for u in range(q.shape[2]):
-                        colours = (asking[:, y, x] - asked[:, v, u]).square().sum() / contrast**2
-                        down, across = (
-                            stride * (mine + 0.5) - rough * (other + 0.5) for mine, other in ((y, v), (x, u))
-                        )
-                        weights[v, u] = torch.exp(-(colours + (down**2 + across**2) / REACH**2) / 2)
-                found[:, y, x] += WEIGHT * (q * weights / weights.sum()).sum((1, 2))
+def slow_votes(image, asking, witnesses, q):
+    """Votes of witnesses ``q [C, N]`` at cells (row, column), at other cells, one by one: ``[C, M]``."""
+    colours = F.avg_pool2d(image, CELL)[0]
+    found = torch.zeros(len(q), len(asking))
+    for number, (y, x) in enumerate(asking):
+        for contrast in CONTRASTS:
+            weights = torch.zeros(len(witnesses))
+            for k, (v, u) in enumerate(witnesses):
+                apart = (colours[:, y, x] - colours[:, v, u]).square().sum() / contrast**2
+                away = CELL**2 * ((y - v) ** 2 + (x - u) ** 2) / REACH**2
+                weights[k] = torch.exp(-(apart + away) / 2)
+            found[:, number] += WEIGHT * (q * weights / weights.sum()).sum(1)
     return found
 
 
-@pytest.mark.parametrize("rough", [ROUGH, 2 * ROUGH])
-def test_votes_are_the_mean_field_of_a_grid(monkeypatch, rough):
+@pytest.mark.parametrize("apart", [APART, 2 * APART])
+def test_votes_are_the_mean_field_of_the_witnesses(monkeypatch, apart):
     torch.manual_seed(0)
-    monkeypatch.setattr("segmend.refiners.votes.MOST", 8 if rough == ROUGH else 7)  # the finer grid has 8
+    monkeypatch.setattr("segmend.refiners.votes.MOST", 16 if apart == APART else 15)  # 16 nearer ones
     # Colours that lie close together: else each place hears itself alone.
-    image, coarse = 0.5 + 0.2 * torch.rand(1, 3, 32, 64), torch.rand(1, 4, 32, 64).softmax(dim=1)
-    grid = F.avg_pool2d(coarse, rough)[0]
-    q = grid
+    image, coarse = 0.5 + 0.1 * torch.rand(1, 3, 64, 64), torch.rand(1, 4, 64, 64).softmax(dim=1)
+    step = apart // CELL
+    rows = range(step // 2, 16, step)
+    witnesses = [(y, x) for i, y in enumerate(rows) for x in range((i % 2) * step // 2, 16, step)]
+    assert len(witnesses) == (64 // apart) ** 2
+    known = torch.stack([F.avg_pool2d(coarse, CELL)[0, :, y, x] for y, x in witnesses], dim=1)
+    q = known
     for _ in range(ROUNDS - 1):
-        q = (grid.log() + slow_votes(image, q, rough, rough)).softmax(dim=0)
+        q = (known.log() + slow_votes(image, witnesses, witnesses, q)).softmax(dim=0)
     found = alike_votes(image, coarse)
-    assert found.shape == (1, 4, 32 // FINE, 64 // FINE)
-    assert torch.allclose(found[0], slow_votes(image, q, FINE, rough), atol=1e-3)
+    assert found.shape == (1, 4, 16, 16)
+    everywhere = [(y, x) for y in range(16) for x in range(16)]
+    assert torch.allclose(found[0].flatten(1), slow_votes(image, everywhere, witnesses, q), atol=1e-3)
 
 
 @pytest.mark.parametrize("classes", [2, 37])

@@ -23,7 +23,7 @@ from segmend.refiners.encoder_decoder import (
     pad_to_stride,
 )
 from segmend.refiners.spatial_propagation import SimilarityGates, propagate
-from segmend.refiners.votes import FINE, LEAST, MOST_VOTES, alike_votes
+from segmend.refiners.votes import CELL, LEAST, MOST_VOTES, alike_votes
 
 SUMMARIES = 9
 """Channels of `summaries`."""
@@ -92,7 +92,7 @@ class UniversalPropagation(
         """
         height, width = image.shape[2:]
         image, coarse = (pad_to_stride(map_, self.encoder.stride) for map_ in (image, coarse.float()))
-        votes = F.interpolate(alike_votes(image, coarse), scale_factor=FINE, mode="bilinear")
+        votes = F.interpolate(alike_votes(image, coarse), scale_factor=CELL, mode="bilinear")
         seen = summaries(coarse, votes / MOST_VOTES, error_px)
         features = self.decoder(self.encoder(2 * image - 1, seen))
         raw = self.blend(features).float() + image.new_tensor(FIRST).view(1, -1, 1, 1)
