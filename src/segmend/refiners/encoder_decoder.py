@@ -49,6 +49,8 @@ def encoder_and_decoder(
 def pad_to_stride(map_: Tensor, stride: int) -> Tensor:
     """The map with its last lines repeated until the sides are multiples of `stride`."""
     height, width = map_.shape[2:]
+    if height % stride == width % stride == 0:
+        return map_
     return F.pad(map_, (0, -width % stride, 0, -height % stride), mode="replicate")
 
 

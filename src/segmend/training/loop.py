@@ -102,9 +102,9 @@ def make_optimiser(
         for (lr, decay), parameters in groups.items()
     ]
     if options.optimiser == "sgd":
-        return torch.optim.SGD(settings, lr=options.lr, momentum=0.9)
+        return torch.optim.SGD(settings, lr=options.lr, momentum=0.9, fused=True)
     kind = torch.optim.Adam if options.optimiser == "adam" else torch.optim.AdamW
-    return kind(settings, lr=options.lr, betas=(0.9, 0.999))
+    return kind(settings, lr=options.lr, betas=(0.9, 0.999), fused=True)
 
 
 def schedule(options: Optimisation, step: int) -> float:
