@@ -16,7 +16,9 @@ from segmend.metrics.boundary import (
     trimap_confusion,
     trimap_iou,
 )
+from segmend.metrics.components import Sparsity, sparsity
 from segmend.metrics.confidence import calibration_error, confusion_by_keeping, reliability
+from segmend.metrics.instances import InstanceIoU, instance_iou, instance_iou_counts
 from segmend.metrics.overlap import (
     ConfusionMatrix,
     FMeasure,
@@ -31,21 +33,26 @@ from segmend.metrics.overlap import (
     iou,
     mean_accuracy,
     mean_iou,
+    merge_classes,
     pixel_accuracy,
     share_changed,
 )
+from segmend.metrics.superpixels import SuperpixelAccuracy, superpixel_counts
 
 __all__ = [
     "BoundaryF",
     "BoundaryIoU",
     "ConfusionMatrix",
     "FMeasure",
+    "InstanceIoU",
     "IoU",
     "MeanAccuracy",
     "MeanIoU",
     "PixelAccuracy",
     "RegionJ",
     "ShareChanged",
+    "Sparsity",
+    "SuperpixelAccuracy",
     "TrimapIoU",
     "boundary_f",
     "boundary_iou",
@@ -55,13 +62,18 @@ __all__ = [
     "confusion_by_keeping",
     "confusion_matrix",
     "f_measure",
+    "instance_iou",
+    "instance_iou_counts",
     "iou",
     "mean_accuracy",
     "mean_iou",
+    "merge_classes",
     "pixel_accuracy",
     "region_j",
     "reliability",
     "share_changed",
+    "sparsity",
+    "superpixel_counts",
     "trimap_confusion",
     "trimap_iou",
 ]
