@@ -101,7 +101,8 @@ def _listed(map_: Tensor) -> Tensor:
 
 def _votes(asking: Sequence[Tensor], asked: Sequence[Tensor], q: Tensor) -> Tensor:
     """Votes of the witnesses, ``q [B, witnesses, C]``, as those who ask hear them: ``[B, places, C]``."""
-    return WEIGHT * sum((_hear(a, b, q) for a, b in zip(asking, asked, strict=True)), start=q.new_zeros(()))
+    kinds = zip(asking, asked, strict=True)
+    return WEIGHT * torch.stack([_hear(those, witnesses, q) for those, witnesses in kinds]).sum(dim=0)
 
 
 def _hear(asking: Tensor, asked: Tensor, q: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ def _hear(asking: Tensor, asked: Tensor, q: Tensor) -> Tensor:
     query = torch.cat((asking, torch.ones_like(asking[..., :1])), dim=-1)
     # Of one width, a multiple of 8, all three take PyTorch's fused kernel: 7 times faster on a CPU.
     width = -(-max(query.shape[2], q.shape[2]) // 8) * 8
-    padded = (F.pad(m, (0, width - m.shape[2])).unsqueeze(1) for m in (query, key, q))
+    query, key, value = (F.pad(m, (0, width - m.shape[2])).unsqueeze(1) for m in (query, key, q))
     with torch.autocast(q.device.type, enabled=False):
-        found = F.scaled_dot_product_attention(*padded, scale=1.0)
+        found = F.scaled_dot_product_attention(query, key, value, scale=1.0)
     return found.squeeze(1)[..., : q.shape[2]]
