@@ -72,6 +72,12 @@ METHODS = (
 )
 """What every data set is compared on."""
 
+SHORTER = tuple(
+    m if m.recipe in ("guided", "crf") else replace(m, overrides=(*m.overrides, "optimisation.steps=500"))
+    for m in METHODS
+)
+"""The same, with half of the recipe's steps: 36 trainings in hours on two cores, not in a day."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -241,29 +247,28 @@ def replace_table(document: Path, mark: str, text: str) -> None:
 def main(
     here: Path,
     data_set: str,
-    kinds: tuple[str, ...],
+    methods: Mapping[str, tuple[Method, ...]],
     split: str = "val",
     prepare: Callable[[Path, Path], Path] = lambda source, root: source,
     groups: Groups | None = None,
     columns: Columns = COLUMNS,
-    more: Mapping[str, tuple[Method, ...]] | None = None,
 ) -> None:
     """Command line of a benchmark in the folder `here` over one data set.
 
     Args:
+        methods: what is compared over each kind of coarse maps.
         prepare: given the data set's folder and a place for a changed copy, says which of them to use.
-        more: methods beside `METHODS` for a kind of coarse maps.
     """
     parser = argparse.ArgumentParser(description=f"Compare refiners on {data_set}, from raw data to the table.")
     parser.add_argument("--data", type=Path, default=DATA / data_set, help="folder of the data set")
     parser.add_argument("--runs", type=Path, default=Path("runs") / data_set, help="folder for all that is made")
+    kinds = list(methods)
     parser.add_argument("--kind", choices=kinds, default=kinds[0], help="coarse maps")
     parser.add_argument("--seeds", type=int, default=3, help="fewer for a first look")
     arguments = parser.parse_args()
-    compared = (*METHODS, *(more or {}).get(arguments.kind, ()))
-    methods = tuple(replace(m, seeds=min(m.seeds, arguments.seeds)) for m in compared)
+    compared = tuple(replace(m, seeds=min(m.seeds, arguments.seeds)) for m in methods[arguments.kind])
     data = (f"data.root={prepare(arguments.data, arguments.runs / 'data')}",)
-    found = Comparison(arguments.runs, arguments.kind, split, data, (), methods, groups or {}).run()
+    found = Comparison(arguments.runs, arguments.kind, split, data, (), compared, groups or {}).run()
     write_raw(here / f"{arguments.kind}.json", found)
     text = f"{table(found, columns)}\n\n{margins(found)}"
     replace_table(here.parents[1] / "docs" / "results.md", f"{data_set} {arguments.kind}", text)

@@ -9,7 +9,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import main  # noqa: E402
+from comparison import SHORTER, main  # noqa: E402
+
+COMPARED = {"linear": SHORTER}
 
 if __name__ == "__main__":
-    main(HERE, "camvid", ("linear",))
+    main(HERE, "camvid", COMPARED)

@@ -16,7 +16,7 @@ from segmend.data.files import write_image, write_labels
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import COLUMNS, main  # noqa: E402
+from comparison import COLUMNS, SHORTER, main  # noqa: E402
 
 SIDE = 256
 PAIRS = {part: (f"left_{part}", f"right_{part}") for part in ("eye", "brow", "ear")}
@@ -53,7 +53,9 @@ def prepare(source: Path, root: Path) -> Path:
     return root
 
 
+COMPARED = {"unet_small": SHORTER}
+
 if __name__ == "__main__":
     parts = {f"F {title}": lambda s, name=name: s.f_measure[name] for title, name in PARTS.items()}
     columns = {"mIoU": COLUMNS["mIoU"], "trimap 3 px": COLUMNS["trimap 3 px"], **parts}
-    main(HERE, "celebamask_hq_mini", ("unet_small",), prepare=prepare, groups=GROUPS, columns=columns)
+    main(HERE, "celebamask_hq_mini", COMPARED, prepare=prepare, groups=GROUPS, columns=columns)

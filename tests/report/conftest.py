@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
         write_image(tmp_path / "images" / f"{name}.jpg", photo)
     displacement = np.stack([np.full(SIZE, 3.0), np.full(SIZE, -4.0)]).astype(np.float16)
     mask = np.full(SIZE, 128, np.uint8)
-    details = {"displacement": displacement, "fusion_mask": mask, "confidence": mask}
+    details = {"displacement": displacement, "fusion_mask": mask, "confidence": mask, "change_confidence": mask}
     write_arrays(tmp_path / "out" / "details" / "a.npz", **details)
     run = Run(
         version="0.1.0",

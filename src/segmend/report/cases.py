@@ -22,6 +22,9 @@ from segmend.report.results import Evaluation, PictureScore
 SIDE = 480
 """Longest side in pixels that pictures are shrunk to: a page with a dozen cases must stay small."""
 
+DETAILS = ("displacement", "fusion_mask", "confidence")
+"""What a refiner shows that a case has."""
+
 Files = dict[str, Path]
 S = TypeVar("S")
 T = TypeVar("T")
@@ -197,7 +200,7 @@ def read_case(picture: PictureScore, sources: Sources) -> Case:
         "image": read("image", sources.images, lambda path: np.moveaxis(read_image(path), -1, 0)),
     }
     if sources.details is not None and picture.id in sources.details:
-        maps |= read("details", sources.details, read_details) or {}
+        maps |= read("details", sources.details, lambda path: read_details(path, DETAILS)) or {}
     return _build_case(picture, maps, notes)
 
 
