@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from segmend.data.files import write_arrays, write_image, write_labels
-from segmend.report.results import Evaluation, PictureScore, Run, Scores, Skipped, write_results
+from segmend.report.results import (
+    Bin,
+    Confidence,
+    Evaluation,
+    Keeping,
+    PictureScore,
+    Run,
+    Scores,
+    Skipped,
+    write_results,
+)
 
 CLASSES = ["sky", "cow", "grass & <b>$x$</b>"]
 PALETTE = [(70, 130, 180), (200, 30, 30), (20, 160, 40)]
@@ -77,6 +87,15 @@ def folder(tmp_path: Path) -> Path:
         coarse_scores=make_scores(0.726),
         made_better=0.5,
         made_worse=0.25,
+        confidence=Confidence(
+            calibration_error=0.034,
+            reliability=[Bin(pixels=40, confidence=0.55, right=0.5), Bin(pixels=900, confidence=0.97, right=0.93)],
+            keeping=[
+                Keeping(below=0.5, mean_iou=0.794, made_worse=0.25),
+                Keeping(below=0.55, mean_iou=0.797, made_worse=0.0),
+                Keeping(below=0.6, mean_iou=0.788, made_worse=0.0),
+            ],
+        ),
         pictures=[
             PictureScore(id="a", coarse=0.7, pred=0.8),
             PictureScore(id="b", coarse=0.7, pred=0.5),

@@ -120,6 +120,14 @@ def test_headline_table_and_cases_are_told(folder: Path) -> None:
     assert "Where the time went" in content
 
 
+def test_trust_is_shown_where_the_run_told_how_sure_it_was(folder: Path) -> None:
+    content = content_of(folder)
+    assert "They are\n      3.4 points apart" in content
+    assert "Share of right labels by confidence, in percent" in content
+    assert re.search(r"0\.55 <small>best here</small></th>\s*<td>79.7</td>\s*<td>0.0 %</td>", content)
+    assert "How sure it is" not in content_of(change(folder, confidence=None))
+
+
 def test_pictures_come_with_a_slider_only_where_there_are_two_maps(folder: Path) -> None:
     (folder / "coarse" / "a.png").unlink()
     ranges = [i for i in Page(content_of(folder)).all("input") if "aria-label" in i]
@@ -236,5 +244,5 @@ def test_page_works_in_a_browser(folder: Path, tmp_path_factory: pytest.TempPath
         assert len(before) == 2 * 3
         assert all(old != new and "20%" in new for old, new in zip(before[1::2], after[1::2], strict=True))
         assert all(old != new for old, new in zip(before[::2], after[::2], strict=True))
-        assert reports[name]["charts"] == 3
+        assert reports[name]["charts"] == 4
     assert set(reports["plain"]["after"]) == {"none"}
