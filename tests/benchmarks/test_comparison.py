@@ -1,6 +1,7 @@
 """The benchmarks' machinery, small: from the embedded data set to a table."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,19 +14,21 @@ FEW = ("optimisation.steps=2", "optimisation.batch=2", "optimisation.workers=0")
 
 
 def test_from_raw_data_to_a_table(drawn, tmp_path):
-    methods = (
-        Method("guided filter", "guided", ("trials=2", "pictures=2")),
-        Method("ECN", "ecn_few_pictures", (*FEW, "ecn.width=quarter", "augmentation.crop=32"), seeds=2),
-    )
+    ecn = Method("ECN", "ecn_few_pictures", (*FEW, "ecn.width=quarter", "augmentation.crop=32"), seeds=2)
+    careful = replace(ecn, name="ECN, unsure changes undone", keep_below=1.0, trained_as=ecn)
+    methods = (Method("guided filter", "guided", ("trials=2", "pictures=2")), ecn, careful)
     comparison = Comparison(tmp_path, "linear", "val", (f"data.root={drawn}",), FEW, methods)
     found = comparison.run()
-    assert [len(evaluations) for evaluations in found.values()] == [1, 2]
+    assert [len(evaluations) for evaluations in found.values()] == [1, 2, 2]
+    undone = found[careful.name][0]
+    assert undone.scores.mean_iou == pytest.approx(undone.coarse_scores.mean_iou)
+    assert not (tmp_path / "linear" / careful.folder / "0" / "refiner").exists()
     text = table(found)
     rows = [line.split("|")[1].strip() for line in text.splitlines()]
-    assert rows == ["refiner", "---", "coarse", "guided filter", "ECN"]
+    assert rows == ["refiner", "---", "coarse", "guided filter", "ECN", "ECN, unsure changes undone"]
     assert "±" in text
     gains = margins({"dense CRF": found["guided filter"], **found}).splitlines()
-    assert [line.split("|")[1].strip() for line in gains[2:]] == ["guided filter", "ECN"]
+    assert [line.split("|")[1].strip() for line in gains[2:]] == ["guided filter", "ECN", careful.name]
     assert gains[2] == "| guided filter | +0.00 | +0.00 (at 3 px) |"
     same = margins({"dense CRF": found["ECN"], "ECN": found["ECN"]}).splitlines()[2]
     assert same == "| ECN | +0.00 | +0.00 (at 3 px) |"
