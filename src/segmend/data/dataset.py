@@ -19,6 +19,7 @@ from segmend.data.files import (
     InvalidFile,
     find_files,
     read_image,
+    write_whole,
 )
 from segmend.data.maps import find_classes, find_maps, read_label_map, read_map
 from segmend.labels import VOID, VOID_16, Classes, InvalidInput, check_same_size
@@ -231,6 +232,19 @@ def read_description(root: Path | str) -> dict[str, Any]:
     if not isinstance(description, dict) or not isinstance(description.get("classes"), list):
         raise InvalidFile(path, "expected keys `name` and `classes` (a list of names)")
     return description
+
+
+def write_description(root: Path, name: str, classes: Classes, **more: Any) -> None:
+    """Write ``dataset.yaml``, which makes of folders in `root` a data set; `more`: further keys."""
+    description = {
+        "name": name,
+        "classes": list(classes.names),
+        "void": classes.void,
+        "palette": [list(colour) for colour in classes.palette],
+        **more,
+    }
+    text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    write_whole(root / "dataset.yaml", text.encode())
 
 
 def _open_layout(root: Path, split: str | None) -> Dataset:

@@ -91,7 +91,11 @@ def refine(
 
 
 def open_pairs(
-    images: Path, coarse: Path, refiner: Refiner, count: int | None = None, max_pixels: int | None = None
+    images: Path,
+    coarse: Path,
+    refiner: Refiner | None = None,
+    count: int | None = None,
+    max_pixels: int | None = None,
 ) -> tuple[Dataset, list[Skipped]]:
     """Pictures and the coarse maps of the same ID, of the refiner's classes or of those the maps hold.
 
@@ -99,7 +103,8 @@ def open_pairs(
         The pairs, and what has no partner.
     """
     maps = find_maps(coarse)
-    classes = getattr(refiner, "classes", None) or find_classes(maps.values(), count or refiner.num_classes)
+    made_for = refiner.num_classes if refiner else None
+    classes = getattr(refiner, "classes", None) or find_classes(maps.values(), count or made_for)
     assert isinstance(classes, Classes)
     pictures = replace(open_dataset(images), classes=classes)
     if max_pixels is not None:

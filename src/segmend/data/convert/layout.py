@@ -7,11 +7,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from segmend.data.convert.source import Item, Source
-from segmend.data.dataset import open_dataset, read_description, splits_of
-from segmend.data.files import InvalidFile, copy_whole, write_json, write_labels, write_whole
+from segmend.data.dataset import open_dataset, read_description, splits_of, write_description
+from segmend.data.files import InvalidFile, copy_whole, write_json, write_labels
 
 
 def read(root: Path, max_pixels: int) -> Source:
@@ -48,12 +46,4 @@ def write(source: Source, destination: Path) -> None:
             tags[item.split][item.id] = list(item.tags)
     if tags:
         write_json(destination / "tags.json", tags)
-    description = {
-        "name": source.name,
-        "classes": list(classes.names),
-        "void": classes.void,
-        "palette": [list(colour) for colour in classes.palette],
-        **source.more,
-    }
-    text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    write_whole(destination / "dataset.yaml", text.encode())
+    write_description(destination, source.name, classes, **source.more)

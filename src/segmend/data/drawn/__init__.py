@@ -17,8 +17,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
+from segmend.data.dataset import write_description
 from segmend.data.drawn.canvas import SUPERSAMPLING, Array, Canvas, Colour, Id, Mood, arc, framed, profile
 from segmend.data.drawn.grounds import (
     draw_grass,
@@ -39,7 +39,7 @@ from segmend.data.drawn.shapes import (
     draw_swan,
     draw_tree,
 )
-from segmend.data.files import write_image, write_labels, write_whole
+from segmend.data.files import write_image, write_labels
 from segmend.labels import Classes, InvalidInput
 
 CLASSES = Classes(
@@ -69,15 +69,8 @@ def draw_dataset(root: Path, *, train: int, val: int, seed: int = 0, height: int
             image, labels = draw_picture(np.random.default_rng(np.random.SeedSequence(entropy)), height, width)
             write_labels(root / "labels" / split / f"{index:05d}.png", labels, CLASSES.palette)
             write_image(root / "images" / split / f"{index:05d}.jpg", image)
-    description = {
-        "name": "drawn",
-        "classes": list(CLASSES.names),
-        "void": CLASSES.void,
-        "palette": [list(colour) for colour in CLASSES.palette],
-        "source": f"drawn by segmend.data.drawn, seed {seed}",
-        "terms": "none: drawn by code, free to use",
-    }
-    write_whole(root / "dataset.yaml", yaml.safe_dump(description, sort_keys=False).encode())
+    source = f"drawn by segmend.data.drawn, seed {seed}"
+    write_description(root, "drawn", CLASSES, source=source, terms="none: drawn by code, free to use")
 
 
 def draw_picture(rng: np.random.Generator, height: int = 192, width: int = 256) -> tuple[Array, Array]:

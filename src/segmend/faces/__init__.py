@@ -1,0 +1,1 @@
+"""Faces: their outlines, and what covers them (SVC, section 3.1)."""
