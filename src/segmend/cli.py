@@ -89,10 +89,12 @@ def train(
 ) -> None:
     """Train a segmenter or a corrector, or search a filter's parameters; a stopped run goes on."""
     from segmend.jobs.train import train as job
+    from segmend.training.processes import rank
     from segmend.training.recipe import read_recipe
 
     broken = job(read_recipe(recipe, overrides or []), out, folds, quiet)
-    _finish(f"Trained: {out}", broken)
+    if rank() == 0:
+        _finish(f"Trained: {out}", broken)
 
 
 @app.command()

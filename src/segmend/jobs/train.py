@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from segmend.segmenters.base import Segmenter
 from segmend.segmenters.prediction import TestTime
 from segmend.training.loop import fit
 from segmend.training.plan import labelled, plan
+from segmend.training.processes import rank, wait, world
 from segmend.training.recipe import (
     FilterRecipe,
     Recipe,
@@ -37,6 +39,8 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
     maps of that part are written to ``out/out_of_fold/probs/ID.npz``: coarse maps as poor as those of
     pictures that the segmenter never saw.
 
+    Under ``torchrun`` all processes train together (see `fit`), and the first one writes.
+
     Returns:
         Messages about files that could not be read.
 
@@ -44,6 +48,8 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
         InvalidInput: unusable data or options, or `out` holds the run of another recipe.
     """
     if isinstance(recipe, FilterRecipe):
+        if world() > 1:
+            raise InvalidInput("a filter's parameters are searched in one process: leave torchrun out")
         return search(recipe, labelled(recipe.data, recipe.coarse), out, quiet)
     if folds is None:
         return _train_once(recipe, None, out, "train", quiet)
@@ -56,15 +62,16 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
         title = f"fold {index + 1} of {folds}"
         run = out / "folds" / str(index)
         broken += _train_once(recipe, rest, run, title, quiet)
-        maps = predict(
-            run,
-            part,
-            out / "out_of_fold",
-            test_time=TestTime(recipe.prediction.scales, recipe.prediction.mirror),
-            probs=True,
-            quiet=quiet,
-        )
-        broken += [f"{skipped.file}: {skipped.reason}" for skipped in maps.skipped]
+        if rank() == 0:
+            maps = predict(
+                run,
+                part,
+                out / "out_of_fold",
+                test_time=TestTime(recipe.prediction.scales, recipe.prediction.mirror),
+                probs=True,
+                quiet=quiet,
+            )
+            broken += [f"{skipped.file}: {skipped.reason}" for skipped in maps.skipped]
     return list(dict.fromkeys(broken + _train_once(recipe, dataset, out, "all", quiet)))
 
 
@@ -81,9 +88,13 @@ def _train_once(
         raise InvalidInput(f"{out}: holds the run of another recipe: choose another folder, or delete it")
     if (out / "model.safetensors").is_file():
         return []  # an earlier call finished it
-    planned, options = plan(recipe, dataset), recipe.optimisation
-    write_whole(written, text.encode())
-    with bar(title, options.steps, quiet) as progress, (out / "log.jsonl").open("a") as log:
+    planned, options, first = plan(recipe, dataset), recipe.optimisation, rank() == 0
+    if first:
+        write_whole(written, text.encode())
+    with (
+        bar(title, options.steps, quiet or not first) as progress,
+        (out / "log.jsonl" if first else Path(os.devnull)).open("a") as log,
+    ):
         smoothed: float | None = None
         start = time.monotonic()
 
@@ -99,7 +110,9 @@ def _train_once(
             progress.advance(f"loss {smoothed:.3f}")
 
         kept, broken = fit(planned.model, planned.samples, planned.loss, options, out, _is_pretrained, on_step)
-    save_model(kept, out, _card(kept, planned.data, text))  # type: ignore[arg-type]
+    if first:
+        save_model(kept, out, _card(kept, planned.data, text))  # type: ignore[arg-type]
+    wait()
     return broken
 
 

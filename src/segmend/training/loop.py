@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from segmend.data.sampling import Sample, collate
 from segmend.devices import available_cores, pick_device, to_device, uses_bfloat16
+from segmend.labels import InvalidInput
 from segmend.training.checkpoint import load_checkpoint, save_checkpoint
+from segmend.training.processes import SyncedBatchNorm, gathered, on_this_machine, rank, world
 from segmend.training.recipe import Optimisation
 
 logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it tells its precision at each start
@@ -43,6 +46,9 @@ def fit(
 ) -> tuple[nn.Module, list[str]]:
     """Train `model` in place and give back the model to keep (the averaged one where asked for).
 
+    Under ``torchrun`` each process takes its part of every batch: gradients and the statistics of batch norm are
+    those of the whole batch, where its parts have as many known pixels. The first process writes.
+
     Args:
         samples: as many as ``steps * batch``.
         loss: of the model on a batch (see `Loss`).
@@ -52,10 +58,12 @@ def fit(
 
     Returns:
         The model, and messages about files that could not be read.
+
+    Raises:
+        InvalidInput: a batch that the processes cannot share.
     """
     torch.manual_seed(options.seed)
-    bfloat16 = uses_bfloat16(pick_device(), options.precision)
-    fabric = Fabric(accelerator="auto", devices=1, precision="bf16-mixed" if bfloat16 else "32-true")
+    fabric = _fabric(options)
     model = to_device(model, fabric.device)
     optimiser = make_optimiser(model, options, pretrained)
     wrapped, optimiser = fabric.setup(model, optimiser)
@@ -66,12 +74,13 @@ def fit(
     broken: dict[str, None] = {}
     saved = time.monotonic()
     wrapped.train()
-    batches: Any = fabric.setup_dataloaders(_batches(samples, options, done))
+    batches: Any = fabric.setup_dataloaders(_batches(samples, options, done), use_distributed_sampler=False)
     for batch in batches:
         broken |= dict.fromkeys(batch["broken"])
         for group in optimiser.param_groups:
             group["lr"] = group["full_lr"] * schedule(options, done)
-        value = loss(wrapped, batch, done / options.steps)
+        with SyncedBatchNorm() if world() > 1 else nullcontext():
+            value = loss(wrapped, batch, done / options.steps)
         optimiser.zero_grad()
         fabric.backward(value)
         fabric.clip_gradients(wrapped, optimiser, max_norm=GRADIENT_NORM)
@@ -80,11 +89,26 @@ def fit(
             average.update_parameters(model)
         done += 1
         on_step(done, value.item())
-        if done == options.steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
+        if rank() == 0 and (done == options.steps or time.monotonic() - saved > CHECKPOINT_SECONDS):
             _save(run, done, model, average, optimiser)
             saved = time.monotonic()
     kept: nn.Module = model if average is None else average.module
-    return kept.eval(), list(broken)
+    return kept.eval(), gathered(list(broken))
+
+
+def _fabric(options: Optimisation) -> Fabric:
+    if options.batch % world():
+        raise InvalidInput(f"optimisation.batch: {world()} processes cannot share {options.batch} samples evenly")
+    bfloat16 = uses_bfloat16(pick_device(), options.precision)
+    fabric = Fabric(
+        accelerator="auto",
+        strategy="ddp" if world() > 1 else "auto",
+        devices=on_this_machine(),
+        num_nodes=world() // on_this_machine(),
+        precision="bf16-mixed" if bfloat16 else "32-true",
+    )
+    fabric.launch()
+    return fabric
 
 
 def make_optimiser(
@@ -120,10 +144,12 @@ def schedule(options: Optimisation, step: int) -> float:
 
 
 def _batches(samples: Dataset[Sample], options: Optimisation, done: int) -> DataLoader[Sample]:
-    rest = Subset(samples, range(done * options.batch, options.steps * options.batch))
+    """This process's part of every batch."""
+    share = options.batch // world()
+    firsts = range(done * options.batch + rank() * share, options.steps * options.batch, options.batch)
     return DataLoader(
-        rest,
-        options.batch,
+        Subset(samples, [first + i for first in firsts for i in range(share)]),
+        share,
         shuffle=False,
         num_workers=min(options.workers, available_cores()),
         collate_fn=collate,
