@@ -67,7 +67,7 @@ def demo(
 def convert(
     source: Annotated[Path, typer.Argument(help="Data set to read.")],
     destination: Annotated[Path, typer.Argument(help="Folder to write to.")],
-    from_format: Annotated[str, typer.Option("--from", help="voc, camvid or segmend.")],
+    from_format: Annotated[str, typer.Option("--from", help="voc, camvid, cityscapes, kitti or segmend.")],
     to_format: Annotated[str, typer.Option("--to", help="voc, camvid or segmend.")] = "segmend",
     max_pixels: MaxPixels = None,
 ) -> None:

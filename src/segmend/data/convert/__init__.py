@@ -1,7 +1,7 @@
-"""Conversion of data sets between formats: PASCAL VOC, CamVid and our own layout.
+"""Conversion of data sets between formats: PASCAL VOC, CamVid, Cityscapes, KITTI and our own layout.
 
-`layout`, `voc` and `camvid` each read and write one format, and share three things: `source`, a data set on its
-way; `labelmap`, how masks show labels; `lists`, text files that name pictures.
+`layout`, `voc` and `camvid` each read and write one format, `cityscapes` reads two. They share three things: `source`,
+a data set on its way; `labelmap`, how masks show labels; `lists`, text files that name pictures.
 
 datumaro knows the label maps of the foreign formats, and the tests let its importers read what is written here.
 It takes masks apart by their colours, though, and loses labels on the way, so lists and masks are read and written
@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from segmend.data.convert import camvid, layout, voc
+from segmend.data.convert import camvid, cityscapes, layout, voc
 from segmend.data.convert.source import Source
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.labels import InvalidInput
@@ -35,19 +35,22 @@ class Format:
 
     Attributes:
         read: lists the pictures of the data set in a folder, of which none over a number of pixels may be decoded.
-        write: writes into a folder what is `Source.usable`, and last of all the lists that make it a data set.
+        write: writes into a folder what is `Source.usable`, and last of all the lists that make it a data set
+            (None: a format that is only read).
     """
 
     read: Callable[[Path, int], Source]
-    write: Callable[[Source, Path], None]
+    write: Callable[[Source, Path], None] | None = None
 
 
 FORMATS = {
     "segmend": Format(layout.read, layout.write),
     "voc": Format(voc.read, voc.write),
     "camvid": Format(camvid.read, camvid.write),
+    "cityscapes": Format(cityscapes.read_cityscapes),
+    "kitti": Format(cityscapes.read_kitti),
 }
-"""Formats by the name that users type. A new one is a file with these two functions, and a line here."""
+"""Formats by the name that users type. A new one is a file with these functions, and a line here."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +92,19 @@ def convert(
         InvalidInput: an unknown format, no data set of this format, or one that the other cannot hold.
     """
     source, destination = Path(source), Path(destination)
-    reader, writer = _format(from_format), _format(to_format)
+    read, write = _format(from_format).read, _format(to_format).write
+    if write is None:
+        written = ", ".join(name for name, known in FORMATS.items() if known.write)
+        raise InvalidInput(f"{to_format} is read, not written: choose one of {written}")
     if not source.is_dir():
         raise InvalidFile(source, "no such folder")
     if destination.resolve() == source.resolve():
         raise InvalidInput(f"{destination}: choose another folder than the source")
     try:
-        data = reader.read(source, max_pixels)
+        data = read(source, max_pixels)
         if not data.items and not data.skipped:
             raise InvalidFile(source, f"found no pictures of a data set in the format {from_format}")
-        writer.write(data, destination)
+        write(data, destination)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "datumaro":
             raise

@@ -1,0 +1,68 @@
+"""Cityscapes and KITTI's semantic benchmark: the same ids in two layouts. They are read, not written."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from segmend.data.cityscapes import CLASSES, FROM_SERVER, LARGEST_ID
+from segmend.data.convert.source import Item, Source
+from segmend.data.files import InvalidFile, read_labels
+
+LEFT, FINE = "_leftImg8bit", "_gtFine_labelIds"
+
+
+def read_cityscapes(folder: Path, max_pixels: int) -> Source:
+    """``leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png`` and ``gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png``.
+
+    IDs are ``CITY/NAME``; the pictures of the split ``test`` have no labels.
+
+    Raises:
+        InvalidFile: no folder ``leftImg8bit``.
+    """
+    pictures = folder / "leftImg8bit"
+    if not pictures.is_dir():
+        raise InvalidFile(folder, "expected the folders leftImg8bit and gtFine of Cityscapes")
+    source = Source("cityscapes", CLASSES, max_pixels, {"source": "Cityscapes, fine annotation"})
+    for image in sorted(pictures.glob(f"*/*/[!.]*{LEFT}.png")):
+        split, city = image.parts[-3:-1]
+        name = image.name.removesuffix(f"{LEFT}.png")
+        mask = folder / "gtFine" / split / city / f"{name}{FINE}.png"
+        # The masks of test hold nothing but void.
+        _list(source, split, f"{city}/{name}", image, None if split == "test" else mask)
+    return source
+
+
+def read_kitti(folder: Path, max_pixels: int) -> Source:
+    """``training/{image_2,semantic}/NAME.png`` become the split ``train``, ``testing/image_2`` becomes ``test``.
+
+    Raises:
+        InvalidFile: no folder ``training/image_2``.
+    """
+    if not (folder / "training" / "image_2").is_dir():
+        raise InvalidFile(folder, "expected the folders training/image_2 and training/semantic of KITTI")
+    source = Source("kitti", CLASSES, max_pixels, {"source": "KITTI, semantic segmentation"})
+    for part, split in (("training", "train"), ("testing", "test")):
+        for image in sorted((folder / part / "image_2").glob("[!.]*.png")):
+            mask = folder / part / "semantic" / image.name
+            _list(source, split, image.stem, image, None if split == "test" else mask)
+    return source
+
+
+def _list(source: Source, split: str, identity: str, image: Path, mask: Path | None) -> None:
+    if mask is not None and not mask.is_file():
+        source.skip(image, f"no label map {mask}")
+        return
+    load = None if mask is None else partial(_read_ids, mask, source.max_pixels)
+    source.items.append(Item(split, identity, image, load))
+
+
+def _read_ids(path: Path, max_pixels: int) -> np.ndarray:
+    """The label map in a file of the published ids; all that is not scored is void."""
+    stored, _ = read_labels(path, max_pixels)
+    if stored.max() > LARGEST_ID:
+        wrong = np.unique(stored[stored > LARGEST_ID])[:5]
+        raise InvalidFile(path, f"expected ids 0..{LARGEST_ID}, found {', '.join(map(str, wrong))}")
+    return FROM_SERVER[stored]
