@@ -108,6 +108,9 @@ def predict(
     mirror: Annotated[bool, typer.Option("--mirror", help="And mirrored.")] = False,
     tile: Tile = 1024,
     overlap: Annotated[int, typer.Option(min=0, help="Pixels that neighbouring tiles share.")] = 128,
+    server_ids: Annotated[
+        bool, typer.Option("--server-ids", help="Label files as the servers of Cityscapes and KITTI expect them.")
+    ] = False,
     precision: PrecisionOption = "auto",
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
@@ -128,6 +131,7 @@ def predict(
         quantised=quantised,
         precision=_precision(precision),
         overwrite=overwrite,
+        server_ids=server_ids,
         quiet=quiet,
     )
     _finish_run(run, out)

@@ -30,6 +30,7 @@ class MapFolder:
         details: also what a refiner can show.
         quantised: probabilities as 0..255 instead of float16.
         overwrite: make again what an earlier run finished.
+        ids: what stands in label files for each class, ``uint8 [C]`` (None: its own id, and its colour).
     """
 
     out: Path
@@ -38,6 +39,7 @@ class MapFolder:
     details: bool = False
     quantised: bool = False
     overwrite: bool = False
+    ids: np.ndarray | None = None
 
     def path(self, kind: str, record: Record) -> Path:
         """File of a record's ``labels``, ``probs`` or ``details``."""
@@ -60,7 +62,10 @@ class MapFolder:
             write_probabilities(self.path("probs", record), maps.probabilities, self.quantised)
         if self.details:
             write_arrays(self.path("details", record), **maps.details)
-        write_labels(self.path("labels", record), maps.labels, self.classes.palette)
+        if self.ids is None:
+            write_labels(self.path("labels", record), maps.labels, self.classes.palette)
+        else:
+            write_labels(self.path("labels", record), self.ids[maps.labels])
 
     def finish(self, command: Literal["predict", "refine"], model: str, outcome: Outcome) -> Run:
         """Write ``results.json`` and give back what it says."""

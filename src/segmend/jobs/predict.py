@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from segmend.data.cityscapes import CLASSES, SERVER_IDS
 from segmend.data.dataset import Dataset, Record
 from segmend.devices import Precision, autocast, pick_device, to_device
 from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import as_image, most_likely
+from segmend.labels import InvalidInput, as_image, most_likely
 from segmend.report.results import Run
 from segmend.segmenters import load_segmenter
 from segmend.segmenters.prediction import TestTime, predict_bands
@@ -28,6 +29,7 @@ def predict(
     quantised: bool = False,
     precision: Precision = "auto",
     overwrite: bool = False,
+    server_ids: bool = False,
     quiet: bool = False,
 ) -> Run:
     """Write ``out/labels/ID.png`` and, with `probs`, ``out/probs/ID.npz`` for every picture.
@@ -39,11 +41,18 @@ def predict(
         model: a model folder, or a repository on the hub.
         test_time: mirror, scales and tiles.
         quantised: write probabilities as 0..255 instead of float16.
+        server_ids: write label maps in the ids that the servers of Cityscapes and KITTI expect.
+
+    Raises:
+        InvalidInput: `server_ids` of a model of other classes than theirs.
     """
     device = pick_device()
     segmenter = load_segmenter(model)
+    if server_ids and segmenter.classes.names != CLASSES.names:
+        raise InvalidInput(f"{model}: expected Cityscapes' classes, as only they have ids on its server")
     to_device(segmenter, device)
-    folder = MapFolder(out, segmenter.classes, probs, False, quantised, overwrite)
+    ids = SERVER_IDS if server_ids else None
+    folder = MapFolder(out, segmenter.classes, probs, False, quantised, overwrite, ids)
 
     def work(record: Record, image: np.ndarray) -> Maps:
         maps = folder.new_maps(*image.shape[:2])

@@ -1,7 +1,7 @@
 """Conversion of data sets between formats: PASCAL VOC, CamVid, Cityscapes, KITTI and our own layout.
 
-`layout`, `voc` and `camvid` each read and write one format, `cityscapes` reads two. They share three things: `source`,
-a data set on its way; `labelmap`, how masks show labels; `lists`, text files that name pictures.
+`layout`, `voc` and `camvid` each read and write one format, `cityscapes` reads two. They share three things:
+`source`, a data set on its way; `labelmap`, how masks show labels; `lists`, text files that name pictures.
 
 datumaro knows the label maps of the foreign formats, and the tests let its importers read what is written here.
 It takes masks apart by their colours, though, and loses labels on the way, so lists and masks are read and written

@@ -1,0 +1,56 @@
+"""Label files in the ids of Cityscapes' server."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from segmend.data.cityscapes import CLASSES, SCORED
+from segmend.data.dataset import open_dataset
+from segmend.data.files import read_labels, write_image
+from segmend.jobs.predict import predict
+from segmend.labels import Classes, InvalidInput
+from segmend.segmenters.base import Segmenter
+
+
+class Columns(nn.Module):
+    """Each column of a picture is the class of its place."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, image):
+        place = nn.functional.one_hot(torch.arange(image.shape[3]) % self.classes, self.classes)
+        return 10.0 * place.T[None, :, None].expand(-1, -1, image.shape[2], -1)
+
+
+@pytest.fixture
+def segmenter(monkeypatch):
+    def load(classes):
+        model = Segmenter(classes, "torch.nn.Identity", {}, stride=1)
+        model.network = Columns(len(classes))
+        monkeypatch.setattr("segmend.jobs.predict.load_segmenter", lambda name: model)
+
+    return load
+
+
+def test_files_hold_the_servers_ids(segmenter, tmp_path):
+    segmenter(CLASSES)
+    write_image(tmp_path / "images" / "a.png", np.zeros((8, 40, 3), np.uint8))
+    pictures = open_dataset(tmp_path / "images")
+    predict("model", pictures, tmp_path / "out", server_ids=True, quiet=True)
+    labels, palette = read_labels(tmp_path / "out" / "labels" / "a.png")
+    assert labels[0].tolist() == [SCORED[x % 19][0] for x in range(40)]
+    assert not palette
+    predict("model", pictures, tmp_path / "own", quiet=True)
+    labels, palette = read_labels(tmp_path / "own" / "labels" / "a.png")
+    assert labels[0].tolist() == [x % 19 for x in range(40)]
+    assert palette[0] == (128, 64, 128)
+
+
+def test_other_classes_have_none(segmenter, tmp_path):
+    segmenter(Classes.numbered(19))
+    write_image(tmp_path / "images" / "a.png", np.zeros((8, 40, 3), np.uint8))
+    with pytest.raises(InvalidInput, match="expected Cityscapes' classes"):
+        predict("model", open_dataset(tmp_path / "images"), tmp_path / "out", server_ids=True, quiet=True)
