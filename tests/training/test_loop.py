@@ -78,7 +78,8 @@ def test_schedules():
     cosine = options(schedule="cosine", steps=100, warmup=10)
     assert [schedule(cosine, s) for s in (0, 9)] == [0.1, 1.0]
     assert schedule(cosine, 55) == pytest.approx(0.5)
-    assert schedule(options(schedule="poly", steps=100), 50) == pytest.approx(0.5**0.9)
+    assert schedule(options(schedule="poly", steps=100), 50) == pytest.approx(0.5)
+    assert schedule(options(schedule="poly", steps=100, power=0.9), 50) == pytest.approx(0.5**0.9)
     assert schedule(options(), 29) == 1.0
 
 

@@ -1,10 +1,17 @@
 """Recipes: what is in the file is what is trained, and a slip of the pen is explained."""
 
+import inspect
+from pathlib import Path
+
 import pytest
+import torch
 
 from segmend.data.files import InvalidFile
 from segmend.labels import InvalidInput
+from segmend.segmenters.base import import_network
 from segmend.training.recipe import RefinerRecipe, SegmenterRecipe, read_recipe, write_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
 GOOD = """
 task: refiner
@@ -64,3 +71,15 @@ def test_overrides_must_be_assignments(tmp_path):
 def test_a_segmenter_is_another_task(tmp_path):
     recipe = read_recipe(written(tmp_path, "task: segmenter\ndata: {root: x}"))
     assert isinstance(recipe, SegmenterRecipe)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipes_of_the_repository_can_be_trained(path):
+    recipe = read_recipe(path)
+    if isinstance(recipe, SegmenterRecipe):
+        names = inspect.signature(import_network(recipe.network)).parameters
+        arguments = {"encoder_weights": None} if "encoder_weights" in names else {}
+        with torch.device("meta"):  # no memory, no weights
+            network = import_network(recipe.network)(classes=7, **arguments, **recipe.arguments).eval()
+            side = 2 * recipe.stride
+            assert network(torch.zeros(1, 3, side, side)).shape[1] == 7

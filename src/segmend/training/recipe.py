@@ -50,7 +50,10 @@ class Augmentation(_Strict):
 
 
 class Optimisation(_Strict):
-    """Steps, optimiser and schedule. `average` is the decay of a moving average of the weights (0: none)."""
+    """Steps, optimiser and schedule.
+
+    `power` is that of the schedule `poly`, `average` the decay of a moving average of the weights (0: none).
+    """
 
     steps: int = Field(20_000, ge=1)
     batch: int = Field(8, ge=1)
@@ -59,6 +62,7 @@ class Optimisation(_Strict):
     encoder_lr: float | None = Field(None, gt=0, description="for pretrained layers, where it differs")
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["constant", "poly", "cosine"] = "constant"
+    power: float = Field(1.0, gt=0)
     warmup: int = Field(0, ge=0)
     average: float = Field(0.0, ge=0, lt=1)
     precision: Literal["auto", "32", "bf16"] = "auto"
