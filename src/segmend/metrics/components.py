@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cc3d
 import numpy as np
-import torch
-from torch import Tensor
-from torchmetrics import Metric
 
-from segmend.metrics.overlap import LabelMap, label_pair, pictures, share
+from segmend.metrics.overlap import LabelMap, RatioOfCounts, label_pair, pictures
 
 
 def sparsity(prediction: LabelMap, truth: LabelMap, num_classes: int) -> int:
@@ -30,31 +25,13 @@ def sparsity(prediction: LabelMap, truth: LabelMap, num_classes: int) -> int:
     return abs(_components(predicted, num_classes) - _components(true, num_classes))
 
 
-class Sparsity(Metric):
-    """Mean of `sparsity` over all pictures seen, ``float64 []``; NaN without any.
-
-    Args:
-        num_classes: C.
-        options: those of `torchmetrics.Metric`.
-    """
-
-    full_state_update = False
-    counts: Tensor
-
-    def __init__(self, num_classes: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.num_classes = num_classes
-        self.add_state("counts", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
+class Sparsity(RatioOfCounts):
+    """Mean of `sparsity` over all pictures seen, ``float64 []``; NaN without any."""
 
     def update(self, prediction: LabelMap, truth: LabelMap) -> None:
         """Add label maps ``[H, W]`` or ``[B, H, W]``."""
         for predicted, true in pictures(prediction, truth):
-            off = sparsity(predicted, true, self.num_classes)
-            self.counts += torch.tensor((off, 1), device=self.counts.device)
-
-    def compute(self) -> Tensor:
-        off, seen = self.counts.tolist()
-        return torch.as_tensor(share(off, seen))
+            self.add(sparsity(predicted, true, self.num_classes), 1)
 
 
 def _components(labels: np.ndarray, void: int) -> int:

@@ -113,6 +113,30 @@ def share_changed(before: np.ndarray, after: np.ndarray, points: float = 0.5) ->
     return float(share(better, pictures)), float(share(worse, pictures))
 
 
+class RatioOfCounts(Metric):
+    """Adds up two whole numbers over all pictures seen, and divides the first by the second, ``float64 []``.
+
+    Args:
+        num_classes: C.
+        options: those of `torchmetrics.Metric`.
+    """
+
+    full_state_update = False
+    counts: Tensor
+
+    def __init__(self, num_classes: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.num_classes = num_classes
+        self.add_state("counts", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def add(self, part: int, whole: int) -> None:
+        """Add what one picture has."""
+        self.counts += torch.tensor((part, whole), device=self.counts.device)
+
+    def compute(self) -> Tensor:
+        return torch.as_tensor(share(*self.counts.tolist()))
+
+
 class ConfusionMatrix(Metric):
     """`confusion_matrix` of all label maps seen, ``int64 [C, C + 1]``.
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import torch
-from torch import Tensor
-from torchmetrics import Metric
 
 from segmend.labels import InvalidInput, as_tensor, check_ids, check_same_size, void_of
-from segmend.metrics.overlap import LabelMap, share
+from segmend.metrics.overlap import LabelMap, RatioOfCounts
 
 
 def superpixel_counts(
@@ -44,27 +39,9 @@ def superpixel_counts(
     return int(right.sum()), int((labels != void_of(labels)).sum())
 
 
-class SuperpixelAccuracy(Metric):
-    """Share of right superpixels (`superpixel_counts`) over all pictures seen, ``float64 []``; NaN without any.
-
-    Args:
-        num_classes: C.
-        options: those of `torchmetrics.Metric`.
-    """
-
-    full_state_update = False
-    counts: Tensor
-
-    def __init__(self, num_classes: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.num_classes = num_classes
-        self.add_state("counts", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
+class SuperpixelAccuracy(RatioOfCounts):
+    """Share of right superpixels (`superpixel_counts`) over all pictures seen, ``float64 []``; NaN without any."""
 
     def update(self, prediction: LabelMap, superpixels: np.ndarray, labels: np.ndarray) -> None:
         """Add one picture."""
-        new = superpixel_counts(prediction, superpixels, labels, self.num_classes)
-        self.counts += torch.tensor(new, device=self.counts.device)
-
-    def compute(self) -> Tensor:
-        right, seen = self.counts.tolist()
-        return torch.as_tensor(share(right, seen))
+        self.add(*superpixel_counts(prediction, superpixels, labels, self.num_classes))
