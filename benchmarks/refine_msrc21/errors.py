@@ -1,4 +1,4 @@
-"""MSRC-21: where errors lie before and after, and how far ECN moves labels; after run.py of the same kind.
+"""MSRC-21: where errors lie, how far ECN moves labels, which pictures it makes worse; after run.py of the same kind.
 
 python benchmarks/refine_msrc21/errors.py --kind linear
 """
@@ -11,8 +11,10 @@ import numpy as np
 from scipy import ndimage
 
 from segmend.data.dataset import Dataset
+from segmend.data.details import read_details
 from segmend.data.maps import find_maps, read_map
 from segmend.labels import as_tensor, most_likely
+from segmend.metrics import confusion_matrix, iou, mean_iou, pixel_accuracy
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -34,13 +36,17 @@ def bands_of(truth: np.ndarray, void: int) -> list[np.ndarray]:
     return [(truth != void) & (away >= low) & (away < high) for low, high in BANDS]
 
 
+def labels_in(path: Path, truth: Dataset) -> np.ndarray:
+    """The label map in a file, or the most likely labels of its probabilities."""
+    map_ = as_tensor(read_map(path, truth.classes))
+    return (most_likely(map_) if map_.ndim == 3 else map_).numpy()
+
+
 def wrong_by_band(truth: Dataset, folder: Path) -> np.ndarray:
     """Share of wrong pixels in each band, in percent."""
     files, wrong, total = find_maps(folder), np.zeros(len(BANDS)), np.zeros(len(BANDS))
     for record in truth:
-        true = truth.labels(record)
-        map_ = as_tensor(read_map(files[record.id], truth.classes))
-        labels = (most_likely(map_) if map_.ndim == 3 else map_).numpy()
+        true, labels = truth.labels(record), labels_in(files[record.id], truth)
         for i, band in enumerate(bands_of(true, truth.classes.void)):
             wrong[i] += (labels != true)[band].sum()
             total[i] += band.sum()
@@ -52,13 +58,32 @@ def moves_by_band(truth: Dataset, folder: Path) -> tuple[np.ndarray, np.ndarray]
     lengths: list[list[np.ndarray]] = [[] for _ in BANDS]
     masks: list[list[np.ndarray]] = [[] for _ in BANDS]
     for record in truth:
-        shown = np.load(folder / f"{record.id}.npz")
-        length = np.hypot(*shown["displacement"].astype(np.float32))
+        shown = read_details(folder / f"{record.id}.npz")
+        length = np.hypot(*shown["displacement"])
         for i, band in enumerate(bands_of(truth.labels(record), truth.classes.void)):
             lengths[i].append(length[band])
             masks[i].append(shown["fusion_mask"][band] / 255)
     medians = [float(np.median(np.concatenate(values))) for values in lengths]
     return np.array(medians), np.array([float(np.concatenate(values).mean()) for values in masks])
+
+
+def harmed(truth: Dataset, coarse: Path, mended: Path) -> str:
+    """Markdown: the pictures whose own mIoU fell by more than half a point, and what else became of them."""
+    count = len(truth.classes)
+    files = find_maps(coarse), find_maps(mended)
+    lines = ["| made worse | own mIoU | over its true classes alone | right pixels, % |", "|---|---|---|---|"]
+    for record in truth:
+        true = truth.labels(record)
+        before, after = (confusion_matrix(labels_in(f[record.id], truth), true, count) for f in files)
+        if mean_iou(after) < mean_iou(before) - 0.005:
+            there = np.unique(true[true != truth.classes.void])
+            cells = [
+                f"{100 * measure(before):.1f} to {100 * measure(after):.1f}"
+                for measure in (mean_iou, lambda c, there=there: np.nanmean(iou(c)[there]), pixel_accuracy)
+            ]
+            names = ", ".join(truth.classes.names[i] for i in there)
+            lines.append(f"| {record.id} ({names}) | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -79,7 +104,8 @@ def main() -> None:
     lengths, masks = moves_by_band(truth, comparison.folder / "ecn" / "0" / "mended" / "details")
     lines.append("| ECN: median displacement, px | " + " | ".join(f"{v:.1f}" for v in lengths) + " |")
     lines.append("| ECN: mean fusion mask | " + " | ".join(f"{v:.2f}" for v in masks) + " |")
-    text = "\n".join(lines)
+    worse = harmed(truth, rows["coarse"], rows["ECN"])
+    text = "\n".join(lines) + "\n\n" + worse
     replace_table(HERE.parents[1] / "docs" / "results.md", f"msrc21 {arguments.kind} errors", text)
     print(text)
 
