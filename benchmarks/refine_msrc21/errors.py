@@ -1,4 +1,4 @@
-"""MSRC-21: where errors lie, how far ECN moves labels, which pictures it makes worse; after run.py of the same kind.
+"""MSRC-21: where errors lie, how far ECN moves labels, whom it harms; after run.py of the same kind.
 
 python benchmarks/refine_msrc21/errors.py --kind linear
 """
