@@ -225,7 +225,7 @@ def _mean_scores(evaluations: list[Evaluation]) -> tuple[float, list[float]]:
 
 def _row(name: str, columns: Columns, scores: list[Scores], worse: list[float], times: list[float]) -> str:
     cells = [_spread([100 * (column(s) or 0.0) for s in scores]) for column in columns.values()]
-    shared = f"{statistics.mean(worse):.0f} %" if worse else ""
+    shared = f"{statistics.mean(worse):.1f} %" if worse else ""
     spent = f"{statistics.mean(times):.0f}" if times else ""
     return f"| {name} | " + " | ".join(cells) + f" | {shared} | {spent} |"
 
