@@ -123,6 +123,8 @@ def test_thresholds_are_scored_as_refine_would_keep(drawn, coarse, tmp_path):
 def test_confidence_of_some_pictures_is_not_that_of_all(drawn, coarse, tmp_path):
     truth = open_dataset(drawn, "val")
     refine(DenseCRF(), truth.with_coarse(coarse / "val"), tmp_path, details=True, quiet=True)
+    assert evaluate(truth, tmp_path / "labels", coarse / "val", quiet=True).confidence is not None
+    assert evaluate(truth, tmp_path / "labels", drawn / "labels" / "val", quiet=True).confidence is None
     details = sorted((tmp_path / "details").rglob("*.npz"))
     details[0].unlink()
     assert evaluate(truth, tmp_path / "labels", coarse / "val", quiet=True).confidence is None

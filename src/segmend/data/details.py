@@ -9,7 +9,7 @@ import numpy as np
 
 from segmend.data.files import PROBABILITY_SUFFIXES, InvalidFile, find_files
 
-PLANES = {"confidence": 0, "change_confidence": 0, "fusion_mask": 0, "displacement": 2}
+PLANES = {"confidence": 0, "change_confidence": 0, "changed": 0, "fusion_mask": 0, "displacement": 2}
 """Arrays that are read, and how many planes ``[planes, H, W]`` they have; 0: ``[H, W]``."""
 
 
@@ -23,7 +23,7 @@ def read_details(path: Path, names: Iterable[str] = PLANES) -> dict[str, np.ndar
     """Arrays of one picture; those that are not there, or have other dimensions, are left out.
 
     Returns:
-        ``displacement`` as ``float32 [2, H, W]``, the others as ``uint8 [H, W]`` for 0..1.
+        ``displacement`` as ``float32 [2, H, W]``, ``changed`` as 0 or 1, the others as ``uint8 [H, W]`` for 0..1.
 
     Raises:
         InvalidFile: no readable archive.

@@ -28,7 +28,7 @@ from segmend.report.results import (
     write_results,
 )
 
-SURENESS = ("confidence", "change_confidence")
+SURENESS = ("confidence", "change_confidence", "changed")
 """Arrays of details."""
 
 Files = dict[str, Path]
@@ -140,7 +140,11 @@ def _count(
 
     def work(record: Record, read: Maps) -> tuple[list[Counts], ConfidenceCounts | None]:
         true, maps, sure = read
-        trust = None if sure is None else ConfidenceCounts.of(maps[0], maps[1], sure, true, count)
+        trust = None
+        if sure is not None and sure.belongs_to(
+            maps[0], maps[1]
+        ):  # else an earlier run's, or of other coarse maps
+            trust = ConfidenceCounts.of(maps[0], maps[1], sure, true, count)
         return [Counts.of(predicted, true, count) for predicted in maps], trust
 
     def keep(record: Record, made: tuple[list[Counts], ConfidenceCounts | None]) -> None:
@@ -169,7 +173,8 @@ def _sureness_like(true: np.ndarray, details: Files | None, identity: str) -> Su
         return None
     for name, values in stored.items():
         check_fits(details[identity], **{"truth": true, name: values})
-    return Sureness(*(stored[name] / np.float32(255) for name in SURENESS))
+    of_labels, of_changes = (stored[name] / np.float32(255) for name in SURENESS[:2])
+    return Sureness(of_labels, of_changes, stored["changed"] > 0)
 
 
 def _labels_like(true: np.ndarray, truth: Dataset, path: Path) -> np.ndarray:

@@ -17,15 +17,27 @@ TRIMAP_WIDTHS = 40
 KEEP_BELOW = np.arange(50, 100, 5) / 100
 """Thresholds of `refine --keep-below` that are compared; 0.5 undoes nothing."""
 
+OTHERS = 0.001
+"""Share of pixels from which on a label map is another one."""
+
 Groups = dict[str, tuple[str, ...]]
 """Classes by the name that they have together."""
 
 
 class Sureness(NamedTuple):
-    """What a run wrote of how sure it is of a picture's labels and of changes, ``[H, W]`` in 0..1 each."""
+    """What a run wrote of how sure it is of a picture's labels and of changes, ``[H, W]`` in 0..1 each.
+
+    Attributes:
+        changed: where the run changed labels, bool.
+    """
 
     of_labels: np.ndarray
     of_changes: np.ndarray
+    changed: np.ndarray
+
+    def belongs_to(self, mended: np.ndarray, coarse: np.ndarray) -> bool:
+        """Whether these are the maps that it was written for; labels that are as likely may differ."""
+        return float(np.mean((mended != coarse) != self.changed)) < OTHERS
 
 
 @dataclass(frozen=True)

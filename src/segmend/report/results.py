@@ -115,7 +115,7 @@ class Evaluation(_Strict):
         scored: the classes that means over classes are taken over.
         merge: where finer true classes were joined, what each new class stands for.
         made_better, made_worse: share of pictures whose own mIoU rose or fell by more than 0.5 points.
-        confidence: None without coarse maps, or where the run wrote no details of some picture.
+        confidence: None without the coarse maps of the run, or where it wrote no details of some picture.
         run: the `Run` that wrote the predictions, where its ``results.json`` was found.
     """
 
