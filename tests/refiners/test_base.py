@@ -29,6 +29,12 @@ class Swap(Refiner):
         return Mended.of(coarse.flip(1), coarse)
 
 
+class SwapFour(Swap):
+    """The same for four: the first and the last, and those between."""
+
+    num_classes = 4
+
+
 def test_labels_arrays_and_tensors_give_the_same():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (12, 17, 3), dtype=np.uint8)
@@ -90,12 +96,14 @@ def test_a_change_is_as_sure_as_the_new_label_is_likelier_than_the_coarse_one():
 
 def test_where_a_refiner_is_unsure_the_coarse_map_may_stay():
     torch.manual_seed(0)
-    image, coarse = torch.rand(3, 20, 30), (3 * torch.randn(2, 20, 30)).softmax(0)
-    bold, careful, still = (Swap().refine(image, coarse, keep_below=least) for least in (0.0, 0.8, 1.0))
+    image, coarse = torch.rand(3, 20, 30), (3 * torch.randn(4, 20, 30)).softmax(0)
+    bold, careful, still = (SwapFour().refine(image, coarse, keep_below=least) for least in (0.0, 0.8, 1.0))
     assert bold.changed.all()
-    assert torch.equal(careful.changed, bold.change_confidence >= 0.8)
-    assert torch.equal(careful.labels, torch.where(bold.change_confidence >= 0.8, bold.labels, coarse.argmax(0)))
+    sure = bold.change_confidence >= 0.8
+    assert not torch.equal(sure, bold.confidence >= 0.8)  # more than two classes
+    assert torch.equal(careful.changed, sure)
+    assert torch.equal(careful.labels, torch.where(sure, bold.labels, coarse.argmax(0)))
     assert torch.equal(careful.probabilities.argmax(0).to(torch.uint8), careful.labels)
     assert not still.changed.any()
-    (band,) = [m for _, m in mend_bands(Swap(), image, coarse, 2, keep_below=0.8)]
+    (band,) = [m for _, m in mend_bands(SwapFour(), image, coarse, 4, keep_below=0.8)]
     assert torch.equal(band.labels, careful.labels)
