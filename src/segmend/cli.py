@@ -22,6 +22,9 @@ app = typer.Typer(
 WORTH_SAYING = 0.0005
 """Gain in mIoU (0..1) that shows in a figure with one decimal."""
 
+WRITTEN = "segmend, voc or camvid."
+READ = "segmend, voc, camvid, cityscapes, kitti, mapillary, mapillary-2.0, helen, part-labels or cofw."
+
 DONE, SKIPPED_SOME, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
@@ -67,8 +70,8 @@ def demo(
 def convert(
     source: Annotated[Path, typer.Argument(help="Data set to read.")],
     destination: Annotated[Path, typer.Argument(help="Folder to write to.")],
-    from_format: Annotated[str, typer.Option("--from", help="voc, camvid, cityscapes, kitti or segmend.")],
-    to_format: Annotated[str, typer.Option("--to", help="voc, camvid or segmend.")] = "segmend",
+    from_format: Annotated[str, typer.Option("--from", help=READ)],
+    to_format: Annotated[str, typer.Option("--to", help=WRITTEN)] = "segmend",
     max_pixels: MaxPixels = None,
 ) -> None:
     """Convert a data set between formats, labels without loss."""

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from segmend.cli import READ, WRITTEN
 from segmend.data.convert import FORMATS, convert
 from segmend.data.convert.camvid import SEGNET_CAMVID
 from segmend.data.dataset import open_dataset
@@ -456,11 +457,17 @@ def test_names_that_break_lists_are_skipped(tmp_path: Path) -> None:
 
 
 def test_unknown_format_names_the_known_and_the_nearest(tmp_path: Path) -> None:
-    known = "segmend, voc, camvid, cityscapes, kitti"
+    known = ", ".join(FORMATS)
     with pytest.raises(InvalidInput, match=rf"expected a format of {known}, found 'camvidd'.*camvid\?"):
         convert(tmp_path, tmp_path / "out", "camvidd")
     with pytest.raises(InvalidInput, match=r"found 'zzz'$"):
         convert(tmp_path, tmp_path / "out", "voc", "zzz")
+
+
+def test_the_command_names_all_formats() -> None:
+    assert set(re.findall(r"[\w.-]+(?=[, ]|\.$)", READ)) - {"or"} == set(FORMATS)
+    written = {name for name, known in FORMATS.items() if known.write}
+    assert set(re.findall(r"[\w.-]+(?=[, ]|\.$)", WRITTEN)) - {"or"} == written
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -1,7 +1,7 @@
-"""Conversion of data sets between formats: PASCAL VOC, CamVid, Cityscapes, KITTI and our own layout.
+"""Conversion of data sets between formats: our own layout, PASCAL VOC, CamVid, and others that are read.
 
-`layout`, `voc` and `camvid` each read and write one format, `cityscapes` reads two. They share three things:
-`source`, a data set on its way; `labelmap`, how masks show labels; `lists`, text files that name pictures.
+`layout`, `voc` and `camvid` each read and write one format; `cityscapes`, `mapillary` and `faces` read. They share
+`source`, a data set on its way; `labelmap`, how masks show labels; and `lists`, text files that name pictures.
 
 datumaro knows the label maps of the foreign formats, and the tests let its importers read what is written here.
 It takes masks apart by their colours, though, and loses labels on the way, so lists and masks are read and written
@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from segmend.data.convert import camvid, cityscapes, layout, voc
+from segmend.data.convert import camvid, cityscapes, faces, layout, mapillary, voc
 from segmend.data.convert.source import Source
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.labels import InvalidInput
@@ -49,6 +49,11 @@ FORMATS = {
     "camvid": Format(camvid.read, camvid.write),
     "cityscapes": Format(cityscapes.read_cityscapes),
     "kitti": Format(cityscapes.read_kitti),
+    "mapillary": Format(mapillary.read_v1),
+    "mapillary-2.0": Format(mapillary.read_v2),
+    "helen": Format(faces.read_helen),
+    "part-labels": Format(faces.read_part_labels),
+    "cofw": Format(faces.read_cofw),
 }
 """Formats by the name that users type. A new one is a file with these functions, and a line here."""
 
@@ -106,9 +111,10 @@ def convert(
             raise InvalidFile(source, f"found no pictures of a data set in the format {from_format}")
         write(data, destination)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "datumaro":
+        needed = (error.name or "").split(".")[0]
+        if needed not in ("datumaro", "h5py"):
             raise
-        raise InvalidInput("other formats need datumaro: pip install 'segmend[formats]'") from None
+        raise InvalidInput(f"this format needs {needed}: pip install 'segmend[formats]'") from None
     return Conversion(data.written, data.skipped, data.unlabelled)
 
 

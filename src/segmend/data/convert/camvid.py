@@ -12,7 +12,7 @@ import numpy as np
 from segmend.data.convert.labelmap import Label, LabelMap, names_for
 from segmend.data.convert.lists import read_lines, skip_unlistable, write_lines
 from segmend.data.convert.source import Item, Source
-from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, copy_whole, open_picture, write_image
+from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, open_picture, write_image
 from segmend.labels import VOID, InvalidInput, voc_colour
 
 SEGNET_CAMVID: tuple[Label, ...] = (
@@ -123,8 +123,8 @@ def write(source: Source, destination: Path) -> None:
     skip_unlistable(source)
     lists: dict[str, list[str]] = defaultdict(list)
     for item, labels in source.usable():
-        image, mask = f"{item.split}/{item.id}{item.image.suffix.lower()}", ""
-        copy_whole(item.image, destination / image)
+        image, mask = f"{item.split}/{item.id}{item.suffix.lower()}", ""
+        item.save(destination / image)
         if labels is not None:
             mask = f"{item.split}annot/{item.id}.png"
             write_image(destination / mask, colours[labels])

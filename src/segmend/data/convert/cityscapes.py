@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from segmend.data.cityscapes import CLASSES, FROM_SERVER, LARGEST_ID
+from segmend.data.cityscapes import CLASSES, FROM_SERVER
+from segmend.data.convert.labelmap import read_ids
 from segmend.data.convert.source import Item, Source
-from segmend.data.files import InvalidFile, read_labels
+from segmend.data.files import InvalidFile
 
 LEFT, FINE = "_leftImg8bit", "_gtFine_labelIds"
 
@@ -55,14 +54,5 @@ def _list(source: Source, split: str, identity: str, image: Path, mask: Path | N
     if mask is not None and not mask.is_file():
         source.skip(image, f"no label map {mask}")
         return
-    load = None if mask is None else partial(_read_ids, mask, source.max_pixels)
+    load = None if mask is None else partial(read_ids, mask, FROM_SERVER, source.max_pixels)
     source.items.append(Item(split, identity, image, load))
-
-
-def _read_ids(path: Path, max_pixels: int) -> np.ndarray:
-    """The label map in a file of the published ids; all that is not scored is void."""
-    stored, _ = read_labels(path, max_pixels)
-    if stored.max() > LARGEST_ID:
-        wrong = np.unique(stored[stored > LARGEST_ID])[:5]
-        raise InvalidFile(path, f"expected ids 0..{LARGEST_ID}, found {', '.join(map(str, wrong))}")
-    return FROM_SERVER[stored]

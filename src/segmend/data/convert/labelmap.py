@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segmend.data.files import InvalidFile, ids_in, open_picture
+from segmend.data.files import InvalidFile, ids_in, open_picture, read_labels
 from segmend.labels import VOID, VOID_16, Classes, InvalidInput
 
 Colour = tuple[int, int, int]
@@ -81,6 +81,22 @@ class LabelMap:
                 f"on {int(missing.sum())} pixels: name them in the label map"
             )
         return known[place, 1].astype(self.classes.dtype)
+
+
+def read_ids(path: Path, ours: np.ndarray, max_pixels: int) -> np.ndarray:
+    """The label map in a file of a format's own ids.
+
+    Args:
+        ours: our id, or void, of each of theirs.
+
+    Raises:
+        InvalidFile: unreadable, or an id that the format does not have.
+    """
+    theirs, _ = read_labels(path, max_pixels)
+    if theirs.max() >= len(ours):
+        wrong = np.unique(theirs[theirs >= len(ours)])[:5]
+        raise InvalidFile(path, f"expected ids 0..{len(ours) - 1}, found {', '.join(map(str, wrong))}")
+    return ours[theirs]
 
 
 def names_for(to_format: str, classes: Classes, forbidden: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from segmend.data.convert.source import Item, Source
 from segmend.data.dataset import open_dataset, read_description, splits_of, write_description
-from segmend.data.files import InvalidFile, copy_whole, write_json, write_labels
+from segmend.data.files import InvalidFile, write_json, write_labels
 
 
 def read(root: Path, max_pixels: int) -> Source:
@@ -39,7 +39,7 @@ def write(source: Source, destination: Path) -> None:
     classes = source.classes
     tags: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for item, labels in source.usable():
-        copy_whole(item.image, destination / "images" / item.split / f"{item.id}{item.image.suffix}")
+        item.save(destination / "images" / item.split / f"{item.id}{item.suffix}")
         if labels is not None:
             write_labels(destination / "labels" / item.split / f"{item.id}.png", labels, classes.palette)
         if item.tags is not None:

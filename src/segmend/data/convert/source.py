@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segmend.data.files import InvalidFile, read_image
+from segmend.data.files import InvalidFile, copy_whole, read_image, write_image
 from segmend.labels import Classes, InvalidInput, check_same_size
 
 
@@ -19,7 +19,9 @@ class Item:
 
     Attributes:
         id: its name without the suffix, which may hold folders.
+        image: its file; or a name for messages, where many lie in one file.
         load: reads its label map, in the dtype and with the void of the classes; None where it has none.
+        picture: reads the picture where it has no file of its own, ``uint8 [H, W, 3]``.
     """
 
     split: str
@@ -27,6 +29,23 @@ class Item:
     image: Path
     load: Callable[[], np.ndarray] | None = None
     tags: tuple[str, ...] | None = None
+    picture: Callable[[], np.ndarray] | None = None
+
+    @property
+    def suffix(self) -> str:
+        """Of the file that `save` writes."""
+        return self.image.suffix if self.picture is None else ".png"
+
+    def read(self, max_pixels: int) -> np.ndarray:
+        """The picture, RGB, ``uint8 [H, W, 3]``."""
+        return read_image(self.image, max_pixels) if self.picture is None else self.picture()
+
+    def save(self, path: Path) -> None:
+        """Write the picture: a copy of its file, or a PNG."""
+        if self.picture is None:
+            copy_whole(self.image, path)
+        else:
+            write_image(path, self.picture())
 
 
 @dataclass
@@ -55,7 +74,7 @@ class Source:
         for item in self.items:
             try:
                 labels = item.load() if item.load else None
-                image = read_image(item.image, self.max_pixels)
+                image = item.read(self.max_pixels)
                 if labels is not None:
                     check_same_size(image=image[..., 0], labels=labels)
             except InvalidFile as error:

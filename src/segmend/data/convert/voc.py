@@ -12,7 +12,7 @@ import numpy as np
 from segmend.data.convert.labelmap import Label, LabelMap, names_for
 from segmend.data.convert.lists import read_lines, skip_unlistable, write_lines
 from segmend.data.convert.source import Item, Source
-from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, copy_whole, find_files, write_labels
+from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, find_files, write_labels
 from segmend.labels import VOID, InvalidInput, voc_colour
 
 VOID_COLOUR = voc_colour(VOID)
@@ -91,7 +91,7 @@ def write(source: Source, destination: Path) -> None:
     _check_flat(source)
     lists: dict[str, list[str]] = defaultdict(list)
     for item, labels in source.usable():
-        copy_whole(item.image, destination / "JPEGImages" / f"{item.id}{item.image.suffix.lower()}")
+        item.save(destination / "JPEGImages" / f"{item.id}{item.suffix.lower()}")
         if labels is not None:
             write_labels(destination / "SegmentationClass" / f"{item.id}.png", labels, palette)
         lists[item.split].append(item.id)
@@ -115,6 +115,8 @@ def _check_flat(source: Source) -> None:
 
 
 def _same(one: Item, other: Item) -> bool:
+    if one.picture or other.picture:
+        return one.image == other.image
     if one.image != other.image and not filecmp.cmp(one.image, other.image, shallow=False):
         return False
     if one.load is None or other.load is None:
