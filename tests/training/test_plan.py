@@ -5,9 +5,11 @@ import torch
 import torch.nn.functional as F
 
 from segmend.data.sampling import collate
-from segmend.labels import InvalidInput
+from segmend.labels import Classes, InvalidInput
 from segmend.losses import consensus_loss, relaxed_cross_entropy
+from segmend.model_folder import load_model, save_model
 from segmend.refiners import ECN, UniversalPropagation
+from segmend.segmenters import Segmenter
 from segmend.training.plan import plan
 from segmend.training.recipe import (
     Augmentation,
@@ -120,3 +122,27 @@ def test_a_segmenters_loss_is_the_one_asked_for(drawn):
 def test_unknown_strict_classes_are_named(drawn):
     with pytest.raises(InvalidInput, match="no class is named moon"):
         plan(segmenter(drawn, relaxation=Relaxation(strict=("moon",))))
+
+
+def test_a_segmenter_may_start_from_one_of_other_classes(drawn, tmp_path):
+    torch.manual_seed(5)
+    save_model(Segmenter(Classes.numbered(3), "segmend.segmenters.faces.FaceParser", {"classes": 3}, 32), tmp_path)
+    trained = load_model(Segmenter, tmp_path).state_dict()
+    fresh = plan(segmenter(drawn)).model.state_dict()
+    started = plan(segmenter(drawn, start=tmp_path)).model.state_dict()
+    same = {name for name, weight in started.items() if torch.equal(weight, fresh[name])}
+    taken = {name for name, weight in started.items() if torch.equal(weight, trained[name])}
+    other = {name for name, weight in started.items() if weight.shape != trained[name].shape}
+    assert other
+    assert taken | other == set(started)
+    assert not taken & other
+    assert other <= same
+
+
+def test_a_segmenter_does_not_start_from_another_network(drawn, tmp_path):
+    arguments = {"encoder_name": "resnet18", "encoder_weights": None, "classes": 3}
+    save_model(Segmenter(Classes.numbered(3), "segmentation_models_pytorch.Unet", arguments, 32), tmp_path)
+    with pytest.raises(InvalidInput, match="another network, none of its weights fits"):
+        plan(segmenter(drawn, start=tmp_path))
+    with pytest.raises(InvalidInput, match="not a model folder"):
+        plan(segmenter(drawn, start=drawn))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from segmend.data.sampling import CoarseSource, Sample, Samples
 from segmend.data.transforms import training_view
 from segmend.labels import VOID, Classes, InvalidInput
 from segmend.losses import consensus_loss, relaxed_cross_entropy
+from segmend.model_folder import load_model
 from segmend.refiners.ecn import ECN, correction_loss
 from segmend.refiners.spatial_propagation import SpatialPropagation, propagation_loss
 from segmend.refiners.universal import UniversalPropagation, universal_loss
@@ -172,7 +174,25 @@ def make_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Segmenter:
             raise InvalidInput(f"{recipe.network}: has no `encoder` to load ImageNet features into")
         inner = getattr(encoder, "model", encoder)
         load_imagenet_features(inner if isinstance(inner, nn.Module) else encoder)
+    if recipe.start is not None:
+        start_from(segmenter, load_model(Segmenter, recipe.start), recipe.start)
     return segmenter
+
+
+def start_from(segmenter: nn.Module, trained: nn.Module, name: Path) -> None:
+    """Give a segmenter the weights of a trained one where names and shapes fit: mostly all but the last layer's.
+
+    Args:
+        name: of the trained one, for messages.
+
+    Raises:
+        InvalidInput: none fits.
+    """
+    own = segmenter.state_dict()
+    fitting = {n: w for n, w in trained.state_dict().items() if n in own and own[n].shape == w.shape}
+    if not any(weight.ndim > 1 for weight in fitting.values()):
+        raise InvalidInput(f"start: {name} is another network, none of its weights fits")
+    segmenter.load_state_dict(fitting, strict=False)
 
 
 def make_refiner(recipe: RefinerRecipe, dataset: Dataset) -> ECN | SpatialPropagation:

@@ -111,6 +111,7 @@ class SegmenterRecipe(_Strict):
     arguments: dict[str, Any] = {}
     stride: int = Field(32, ge=1)
     features: Literal["imagenet"] | None = None
+    start: Path | None = Field(None, description="a trained segmenter: what fits of its weights comes first")
     prediction: Prediction = Prediction()
     class_uniform: int | None = Field(None, ge=8)
     relaxation: Relaxation | None = None
