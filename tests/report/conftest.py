@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segmend.data.files import write_arrays, write_image, write_labels
+from segmend.data.files import write_arrays, write_image, write_labels, write_probabilities
 from segmend.report.results import (
     Bin,
     Confidence,
@@ -65,6 +65,9 @@ def folder(tmp_path: Path) -> Path:
     mask = np.full(SIZE, 128, np.uint8)
     details = {"displacement": displacement, "fusion_mask": mask, "confidence": mask, "change_confidence": mask}
     write_arrays(tmp_path / "out" / "details" / "a.npz", **details)
+    sure = np.eye(3)[mended["a"]].transpose(2, 0, 1)
+    sure[:, :, :32] = 1 / 3
+    write_probabilities(tmp_path / "out" / "probs" / "a.npz", sure)
     run = Run(
         version="0.1.0",
         command="refine",

@@ -106,7 +106,22 @@ def test_details_are_shown_where_there_are_any(folder: Path) -> None:
     assert a.fusion_mask is not None
     assert a.confidence is not None
     assert cases["b"].displacement is None
+    assert cases["b"].entropy is None
     assert cases["b"].notes == ()
+
+
+def test_entropy_of_the_probabilities_beside_the_labels(folder: Path) -> None:
+    entropy = cases_of(collected(folder))["a"].entropy
+    assert entropy is not None
+    assert entropy[:, :32].min() >= 254
+    assert entropy[:, 32:].max() == 0
+    write_probabilities(folder / "out" / "probs" / "a.npz", np.stack([np.full((48, 64), p) for p in (0.5, 0.5, 0)]))
+    entropy = cases_of(collected(folder))["a"].entropy
+    assert entropy is not None
+    assert np.unique(entropy).tolist() == [round(255 * np.log(2) / np.log(3))]
+    (folder / "out" / "probs" / "a.npz").write_bytes(b"PK not an archive")
+    (note,) = cases_of(collected(folder))["a"].notes
+    assert note.startswith("The probability map cannot be read")
 
 
 def test_large_pictures_are_shrunk_but_displacements_stay_pixels_of_the_picture(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -13,9 +14,13 @@ PLANES = {"confidence": 0, "change_confidence": 0, "changed": 0, "fusion_mask": 
 """Arrays that are read, and how many planes ``[planes, H, W]`` they have; 0: ``[H, W]``."""
 
 
-def find_details(maps: Path) -> dict[str, Path] | None:
-    """Files of details by ID beside the folder of maps that a run wrote; None where it wrote none."""
-    folder = (maps.parent if maps.name in ("labels", "probs") else maps) / "details"
+def find_beside(maps: Path, kind: Literal["details", "probs"]) -> dict[str, Path] | None:
+    """Files of details or probabilities by ID that a run wrote beside its maps; None where it wrote none.
+
+    Args:
+        maps: the run's folder, or the one in it that holds maps.
+    """
+    folder = (maps.parent if maps.name in ("labels", "probs") else maps) / kind
     return find_files(folder, PROBABILITY_SUFFIXES) if folder.is_dir() else None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from segmend import __version__, metrics
 from segmend.data.dataset import Dataset, Record, check_fits
-from segmend.data.details import find_details, read_details
+from segmend.data.details import find_beside, read_details
 from segmend.data.files import InvalidFile
 from segmend.data.maps import find_maps, read_map
 from segmend.jobs.pipeline import Pipeline
@@ -72,7 +72,7 @@ def evaluate(
         for record in labelled
         if not all(record.id in found for found in files)
     ]
-    found = _count(truth, present, files, find_details(pred) if coarse else None, quiet)
+    found = _count(truth, present, files, find_beside(pred, "details") if coarse else None, quiet)
     tallies, pictures, skipped = found.tallies, found.pictures, found.skipped
     if not pictures:
         reasons = "; ".join(s.reason for s in skipped[:3])

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from segmend.data.dataset import Dataset, Record, open_masks
-from segmend.data.details import find_details, read_details
+from segmend.data.details import find_beside, read_details
 from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, find_files, read_image
 from segmend.data.maps import find_maps, read_map
 from segmend.labels import Classes, InvalidInput, void_of
@@ -38,6 +38,7 @@ _WORDS = {
     "displacement": "displacement field",
     "fusion_mask": "fusion mask",
     "confidence": "map of confidence",
+    "entropy": "probability map",
 }
 
 
@@ -80,6 +81,7 @@ class Case:
         shares: of the pixels that are not void in the truth, the share of each `Change`.
         displacement: ``float32 [2, H, W]``, (dx, dy) in pixels of the picture before it was shrunk.
         fusion_mask, confidence: ``uint8 [H, W]``, 255 for 1.
+        entropy: of the judged map's probabilities, ``uint8 [H, W]``, 255 where all classes are as likely.
         notes: what could not be shown, and why.
     """
 
@@ -95,6 +97,7 @@ class Case:
     displacement: np.ndarray | None = None
     fusion_mask: np.ndarray | None = None
     confidence: np.ndarray | None = None
+    entropy: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -130,11 +133,18 @@ class Sources:
     coarse: Files | None
     images: Files | None
     details: Files | None
+    probabilities: Files | None
 
     def read_map(self, path: Path) -> np.ndarray:
         """A label map, or the most likely labels of a probability map."""
         found = read_map(path, self.classes)
         return found if found.ndim == 2 else found.argmax(axis=0).astype(self.classes.dtype)
+
+    def read_entropy(self, path: Path) -> np.ndarray:
+        """How unsure a probability map is, ``uint8 [H, W]``: its entropy, 255 where all classes are as likely."""
+        probabilities = read_map(path, self.classes).astype(np.float32)
+        entropy = -(probabilities * np.log(probabilities.clip(1e-7))).sum(axis=0)
+        return np.rint(255 * (entropy / np.log(max(2, len(self.classes)))).clip(0, 1)).astype(np.uint8)
 
     @property
     def records(self) -> dict[str, Record] | None:
@@ -166,7 +176,8 @@ def find_sources(evaluation: Evaluation, classes: Classes, base: Path, notes: li
         mended=find("label maps that were judged", evaluation.pred, find_maps),
         coarse=find("coarse maps", evaluation.coarse, find_maps),
         images=find("pictures", evaluation.images, lambda folder: find_files(folder, IMAGE_SUFFIXES)),
-        details=find_details(predictions),
+        details=find_beside(predictions, "details"),
+        probabilities=find_beside(predictions, "probs"),
     )
 
 
@@ -199,6 +210,8 @@ def read_case(picture: PictureScore, sources: Sources) -> Case:
         "coarse": read("coarse", sources.coarse, sources.read_map),
         "image": read("image", sources.images, lambda path: np.moveaxis(read_image(path), -1, 0)),
     }
+    if sources.probabilities is not None and picture.id in sources.probabilities:
+        maps["entropy"] = read("entropy", sources.probabilities, sources.read_entropy)
     if sources.details is not None and picture.id in sources.details:
         maps |= read("details", sources.details, lambda path: read_details(path, DETAILS)) or {}
     return _build_case(picture, maps, notes)

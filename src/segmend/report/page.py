@@ -151,6 +151,9 @@ def _panels(case: Case, classes: Classes) -> list[Panel]:
     if case.confidence is not None:
         caption = "white: sure, black: not"
         panels.append(Panel("Confidence", pictures.grey(case.confidence), "Map of confidence", caption))
+    if case.entropy is not None:
+        caption = "white: all classes as likely, black: sure"
+        panels.append(Panel("Entropy", pictures.grey(case.entropy), "Entropy of the probabilities", caption))
     return panels
 
 
