@@ -196,7 +196,7 @@ def occlusions(
     by_hand: Annotated[
         bool, typer.Option("--by-hand", help="The masks were made by hand: take the residual as it is.")
     ] = False,
-    steps: Annotated[bool, typer.Option("--steps", help="Also pictures of every step.")] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Also a page with pictures of every step.")] = False,
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,

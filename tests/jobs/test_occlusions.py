@@ -6,7 +6,7 @@ import pytest
 from segmend.data.dataset import open_dataset
 from segmend.data.files import read_labels, write_image, write_labels
 from segmend.faces.occlusion import factor_occlusions
-from segmend.jobs.occlusions import label_occlusions
+from segmend.jobs.occlusions import STEPS, label_occlusions
 from segmend.jobs.refine import open_pairs
 
 
@@ -55,5 +55,8 @@ def test_a_data_set_of_what_covers_faces(pairs, tmp_path):
         blobs, _ = read_labels(out / "blobs" / "train" / f"{record.id}.png")
         assert (blobs == expected.blobs).all()
     assert (out / "steps" / "train" / "a.png").is_file()
+    page = (out / "steps_train.html").read_text()
+    assert page.count("data:image/jpeg") == 2 * len(STEPS)
+    assert [name in page for name in ("sub/b", "dark.png", "no face found", "Amplified")] == [True] * 4
     again = label_occlusions(pairs, out, face=[2, 3], outline=outline, quiet=True)
     assert (again.done, again.kept) == (0, 2)

@@ -115,7 +115,9 @@ def test_entropy_of_the_probabilities_beside_the_labels(folder: Path) -> None:
     assert entropy is not None
     assert entropy[:, :32].min() >= 254
     assert entropy[:, 32:].max() == 0
-    write_probabilities(folder / "out" / "probs" / "a.npz", np.stack([np.full((48, 64), p) for p in (0.5, 0.5, 0)]))
+    write_probabilities(
+        folder / "out" / "probs" / "a.npz", np.stack([np.full((48, 64), p) for p in (0.5, 0.5, 0)])
+    )
     entropy = cases_of(collected(folder))["a"].entropy
     assert entropy is not None
     assert np.unique(entropy).tolist() == [round(255 * np.log(2) / np.log(3))]

@@ -114,7 +114,14 @@ def test_headline_table_and_cases_are_told(folder: Path) -> None:
     assert "mIoU 72.6 → 79.4 (+6.8)" in content
     assert "1 of 4 pictures got worse by more than half a point" in content
     assert [content.count(f"<h3>{name}") for name in ("a", "b", "d", "sub/c")] == [1, 1, 1, 0]
-    for words in ("What changed", "Displacement", "rim of the wheel: 5 px", "Fusion mask", "Confidence", "Entropy"):
+    for words in (
+        "What changed",
+        "Displacement",
+        "rim of the wheel: 5 px",
+        "Fusion mask",
+        "Confidence",
+        "Entropy",
+    ):
         assert words in content
     assert "universal" in content
     assert "Where the time went" in content

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from segmend.data.dataset import Dataset, Record, pair_coarse, write_description
-from segmend.data.files import InvalidFile, copy_whole, write_image, write_labels
+from segmend.data.files import InvalidFile, copy_whole, read_image, write_image, write_labels
 from segmend.faces.occlusion import PAPER, Amplification, Occlusions, factor_occlusions
 from segmend.faces.outline import FaceMesh, Outline
 from segmend.jobs.pipeline import Outcome, Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import Classes, as_tensor, most_likely
+from segmend.labels import Classes, as_tensor, most_likely, voc_colour
 from segmend.report.results import Skipped
+from segmend.report.steps import row, write_steps
 
 CLASSES = Classes(("background", "face", "occlusion"), ((0, 0, 0), (220, 170, 130), (40, 110, 220)))
+
+STEPS = {
+    "Picture": "",
+    "Contour": "all of the face, from its outline",
+    "Face": "what the teacher sees of it",
+    "Residual": "contour without face",
+    "Amplified": "specks gone, the rest grown",
+    "Blobs": "one colour each",
+    "Labels": "face and what covers it",
+}
+"""Steps of SVC's Fig. 2 by title."""
+
+ON_PAGE = 24
 
 
 def label_occlusions(
@@ -44,7 +59,8 @@ def label_occlusions(
         outline: outlines of the faces in a picture (None: `FaceMesh`).
         every: all faces, not the largest alone.
         amplification: see `factor_occlusions`.
-        steps: also ``steps/SPLIT``: picture, contour, face, residual, amplified residual and labels side by side.
+        steps: also ``steps/SPLIT``, every step of a picture side by side (`STEPS`), and ``steps_SPLIT.html``,
+            a page of the first `ON_PAGE` pictures.
         overwrite: label again what an earlier run finished.
         unpaired: what the caller had to pass over already, to be listed with the rest.
 
@@ -87,12 +103,26 @@ def label_occlusions(
         outcome = pipeline.run(pictures, is_finished, progress)
     outcome.skipped[:0] = unpaired
     write_description(out, pictures.name, CLASSES)
+    if steps:
+        _write_page(out / f"steps_{split}.html", {r.id: path("steps", r) for r in pictures}, outcome)
     return outcome
 
 
 def strip(image: np.ndarray, found: Occlusions) -> np.ndarray:
-    """A picture and every step side by side, ``uint8 [H, 6 W, 3]``."""
+    """A picture and every step of `STEPS` side by side, ``uint8 [H, 7 W, 3]``."""
     masks = (found.contour, found.face, found.residual, found.amplified)
     shown = [np.repeat(255 * mask.astype(np.uint8)[..., None], 3, axis=2) for mask in masks]
+    colours = [voc_colour(i) for i in range(int(found.blobs.max()) + 1)]
+    blobs = np.array(colours, np.uint8)[found.blobs]
     labels = np.array(CLASSES.palette, np.uint8)[found.labels]
-    return np.concatenate([image, *shown, (image // 2 + labels // 2)], axis=1)
+    return np.concatenate([image, *shown, blobs, (image // 2 + labels // 2)], axis=1)
+
+
+def _write_page(page: Path, strips: dict[str, Path], outcome: Outcome) -> None:
+    there = {identity: path for identity, path in strips.items() if path.is_file()}
+    rows = []
+    for identity, path in itertools.islice(there.items(), ON_PAGE):
+        parts = np.split(read_image(path), len(STEPS), axis=1)
+        rows.append(row(identity, {t: (c, part) for (t, c), part in zip(STEPS.items(), parts, strict=True)}))
+    more = f"; the first {len(rows)} are here" if len(rows) < len(there) else ""
+    write_steps(page, "What covers faces", f"{len(there)} pictures, step by step{more}", rows, outcome.skipped)

@@ -242,7 +242,7 @@ def _build_case(picture: PictureScore, maps: dict[str, Any], notes: list[str]) -
         picture.id,
         Pair(picture.coarse, picture.pred),
         size=shown,
-        image=None if image is None else _shrink_photo(np.moveaxis(image, 0, -1), shown),
+        image=None if image is None else shrink_photo(np.moveaxis(image, 0, -1), shown),
         **{name: shrink(values, shown) for name, values in maps.items()},
         shares=shares,
         notes=tuple(notes),
@@ -254,7 +254,8 @@ def _shares(changes: np.ndarray) -> dict[Change, float]:
     return {Change(i): float(count) / max(1, int(counts.sum())) for i, count in enumerate(counts)}
 
 
-def _shrink_photo(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def shrink_photo(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A photo ``uint8 [H, W, 3]`` brought to height and width `size`."""
     height, width = size
     if image.shape[:2] == size:
         return image

@@ -91,7 +91,7 @@ def render(report: Report) -> str:
     evaluation, run, sure = report.evaluation, report.evaluation.run, report.evaluation.confidence
     cases = [case for group in report.groups for case in group.cases]
     skipped = [*evaluation.skipped, *(run.skipped if run else [])]
-    template = _environment().get_template("report.html")
+    template = environment().get_template("report.html")
     return template.render(
         report=report,
         evaluation=evaluation,
@@ -196,7 +196,8 @@ def _seconds(run: Run) -> list[tuple[str, float, float]]:
     return [(name, value, min(100.0, 100 * value / total) if total else 0.0) for name, value in parts]
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates of pages."""
     environment = Environment(
         loader=PackageLoader("segmend.report"),
         autoescape=True,

@@ -1,0 +1,56 @@
+"""A page of what a pipeline did to some pictures, step by step, as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segmend.data.files import write_whole
+from segmend.report import pictures
+from segmend.report.cases import shrink_photo
+from segmend.report.page import MOST_SKIPPED, Panel, environment
+from segmend.report.results import Skipped
+
+SIDE = 320
+"""Longest side in pixels of a step on the page."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The steps of one picture, which have one size."""
+
+    id: str
+    width: int
+    height: int
+    panels: list[Panel]
+
+
+def row(identity: str, steps: dict[str, tuple[str, np.ndarray]]) -> Row:
+    """A row of the page.
+
+    Args:
+        steps: caption and picture ``uint8 [H, W, 3]`` by title, all of one size.
+    """
+    height, width = next(iter(steps.values()))[1].shape[:2]
+    scale = min(1.0, SIDE / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    panels = [
+        Panel(title, pictures.photo(shrink_photo(picture, size)), f"{title} of {identity}", caption)
+        for title, (caption, picture) in steps.items()
+    ]
+    return Row(identity, size[1], size[0], panels)
+
+
+def write_steps(path: Path, title: str, subtitle: str, rows: Sequence[Row], skipped: Sequence[Skipped]) -> None:
+    """Write the page, with a list of what could not be used."""
+    page = (
+        environment()
+        .get_template("steps.html")
+        .render(
+            title=title, subtitle=subtitle, rows=rows, skipped=skipped[:MOST_SKIPPED], skipped_count=len(skipped)
+        )
+    )
+    write_whole(path, page.encode("utf-8", errors="replace"))
