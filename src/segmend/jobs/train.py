@@ -13,7 +13,7 @@ from segmend.data.dataset import Dataset
 from segmend.data.files import write_whole
 from segmend.jobs.predict import predict
 from segmend.jobs.progress import bar
-from segmend.jobs.search import search
+from segmend.jobs.search import fit_votes, search
 from segmend.labels import InvalidInput
 from segmend.model_folder import save_model
 from segmend.segmenters.base import Segmenter
@@ -88,7 +88,8 @@ def _train_once(
         raise InvalidInput(f"{out}: holds the run of another recipe: choose another folder, or delete it")
     if (out / "model.safetensors").is_file():
         return []  # an earlier call finished it
-    planned, options, first = plan(recipe, dataset), recipe.optimisation, rank() == 0
+    options, first = recipe.optimisation, rank() == 0
+    planned = plan(_with_votes(recipe, quiet or not first), dataset)
     if first:
         write_whole(written, text.encode())
     with (
@@ -114,6 +115,19 @@ def _train_once(
         save_model(kept, out, _card(kept, planned.data, text))  # type: ignore[arg-type]
     wait()
     return broken
+
+
+def _with_votes(
+    recipe: SegmenterRecipe | RefinerRecipe | UniversalRecipe, quiet: bool
+) -> SegmenterRecipe | RefinerRecipe | UniversalRecipe:
+    """The recipe with a number where it says that votes are to be fitted."""
+    if not isinstance(recipe, RefinerRecipe):
+        return recipe
+    name, options = ("ecn", recipe.ecn) if recipe.ecn is not None else ("spn", recipe.spn)
+    if options is None or options.votes != "fit":
+        return recipe
+    heed = fit_votes(labelled(recipe.data, recipe.coarse), quiet)
+    return recipe.model_copy(update={name: options.model_copy(update={"votes": heed})})
 
 
 def _is_pretrained(name: str) -> bool:

@@ -112,8 +112,9 @@ class ECN(
             starts from the coarse map; the paper's gives all of S_repl anew, which few pictures cannot teach.
         max_displacement: the longest displacement per axis in pixels; None for half the picture
             (the paper's normalised units).
-        votes: beside the coarse map, the network sees it as mended by what places of the same colour anywhere in
-            the picture say (`heed_votes`), and both branches start from there; with a timm encoder alone.
+        votes: how much it heeds what places of the same colour anywhere in the picture say (`heed_votes`): it sees
+            the coarse map as they mend it beside the map itself, and both branches start from there. With a timm
+            encoder alone; 0: it does not ask them.
         caution: share of the coarse map in the mended one (0..1). A label then changes only where the
             correction is surer of it than the coarse map was of its own; fewer pictures are made worse.
     """
@@ -128,7 +129,7 @@ class ECN(
         residual: bool = False,
         frozen: bool = False,
         caution: float = 0.0,
-        votes: bool = False,
+        votes: float = 0.0,
     ) -> None:
         super().__init__()
         self.classes = classes
@@ -138,7 +139,7 @@ class ECN(
         self.residual = residual
         self.caution, self.votes = caution, votes
         self.encoder, make_decoder = encoder_and_decoder(
-            len(classes), width, encoder, frozen, hints=len(classes) if votes else 0
+            len(classes), width, encoder, frozen, hints=len(classes) if votes > 0 else 0
         )
         finest = self.encoder.finest
         last = WIDTHS[width]
@@ -178,8 +179,8 @@ class ECN(
         height, width = image.shape[2:]
         colours, guide = (pad_to_stride(map_, self.encoder.stride) for map_ in (image, coarse))
         start, hints = coarse, []
-        if self.votes:
-            voted = heed_votes(colours, guide)
+        if self.votes > 0:
+            voted = heed_votes(colours, guide, self.votes)
             start = voted[:, :, :height, :width]
             hints.append(F.avg_pool2d(voted, self.encoder.finest))
         features = self.encoder(2 * colours - 1, guide, *hints)

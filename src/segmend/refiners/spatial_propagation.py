@@ -47,8 +47,8 @@ class SpatialPropagation(
         encoder: None for a plain one; or the name of a timm encoder (say ``tf_efficientnet_lite0``).
         frozen: the timm encoder keeps its features and batch statistics.
         sees_coarse: the guidance network sees the coarse map beside the image.
-        votes: what is scanned is the coarse map as places of the same colour anywhere in the picture mend it
-            (`heed_votes`).
+        votes: how much it heeds what places of the same colour anywhere in the picture say: what is scanned is the
+            coarse map as they mend it (`heed_votes`). 0: it does not ask them.
         restrict_to_present: classes that are the most likely one nowhere in the coarse map are not in the
             mended one (the paper's setting on VOC).
     """
@@ -64,7 +64,7 @@ class SpatialPropagation(
         encoder: str | None = None,
         frozen: bool = False,
         sees_coarse: bool = True,
-        votes: bool = False,
+        votes: float = 0.0,
         restrict_to_present: bool = False,
     ) -> None:
         super().__init__()
@@ -91,8 +91,8 @@ class SpatialPropagation(
 
     def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
         """Mended log probabilities ``[B, C, H, W]``."""
-        if self.votes:
-            coarse = heed_votes(image, coarse)
+        if self.votes > 0:
+            coarse = heed_votes(image, coarse, self.votes)
         gates = self._gates(image, coarse)
         if self.restrict_to_present:
             coarse = without_absent(coarse)

@@ -41,15 +41,23 @@ LEAST = 1e-4
 """Smallest probability of the coarse map that is told from 0."""
 
 
-def heed_votes(image: Tensor, coarse: Tensor) -> Tensor:
-    """The coarse map as `alike_votes` mend it: ``softmax(log coarse + votes)``, ``[B, C, H, W]``.
+def heed_votes(image: Tensor, coarse: Tensor, heed: float = 1.0) -> Tensor:
+    """The coarse map as votes mend it: ``softmax(log coarse + heed * votes_at(image, coarse))``, ``[B, C, H, W]``.
 
     Any H and W. Gradients reach the coarse map, but not through the votes.
+
+    Args:
+        heed: how much the votes count. Sharp maps, and objects of their surroundings' colours, want little of it:
+            `segmend.jobs.search.fit_votes` finds how much.
     """
+    return (coarse.float().clamp_min(LEAST).log() + heed * votes_at(image, coarse)).softmax(dim=1)
+
+
+def votes_at(image: Tensor, coarse: Tensor) -> Tensor:
+    """`alike_votes` at every pixel, ``[B, C, H, W]``, for any H and W."""
     height, width = image.shape[2:]
     padded = [pad_to_stride(map_, 2 * APART) for map_ in (image, coarse)]
-    votes = F.interpolate(alike_votes(*padded), scale_factor=CELL, mode="bilinear")[..., :height, :width]
-    return (coarse.float().clamp_min(LEAST).log() + votes).softmax(dim=1)
+    return F.interpolate(alike_votes(*padded), scale_factor=CELL, mode="bilinear")[..., :height, :width]
 
 
 @torch.no_grad()

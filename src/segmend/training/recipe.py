@@ -126,6 +126,10 @@ class SegmenterRecipe(_Strict):
         return self
 
 
+Votes = Literal["fit"] | Annotated[float, Field(ge=0)]
+"""How much votes are heeded; ``fit``: as much as is best on the training split (see `fit_votes`)."""
+
+
 class ECNOptions(_Strict):
     """Arguments of `segmend.refiners.ecn.ECN`, and whether its encoder starts from ImageNet features."""
 
@@ -137,7 +141,7 @@ class ECNOptions(_Strict):
     residual: bool = False
     frozen: bool = False
     caution: float = Field(0.0, ge=0, lt=1)
-    votes: bool = False
+    votes: Votes = 0.0
 
 
 class SPNOptions(_Strict):
@@ -151,7 +155,7 @@ class SPNOptions(_Strict):
     encoder: str | None = None
     frozen: bool = False
     sees_coarse: bool = True
-    votes: bool = False
+    votes: Votes = 0.0
     restrict_to_present: bool = False
     features: Literal["imagenet"] | None = None
 
