@@ -1,12 +1,15 @@
-"""The search of a filter's parameters: it finds a planted optimum, spends as planned, and writes what it did."""
+"""Searches: they find planted optima, spend as planned, and write what they did."""
 
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
-from segmend.data.dataset import open_dataset
+from segmend.data.dataset import open_dataset, write_description
+from segmend.data.files import write_image, write_labels, write_probabilities
 from segmend.jobs import search as module
+from segmend.labels import Classes
 from segmend.refiners import DenseCRF, GuidedFilter, load
 from segmend.training.recipe import CoarseOptions, DataOptions, FilterRecipe
 
@@ -57,3 +60,55 @@ def test_the_result_is_never_worse_than_the_default_and_broken_files_are_named(d
     rounds = json.loads((tmp_path / "search.json").read_text())["rounds"]
     assert isinstance(best, DenseCRF)
     assert rounds[-1]["mean_iou"][0] >= rounds[1]["mean_iou"][0] - 1e-9
+
+
+# ---- votes ----
+
+
+def scenes(root, same_colours):
+    """Grey ground below a bright wall. The coarse map has a part of the ground wrong, or all is right.
+
+    Args:
+        same_colours: there is a second class on the ground that nobody can tell from it by colours; the coarse
+            map is right, but little sure of it.
+    """
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        truth = np.zeros((64, 64), np.uint8)
+        truth[32:] = 1
+        image = np.where(truth[..., None] == 1, 128, 230) + rng.integers(-3, 4, (64, 64, 3))
+        map_ = truth.copy()
+        if same_colours:
+            truth[40:56, 20:40] = 2
+            map_ = truth
+        else:
+            map_[48:, :16] = 0
+        write_image(root / "images" / "train" / f"{name}.png", image.astype(np.uint8))
+        write_labels(root / "labels" / "train" / f"{name}.png", truth)
+        write_probabilities(root / "coarse" / f"{name}.npz", 0.7 * np.eye(3)[map_].transpose(2, 0, 1) + 0.1)
+    write_description(root, "scenes", Classes(("wall", "ground", "puddle")))
+    return open_dataset(root, "train").with_coarse(root / "coarse")
+
+
+def test_votes_are_heeded_where_they_mend(tmp_path):
+    assert module.fit_votes(scenes(tmp_path, same_colours=False), quiet=True) > 0
+
+
+def test_votes_are_not_heeded_where_they_harm(tmp_path):
+    assert module.fit_votes(scenes(tmp_path, same_colours=True), quiet=True) == 0
+
+
+def test_without_coarse_maps_votes_are_not_heeded(drawn):
+    assert module.fit_votes(open_dataset(drawn, "train"), quiet=True) == 0
+
+
+def test_no_more_pictures_than_needed_are_asked_and_broken_ones_are_passed_over(tmp_path, monkeypatch):
+    dataset = scenes(tmp_path, same_colours=False)
+    asked = []
+    monkeypatch.setattr(module, "votes_at", lambda image, coarse: asked.append(1) or 0 * coarse)
+    monkeypatch.setattr(module, "HEEDING", 2)
+    module.fit_votes(dataset, quiet=True)
+    assert len(asked) == 2
+    (tmp_path / "labels" / "train" / "a.png").write_bytes(b"")
+    module.fit_votes(dataset, quiet=True)
+    assert len(asked) == 3

@@ -13,6 +13,7 @@ from segmend.training.recipe import (
     ECNOptions,
     Optimisation,
     RefinerRecipe,
+    SPNOptions,
 )
 
 
@@ -47,3 +48,18 @@ def test_a_folder_is_not_overwritten_by_another_recipe(drawn, coarse, tmp_path):
     with pytest.raises(InvalidInput, match="another recipe"):
         train(recipe(drawn, coarse, seed=1), tmp_path / "a", quiet=True)
     assert torch.equal(weights(tmp_path / "a"), before)
+
+
+@pytest.mark.parametrize("name", ["ecn", "spn"])
+def test_votes_are_fitted_where_the_recipe_says_so(drawn, coarse, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("segmend.jobs.train.fit_votes", lambda dataset, quiet: 0.25)
+    options = {"width": "quarter", "encoder": "tf_efficientnet_lite0"}
+    changed = {"ecn": None, name: (ECNOptions if name == "ecn" else SPNOptions)(**options, votes="fit")}
+    asked = recipe(drawn, coarse).model_copy(update=changed)
+    train(asked, tmp_path / "a", quiet=True)
+    assert load(tmp_path / "a").votes == 0.25
+    assert "votes: fit" in (tmp_path / "a" / "recipe.yaml").read_text()
+    train(asked, tmp_path / "a", quiet=True)  # it is finished
+    given = asked.model_copy(update={name: changed[name].model_copy(update={"votes": 0.5})})
+    train(given, tmp_path / "b", quiet=True)
+    assert load(tmp_path / "b").votes == 0.5

@@ -14,6 +14,7 @@ from segmend.refiners.votes import (
     WEIGHT,
     alike_votes,
     heed_votes,
+    votes_at,
 )
 
 
@@ -79,6 +80,17 @@ def test_a_map_of_any_size_keeps_it():
     mended = heed_votes(image, coarse)
     assert mended.shape == coarse.shape
     assert torch.allclose(mended.sum(dim=1), torch.ones(1, 45, 70), atol=1e-5)
+
+
+def test_votes_count_as_much_as_they_are_heeded():
+    torch.manual_seed(0)
+    image, coarse = torch.rand(1, 3, 45, 70), torch.randn(1, 3, 45, 70).softmax(dim=1)
+    votes = votes_at(image, coarse)
+    assert votes.shape == coarse.shape
+    assert torch.allclose(heed_votes(image, coarse, 0.0), coarse, atol=1e-6)
+    assert torch.equal(heed_votes(image, coarse), heed_votes(image, coarse, 1.0))
+    halfway = (coarse.log() + 0.25 * votes).softmax(dim=1)
+    assert torch.allclose(heed_votes(image, coarse, 0.25), halfway, atol=1e-6)
 
 
 def test_gradients_reach_the_coarse_map():
