@@ -1,0 +1,106 @@
+"""Faces at 128 x 128 px: consensus inside blobs against cross-entropy, in the same recipe.
+
+python benchmarks/consensus/run.py --classes three
+python benchmarks/consensus/run.py --classes all
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from segmend.data.dataset import Dataset, open_dataset, write_description
+from segmend.data.files import write_image, write_labels
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from comparison import DATA, replace_table  # noqa: E402
+from trainings import Columns, Row, Trainings  # noqa: E402
+
+SIDE = 128
+SIDES = {part: (f"left_{part}", f"right_{part}") for part in ("eye", "brow", "ear")}
+"""Left and right are one class: the source swaps them in one picture of fifteen."""
+
+THREE = {
+    "background": ("background", "hat", "earring", "necklace", "neck", "cloth"),
+    "face": (
+        *("skin", "nose", "eye_glasses", "left_eye", "right_eye", "left_brow", "right_brow"),
+        *("left_ear", "right_ear", "mouth", "upper_lip", "lower_lip"),
+    ),
+    "hair": ("hair",),
+}
+MERGED = {"three": THREE, "all": SIDES}
+
+SIZES = (50, 150, 600)
+BETAS = (0, 1, 2, 5, 10, 20)
+
+COLUMNS: Columns = {
+    "mIoU": lambda o: 100 * o.scores.mean_iou,
+    "mean recall": lambda o: 100 * o.scores.mean_accuracy,
+    "boundary IoU": lambda o: 100 * o.scores.boundary_iou,
+    "sparsity": lambda o: o.sparsity,
+}
+
+
+def prepare(source: Path, root: Path, merged: dict[str, tuple[str, ...]]) -> Path:
+    """The data set at 128 x 128 px in fewer classes, and splits of its first pictures; kept where it is there."""
+    if (root / "dataset.yaml").is_file():
+        return root
+    for split in ("train", "val"):
+        dataset = open_dataset(source, split).merged(merged)
+        for number, record in enumerate(dataset):
+            image = cv2.resize(dataset.image(record), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            labels = np.asarray(
+                cv2.resize(dataset.labels(record), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
+            )
+            splits = ["val"] if split == "val" else [f"train_{size}" for size in SIZES if number < size]
+            for name in splits:
+                write_image(root / "images" / name / f"{record.id}.png", image)
+                write_labels(root / "labels" / name / f"{record.id}.png", labels, dataset.classes.palette)
+    write_description(root, "faces", dataset.classes)
+    return root
+
+
+def rows() -> tuple[Row, ...]:
+    """The paper's four rows, training sizes, and weights of the consensus."""
+    plain, agreeing = ("consensus=null",), ()
+    bare = ("arguments={dropout: 0.0}", "augmentation.mirror=false")
+    four = (
+        Row("cross-entropy", (*plain, *bare)),
+        Row("consensus", (*agreeing, *bare)),
+        Row("cross-entropy, dropout and mirror", plain),
+        Row("consensus, dropout and mirror", agreeing),
+    )
+    sizes = [
+        Row(f"{name}, {size} pictures", (*loss, f"data.train=train_{size}"))
+        for size in SIZES[:-1]
+        for name, loss in (
+            ("cross-entropy, dropout and mirror", plain),
+            ("consensus, dropout and mirror", agreeing),
+        )
+    ]
+    betas = [Row(f"consensus, beta {beta}", (f"consensus.beta={beta}",)) for beta in BETAS if beta != 5]
+    return (*four, *sizes, *betas)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the face parser with and without consensus.")
+    parser.add_argument("--data", type=Path, default=DATA / "celebamask_hq_mini", help="folder of the data set")
+    parser.add_argument("--runs", type=Path, default=Path("runs/consensus"), help="folder for all that is made")
+    parser.add_argument("--classes", choices=list(MERGED), default="three")
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    runs = arguments.runs / arguments.classes
+    data = prepare(arguments.data, runs / "data", MERGED[arguments.classes])
+    truth: Dataset = open_dataset(data, "val")
+    trainings = Trainings(runs, "face_parser", data, truth, (f"data.train=train_{SIZES[-1]}",))
+    text = trainings.table(rows(), COLUMNS, arguments.seeds)
+    replace_table(HERE.parents[1] / "docs" / "results.md", f"consensus {arguments.classes}", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

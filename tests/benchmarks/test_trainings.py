@@ -1,0 +1,41 @@
+"""Trainings beside each other, small: from the embedded data set to a table."""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from trainings import Row, Trainings, mean_of
+
+from segmend.data.dataset import open_dataset
+from segmend.data.files import read_labels
+from segmend.metrics import sparsity
+
+FEW = ("optimisation.steps=2", "optimisation.batch=2", "optimisation.workers=0", "augmentation.crop=32")
+
+
+def test_from_rows_to_a_table(drawn, tmp_path):
+    truth = open_dataset(drawn, "val")
+    names = truth.classes.names
+    trainings = Trainings(tmp_path, "face_parser", drawn, truth, ("data.train=train", *FEW))
+    rows = (Row("consensus"), Row("cross-entropy, slow", ("consensus=null", "optimisation.lr=1e-5")))
+    columns = {"mIoU": lambda o: 100 * o.scores.mean_iou, "all": mean_of(names), "sparsity": lambda o: o.sparsity}
+    lines = trainings.table(rows, columns, seeds=2).splitlines()
+    assert [line.split("|")[1].strip() for line in lines] == [
+        "training",
+        "---",
+        "consensus",
+        "cross-entropy, slow",
+    ]
+    assert all(line.count("±") == 3 for line in lines[2:])
+    raw = json.loads((tmp_path / "table.json").read_text())
+    assert raw["consensus"]["mIoU"] != raw["cross-entropy, slow"]["mIoU"]
+    folder = tmp_path / "cross-entropy-slow" / "1" / "maps" / "labels"
+    torn = [
+        sparsity(read_labels(folder / f"{record.id}.png")[0], truth.labels(record), len(names)) for record in truth
+    ]
+    assert raw["cross-entropy, slow"]["sparsity"][1] == sum(torn) / len(torn)
+    (tmp_path / "consensus" / "0" / "maps" / "labels" / f"{truth.records[0].id}.png").stat()
+    again = trainings.table(rows[:1], columns, seeds=1)  # nothing is trained again
+    assert again.splitlines()[2].split("|")[2].strip() == f"{raw['consensus']['mIoU'][0]:.1f}"
