@@ -155,6 +155,10 @@ def refine(
         float,
         typer.Option(min=0.5, max=1, help="Keep the coarse label where a change is less sure than this."),
     ] = 0.5,
+    error_px: Annotated[
+        float | None,
+        typer.Option(min=0, help="Pixels by which borders are off, where known; for refiners of any classes."),
+    ] = None,
     precision: PrecisionOption = "auto",
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
@@ -163,9 +167,13 @@ def refine(
     """Mend a folder of coarse maps."""
     from segmend.jobs.refine import open_pairs
     from segmend.jobs.refine import refine as job
-    from segmend.refiners import load
+    from segmend.refiners import UniversalPropagation, load
 
     method = load(refiner)
+    if error_px is not None:
+        if not isinstance(method, UniversalPropagation):
+            raise InvalidInput(f"--error-px: {refiner} has no use for it, a refiner of any classes has")
+        method.error_px = error_px
     pairs, unpaired = open_pairs(images, coarse, method, classes, max_pixels)
     run = job(
         method,

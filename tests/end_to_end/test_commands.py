@@ -10,12 +10,15 @@ import time
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 import segmend
 from segmend.cli import main
 from segmend.data.files import read_labels, read_probabilities
+from segmend.model_folder import save_model
+from segmend.refiners import UniversalPropagation
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -224,6 +227,21 @@ def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, drawn, 
     assert f"{len(done)} kept" in finished.stdout
     assert len(list(out.glob("labels/*.png"))) == 400
     assert not list(out.glob("**/*.part")) or how == signal.SIGKILL
+
+
+def test_the_error_in_pixels_is_for_refiners_of_any_classes(segmend_, drawn, coarse, tmp_path):
+    network = UniversalPropagation()
+    with torch.no_grad():
+        network.blend[0].weight.mul_(300)
+    save_model(network, tmp_path / "universal")
+    given = ("refine", "--images", drawn / "images" / "val", "--coarse", coarse / "val", "--probs")
+    for name, error in (("off", "8"), ("unknown", "0")):
+        extra = ("--refiner", tmp_path / "universal", "--error-px", error)
+        assert segmend_(*given, *extra, "--out", tmp_path / name)[0] == 0
+    off, unknown = (read_probabilities(tmp_path / name / "probs" / "00001.npz") for name in ("off", "unknown"))
+    assert not np.allclose(off, unknown)
+    code, _, err = segmend_(*given, "--refiner", "guided", "--error-px", "8", "--out", tmp_path / "x")
+    assert (code, "guided has no use for it" in err) == (2, True)
 
 
 def test_what_covers_faces_needs_packages_and_ids(segmend_, drawn, tmp_path, monkeypatch):

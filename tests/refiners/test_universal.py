@@ -70,6 +70,19 @@ def test_trusted_and_left_alone_the_coarse_map_stays(network):
     assert torch.allclose(mended, coarse, atol=5e-4)  # the least probabilities are lifted
 
 
+def test_what_is_known_of_the_error_reaches_the_network(network):
+    torch.manual_seed(3)
+    image, coarse = torch.rand(2, 3, 32, 32), torch.randn(2, 3, 32, 32).softmax(dim=1)
+    with torch.inference_mode():
+        unknown = network.mend(image, coarse).probabilities
+        expected, _ = network(image, coarse, torch.tensor([8.0, 8.0]))
+        network.error_px = 8.0
+        told = network.mend(image, coarse).probabilities
+        network.error_px = 0.0
+    assert not torch.allclose(told, unknown)
+    assert torch.allclose(told, expected, atol=1e-5)
+
+
 def test_every_weight_learns():
     image, coarse = example()
     network = UniversalPropagation()

@@ -68,7 +68,12 @@ class UniversalPropagation(
         width: channels of the guidance network.
         connections: neighbours in the line before that a pixel is connected to: 3, or 1.
         rounds: how often all four directions are scanned.
+
+    Attributes:
+        error_px: how many pixels the borders of the coarse maps that `mend` gets are off, about; 0: not known.
     """
+
+    error_px: float = 0.0
 
     def __init__(self, width: Width = "quarter", connections: Literal[1, 3] = 3, rounds: int = 1) -> None:
         super().__init__()
@@ -108,7 +113,8 @@ class UniversalPropagation(
         """Mend a batch (see `Refiner.mend`); classes that the coarse maps nowhere believe in cost nothing."""
         chosen = believed(coarse)
         known = coarse[:, chosen].clamp_min(LEAST)
-        mended, _ = self(image, known / known.sum(dim=1, keepdim=True))
+        told = torch.full((len(image),), self.error_px, device=image.device) if self.error_px > 0 else None
+        mended, _ = self(image, known / known.sum(dim=1, keepdim=True), told)
         probabilities = torch.zeros_like(coarse, dtype=torch.float32).index_copy(1, chosen, mended)
         return Mended.of(probabilities, coarse)
 
