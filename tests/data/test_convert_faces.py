@@ -105,10 +105,11 @@ def test_part_labels(tmp_path):
     ("folder", "content", "words"),
     [
         ("gt", "3 0 1 x", "table of whole numbers"),
+        ("gt", "", "table of whole numbers"),
         ("gt", "3 0 1", "a count and as many labels"),
         ("gt", "3 0 1 7", "labels of 0..2"),
         ("superpixels_mat", "0 1\n2 77", r"superpixels 0\.\.19, found up to 77"),
-        ("superpixels_mat", None, "table of whole numbers"),
+        ("superpixels_mat", None, "not readable as text"),
     ],
 )
 def test_broken_superpixels_are_named(tmp_path, folder, content, words):
@@ -126,6 +127,17 @@ def test_lists_of_something_else_are_told(tmp_path):
     (tmp_path / "a" / "parts_test.txt").write_text("Ana_0003.jpg\n")
     with pytest.raises(InvalidFile, match=r"parts_test\.txt: expected lines of a name and a number"):
         convert(tmp_path / "a", tmp_path / "out", "part-labels")
+
+
+@pytest.mark.parametrize("name", ["../../home/secret", "/etc/secret", ".secret", ""])
+def test_lists_do_not_lead_out_of_their_folders(tmp_path, name):
+    part_labels(tmp_path / "lfw")
+    (tmp_path / "lfw" / "parts_test.txt").write_text(f"{name} 1\n")
+    helen(tmp_path / "helen")
+    (tmp_path / "helen" / "testing.txt").write_text(f"1 , {name}\n")
+    for folder, from_format in (("lfw", "part-labels"), ("helen", "helen")):
+        with pytest.raises(InvalidFile, match=r"expected (names of pictures|lines of a name)"):
+            convert(tmp_path / folder, tmp_path / "out", from_format)
 
 
 # ---- COFW ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -57,7 +58,7 @@ def read_helen(folder: Path, max_pixels: int) -> Source:
     source = Source("helen", Classes(HELEN), max_pixels, {"source": "HELEN, parts by Smith et al."})
     for split, list_ in _lists(folder, HELEN_LISTS):
         for line in read_lines(list_):
-            name = line.split(",")[-1].strip()
+            name = _file_name(line.split(",")[-1].strip(), list_)
             maps = [folder / "labels" / name / f"{name}_lbl{i:02d}.png" for i in range(len(HELEN))]
             image = folder / "images" / f"{name}.jpg"
             source.items.append(Item(split, name, image, partial(_likeliest, maps, max_pixels)))
@@ -96,10 +97,11 @@ def read_part_labels(folder: Path, max_pixels: int) -> Source:
     for split, list_ in _lists(folder, PART_LABELS_LISTS):
         for line in read_lines(list_):
             person, _, number = line.rpartition(" ")
-            if not person or not number.isdigit():
+            if not number.isdigit():
                 raise InvalidFile(list_, f"expected lines of a name and a number, found {line!r}")
-            name = f"{person.strip()}_{int(number):04d}"
-            image = folder / "lfw_funneled" / person.strip() / f"{name}.jpg"
+            person = _file_name(person.strip(), list_)
+            name = f"{person}_{int(number):04d}"
+            image = folder / "lfw_funneled" / person / f"{name}.jpg"
             mask = folder / "parts_lfw_funneled_gt_images" / f"{name}.ppm"
             load = partial(PART_LABELS.read, mask, max_pixels, palette_is_ids=False)
             source.items.append(Item(split, name, image, load))
@@ -131,9 +133,10 @@ def part_labels_superpixels(folder: Path | str, name: str) -> tuple[np.ndarray, 
 
 
 def _numbers(path: Path) -> np.ndarray:
+    lines = read_lines(path) or ["nothing"]
     try:
-        return np.loadtxt(path, dtype=np.int64, ndmin=2)
-    except (OSError, ValueError) as error:
+        return np.loadtxt(lines, dtype=np.int64, ndmin=2)
+    except ValueError as error:
         raise InvalidFile(path, f"expected a table of whole numbers ({error})") from None
 
 
@@ -203,6 +206,13 @@ def _cofw_picture(path: Path, split: str, number: int) -> np.ndarray:
     if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
         raise InvalidFile(path, f"expected pictures of 8 bits, found {picture.dtype} {picture.shape}")
     return np.ascontiguousarray(picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2))
+
+
+def _file_name(name: str, list_: Path) -> str:
+    """The name, which must not lead out of its folder."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise InvalidFile(list_, f"expected names of pictures, found {name!r}")
+    return name
 
 
 def _lists(folder: Path, lists: dict[str, str]) -> list[tuple[str, Path]]:
