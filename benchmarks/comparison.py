@@ -30,6 +30,11 @@ DATA = Path("../shared/data")
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
+def folder_of(name: str) -> str:
+    """The folder of a row of a table."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 @dataclass(frozen=True)
 class Method:
     """A refiner in the comparison.
@@ -55,7 +60,7 @@ class Method:
 
     @property
     def folder(self) -> str:
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        return folder_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -224,13 +229,14 @@ def _mean_scores(evaluations: list[Evaluation]) -> tuple[float, list[float]]:
 
 
 def _row(name: str, columns: Columns, scores: list[Scores], worse: list[float], times: list[float]) -> str:
-    cells = [_spread([100 * (column(s) or 0.0) for s in scores]) for column in columns.values()]
+    cells = [spread([100 * (column(s) or 0.0) for s in scores]) for column in columns.values()]
     shared = f"{statistics.mean(worse):.1f} %" if worse else ""
     spent = f"{statistics.mean(times):.0f}" if times else ""
     return f"| {name} | " + " | ".join(cells) + f" | {shared} | {spent} |"
 
 
-def _spread(values: list[float]) -> str:
+def spread(values: list[float]) -> str:
+    """Mean and half of the range, of more than one value."""
     mean = f"{statistics.mean(values):.1f}"
     return mean if len(values) == 1 else f"{mean} ± {(max(values) - min(values)) / 2:.1f}"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from comparison import RECIPES
+from comparison import RECIPES, folder_of, spread
 
 from segmend.data.dataset import Dataset
 from segmend.data.files import write_json
@@ -31,7 +30,7 @@ class Row:
 
     @property
     def folder(self) -> str:
-        return re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-")
+        return folder_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class Trainings:
         for row in rows:
             outcomes = [self.outcome(row, seed) for seed in range(seeds)]
             raw[row.name] = {title: [column(o) for o in outcomes] for title, column in columns.items()}
-            lines.append(f"| {row.name} | " + " | ".join(map(_spread, raw[row.name].values())) + " |")
+            lines.append(f"| {row.name} | " + " | ".join(map(spread, raw[row.name].values())) + " |")
         write_json(self.runs / "table.json", raw)
         return "\n".join(lines)
 
@@ -102,8 +101,3 @@ class Trainings:
 def mean_of(names: tuple[str, ...]) -> Callable[[Outcome], float]:
     """Mean IoU of some classes, in points."""
     return lambda outcome: 100 * statistics.mean(outcome.scores.iou[name] or 0.0 for name in names)
-
-
-def _spread(values: list[float]) -> str:
-    mean = f"{statistics.mean(values):.1f}"
-    return mean if len(values) == 1 else f"{mean} ± {(max(values) - min(values)) / 2:.1f}"

@@ -113,6 +113,7 @@ def render(report: Report) -> str:
         wheel=pictures.wheel(),
         skipped=skipped[:MOST_SKIPPED],
         skipped_count=len(skipped),
+        skipped_where=": they are in results.json",
     )
 
 

@@ -50,7 +50,12 @@ def write_steps(path: Path, title: str, subtitle: str, rows: Sequence[Row], skip
         environment()
         .get_template("steps.html")
         .render(
-            title=title, subtitle=subtitle, rows=rows, skipped=skipped[:MOST_SKIPPED], skipped_count=len(skipped)
+            title=title,
+            subtitle=subtitle,
+            rows=rows,
+            skipped=skipped[:MOST_SKIPPED],
+            skipped_count=len(skipped),
+            skipped_where="",
         )
     )
     write_whole(path, page.encode("utf-8", errors="replace"))
