@@ -58,7 +58,7 @@ class Plan:
 
 
 def plan(recipe: SegmenterRecipe | RefinerRecipe | UniversalRecipe, dataset: Dataset | None = None) -> Plan:
-    """The plan of a recipe.
+    """The plan of a recipe, in which ``votes: fit`` has become a number (see `segmend.jobs.train`).
 
     Args:
         dataset: what a segmenter is trained on, where that is not the training split (None: it is).
