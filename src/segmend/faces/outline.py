@@ -102,7 +102,8 @@ class BlazeFace:
         square = cv2.copyMakeBorder(image, *edges, cv2.BORDER_CONSTANT, value=(0, 0, 0))
         seen = cv2.resize(square, (self._side, self._side), interpolation=cv2.INTER_AREA)
         boxes, sureness = _run(self._network, seen.astype(np.float32) / 127.5 - 1)
-        likely = (score := 1 / (1 + np.exp(-np.clip(sureness[:, 0], -80, 80)))) >= self.surest
+        score = 1 / (1 + np.exp(-np.clip(sureness[:, 0], -80, 80)))
+        likely = score >= self.surest
         centres, sides = boxes[likely, :2] + self._places[likely], boxes[likely, 2:4]
         corners = np.concatenate((centres - sides / 2, sides), axis=1)
         kept = cv2.dnn.NMSBoxes(corners.tolist(), score[likely].tolist(), self.surest, self.overlap)

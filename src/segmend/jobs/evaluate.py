@@ -141,9 +141,8 @@ def _count(
     def work(record: Record, read: Maps) -> tuple[list[Counts], ConfidenceCounts | None]:
         true, maps, sure = read
         trust = None
-        if sure is not None and sure.belongs_to(
-            maps[0], maps[1]
-        ):  # else an earlier run's, or of other coarse maps
+        # What does not belong is an earlier run's, or of other coarse maps.
+        if sure is not None and sure.belongs_to(maps[0], maps[1]):
             trust = ConfidenceCounts.of(maps[0], maps[1], sure, true, count)
         return [Counts.of(predicted, true, count) for predicted in maps], trust
 

@@ -18,7 +18,7 @@ from segmend.jobs.progress import Progress, bar
 from segmend.labels import InvalidInput, as_image, as_probabilities, most_likely
 from segmend.metrics import confusion_matrix, mean_iou
 from segmend.refiners import DenseCRF, GuidedFilter, dense_crf, guided_filter, save_filter
-from segmend.refiners.votes import LEAST, votes_at
+from segmend.refiners.votes import heeded, votes_at
 from segmend.training.recipe import FilterRecipe
 
 Filter = DenseCRF | GuidedFilter
@@ -159,7 +159,7 @@ def fit_votes(dataset: Dataset, quiet: bool = False) -> float:
                 )
             except InvalidInput:
                 continue  # training lists it
-            known, votes = coarse.clamp_min(LEAST).log(), votes_at(image, coarse)
+            votes = votes_at(image, coarse)
             for heed, total in totals.items():
-                total += confusion_matrix(most_likely(known + heed * votes)[0], labels, count)
+                total += confusion_matrix(most_likely(heeded(coarse, votes, heed))[0], labels, count)
     return max(HEEDS, key=lambda heed: mean_iou(totals[heed]))

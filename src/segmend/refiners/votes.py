@@ -50,7 +50,12 @@ def heed_votes(image: Tensor, coarse: Tensor, heed: float = 1.0) -> Tensor:
         heed: how much the votes count. Sharp maps, and objects of their surroundings' colours, want little of it:
             `segmend.jobs.search.fit_votes` finds how much.
     """
-    return (coarse.float().clamp_min(LEAST).log() + heed * votes_at(image, coarse)).softmax(dim=1)
+    return heeded(coarse, votes_at(image, coarse), heed)
+
+
+def heeded(coarse: Tensor, votes: Tensor, heed: float) -> Tensor:
+    """``softmax(log coarse + heed * votes)``, all ``[B, C, H, W]``."""
+    return (coarse.float().clamp_min(LEAST).log() + heed * votes).softmax(dim=1)
 
 
 def votes_at(image: Tensor, coarse: Tensor) -> Tensor:
