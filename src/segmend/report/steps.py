@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segmend import __version__
 from segmend.data.files import write_whole
 from segmend.report import pictures
 from segmend.report.cases import shrink_photo
@@ -50,7 +51,9 @@ def write_steps(path: Path, title: str, subtitle: str, rows: Sequence[Row], skip
         environment()
         .get_template("steps.html")
         .render(
-            title=title,
+            version=__version__,
+            title=f"{title} \N{EN DASH} segmend",
+            heading=title,
             subtitle=subtitle,
             rows=rows,
             skipped=skipped[:MOST_SKIPPED],
