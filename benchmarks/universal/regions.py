@@ -1,0 +1,40 @@
+"""Label maps of nothing in particular: regions of one colour, which any photograph has, in random classes.
+
+Their borders lie where the picture changes, at every size down to a few pixels. So they teach what label maps of
+objects teach too rarely: to move borders to where a picture has them, and to leave small regions in place.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from skimage.segmentation import felzenszwalb
+
+from segmend.data.dataset import write_description
+from segmend.data.files import find_files, read_image, write_image, write_labels
+from segmend.labels import Classes
+
+CLASSES = Classes(tuple(f"region {number}" for number in range(5)))
+SCALES = (100.0, 2000.0)
+"""How large regions are, in units of Felzenszwalb and Huttenlocher, Efficient Graph-Based Image Segmentation."""
+
+
+def write_regions(pictures: Path, root: Path, count: int, seed: int = 0) -> None:
+    """A data set whose split ``train`` is `count` pictures of a folder, evenly spread, with regions for labels."""
+    files = list(find_files(pictures, (".jpg", ".png")).items())
+    for number, (name, file) in enumerate(files[:: max(1, len(files) // count)][:count]):
+        image = read_image(file)
+        write_image(root / "images" / "train" / f"{name}.png", image)
+        labels = regions(image, np.random.default_rng((seed, number)))
+        write_labels(root / "labels" / "train" / f"{name}.png", labels, CLASSES.palette)
+    write_description(root, "regions", CLASSES, source="pictures of the VOC 2012 subset, labelled by code")
+
+
+def regions(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Labels ``uint8 [H, W]`` of a picture ``uint8 [H, W, 3]``: regions, each in one of 2 to 5 classes."""
+    low, high = np.log(SCALES)
+    scale = float(np.exp(rng.uniform(low, high)))
+    found = felzenszwalb(image, scale=scale, sigma=0.8, min_size=int(scale / 4))
+    used = rng.integers(2, len(CLASSES) + 1)
+    return rng.integers(used, size=found.max() + 1).astype(np.uint8)[found]

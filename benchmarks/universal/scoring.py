@@ -1,0 +1,143 @@
+"""Cases that no refiner has seen, segmenters' maps and damage done by hand, and what refiners score there."""
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segmend import metrics
+from segmend.data.damage import fill_void, grow, low_resolution, polygons, shifted
+from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse, pair_labels
+from segmend.labels import as_tensor, one_hot
+from segmend.refiners import Refiner
+
+SIDES = {part: (f"left_{part}", f"right_{part}") for part in ("eye", "brow", "ear")}
+PICTURES = 30
+"""Of each set, for hand-made damage."""
+
+Coarsen = Callable[[Tensor, int], Tensor]
+"""A coarse probability map ``[C, H, W]`` of true labels ``[H, W]`` and the number of classes."""
+
+
+def hard(change: Callable[[Tensor], Tensor]) -> Coarsen:
+    return lambda labels, count: one_hot(change(fill_void(labels)), count)
+
+
+DAMAGE: dict[str, Coarsen] = {
+    "eroded, 3 px": hard(lambda labels: grow(labels, -3)),
+    "eroded, 9 px": hard(lambda labels: grow(labels, -9)),
+    "dilated, 3 px": hard(lambda labels: grow(labels, 3)),
+    "dilated, 9 px": hard(lambda labels: grow(labels, 9)),
+    "polygons, 20 corners": hard(lambda labels: polygons(labels, 20)),
+    "polygons, 5 corners": hard(lambda labels: polygons(labels, 5)),
+    "1/8 resolution": lambda labels, count: low_resolution(fill_void(labels), count, 8),
+    "1/16 resolution": lambda labels, count: low_resolution(fill_void(labels), count, 16),
+    "the truth": hard(lambda labels: labels),
+    "off by one pixel": hard(lambda labels: shifted(labels, 1)),
+}
+
+REAL = (
+    ("msrc21", "linear"),
+    ("msrc21", "deeplab"),
+    ("camvid", "linear"),
+    ("celebamask_hq_mini", "unet_small"),
+)
+"""Sets, and segmenters whose maps of them are mended."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Coarse maps of one kind over one set."""
+
+    name: str
+    kind: str
+    dataset: Dataset
+    coarse: Callable[[Record, Tensor], Tensor]
+
+
+def cases(data: Path, runs: Path) -> Iterator[Case]:
+    """Real segmenters' maps first, then damage done by hand."""
+    for name, kind in REAL:
+        folder = runs / name / kind / "val" / "probs"
+        root = runs / name / "data"
+        if folder.is_dir():
+            dataset = open_dataset(root if root.is_dir() else data / name, "val").with_coarse(folder)
+            yield Case(name, kind, dataset, lambda record, labels, d=dataset: as_tensor(pair_coarse(d, record)[1]))
+    for name in ("msrc21", "camvid", "fasseg_frontal", "celebamask_hq_mini"):
+        dataset = open_dataset(data / name, "val")
+        if name == "celebamask_hq_mini":
+            dataset = dataset.merged(SIDES)
+        step = max(1, len(dataset) // PICTURES)
+        few = dataset.subset({record.id for record in dataset.records[::step]})
+        for kind, change in DAMAGE.items():
+            yield Case(name, kind, few, partial(_damaged, change, len(dataset.classes)))
+
+
+def _damaged(change: Coarsen, count: int, record: Record, labels: Tensor) -> Tensor:
+    torch.manual_seed(int(np.frombuffer(record.id.encode(), np.uint8).sum()))
+    return change(labels, count)
+
+
+@dataclass
+class Score:
+    """What one refiner makes of a case, in points, and the share of pictures made worse."""
+
+    mean_iou: float
+    boundary_iou: float
+    made_worse: float
+
+
+def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
+    """Scores of the coarse maps and of each refiner's."""
+    count = len(case.dataset.classes)
+    names = ["coarse", *refiners]
+    confusion = {name: np.zeros((count, count + 1), np.int64) for name in names}
+    boundary = {name: np.zeros((2, count), np.int64) for name in names}
+    own: dict[str, list[float]] = {name: [] for name in names}
+    for record in case.dataset:
+        image, labels = pair_labels(case.dataset, record)
+        coarse = case.coarse(record, torch.from_numpy(labels))
+        found = {"coarse": coarse.max(dim=0).indices.to(torch.uint8)}
+        found |= {name: refiner.refine(image, coarse).labels for name, refiner in refiners.items()}
+        for name, map_ in found.items():
+            counts = metrics.confusion_matrix(map_.numpy(), labels, count)
+            confusion[name] += counts
+            boundary[name] += metrics.boundary_iou_counts(map_.numpy(), labels, count)
+            own[name].append(metrics.mean_iou(counts))
+    return {
+        name: Score(
+            100 * metrics.mean_iou(confusion[name]),
+            100 * float(np.nanmean(metrics.boundary_iou(boundary[name]))),
+            100 * metrics.share_changed(np.array(own["coarse"]), np.array(own[name]))[1],
+        )
+        for name in names
+    }
+
+
+def table(found: list[tuple[Case, dict[str, Score]]]) -> str:
+    """Markdown: gains over the coarse maps by case, and their means."""
+    names = list(found[0][1])[1:]
+    head = "".join(f" {name} | boundary | worse |" for name in names)
+    lines = [f"| set | coarse maps | coarse |{head}", "|---" * (3 + 3 * len(names)) + "|"]
+    for case, scores in found:
+        before = scores["coarse"]
+        cells = "".join(_gains(before, scores[name]) for name in names)
+        lines.append(f"| {case.name} | {case.kind} | {before.mean_iou:.1f} |{cells}")
+    for title, chosen in (
+        ("segmenters", [s for c, s in found if c.kind not in DAMAGE]),
+        ("damage", [s for c, s in found if c.kind in DAMAGE]),
+    ):
+        if chosen:
+            means = [statistics.mean(s[name].mean_iou - s["coarse"].mean_iou for s in chosen) for name in names]
+            lines.append(f"| mean | {title} | |" + "".join(f" {mean:+.1f} | | |" for mean in means))
+    return "\n".join(lines)
+
+
+def _gains(before: Score, after: Score) -> str:
+    overall, border = after.mean_iou - before.mean_iou, after.boundary_iou - before.boundary_iou
+    return f" {overall:+.1f} | {border:+.1f} | {after.made_worse:.0f} % |"
