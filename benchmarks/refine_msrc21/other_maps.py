@@ -1,0 +1,74 @@
+"""MSRC-21: what refiners trained on one segmenter's maps do to another's; after run.py of both kinds.
+
+python benchmarks/refine_msrc21/other_maps.py
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from segmend.data.dataset import Dataset, open_dataset
+from segmend.jobs.evaluate import evaluate
+from segmend.jobs.refine import open_pairs, refine
+from segmend.refiners import load
+from segmend.report.results import Evaluation, read_results
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from comparison import COLUMNS, DATA, replace_table, spread  # noqa: E402
+from run import COMPARED  # noqa: E402
+
+SHOWN = ("dense CRF", "SPN, three-way", "ECN")
+TITLES = ("mIoU", "boundary IoU", "trimap 3 px")
+
+
+def mended_elsewhere(
+    runs: Path, images: Path, truth: Dataset, folder: str, seed: int, own: str, other: str
+) -> Evaluation:
+    """Scores of the refiner in `folder`, trained on maps of the kind `own`, over those of the kind `other`."""
+    out = runs / other / f"{folder}-trained-on-{own}" / str(seed)
+    results = out / "results.json"
+    if not results.is_file():
+        refiner, coarse = load(runs / own / folder / str(seed) / "refiner"), runs / other / "val" / "probs"
+        pairs, _ = open_pairs(images, coarse, refiner)
+        refine(refiner, pairs, out / "mended")
+        evaluate(truth, out / "mended" / "labels", coarse, results)
+    found = read_results(results)
+    assert isinstance(found, Evaluation)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Refiners over maps of a segmenter that they were not trained on."
+    )
+    parser.add_argument("--data", type=Path, default=DATA / "msrc21", help="folder of the data set")
+    parser.add_argument("--runs", type=Path, default=Path("runs") / "msrc21", help="folder that run.py filled")
+    arguments = parser.parse_args()
+    truth = open_dataset(arguments.data, "val")
+    lines = ["| refiner | trained on | mends | " + " | ".join(TITLES) + " | made worse |", "|---" * 7 + "|"]
+    for own, other in (("linear", "deeplab"), ("deeplab", "linear")):
+        methods = [m for m in COMPARED[other] if m.name in SHOWN]
+        for method in methods:
+            found = [
+                mended_elsewhere(
+                    arguments.runs, arguments.data / "images" / "val", truth, method.folder, seed, own, other
+                )
+                for seed in range(method.seeds)
+            ]
+            if method is methods[0]:
+                before = found[0].coarse_scores
+                assert before is not None
+                cells = [spread([100 * (COLUMNS[t](before) or 0.0)]) for t in TITLES]
+                lines.append(f"| coarse | | {other} | " + " | ".join(cells) + " | |")
+            cells = [spread([100 * (COLUMNS[t](e.scores) or 0.0) for e in found]) for t in TITLES]
+            worse = spread([100 * (e.made_worse or 0.0) for e in found])
+            lines.append(f"| {method.name} | {own} | {other} | " + " | ".join(cells) + f" | {worse} % |")
+    text = "\n".join(lines)
+    replace_table(HERE.parents[1] / "docs" / "results.md", "msrc21 other maps", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
