@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from segmend.data.class_free import believed
-from segmend.refiners.universal import SUMMARIES, UniversalPropagation, summaries, universal_loss
+from segmend.refiners.universal import BY_CLASS, SUMMARIES, UniversalPropagation, summaries, universal_loss
 
 
 def example(classes=4, size=(37, 50), batch=2):
@@ -121,6 +121,6 @@ def test_the_loss_is_a_mean_over_pixels_and_one_over_classes():
     target[1, 2] = 255
     costs = F.nll_loss(mended.log(), target, ignore_index=255, reduction="none")
     groups = [costs[i][target[i] == c].mean() for i, c in ((0, 0), (0, 2), (1, 0), (1, 1))]
-    expected = costs[target != 255].mean() + sum(groups) / 4
+    expected = costs[target != 255].mean() + BY_CLASS * sum(groups) / 4
     assert torch.allclose(universal_loss(mended, target, 255), expected)
     assert universal_loss(mended, torch.full_like(target, 255), 255) == 0
