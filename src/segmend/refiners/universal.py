@@ -148,7 +148,7 @@ def summaries(coarse: Tensor, said: Tensor, error_px: Tensor | None = None) -> T
 
 
 def universal_loss(mended: Tensor, target: Tensor, void: int) -> Tensor:
-    """Cross-entropy of mended probabilities ``[B, C, H, W]``: its mean over pixels, and a little of that over classes.
+    """Cross-entropy of mended probabilities ``[B, C, H, W]``: mean over pixels, and a little of that over classes.
 
     The second, times `BY_CLASS`, is over the classes of each picture, of their own means: small regions count too.
 
