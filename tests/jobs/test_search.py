@@ -65,37 +65,43 @@ def test_the_result_is_never_worse_than_the_default_and_broken_files_are_named(d
 # ---- votes ----
 
 
-def scenes(root, same_colours):
-    """Grey ground below a bright wall. The coarse map has a part of the ground wrong, or all is right.
+def scenes(root, wrong=False, puddle=False, scored=()):
+    """Grey ground below a bright wall, and coarse maps that are little sure.
 
     Args:
-        same_colours: there is a second class on the ground that nobody can tell from it by colours; the coarse
-            map is right, but little sure of it.
+        wrong: they have a part of the ground wrong.
+        puddle: there is a second class on the ground that nobody can tell from it by colours.
     """
     rng = np.random.default_rng(0)
     for name in ("a", "b", "c"):
         truth = np.zeros((64, 64), np.uint8)
         truth[32:] = 1
         image = np.where(truth[..., None] == 1, 128, 230) + rng.integers(-3, 4, (64, 64, 3))
-        map_ = truth.copy()
-        if same_colours:
+        if puddle:
             truth[40:56, 20:40] = 2
-            map_ = truth
-        else:
+        map_ = truth.copy()
+        if wrong:
             map_[48:, :16] = 0
         write_image(root / "images" / "train" / f"{name}.png", image.astype(np.uint8))
         write_labels(root / "labels" / "train" / f"{name}.png", truth)
         write_probabilities(root / "coarse" / f"{name}.npz", 0.7 * np.eye(3)[map_].transpose(2, 0, 1) + 0.1)
-    write_description(root, "scenes", Classes(("wall", "ground", "puddle")))
+    more = {"evaluate_on": list(scored)} if scored else {}
+    write_description(root, "scenes", Classes(("wall", "ground", "puddle")), **more)
     return open_dataset(root, "train").with_coarse(root / "coarse")
 
 
 def test_votes_are_heeded_where_they_mend(tmp_path):
-    assert module.fit_votes(scenes(tmp_path, same_colours=False), quiet=True) > 0
+    assert module.fit_votes(scenes(tmp_path, wrong=True), quiet=True) > 0
 
 
 def test_votes_are_not_heeded_where_they_harm(tmp_path):
-    assert module.fit_votes(scenes(tmp_path, same_colours=True), quiet=True) == 0
+    assert module.fit_votes(scenes(tmp_path, puddle=True), quiet=True) == 0
+
+
+def test_votes_are_heeded_as_the_scored_classes_want(tmp_path):
+    both = {"wrong": True, "puddle": True}
+    assert module.fit_votes(scenes(tmp_path / "all", **both), quiet=True) == 0
+    assert module.fit_votes(scenes(tmp_path / "some", **both, scored=("wall", "ground")), quiet=True) > 0
 
 
 def test_without_coarse_maps_votes_are_not_heeded(drawn):
@@ -103,7 +109,7 @@ def test_without_coarse_maps_votes_are_not_heeded(drawn):
 
 
 def test_no_more_pictures_than_needed_are_asked_and_broken_ones_are_passed_over(tmp_path, monkeypatch):
-    dataset = scenes(tmp_path, same_colours=False)
+    dataset = scenes(tmp_path, wrong=True)
     asked = []
     monkeypatch.setattr(module, "votes_at", lambda image, coarse: asked.append(1) or 0 * coarse)
     monkeypatch.setattr(module, "HEEDING", 2)

@@ -78,6 +78,7 @@ def test_accuracies_and_iou_are_those_of_sets_of_pixels(case):
     np.testing.assert_allclose(mean_accuracy(confusion), np.mean(recalls) if recalls else np.nan)
     np.testing.assert_allclose(iou(confusion), ious)
     np.testing.assert_allclose(mean_iou(confusion), np.nanmean(ious) if pairs else np.nan)
+    np.testing.assert_allclose(mean_iou(confusion, [case[2] - 1]), ious[-1])
     np.testing.assert_allclose(f_measure(confusion), dices)
 
 

@@ -60,6 +60,11 @@ class Dataset:
     max_pixels: int = MAX_PIXELS
     scored: tuple[str, ...] = ()
 
+    @property
+    def scored_ids(self) -> tuple[int, ...]:
+        """Ids of the classes that scores are averaged over."""
+        return self.classes.ids(self.scored or self.classes.names)
+
     def __len__(self) -> int:
         return len(self.records)
 

@@ -97,7 +97,7 @@ def evaluate(
         coarse_scores=None if coarse is None else scores[1],
         made_better=better,
         made_worse=worse,
-        confidence=found.confidence(truth.classes.ids(truth.scored or truth.classes.names)),
+        confidence=found.confidence(truth.scored_ids),
         pictures=pictures,
         run=_run_of(pred),
         skipped=skipped + missing,

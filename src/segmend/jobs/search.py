@@ -34,8 +34,9 @@ HEEDING = 500
 def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = False) -> list[str]:
     """Find the parameters with the best mIoU on `dataset`, and write them as a folder that `load` reads.
 
-    Random settings over the whole range, the default among them, are halved round by round; then settings
-    near the best one are. ``search.json`` beside it holds every round's figures.
+    The mean is over the classes that the data set's scores are averaged over. Random settings over the whole
+    range, the default among them, are halved round by round; then settings near the best one are.
+    ``search.json`` beside it holds every round's figures.
 
     Returns:
         Messages about files that could not be read.
@@ -118,7 +119,7 @@ def _score(
         else:
             total += found
         progress.advance()
-    return mean_iou(total)
+    return mean_iou(total, dataset.scored_ids)
 
 
 def _confusion(setting: Filter, dataset: Dataset, record: Record) -> np.ndarray | str:
@@ -138,6 +139,8 @@ def _one_thread() -> None:
 
 def fit_votes(dataset: Dataset, quiet: bool = False) -> float:
     """How much votes should count (see `heed_votes`) on such coarse maps: of `HEEDS` the one with the best mIoU.
+
+    The mean is over the classes that the data set's scores are averaged over.
 
     Votes gain on blurred maps, and lose on sharp ones and where objects have the colours of their surroundings. 0
     where there are no coarse maps; files that cannot be read do not count.
@@ -162,4 +165,4 @@ def fit_votes(dataset: Dataset, quiet: bool = False) -> float:
             votes = votes_at(image, coarse)
             for heed, total in totals.items():
                 total += confusion_matrix(most_likely(heeded(coarse, votes, heed))[0], labels, count)
-    return max(HEEDS, key=lambda heed: mean_iou(totals[heed]))
+    return max(HEEDS, key=lambda heed: mean_iou(totals[heed], dataset.scored_ids))

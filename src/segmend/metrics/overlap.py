@@ -70,9 +70,14 @@ def merge_classes(confusion: np.ndarray, groups: Sequence[Sequence[int]]) -> np.
     return np.concatenate((inside, rows.sum(1, keepdims=True) - inside.sum(1, keepdims=True)), axis=1)
 
 
-def mean_iou(confusion: np.ndarray) -> float:
-    """Mean of `iou` over the classes in truth or prediction; NaN without pixels."""
-    return float(mean_of_known(iou(confusion)))
+def mean_iou(confusion: np.ndarray, chosen: Sequence[int] | None = None) -> float:
+    """Mean of `iou` over the classes in truth or prediction; NaN without pixels.
+
+    Args:
+        chosen: ids of the classes that count (None: all).
+    """
+    found = iou(confusion)
+    return float(mean_of_known(found if chosen is None else found[list(chosen)]))
 
 
 def f_measure(confusion: np.ndarray, groups: Sequence[Sequence[int]] | None = None) -> np.ndarray:
