@@ -13,8 +13,9 @@ from torch import Tensor
 from segmend import metrics
 from segmend.data.damage import fill_void, grow, low_resolution, polygons, shifted
 from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse, pair_labels
-from segmend.labels import as_tensor, one_hot
-from segmend.refiners import Refiner
+from segmend.labels import as_tensor, one_hot, void_of
+from segmend.metrics.confidence import BINS
+from segmend.refiners import Mended, Refiner
 
 SIDES = {part: (f"left_{part}", f"right_{part}") for part in ("eye", "brow", "ear")}
 PICTURES = 30
@@ -85,11 +86,12 @@ def _damaged(change: Coarsen, count: int, record: Record, labels: Tensor) -> Ten
 
 @dataclass
 class Score:
-    """What one refiner makes of a case, in points, and the share of pictures made worse."""
+    """What one refiner makes of a case, in points, the share of pictures made worse, and `metrics.reliability`."""
 
     mean_iou: float
     boundary_iou: float
     made_worse: float
+    reliability: np.ndarray
 
 
 def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
@@ -99,21 +101,26 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
     confusion = {name: np.zeros((count, count + 1), np.int64) for name in names}
     boundary = {name: np.zeros((2, count), np.int64) for name in names}
     own: dict[str, list[float]] = {name: [] for name in names}
+    sure = {name: np.zeros((BINS, 3)) for name in names}
     for record in case.dataset:
         image, labels = pair_labels(case.dataset, record)
         coarse = case.coarse(record, torch.from_numpy(labels))
-        found = {"coarse": coarse.max(dim=0).indices.to(torch.uint8)}
-        found |= {name: refiner.refine(image, coarse).labels for name, refiner in refiners.items()}
-        for name, map_ in found.items():
-            counts = metrics.confusion_matrix(map_.numpy(), labels, count)
+        known = labels != void_of(labels)
+        found = {"coarse": Mended.of(coarse, coarse)}
+        found |= {name: refiner.refine(image, coarse) for name, refiner in refiners.items()}
+        for name, mended in found.items():
+            map_ = mended.labels.numpy()
+            counts = metrics.confusion_matrix(map_, labels, count)
             confusion[name] += counts
-            boundary[name] += metrics.boundary_iou_counts(map_.numpy(), labels, count)
+            boundary[name] += metrics.boundary_iou_counts(map_, labels, count)
             own[name].append(metrics.mean_iou(counts))
+            sure[name] += metrics.reliability(mended.confidence.numpy()[known], (map_ == labels)[known])
     return {
         name: Score(
             100 * metrics.mean_iou(confusion[name]),
             100 * float(np.nanmean(metrics.boundary_iou(boundary[name]))),
             100 * metrics.share_changed(np.array(own["coarse"]), np.array(own[name]))[1],
+            sure[name],
         )
         for name in names
     }
