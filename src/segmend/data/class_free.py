@@ -17,8 +17,8 @@ HEARD = 0.2
 def believed(coarse: Tensor) -> Tensor:
     """The classes that win or reach `HEARD` somewhere in a batch ``[B, C, H, W]``, at least 2: ``int64 [K]``."""
     most = coarse.amax(dim=(0, 2, 3))
-    heard = most >= HEARD
-    heard[coarse.max(dim=1).indices.unique()] = True  # ties, as where nothing is known, go to one class
+    winners = coarse.max(dim=1).indices.flatten()  # ties, as where nothing is known, go to one class
+    heard = (most >= HEARD) | (winners.bincount(minlength=len(most)) > 0)
     heard[most.topk(min(2, len(most))).indices] = True
     return heard.nonzero().squeeze(1)
 
