@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from segmend.data.dataset import Dataset
+from segmend.data.dataset import Dataset, open_dataset
 from segmend.jobs.evaluate import Groups, evaluate
 from segmend.jobs.predict import predict
 from segmend.jobs.refine import open_pairs, refine
@@ -102,15 +102,15 @@ class Comparison:
     Attributes:
         runs: folder for everything that is trained and written.
         kind: recipe of the segmenter that makes the coarse maps.
-        data: ``key=value`` for every recipe: where the data is.
-        segmenter: more of them for the segmenter.
+        root: folder of the data set.
+        segmenter: ``key=value`` for the segmenter's recipe.
         groups: classes that have an F-measure together.
     """
 
     runs: Path
     kind: str
     split: str
-    data: tuple[str, ...]
+    root: Path
     segmenter: tuple[str, ...]
     methods: tuple[Method, ...]
     groups: Groups = field(default_factory=dict)
@@ -121,11 +121,16 @@ class Comparison:
 
     def truth(self) -> Dataset:
         """The records that are scored."""
-        return read_recipe(RECIPES / f"{self.kind}.yaml", self.data).data.open(self.split)
+        return open_dataset(self.root, self.split)
+
+    @property
+    def data(self) -> str:
+        """``key=value`` for every recipe: where the data is."""
+        return f"data.root={self.root}"
 
     def make_coarse(self) -> Coarse:
         """Train the segmenter and its folds, and write all coarse maps."""
-        recipe = read_recipe(RECIPES / f"{self.kind}.yaml", (*self.data, *self.segmenter))
+        recipe = read_recipe(RECIPES / f"{self.kind}.yaml", (self.data, *self.segmenter))
         assert isinstance(recipe, SegmenterRecipe)
         segmenter = self.folder / "segmenter"
         train(recipe, segmenter, folds=FOLDS)
@@ -140,7 +145,7 @@ class Comparison:
         """Train one method with one seed."""
         folder = self.folder / method.folder / str(seed) / "refiner"
         maps = coarse.in_sample if method.in_sample else coarse.out_of_fold
-        overrides = [*self.data, *method.overrides, f"coarse.train={maps}"]
+        overrides = [self.data, *method.overrides, f"coarse.train={maps}"]
         train(_seeded(read_recipe(RECIPES / f"{method.recipe}.yaml", overrides), seed), folder)
         return folder
 
@@ -274,12 +279,14 @@ def main(
     prepare: Callable[[Path, Path], Path] = lambda source, root: source,
     groups: Groups | None = None,
     columns: Columns = COLUMNS,
+    comparison: type[Comparison] = Comparison,
 ) -> None:
     """Command line of a benchmark in the folder `here` over one data set.
 
     Args:
         methods: what is compared over each kind of coarse maps.
         prepare: given the data set's folder and a place for a changed copy, says which of them to use.
+        comparison: knows how the coarse maps are made.
     """
     parser = argparse.ArgumentParser(description=f"Compare refiners on {data_set}, from raw data to the table.")
     parser.add_argument("--data", type=Path, default=DATA / data_set, help="folder of the data set")
@@ -289,8 +296,8 @@ def main(
     parser.add_argument("--seeds", type=int, default=3, help="fewer for a first look")
     arguments = parser.parse_args()
     compared = tuple(replace(m, seeds=min(m.seeds, arguments.seeds)) for m in methods[arguments.kind])
-    data = (f"data.root={prepare(arguments.data, arguments.runs / 'data')}",)
-    found = Comparison(arguments.runs, arguments.kind, split, data, (), compared, groups or {}).run()
+    root = prepare(arguments.data, arguments.runs / "data")
+    found = comparison(arguments.runs, arguments.kind, split, root, (), compared, groups or {}).run()
     write_raw(here / f"{arguments.kind}.json", found)
     text = f"{table(found, columns)}\n\n{margins(found)}"
     replace_table(here.parents[1] / "docs" / "results.md", f"{data_set} {arguments.kind}", text)

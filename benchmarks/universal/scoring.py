@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from faces import PAIRS
 from segmend import metrics
 from segmend.data.damage import fill_void, grow, low_resolution, polygons, shifted
 from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse, pair_labels
@@ -17,7 +18,6 @@ from segmend.labels import as_tensor, one_hot, void_of
 from segmend.metrics.confidence import BINS
 from segmend.refiners import Mended, Refiner
 
-SIDES = {part: (f"left_{part}", f"right_{part}") for part in ("eye", "brow", "ear")}
 PICTURES = 30
 """Of each set, for hand-made damage."""
 
@@ -72,7 +72,7 @@ def cases(data: Path, runs: Path) -> Iterator[Case]:
     for name in ("msrc21", "camvid", "fasseg_frontal", "celebamask_hq_mini"):
         dataset = open_dataset(data / name, "val")
         if name == "celebamask_hq_mini":
-            dataset = dataset.merged(SIDES)
+            dataset = dataset.merged(PAIRS)
         step = max(1, len(dataset) // PICTURES)
         few = dataset.subset({record.id for record in dataset.records[::step]})
         for kind, change in DAMAGE.items():

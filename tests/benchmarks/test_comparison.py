@@ -17,7 +17,7 @@ def test_from_raw_data_to_a_table(drawn, tmp_path):
     ecn = Method("ECN", "ecn_few_pictures", (*FEW, "ecn.width=quarter", "augmentation.crop=32"), seeds=2)
     careful = replace(ecn, name="ECN, unsure changes undone", keep_below=1.0, trained_as=ecn)
     methods = (Method("guided filter", "guided", ("trials=2", "pictures=2")), ecn, careful)
-    comparison = Comparison(tmp_path, "linear", "val", (f"data.root={drawn}",), FEW, methods)
+    comparison = Comparison(tmp_path, "linear", "val", drawn, FEW, methods)
     found = comparison.run()
     assert [len(evaluations) for evaluations in found.values()] == [1, 2, 2]
     undone = found[careful.name][0]

@@ -1,0 +1,48 @@
+"""CelebAMask-HQ as the benchmarks of refiners see it: left and right merged, parts as in the papers' tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import comparison
+import cv2
+import numpy as np
+
+from segmend.data.dataset import open_dataset, write_description
+from segmend.data.files import write_image, write_labels
+
+PAIRS = {part: (f"left_{part}", f"right_{part}") for part in ("eye", "brow", "ear")}
+"""Left and right are one class: the source swaps them in one picture of fifteen."""
+
+GROUPS = {"whole_mouth": ("mouth", "upper_lip", "lower_lip")}
+PARTS = {
+    "eyes": "eye",
+    "brows": "brow",
+    "nose": "nose",
+    "in mouth": "mouth",
+    "upper lip": "upper_lip",
+    "lower lip": "lower_lip",
+    "mouth all": "whole_mouth",
+    "facial skin": "skin",
+}
+"""Columns of Table 4 of ECN and Table 1 of SPN, and the class or group that each is the F-measure of."""
+
+COLUMNS: comparison.Columns = {
+    **{title: comparison.COLUMNS[title] for title in ("mIoU", "trimap 3 px")},
+    **{f"F {title}": lambda s, name=name: s.f_measure[name] for title, name in PARTS.items()},
+}
+
+
+def merged(source: Path, root: Path, side: int) -> Path:
+    """The data set at `side` x `side` px with left and right merged; kept where it is there already."""
+    if (root / "dataset.yaml").is_file():
+        return root
+    for split in ("train", "val"):
+        dataset = open_dataset(source, split).merged(PAIRS)
+        for record in dataset:
+            image = cv2.resize(dataset.image(record), (side, side), interpolation=cv2.INTER_AREA)
+            labels = cv2.resize(dataset.labels(record), (side, side), interpolation=cv2.INTER_NEAREST_EXACT)
+            write_image(root / "images" / split / f"{record.id}.png", image)
+            write_labels(root / "labels" / split / f"{record.id}.png", np.asarray(labels), dataset.classes.palette)
+    write_description(root, "faces", dataset.classes)
+    return root
