@@ -5,7 +5,14 @@ import torch
 import torch.nn.functional as F
 
 from segmend.data.class_free import believed
-from segmend.refiners.universal import BY_CLASS, SUMMARIES, UniversalPropagation, summaries, universal_loss
+from segmend.refiners.universal import (
+    BY_CLASS,
+    HARMLESS,
+    SUMMARIES,
+    UniversalPropagation,
+    summaries,
+    universal_loss,
+)
 
 
 def example(classes=4, size=(37, 50), batch=2):
@@ -113,14 +120,17 @@ def test_summaries_tell_sureness_borders_agreement_and_what_is_known_of_the_erro
     assert torch.equal(summaries(coarse, voted)[0], told[0])
 
 
-def test_the_loss_is_a_mean_over_pixels_and_one_over_classes():
-    mended = torch.rand(2, 3, 4, 5).softmax(dim=1)
-    target = torch.zeros(2, 4, 5, dtype=torch.int64)
+def test_the_loss_is_a_mean_of_logarithms_of_means_over_pixels_and_over_classes():
+    mended = torch.rand(3, 3, 4, 5).softmax(dim=1)
+    target = torch.zeros(3, 4, 5, dtype=torch.int64)
     target[0, 0] = 2
     target[1, 1] = 1
     target[1, 2] = 255
+    target[2] = 255
     costs = F.nll_loss(mended.log(), target, ignore_index=255, reduction="none")
-    groups = [costs[i][target[i] == c].mean() for i, c in ((0, 0), (0, 2), (1, 0), (1, 1))]
-    expected = costs[target != 255].mean() + BY_CLASS * sum(groups) / 4
-    assert torch.allclose(universal_loss(mended, target, 255), expected)
+    logs = []
+    for i, classes in ((0, (0, 2)), (1, (0, 1))):
+        by_class = sum(costs[i][target[i] == c].mean() for c in classes) / 2
+        logs.append((costs[i][target[i] != 255].mean() + BY_CLASS * by_class + HARMLESS).log())
+    assert torch.allclose(universal_loss(mended, target, 255), sum(logs) / 2)
     assert universal_loss(mended, torch.full_like(target, 255), 255) == 0

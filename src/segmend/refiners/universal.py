@@ -35,6 +35,10 @@ BY_CLASS = 0.1
 of 1.7 for small classes at an IoU of 0.6: more than a tenth would grow them over their borders."""
 
 
+HARMLESS = 0.003
+"""A cost of which no less is worth learning."""
+
+
 class Blend(NamedTuple):
     """How the network weighs what it has, ``[B, 1, H, W]`` in 0..1 each.
 
@@ -149,23 +153,28 @@ def summaries(coarse: Tensor, said: Tensor, error_px: Tensor | None = None) -> T
 
 
 def universal_loss(mended: Tensor, target: Tensor, void: int) -> Tensor:
-    """Cross-entropy of mended probabilities ``[B, C, H, W]``: mean over pixels, and a little of that over classes.
+    """Mean over pictures of ``log(cost + HARMLESS)``: to halve the cost is worth as much in each.
 
-    The second, times `BY_CLASS`, is over the classes of each picture, of their own means: small regions count too.
+    A cost is the cross-entropy of the mended probabilities ``[B, C, H, W]``: its mean over pixels, plus `BY_CLASS`
+    times its mean over the classes of the picture, of their own means, so that small regions count too.
+    Without the logarithm, maps that nobody could mend far outweigh those that should be left as they are.
 
     Args:
         target: ``int64 [B, H, W]``; `void` pixels do not count.
     """
+    pictures, classes = mended.shape[:2]
     known = target != void
     index = target.masked_fill(~known, 0)
     costs = -mended.float().gather(1, index.unsqueeze(1)).clamp_min(LEAST).log().squeeze(1) * known
-    slots = index + torch.arange(len(target), device=target.device).view(-1, 1, 1) * mended.shape[1]
+    slots = index + torch.arange(pictures, device=target.device).view(-1, 1, 1) * classes
     sums, counts = (
-        torch.zeros(mended.shape[0] * mended.shape[1], device=costs.device).index_add(
-            0, slots.flatten(), values.flatten().float()
-        )
+        torch.zeros(pictures * classes, device=costs.device)
+        .index_add(0, slots.flatten(), values.flatten().float())
+        .view(pictures, classes)
         for values in (costs, known)
     )
-    present = counts > 0
-    by_class = (sums / counts.clamp_min(1)).sum() / present.sum().clamp_min(1)
-    return costs.sum() / known.sum().clamp_min(1) + BY_CLASS * by_class
+    present = (counts > 0).sum(dim=1)
+    by_class = (sums / counts.clamp_min(1)).sum(dim=1) / present.clamp_min(1)
+    overall = sums.sum(dim=1) / counts.sum(dim=1).clamp_min(1)
+    seen = present > 0
+    return ((overall + BY_CLASS * by_class + HARMLESS).log() * seen).sum() / seen.sum().clamp_min(1)
