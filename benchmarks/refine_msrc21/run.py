@@ -11,11 +11,6 @@ sys.path.insert(0, str(HERE.parent))
 
 from comparison import METHODS, SHORTER, Method, main  # noqa: E402
 
-SPN = (
-    Method("SPN, one-way", "spn_few_pictures", ("spn.connections=1",), seeds=3),
-    Method("SPN, three-way", "spn_few_pictures", seeds=3),
-)
-
 SHORTENED = (
     "ecn.width=half",
     "augmentation.crop=128",
@@ -30,7 +25,7 @@ MORE = (
     Method("ECN as in its paper, shortened", "ecn_paper", SHORTENED),
 )
 
-COMPARED = {"linear": (*METHODS, *SPN, *MORE), "deeplab": (*SHORTER, *SPN)}
+COMPARED = {"linear": (*METHODS, *MORE), "deeplab": SHORTER}
 
 if __name__ == "__main__":
     main(HERE, "msrc21", COMPARED)
