@@ -57,13 +57,7 @@ class MapFolder:
         return Maps(labels, np.empty(shape, dtype=np.float16) if self.probs else None)
 
     def write(self, record: Record, maps: Maps) -> None:
-        """Write a picture's maps, the label map last: where it exists, all is there.
-
-        What is not wanted but there is of an earlier run, and goes: it does not belong to these labels.
-        """
-        for kind, wanted in (("probs", self.probs), ("details", self.details)):
-            if not wanted:
-                self.path(kind, record).unlink(missing_ok=True)
+        """Write a picture's maps, the label map last: where it exists, all is there."""
         if maps.probabilities is not None:
             write_probabilities(self.path("probs", record), maps.probabilities, self.quantised)
         if self.details:
