@@ -12,14 +12,17 @@ import re
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+
+from random_walker import RandomWalker
 
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.jobs.evaluate import Groups, evaluate
 from segmend.jobs.predict import predict
 from segmend.jobs.refine import open_pairs, refine
 from segmend.jobs.train import train
-from segmend.refiners import load
+from segmend.refiners import Refiner, load
 from segmend.report.page import write_report
 from segmend.report.results import Evaluation, Run, Scores, read_results
 from segmend.segmenters.prediction import TestTime
@@ -41,7 +44,8 @@ class Method:
 
     Attributes:
         name: as the table calls it.
-        recipe: file in the repository's ``recipes``.
+        recipe: file in the repository's ``recipes``; None where nothing is trained.
+        made: gives the refiner, where nothing is trained.
         overrides: ``key=value`` for it.
         seeds: trainings with different seeds; a search has one.
         in_sample: trained on the coarse maps of the segmenter's own training pictures, which are too good,
@@ -51,12 +55,13 @@ class Method:
     """
 
     name: str
-    recipe: str
+    recipe: str | None = None
     overrides: tuple[str, ...] = ()
     seeds: int = 1
     in_sample: bool = False
-    keep_below: float = 0.5
+    keep_below: float | None = None
     trained_as: Method | None = None
+    made: Callable[[], Refiner] | None = None
 
     @property
     def folder(self) -> str:
@@ -82,11 +87,19 @@ def compared(*shortened: str) -> tuple[Method, ...]:
     return (
         Method("guided filter", "guided"),
         Method("dense CRF", "crf"),
+        Method("random walker", made=RandomWalker),
         replace(ecn, name="ECN, propagation only", overrides=("ecn.branches=propagation", *shortened)),
         replace(ecn, name="ECN, replacement only", overrides=("ecn.branches=replacement", *shortened)),
         ecn,
         replace(ecn, name="ECN, unsure changes undone", keep_below=KEEP_BELOW, trained_as=ecn),
+        Method("universal", made=partial(load, "universal")),
     )
+
+
+def propagations(*shortened: str) -> tuple[Method, ...]:
+    """SPN one-way and three-way."""
+    three = Method("SPN, three-way", "spn_few_pictures", shortened, seeds=3)
+    return replace(three, name="SPN, one-way", overrides=("spn.connections=1", *shortened)), three
 
 
 METHODS = compared()
@@ -157,7 +170,7 @@ class Comparison:
             done = read_results(results)
             assert isinstance(done, Evaluation)
             return done
-        refiner = load(self.trained(method.trained_as or method, seed, coarse))
+        refiner = method.made() if method.made else load(self.trained(method.trained_as or method, seed, coarse))
         truth = self.truth()
         images = truth.records[0].image
         assert images is not None

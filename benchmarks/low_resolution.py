@@ -6,20 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from comparison import Coarse, Comparison, Method, compared
+from comparison import Coarse, Comparison, compared, propagations
 
 from segmend.data.damage import fill_void, low_resolution
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.files import write_probabilities
 from segmend.jobs.progress import bar
 
-SHORTENED = ("optimisation.steps=300",)
-SPN = (
-    Method("SPN, one-way", "spn_few_pictures", ("spn.connections=1", *SHORTENED), seeds=3),
-    Method("SPN, three-way", "spn_few_pictures", SHORTENED, seeds=3),
-)
-FILTERS = tuple(method for method in compared() if method.recipe in ("guided", "crf"))
-COMPARED = {"eighth": (*FILTERS, *SPN)}
+UNTRAINED = tuple(method for method in compared() if method.recipe in ("guided", "crf", None))
+COMPARED = {"eighth": (*UNTRAINED, *propagations("optimisation.steps=300"))}
 
 
 @dataclass(frozen=True)

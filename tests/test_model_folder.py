@@ -22,6 +22,11 @@ def test_a_folder_holds_configuration_weights_and_card(folder):
     assert "made by a test" in (folder / "README.md").read_text()
 
 
+def test_whoever_may_read_new_files_may_read_its_files(folder):
+    (folder / "new").write_text("")
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
 def test_loading_is_silent(folder, capsys):
     load(folder)
     assert capsys.readouterr() == ("", "")

@@ -1,26 +1,31 @@
-"""Speed of `segmend refine` over 100 pictures of 500 x 375 with 21 classes, every refiner in one run.
+"""Speed and memory of `segmend refine`, every refiner in one run, each in a process of its own.
 
     python benchmarks/refine_speed/run.py
 
-The pictures are drawn by the package, so the benchmark needs no data; networks have random weights, which cost
-as much as trained ones.
+Over 100 pictures of 500 x 375 with 21 classes, and over some of 2048 x 1024 with 19. The pictures are drawn by the
+package, so the benchmark needs no data; networks have random weights, which cost as much as trained ones.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
+import multiprocessing
+import resource
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from comparison import RECIPES, replace_table  # noqa: E402
+from random_walker import RandomWalker  # noqa: E402
 
 from segmend.data.damage import Damage  # noqa: E402
 from segmend.data.dataset import open_dataset  # noqa: E402
@@ -29,73 +34,134 @@ from segmend.data.files import write_probabilities  # noqa: E402
 from segmend.devices import Precision  # noqa: E402
 from segmend.jobs.refine import open_pairs, refine  # noqa: E402
 from segmend.labels import Classes  # noqa: E402
-from segmend.refiners import ECN, DenseCRF, GuidedFilter, Refiner  # noqa: E402
+from segmend.refiners import ECN, DenseCRF, GuidedFilter, Refiner, SpatialPropagation, load  # noqa: E402
 from segmend.report.results import Run  # noqa: E402
 from segmend.training.recipe import RefinerRecipe, read_recipe  # noqa: E402
 
-COUNT = 21
+
+@dataclass(frozen=True)
+class Size:
+    """Pictures that are mended."""
+
+    height: int
+    width: int
+    classes: int
+    pictures: int
+    names: tuple[str, ...]
 
 
-def refiners() -> list[tuple[str, Refiner, Precision]]:
-    """What is timed: name, refiner, precision."""
+SMALL = Size(
+    375,
+    500,
+    21,
+    100,
+    (
+        "dense CRF, 5 iterations",
+        "guided filter",
+        "random walker",
+        "universal",
+        "SPN for few pictures, one-way",
+        "SPN for few pictures, three-way",
+        "ECN for few pictures",
+        "ECN full",
+        "ECN half",
+        "ECN quarter",
+    ),
+)
+LARGE = Size(1024, 2048, 19, 4, ("dense CRF, 5 iterations", "universal"))
+IN_BF16 = ("universal", "SPN for few pictures, three-way", "ECN for few pictures", "ECN full", "ECN half")
+
+
+def make(name: str, count: int) -> Refiner:
+    """The refiner of a row."""
     torch.manual_seed(0)
-    classes = Classes.numbered(COUNT)
-    recipe = read_recipe(RECIPES / "ecn_few_pictures.yaml")
-    assert isinstance(recipe, RefinerRecipe)
-    assert recipe.ecn is not None
-    small = ECN(classes, **recipe.ecn.model_dump(exclude={"features"})).eval()
-    networks = {f"ECN {width}": ECN(classes, width).eval() for width in ("full", "half", "quarter")}
-    timed: list[tuple[str, Refiner, Precision]] = [
-        ("dense CRF, 5 iterations", DenseCRF(), "32"),
-        ("guided filter", GuidedFilter(), "32"),
-        ("ECN for few pictures", small, "32"),
-        ("ECN for few pictures, bf16", small, "bf16"),
-    ]
-    for name, network in networks.items():
-        timed += [(name, network, "32"), (f"{name}, bf16", network, "bf16")]
-    return timed
+    kind, _, detail = name.partition(" ")
+    if name == "guided filter":
+        return GuidedFilter()
+    if name == "random walker":
+        return RandomWalker()
+    if name == "universal":
+        return load(name)
+    if kind == "dense":
+        return DenseCRF()
+    classes = Classes.numbered(count)
+    if kind == "SPN":
+        recipe = read_recipe(RECIPES / "spn_few_pictures.yaml")
+        assert isinstance(recipe, RefinerRecipe)
+        assert recipe.spn is not None
+        options = recipe.spn.model_dump(exclude={"features"}) | {"votes": 1.0}
+        return SpatialPropagation(classes, **(options | {"connections": 1 if "one" in detail else 3})).eval()
+    if detail == "for few pictures":
+        recipe = read_recipe(RECIPES / "ecn_few_pictures.yaml")
+        assert isinstance(recipe, RefinerRecipe)
+        assert recipe.ecn is not None
+        return ECN(classes, **(recipe.ecn.model_dump(exclude={"features"}) | {"votes": 1.0})).eval()
+    return ECN(classes, detail).eval()  # type: ignore[arg-type]
 
 
-def prepare(folder: Path, pictures: int) -> None:
-    """Draw the pictures and damage their truth, with room for `COUNT` classes in the maps."""
-    draw_dataset(folder / "data", train=1, val=pictures, height=375, width=500)
+def prepare(folder: Path, size: Size) -> None:
+    """Draw the pictures and damage their truth, with room for all classes in the maps."""
+    assert len(CLASSES) <= size.classes
+    draw_dataset(folder / "data", train=1, val=size.pictures, height=size.height, width=size.width)
     dataset = open_dataset(folder / "data", "val")
     torch.manual_seed(0)
     for record in dataset:
         labels = torch.from_numpy(dataset.labels(record))
-        write_probabilities(folder / "coarse" / f"{record.id}.npz", Damage().of_truth(labels, COUNT).numpy())
+        write_probabilities(
+            folder / "coarse" / f"{record.id}.npz", Damage().of_truth(labels, size.classes).numpy()
+        )
 
 
-def row(name: str, run: Run) -> str:
-    """A line of the table: rate, and milliseconds a picture by part."""
+def measure(folder: Path, name: str, precision: Precision, count: int) -> tuple[Run, int, float]:
+    """A run over the prepared pictures, the refiner's parameters, and the peak memory in MB of this process."""
+    refiner = make(name, count)
+    pairs, _ = open_pairs(folder / "data" / "images" / "val", folder / "coarse", refiner, count)
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        run = refine(refiner, pairs, Path(out), name=name, precision=precision, quiet=True)
+    parameters = sum(p.numel() for p in refiner.parameters()) if isinstance(refiner, nn.Module) else 0
+    return run, parameters, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def row(name: str, run: Run, parameters: int, peak: float) -> str:
+    """A line of the table: rate, milliseconds a picture by part, memory and parameters."""
     each = {part: 1000 * seconds / run.done for part, seconds in run.seconds.items()}
     idle = run.seconds["waited"] / run.seconds["total"]
+    millions = f"{parameters / 1e6:.1f} M" if parameters else ""
     return (
         f"| {name} | {run.pictures_per_second:.2f} | {each['network']:.0f} | {each['read']:.0f} | "
-        f"{each['write']:.0f} | {each['total']:.0f} | {idle:.1%} |"
+        f"{each['write']:.0f} | {each['total']:.0f} | {idle:.1%} | {peak:.0f} | {millions} |"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=100)
-    arguments = parser.parse_args()
-    assert len(CLASSES) <= COUNT
-    lines = ["| refiner | pictures a second | network ms | reading ms | writing ms | total ms | network idle |"]
-    lines.append("|---" * 7 + "|")
-    raw = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        prepare(folder, arguments.pictures)
-        for title, refiner, precision in refiners():
-            pairs, _ = open_pairs(folder / "data" / "images" / "val", folder / "coarse", refiner, COUNT)
-            run = refine(refiner, pairs, folder / "out", name=title, precision=precision)
-            shutil.rmtree(folder / "out")
-            raw[title] = run.model_dump(mode="json", include={"done", "seconds", "pictures_per_second"})
-            lines.append(row(title, run))
+    parser.parse_args()
+    head = (
+        "| refiner | pictures a second | network ms | reading ms | writing ms | total ms | network idle "
+        "| peak MB | parameters |"
+    )
+    raw, tables = {}, []
+    for size in (SMALL, LARGE):
+        title = f"{size.pictures} pictures of {size.width} x {size.height}, {size.classes} classes"
+        lines = [title + ":", "", head, "|---" * 9 + "|"]
+        rows: list[tuple[str, Precision]] = [(name, "32") for name in size.names]
+        rows += [(name, "bf16") for name in size.names if name in IN_BF16]
+        with tempfile.TemporaryDirectory() as folder:
+            prepare(Path(folder), size)
+            for name, precision in rows:
+                with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as own:
+                    run, parameters, peak = own.submit(
+                        measure, Path(folder), name, precision, size.classes
+                    ).result()
+                shown = name if precision == "32" else f"{name}, bf16"
+                raw[f"{shown}, {size.width} x {size.height}"] = run.model_dump(
+                    mode="json", include={"done", "seconds", "pictures_per_second"}
+                ) | {"peak_mb": peak}
+                lines.append(row(shown, run, parameters, peak))
+                print(lines[-1], flush=True)
+        tables.append("\n".join(lines))
     (HERE / "results.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    replace_table(HERE.parents[1] / "docs" / "results.md", "refine speed", "\n".join(lines))
-    print("\n".join(lines))
+    replace_table(HERE.parents[1] / "docs" / "results.md", "refine speed", "\n\n".join(tables))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The refiner of any classes: trained by its recipe, scored on sets that it never saw, beside the dense CRF.
 
-python benchmarks/universal/run.py
+python benchmarks/universal/run.py [--ship]
 
 Coarse maps of segmenters are those of benchmarks/refine_*; each set's script makes them.
 """
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,37 +16,72 @@ from matplotlib.figure import Figure
 from segmend.data.drawn import draw_dataset
 from segmend.jobs.train import train
 from segmend.metrics import calibration_error
-from segmend.refiners import DenseCRF, Refiner, load
+from segmend.model_folder import load_model, read_config, save_model
+from segmend.refiners import UNIVERSAL, DenseCRF, UniversalPropagation
 from segmend.training.recipe import UniversalRecipe, read_recipe
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from caution import find_caution  # noqa: E402
 from comparison import DATA, RECIPES, replace_table  # noqa: E402
+from mosaics import write_mosaics  # noqa: E402
 from regions import write_regions  # noqa: E402
-from scoring import DAMAGE, cases, score, table  # noqa: E402
+from scoring import DAMAGE, cases, held_out, score, table  # noqa: E402
 
 REGIONS = 600
 """Pictures whose regions of one colour are learned from."""
 
+MOSAICS = 300
 
-def trained(data: Path, runs: Path) -> Refiner:
-    """The refiner of `recipes/universal.yaml`, trained where it is not there yet."""
-    folder = runs / "universal" / "refiner"
-    drawn, coloured = runs / "universal" / "drawn", runs / "universal" / "regions"
-    if not (drawn / "dataset.yaml").is_file():
-        draw_dataset(drawn, train=200, val=1)
-    if not (coloured / "dataset.yaml").is_file():
-        write_regions(data / "voc12_subset" / "images" / "weak", coloured, REGIONS)
+
+def trained(data: Path, runs: Path) -> Path:
+    """The folder of the refiner of `recipes/universal.yaml`, trained where it is not there yet."""
+    folder = runs / "universal"
+    voc, segmenter = data / "voc12_subset", runs / "voc12_subset" / "linear" / "segmenter"
+    places = {"voc12_subset": voc, "davis": data / "davis"}
+    made = {
+        "mosaics": lambda root: write_mosaics(voc, segmenter, root, MOSAICS),
+        "regions": lambda root: write_regions(voc / "images" / "weak", root, REGIONS),
+        "drawn": lambda root: draw_dataset(root, train=200, val=1),
+    }
+    for name, make in made.items():
+        places[name] = folder / name
+        if not places[name].is_dir():
+            started = folder / f"{name}.part"
+            shutil.rmtree(started, ignore_errors=True)
+            make(started)
+            started.rename(places[name])
+    coarse = {
+        "voc12_subset": segmenter / "out_of_fold" / "probs",
+        "mosaics": folder / "mosaics" / "coarse" / "probs",
+    }
     recipe = read_recipe(RECIPES / "universal.yaml")
     assert isinstance(recipe, UniversalRecipe)
-    places = {"voc12_subset": data / "voc12_subset", "davis": data / "davis", "drawn": drawn, "regions": coloured}
-    sources = [
-        source.model_copy(update={"data": source.data.model_copy(update={"root": places[source.data.root.name]})})
-        for source in recipe.sources
-    ]
-    train(recipe.model_copy(update={"sources": sources}), folder)
-    return load(folder)
+    sources = []
+    for source in recipe.sources:
+        name = source.data.root.name
+        at = source.data.model_copy(update={"root": places[name]})
+        maps = source.coarse.model_copy(update={"train": coarse.get(name)})
+        sources.append(source.model_copy(update={"data": at, "coarse": maps}))
+    train(recipe.model_copy(update={"sources": sources}), folder / "refiner")
+    return folder / "refiner"
+
+
+def cautious(folder: Path, data: Path, runs: Path) -> UniversalPropagation:
+    """A trained refiner that is as careful as it should be (`find_caution`)."""
+    model = load_model(UniversalPropagation, folder)
+    config = {name: value for name, value in read_config(folder).items() if name != "type"}
+    caution = find_caution(model, held_out(data, runs))
+    careful = UniversalPropagation(**(config | caution._asdict())).eval()
+    careful.load_state_dict(model.state_dict())
+    return careful
+
+
+def ship(universal: UniversalPropagation, figures: str) -> None:
+    """Put a trained refiner into the package, with its model card."""
+    card = (HERE / "card.md").read_text(encoding="utf-8").format(figures=figures)
+    save_model(universal, UNIVERSAL, card)
 
 
 def draw_reliability(file: Path, counts: dict[str, np.ndarray]) -> None:
@@ -67,8 +103,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for all that is made")
     parser.add_argument("--refiner", type=Path, help="a trained one (default: train)")
+    parser.add_argument("--ship", action="store_true", help="put it into the package, with these figures")
     arguments = parser.parse_args()
-    universal = load(arguments.refiner) if arguments.refiner else trained(arguments.data, arguments.runs)
+    folder = arguments.refiner or trained(arguments.data, arguments.runs)
+    universal = cautious(folder, arguments.data, arguments.runs)
+    print(f"keep_below {universal.keep_below}, boldness {universal.boldness}")
     refiners = {"universal": universal, "dense CRF, one setting": DenseCRF()}
     found = []
     for case in cases(arguments.data, arguments.runs):
@@ -79,6 +118,8 @@ def main() -> None:
     if real:
         sums = {name: sum((scores[name].reliability for scores in real), np.zeros(())) for name in real[0]}
         draw_reliability(HERE.parents[1] / "docs" / "universal_reliability.png", sums)
+    if arguments.ship:
+        ship(universal, text)
     replace_table(HERE.parents[1] / "docs" / "results.md", "universal", text)
     print(text)
 

@@ -18,7 +18,7 @@ from segmend.labels import as_tensor, one_hot, void_of
 from segmend.metrics.confidence import BINS
 from segmend.refiners import Mended, Refiner
 
-PICTURES = 30
+PICTURES = 20
 """Of each set, for hand-made damage."""
 
 Coarsen = Callable[[Tensor, int], Tensor]
@@ -64,19 +64,34 @@ class Case:
 def cases(data: Path, runs: Path) -> Iterator[Case]:
     """Real segmenters' maps first, then damage done by hand."""
     for name, kind in REAL:
-        folder = runs / name / kind / "val" / "probs"
         root = runs / name / "data"
-        if folder.is_dir():
-            dataset = open_dataset(root if root.is_dir() else data / name, "val").with_coarse(folder)
-            yield Case(name, kind, dataset, lambda record, labels, d=dataset: as_tensor(pair_coarse(d, record)[1]))
+        yield from of_segmenter(name, kind, root if root.is_dir() else data / name, runs)
     for name in ("msrc21", "camvid", "fasseg_frontal", "celebamask_hq_mini"):
         dataset = open_dataset(data / name, "val")
-        if name == "celebamask_hq_mini":
-            dataset = dataset.merged(PAIRS)
-        step = max(1, len(dataset) // PICTURES)
-        few = dataset.subset({record.id for record in dataset.records[::step]})
-        for kind, change in DAMAGE.items():
-            yield Case(name, kind, few, partial(_damaged, change, len(dataset.classes)))
+        yield from damaged(dataset.merged(PAIRS) if name == "celebamask_hq_mini" else dataset)
+
+
+def held_out(data: Path, runs: Path) -> Iterator[Case]:
+    """Pictures of the sets that the refiner learns from, but not those that it has learned from."""
+    root = data / "voc12_subset"
+    yield from of_segmenter(root.name, "linear", root, runs)
+    yield from damaged(open_dataset(root, "val"))
+
+
+def of_segmenter(name: str, kind: str, root: Path, runs: Path) -> Iterator[Case]:
+    """Its maps of the split ``val`` of a set, where they are made."""
+    folder = runs / name / kind / "val" / "probs"
+    if folder.is_dir():
+        dataset = open_dataset(root, "val").with_coarse(folder)
+        yield Case(name, kind, dataset, lambda record, labels: as_tensor(pair_coarse(dataset, record)[1]))
+
+
+def damaged(dataset: Dataset) -> Iterator[Case]:
+    """`PICTURES` of a set, damaged in each way."""
+    step = max(1, len(dataset) // PICTURES)
+    few = dataset.subset({record.id for record in dataset.records[::step]})
+    for kind, change in DAMAGE.items():
+        yield Case(dataset.name, kind, few, partial(_damaged, change, len(dataset.classes)))
 
 
 def _damaged(change: Coarsen, count: int, record: Record, labels: Tensor) -> Tensor:

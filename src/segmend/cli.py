@@ -59,11 +59,15 @@ def demo(
     seed: Annotated[int, typer.Option(help="Draws another data set.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Draw a data set, spoil its masks, train a small corrector, mend, evaluate, and show it on a page."""
+    """Draw a data set, spoil its masks, mend them without and with training, evaluate, and show it on pages."""
     from segmend.jobs.demo import demo as job
 
-    report = job(out, seed, quiet)
-    console.print(f"Report: {escape(str(report))}")
+    untrained, trained = job(out, seed, quiet)
+    for how, shown in (("the universal refiner", untrained), ("a corrector trained on it", trained)):
+        before, after = shown.scores.coarse_scores, shown.scores.scores
+        assert before is not None
+        told = f"mIoU {100 * before.mean_iou:.1f} -> {100 * after.mean_iou:.1f}"
+        console.print(f"{how}: {told}; report: {escape(str(shown.report))}")
 
 
 @app.command()
@@ -145,16 +149,20 @@ def refine(
     images: Images,
     coarse: Annotated[Path, typer.Option(help="Folder of coarse maps: label files or .npz probabilities.")],
     out: Out,
-    refiner: Annotated[str, typer.Option(help="crf, guided, a folder that train wrote, or a hub repository.")],
+    refiner: Annotated[
+        str, typer.Option(help="universal, crf, guided, a folder that train wrote, or a hub repository.")
+    ] = "universal",
     classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the maps hold).")] = None,
     probs: Probs = False,
     details: Annotated[bool, typer.Option("--details", help="Also what the refiner can show.")] = False,
     quantised: Quantised = False,
     tile: Tile = 1024,
     keep_below: Annotated[
-        float,
-        typer.Option(min=0.5, max=1, help="Keep the coarse label where a change is less sure than this."),
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            min=0.5, max=1, help="Keep the coarse label where a change is less sure (default: the refiner's own)."
+        ),
+    ] = None,
     error_px: Annotated[
         float | None,
         typer.Option(min=0, help="Pixels by which borders are off, where known; for refiners of any classes."),

@@ -39,7 +39,11 @@ def save_model(model: ModelHubMixin, folder: Path | str, card: str = "") -> None
             ModelCard(header + card, ignore_metadata_errors=True).save(Path(temporary) / "README.md")
         model.save_pretrained(temporary, config={"type": name, **_config_of(model)})
         for path in sorted(Path(temporary).iterdir()):
-            shutil.move(path, folder / path.name)
+            whole = Path(temporary) / f"{path.name}.part"
+            shutil.copyfile(
+                path, whole
+            )  # the rights of any new file: safetensors gives weights to their owner alone
+            whole.replace(folder / path.name)
 
 
 def load_model(kind: type[Model], name: str | Path) -> Model:

@@ -9,11 +9,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "universal"))
 
+from caution import Caution, find_caution
+from mosaics import SIDE, mosaic
 from regions import CLASSES, regions, write_regions
 from scoring import DAMAGE, Case, score, table
 
-from segmend.data.dataset import open_dataset
-from segmend.refiners import GuidedFilter
+from segmend.data.dataset import open_dataset, pair_labels
+from segmend.data.drawn import draw_dataset
+from segmend.labels import one_hot
+from segmend.refiners import GuidedFilter, Mended, Refiner
 
 
 def test_regions_lie_between_borders_of_the_picture():
@@ -45,3 +49,47 @@ def test_gains_of_a_refiner_over_damage(drawn, kind):
     text = table([(case, found)])
     assert f"| drawn | {kind} | {found['coarse'].mean_iou:.1f} |" in text
     assert len({line.count("|") for line in text.splitlines()}) == 1
+
+
+def test_a_mosaic_holds_small_pictures_and_their_labels(tmp_path):
+    draw_dataset(tmp_path, train=9, val=1, height=64, width=96)
+    dataset = open_dataset(tmp_path, "train")
+    image, labels = mosaic(dataset, np.random.default_rng(1))
+    assert image.shape == (SIDE, SIDE, 3)
+    assert set(np.unique(labels)) <= {*range(len(dataset.classes)), 255}
+    again, _ = mosaic(dataset, np.random.default_rng(1))
+    assert np.array_equal(again, image)
+    assert not np.array_equal(mosaic(dataset, np.random.default_rng(2))[0], image)
+    corners = [mosaic(dataset, np.random.default_rng(seed))[0][:128, :128].mean() for seed in range(9)]
+    whole = [pair_labels(dataset, record)[0][:, 16:80].mean() for record in dataset.records]
+    assert min(abs(a - b) for a in corners for b in whole) < 2  # a picture's middle, made small
+
+
+class Swaps(Refiner):
+    """Gives the top of the picture to the next class, with a change confidence of 0.78 times its boldness."""
+
+    boldness = 1.0
+
+    def mend(self, image, coarse):
+        mended, rows = coarse.clone(), slice(0, coarse.shape[2] // 4)
+        other = coarse.roll(1, dims=1)
+        mended[..., rows, :] += 0.78 * self.boldness * (other - coarse)[..., rows, :]
+        return Mended.of(mended, coarse)
+
+
+def test_caution_gains_most_of_those_that_harm_no_kind(drawn):
+    dataset = open_dataset(drawn, "val")
+    count = len(dataset.classes)
+
+    def truth(record, labels):
+        return one_hot(labels.clamp_max(count - 1), count)
+
+    def swapped(record, labels):
+        coarse = truth(record, labels)
+        coarse[:, : len(labels) // 4] = coarse[:, : len(labels) // 4].roll(-1, dims=0)
+        return coarse
+
+    good, bad = (Case("drawn", kind.__name__, dataset, kind) for kind in (truth, swapped))
+    assert find_caution(Swaps(), [bad]) == Caution(0.5, 1.0)
+    careful = find_caution(Swaps(), [good, bad])
+    assert careful.keep_below > 0.78 * careful.boldness

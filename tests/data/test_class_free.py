@@ -53,5 +53,6 @@ def test_samples_come_from_all_sets_and_depend_on_the_seed_alone(drawn, coarse):
         assert all(torch.equal(value, again[index][name]) for name, value in sample.items() if name != "broken")
         assert sample["coarse"].shape == (4, 48, 48)
         assert set(sample["labels"].unique().tolist()) <= {0, 1, 2, 3, 255}
-        told += int(sample["error_px"] > 0)
+        assert sample["error_px"] == error_pixels(sample["coarse"], sample["labels"])
+        told += int(sample["told"])
     assert 3 < told < 17

@@ -37,6 +37,18 @@ def test_outside_is_void_and_undecided():
     assert torch.allclose(seen["coarse"][:, outside], torch.tensor(1 / 3))
 
 
+def test_inside_the_picture_nothing_is_padded():
+    torch.manual_seed(0)
+    given = sample(10, 40)
+    given["labels"] = LabelMap((torch.arange(40) // 4).to(torch.uint8).expand(10, 40))
+    view = RandomView(40, (0.5, 2.0), inside=True)
+    for _ in range(10):
+        labels = view(given)["labels"]
+        assert labels.shape == (40, 40)
+        assert labels.max() < 10
+        assert labels.unique().numel() <= 4  # bands 4 px wide, in a square as high as the picture
+
+
 def test_at_scale_one_nothing_is_resampled():
     torch.manual_seed(0)
     given = sample(16, 16)

@@ -137,6 +137,24 @@ def test_a_trained_corrector_mends_from_python_in_three_lines(corrector, drawn, 
     assert mended.displacement.shape == (2, *image.shape[:2])
 
 
+def test_masks_of_any_classes_are_mended_without_training(segmend_, drawn, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for file in sorted((drawn / "labels" / "val").iterdir()):
+        ids = np.asarray(Image.open(file)).astype(np.uint16) + 300  # classes nobody has heard of
+        Image.fromarray(ids).save(masks / file.name)
+    code, out, _ = segmend_(
+        "refine", "--images", drawn / "images" / "val", "--coarse", masks, "--out", tmp_path / "out",
+        "--details", "--quiet",
+    )  # fmt: skip
+    assert code == 0
+    assert "4 pictures written" in out
+    for file in masks.iterdir():
+        before, after = (np.asarray(Image.open(f)) for f in (file, tmp_path / "out" / "labels" / file.name))
+        assert (before == after).mean() > 0.99
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["model"] == "universal"
+
+
 def test_search_finds_a_filter_that_refine_takes(segmend_, recipes, drawn, coarse, tmp_path):
     code, _, _ = segmend_("train", recipes / "search.yaml", "--out", tmp_path / "guided", "--quiet")
     assert code == 0

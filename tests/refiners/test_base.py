@@ -107,3 +107,15 @@ def test_where_a_refiner_is_unsure_the_coarse_map_may_stay():
     assert not still.changed.any()
     (band,) = [m for _, m in mend_bands(SwapFour(), image, coarse, 4, keep_below=0.8)]
     assert torch.equal(band.labels, careful.labels)
+
+
+def test_a_refiner_has_a_caution_of_its_own():
+    torch.manual_seed(0)
+    image, coarse = torch.rand(3, 20, 30), (3 * torch.randn(4, 20, 30)).softmax(0)
+    careful = SwapFour()
+    careful.keep_below = 0.8
+    expected = SwapFour().refine(image, coarse, keep_below=0.8).labels
+    assert torch.equal(careful.refine(image, coarse).labels, expected)
+    (band,) = [m for _, m in mend_bands(careful, image, coarse, 4)]
+    assert torch.equal(band.labels, expected)
+    assert careful.refine(image, coarse, keep_below=0.5).changed.all()

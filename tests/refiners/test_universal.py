@@ -1,5 +1,7 @@
 """The refiner of any classes."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,9 +9,21 @@ import torch.nn.functional as F
 from segmend.data.class_free import believed
 from segmend.refiners.universal import (
     BY_CLASS,
+    ERROR,
+    FIRST,
     HARMLESS,
+    LEAST,
+    MOST_TRUST,
+    RARE,
+    STEP,
     SUMMARIES,
+    Blend,
+    Propagated,
     UniversalPropagation,
+    clues,
+    near_and_far,
+    scale_of,
+    start_of,
     summaries,
     universal_loss,
 )
@@ -68,13 +82,18 @@ def test_a_map_of_one_class_stays_one(network):
     assert (mended.labels == 3).all()
 
 
-def test_trusted_and_left_alone_the_coarse_map_stays(network):
-    image, coarse = example()
+def test_trusted_and_left_alone_the_coarse_map_stays():
+    torch.manual_seed(0)
+    network, (image, coarse) = UniversalPropagation().eval(), example()
+    alone = [math.log(1 / (MOST_TRUST - 1)), -30, 0, 0, -30]  # trusted with a power of 1
     with torch.no_grad():
-        network.blend[0].weight.zero_()
-        network.blend[0].bias.copy_(torch.tensor([30.0, -30, 0, -30]).repeat_interleave(4))
-        mended, _ = network(image, coarse)
-    assert torch.allclose(mended, coarse, atol=5e-4)  # the least probabilities are lifted
+        for layer in (network.blend[0], network.overall):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        network.overall.bias.copy_((torch.tensor(alone) - torch.tensor(FIRST)) / STEP)
+        found = network(image, coarse)
+    assert torch.allclose(found.blend.trust, torch.tensor(1.0), atol=1e-5)
+    assert torch.allclose(found.mended, coarse, atol=5e-4)  # the least probabilities are lifted
 
 
 def test_what_is_known_of_the_error_reaches_the_network(network):
@@ -82,7 +101,7 @@ def test_what_is_known_of_the_error_reaches_the_network(network):
     image, coarse = torch.rand(2, 3, 32, 32), torch.randn(2, 3, 32, 32).softmax(dim=1)
     with torch.inference_mode():
         unknown = network.mend(image, coarse).probabilities
-        expected, _ = network(image, coarse, torch.tensor([8.0, 8.0]))
+        expected = network(image, coarse, torch.tensor([8.0, 8.0])).mended
         network.error_px = 8.0
         told = network.mend(image, coarse).probabilities
         network.error_px = 0.0
@@ -93,34 +112,92 @@ def test_what_is_known_of_the_error_reaches_the_network(network):
 def test_every_weight_learns():
     image, coarse = example()
     network = UniversalPropagation()
-    mended, _ = network(image, coarse, torch.tensor([0.0, 4.0]))
-    mended[:, 0].log().mean().backward()
+    found = network(image, coarse, torch.tensor([0.0, 4.0]))
+    (found.mended[:, 0].log().mean() + found.error.mean()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
-def test_summaries_tell_sureness_borders_agreement_and_what_is_known_of_the_error():
-    coarse = torch.zeros(2, 3, 4, 6)
-    coarse[:, 0, :, :3] = 0.8
-    coarse[:, 1, :, :3] = 0.2
-    coarse[:, 2, :, 3:] = 1.0
-    voted = coarse.roll(1, dims=1)
-    told = summaries(coarse, voted, torch.tensor([0.0, 4.0]))
-    assert told.shape == (2, SUMMARIES, 4, 6)
-    first, margin, entropy, borders, vote, own, agreement, known, error = told[1, :, 0].unbind()
-    assert torch.allclose(first, torch.tensor([0.8] * 3 + [1.0] * 3))
-    assert torch.allclose(margin, torch.tensor([0.6] * 3 + [1.0] * 3))
-    assert torch.allclose(entropy, torch.tensor([0.5004] * 3 + [0.0] * 3), atol=1e-4)
-    assert borders.tolist() == [0, 0, 1, 0, 0, 0]
-    assert torch.allclose(vote, torch.tensor([0.8] * 3 + [1.0] * 3))
-    assert torch.allclose(own, torch.tensor([0.0] * 3 + [0.0] * 3))
-    assert torch.allclose(agreement, torch.tensor([0.16] * 3 + [0.0] * 3))
-    assert (known == 1).all()
-    assert (error == 0.5).all()
-    assert (told[0, -2:] == 0).all()
-    assert torch.equal(summaries(coarse, voted)[0], told[0])
+def test_the_start_is_a_product_of_what_is_known_to_powers():
+    torch.manual_seed(0)
+    image, coarse = torch.rand(1, 3, 64, 32), torch.randn(1, 3, 16, 8).softmax(dim=1)
+    coarse = F.interpolate(coarse, scale_factor=4)  # the same in each place, so that nothing is smoothed
+    held = clues(image, coarse)
+    assert torch.allclose(held.coarse, coarse[..., ::4, ::4], atol=1e-6)
+    whole = coarse.mean(dim=(2, 3), keepdim=True)
+    assert torch.allclose(held.likeness, ((held.alike + RARE) / (whole + RARE)).log(), atol=1e-5)
+    around = held.coarse[0, :, 4:13].mean(dim=(1, 2))  # of the place in row 8 and column 4
+    assert torch.allclose(held.surroundings[0, :, 8, 4], (around + RARE).log(), atol=1e-5)
+    known = coarse.clamp_min(LEAST).log()
+    one = torch.ones(1, 1, 64, 32)
+    start = start_of(known, held, Blend(2 * one, 0.2 * one, 0.3 * one, one, one))
+    said = 0.2 * held.likeness - 0.3 * held.surroundings
+    expected = (2 * known + F.interpolate(said, scale_factor=4, mode="bilinear")).softmax(dim=1)
+    assert torch.allclose(start, expected, atol=1e-5)
+
+
+def test_what_is_not_known_of_the_error_is_guessed(network):
+    image, coarse = example()
+    with torch.inference_mode():
+        guessed = network(image, coarse)
+        with_one_known = network(image, coarse, torch.tensor([0.0, 6.0]))
+        told = network(image, coarse, guessed.error.clamp_min(0).exp2() - 1)
+    assert torch.allclose(told.mended, guessed.mended, atol=1e-5)
+    assert torch.allclose(with_one_known.mended[0], guessed.mended[0], atol=1e-5)
+    assert not torch.allclose(with_one_known.mended[1], guessed.mended[1])
+    assert torch.equal(with_one_known.error, guessed.error)
+    assert scale_of(torch.tensor([0.0, 3.0])).tolist() == [0, 2]
+
+
+def test_summaries_tell_nothing_of_names():
+    torch.manual_seed(0)
+    image, coarse = torch.rand(2, 3, 32, 64), torch.randn(2, 4, 32, 64).softmax(dim=1)
+    told = told_of(image, coarse)
+    assert told.shape == (2, SUMMARIES, 32, 64)
+    assert torch.allclose(told_of(image, coarse[:, [2, 0, 3, 1]]), told, atol=1e-5)
+
+
+def test_summaries_tell_borders_sureness_votes_and_shares():
+    coarse = torch.zeros(1, 3, 32, 32)
+    coarse[:, 0, :, :8] = 0.8
+    coarse[:, 1, :, :8] = 0.2
+    coarse[:, 2, :, 8:] = 1.0
+    image = coarse.clone()  # as many colours as labels: places of the same colour all agree
+    told = told_of(image, coarse)[0, :, 16]
+    border, first, entropy, margin, vote, own, agreement, likeness, share, sure, change = told.unbind()
+    assert border.nonzero().flatten().tolist() == [7]
+    assert torch.allclose(change, torch.eye(32)[7] * 2.0)
+    for found, left, right in (
+        (first, 0.8, 1.0),
+        (entropy, 0.5004, 0.0),
+        (margin, 0.6, 1.0),
+        (vote, 0.8, 1.0),
+        (own, 0.8, 1.0),
+        (agreement, 0.68, 1.0),
+        (likeness, math.log(0.81 / 0.21) / 4, math.log(1.01 / 0.76) / 4),
+        (share, 0.2, -math.log2(0.75) / 10),
+        (sure, 0.8, 1.0),
+    ):
+        assert torch.allclose(found, torch.tensor([left] * 8 + [right] * 24), atol=2e-3)
+
+
+def told_of(image, coarse):
+    return summaries(image, coarse, coarse.clamp_min(LEAST).log(), clues(image, coarse))
+
+
+def test_means_are_told_near_borders_and_away_from_them():
+    seen = torch.zeros(1, SUMMARIES, 32, 64)
+    seen[:, 0, :, 31] = 1  # a border down the picture: near are the place of it, and two to either side
+    seen[:, 1, :, 20:40] = 3
+    seen[:, 1, :, 60:] = -11
+    told = near_and_far(seen)
+    assert told.shape == (1, 2 * SUMMARIES + 1)
+    assert torch.allclose(told[0, 1], torch.tensor(3.0).sqrt())
+    assert torch.allclose(told[0, SUMMARIES + 1], torch.tensor(-1.0))
+    assert torch.allclose(told[0, -1], torch.tensor(5 / 16).sqrt())
 
 
 def test_the_loss_is_a_mean_of_logarithms_of_means_over_pixels_and_over_classes():
+    torch.manual_seed(0)
     mended = torch.rand(3, 3, 4, 5).softmax(dim=1)
     target = torch.zeros(3, 4, 5, dtype=torch.int64)
     target[0, 0] = 2
@@ -132,5 +209,8 @@ def test_the_loss_is_a_mean_of_logarithms_of_means_over_pixels_and_over_classes(
     for i, classes in ((0, (0, 2)), (1, (0, 1))):
         by_class = sum(costs[i][target[i] == c].mean() for c in classes) / 2
         logs.append((costs[i][target[i] != 255].mean() + BY_CLASS * by_class + HARMLESS).log())
-    assert torch.allclose(universal_loss(mended, target, 255), sum(logs) / 2)
-    assert universal_loss(mended, torch.full_like(target, 255), 255) == 0
+    found = Propagated(mended, Blend(*[mended] * 5), torch.tensor([2.0, 4.5, 9.0]))
+    off = ERROR * 2.0  # smooth L1 of a guess that is off by 2.5, in logarithms
+    loss = universal_loss(found, target, 255, torch.tensor([3.0, 3.0, 3.0]))
+    assert torch.allclose(loss, (sum(logs) + off) / 2)
+    assert universal_loss(found, torch.full_like(target, 255), 255, torch.zeros(3)) == 0

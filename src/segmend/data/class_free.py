@@ -59,7 +59,7 @@ def error_pixels(coarse: Tensor, labels: Tensor) -> Tensor:
 class AnyClasses(torch.utils.data.Dataset[Sample]):
     """Samples of many data sets, each drawn with its share, in planes of any classes (`in_slots`).
 
-    ``"error_px"`` is told (`error_pixels`) for half of them, and 0 for the others.
+    ``"error_px"`` is how far borders of the coarse map are off (`error_pixels`), and half of them are ``"told"``.
 
     Args:
         sources: samples of data sets, whose coarse maps are their own or the truth, damaged.
@@ -76,6 +76,5 @@ class AnyClasses(torch.utils.data.Dataset[Sample]):
         rng = np.random.default_rng((self.seed, index))
         source = self.sources[rng.choice(len(self.sources), p=self.shares)]
         sample = in_slots(source[index], self.slots)
-        told = rng.random() < 0.5
-        error = error_pixels(sample["coarse"], sample["labels"]) if told else torch.tensor(0.0)
-        return sample | {"error_px": error}
+        error = error_pixels(sample["coarse"], sample["labels"])
+        return sample | {"error_px": error, "told": torch.tensor(bool(rng.random() < 0.5))}

@@ -162,16 +162,16 @@ class Damage:
 
 @dataclass(frozen=True)
 class AnyDamage:
-    """A good label map made coarse in one of the ways in which masks are: each as likely as the others.
+    """A good label map made coarse in one of the ways in which masks are.
 
-    Soft maps like a segmenter's (`Damage`); masks grown or shrunk; polygons drawn by hand; low resolution, with
-    soft or hard borders; and masks that are good: the truth itself, or off by a pixel.
+    Masks grown or shrunk; polygons drawn by hand; masks that are good, the truth itself or off by a pixel; and,
+    twice as often each, soft maps like a segmenter's (`Damage`), and low resolution with soft or hard borders.
     """
 
     def of_truth(self, labels: Tensor, num_classes: int) -> Tensor:
         """A coarse probability map ``[C, H, W]`` of true labels ``[H, W]``."""
         filled = fill_void(labels)
-        kind = int(torch.randint(6, ()))
+        kind = int(torch.randint(7, ()))
         if kind < 2:
             return Damage().of_truth(labels, num_classes)
         if kind == 2:
@@ -179,7 +179,7 @@ class AnyDamage:
             return one_hot(grow(filled, sign * _between(2, 10)), num_classes)
         if kind == 3:
             return one_hot(polygons(filled, int(_between(5, 21))), num_classes)
-        if kind == 4:
+        if kind < 6:
             return low_resolution(filled, num_classes, 2 ** _between(2, 4.2), soft=bool(torch.rand(()) < 0.7))
         return one_hot(shifted(filled, int(torch.randint(2, ()))), num_classes)
 

@@ -37,6 +37,7 @@ class RandomView(v2.Transform):
         void: id that fills label maps outside the picture; images are filled grey, and probability
             maps evenly.
         mixed: only squares with more than one class (SPN), where a few tries find one.
+        inside: squares that would reach over the picture's sides are as large as it allows instead.
     """
 
     TRIES = 10
@@ -48,9 +49,11 @@ class RandomView(v2.Transform):
         mirror: bool = True,
         void: int = 255,
         mixed: bool = False,
+        inside: bool = False,
     ):
         super().__init__()
-        self.size, self.scale, self.mirror, self.void, self.mixed = size, scale, mirror, void, mixed
+        self.size, self.scale, self.mirror, self.void = size, scale, mirror, void
+        self.mixed, self.inside = mixed, inside
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         size = v2.query_size(flat_inputs)
@@ -74,6 +77,8 @@ class RandomView(v2.Transform):
         low, high = (math.log(s) for s in self.scale)
         # The side of the square in the source: cutting first and resizing after saves most of the work.
         side = max(1, round(self.size / math.exp(low + (high - low) * torch.rand(()).item())))
+        if self.inside:
+            side = min(side, height, width)
 
         def start(length: int, middle: float | None) -> int:
             """Anywhere inside; a picture smaller than the square lies anywhere in it."""
@@ -123,13 +128,19 @@ def colour_jitter(strength: float) -> v2.Transform:
 
 
 def training_view(
-    crop: int, scale: Sequence[float], mirror: bool, colour: float, void: int, mixed: bool = False
+    crop: int,
+    scale: Sequence[float],
+    mirror: bool,
+    colour: float,
+    void: int,
+    mixed: bool = False,
+    inside: bool = False,
 ) -> v2.Transform:
     """The transform of a training sample ``{"image": uint8 [3, H, W], "labels", "coarse"}``.
 
     Returns float images in 0..1.
     """
-    steps: list[v2.Transform] = [RandomView(crop, scale, mirror, void, mixed)]
+    steps: list[v2.Transform] = [RandomView(crop, scale, mirror, void, mixed, inside)]
     if colour > 0:
         steps.append(colour_jitter(colour))
     steps.append(v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True))

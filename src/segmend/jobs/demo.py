@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from segmend.jobs.refine import open_pairs, refine
 from segmend.jobs.train import train
 from segmend.refiners import load
 from segmend.report.page import write_report
+from segmend.report.results import Evaluation
 from segmend.training.recipe import (
     Augmentation,
     CoarseOptions,
@@ -31,28 +33,49 @@ SHOWN = (0.1, 0.5, 0.9)
 """Which pictures the strip before / after shows, from the largest gain (0) to the smallest (1)."""
 
 
-def demo(out: Path, seed: int = 0, quiet: bool = False) -> Path:
-    """Draw pictures, spoil their masks, train a small corrector, mend pictures it never saw, evaluate.
+@dataclass(frozen=True)
+class Shown:
+    """What one refiner made of the demo's pictures.
+
+    Attributes:
+        report: the page (an HTML file).
+        scores: of pictures that nothing was trained on.
+    """
+
+    report: Path
+    scores: Evaluation
+
+
+def demo(out: Path, seed: int = 0, quiet: bool = False) -> tuple[Shown, Shown]:
+    """Draw pictures, spoil their masks, mend some: without training, and by a corrector trained on the others.
 
     Returns:
-        The report (an HTML file) in `out`.
+        What the refiner that comes with the package made of them, and the trained corrector.
     """
     data = out / "data"
     draw_dataset(data, train=240, val=40, seed=seed)
     for split in ("train", "val"):
         spoil(open_dataset(data, split), out / "coarse" / split, seed, quiet)
+    untrained = mend("universal", data, out / "coarse" / "val", out / "universal", quiet)
     corrector = out / "corrector"
     train(recipe(data, out / "coarse" / "train", seed), corrector, quiet=quiet)
-    refiner = load(corrector)
-    pairs, _ = open_pairs(data / "images" / "val", out / "coarse" / "val", refiner)
-    refine(refiner, pairs, out / "mended", name=str(corrector), details=True, quiet=quiet)
-    results, truth = out / "results.json", open_dataset(data, "val")
-    evaluation = evaluate(truth, out / "mended" / "labels", out / "coarse" / "val", results, quiet)
-    by_gain = sorted(evaluation.pictures, key=lambda p: p.pred - (p.coarse or 0), reverse=True)
+    trained = mend(str(corrector), data, out / "coarse" / "val", out, quiet)
+    by_gain = sorted(trained.scores.pictures, key=lambda p: p.pred - (p.coarse or 0), reverse=True)
     shown = [by_gain[round(share * (len(by_gain) - 1))].id for share in SHOWN]
+    truth = open_dataset(data, "val")
     rows = [before_after(truth, out / "coarse" / "val", out / "mended", identity) for identity in shown]
     write_image(out / "before_after.png", np.concatenate(rows))
-    return write_report(results)
+    return untrained, trained
+
+
+def mend(name: str, data: Path, coarse: Path, out: Path, quiet: bool) -> Shown:
+    """Mend the split ``val`` by a refiner, score it and write its report into `out`."""
+    refiner, truth = load(name), open_dataset(data, "val")
+    pairs, _ = open_pairs(data / "images" / "val", coarse, refiner)
+    refine(refiner, pairs, out / "mended", name=name, details=True, quiet=quiet)
+    results = out / "results.json"
+    scores = evaluate(truth, out / "mended" / "labels", coarse, results, quiet)
+    return Shown(write_report(results), scores)
 
 
 def before_after(truth: Dataset, coarse: Path, mended: Path, identity: str) -> np.ndarray:

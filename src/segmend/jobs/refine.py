@@ -33,7 +33,7 @@ def refine(
     details: bool = False,
     quantised: bool = False,
     tile: int = 1024,
-    keep_below: float = 0.5,
+    keep_below: float | None = None,
     precision: Precision = "auto",
     overwrite: bool = False,
     quiet: bool = False,
@@ -48,7 +48,7 @@ def refine(
             where the refiner has them ``displacement`` (float16, pixels) and ``fusion_mask``; shares as 0..255.
         quantised: write probabilities as 0..255 instead of float16.
         tile: pictures with a larger side are cut into overlapping tiles.
-        keep_below: where the refiner is less sure of a change, the coarse map stays (see `keep_unsure`).
+        keep_below: where the refiner is less sure of a change, the coarse map stays (see `Refiner.refine`).
         overwrite: mend again what an earlier run finished.
         unpaired: what the caller had to pass over already, to be listed with the rest.
 

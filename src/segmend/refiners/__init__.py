@@ -18,6 +18,9 @@ from segmend.refiners.universal import UniversalPropagation
 FILTERS: dict[str, type[DenseCRF] | type[GuidedFilter]] = {"crf": DenseCRF, "guided": GuidedFilter}
 """Refiners that are parameters alone: by the name that the command line knows."""
 
+UNIVERSAL = Path(__file__).parent / "weights" / "universal"
+"""The refiner of any classes that comes with the package: by the name ``universal``."""
+
 NETWORKS: tuple[type[ECN] | type[SpatialPropagation] | type[UniversalPropagation], ...] = (
     ECN,
     SpatialPropagation,
@@ -27,13 +30,15 @@ NETWORKS: tuple[type[ECN] | type[SpatialPropagation] | type[UniversalPropagation
 
 
 def load(name: str | Path) -> Refiner:
-    """A refiner by name (``crf``, ``guided``), from a model folder, or from a repository on the hub.
+    """A refiner by name (``universal``, ``crf``, ``guided``), from a model folder, or from a hub repository.
 
     Raises:
         InvalidInput: no such refiner, or a folder that holds something else.
     """
     if str(name) in FILTERS:
         return FILTERS[str(name)]()
+    if str(name) == UNIVERSAL.name:
+        name = UNIVERSAL
     config = read_config(name)
     kind = config.pop("type")
     for network in NETWORKS:

@@ -61,11 +61,16 @@ class Refiner(ABC):
     num_classes: int | None = None
     """Number of classes that the refiner was made for; None where any will do."""
 
+    keep_below: float = 0.5
+    """Where it is less sure of a change, the coarse map stays unless told otherwise (see `keep_unsure`)."""
+
     @abstractmethod
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
         """Mend a batch: image ``float32 [B, 3, H, W]`` in 0..1, coarse probabilities ``[B, C, H, W]``."""
 
-    def refine(self, image: Any, coarse: Any, num_classes: int | None = None, keep_below: float = 0.5) -> Mended:
+    def refine(
+        self, image: Any, coarse: Any, num_classes: int | None = None, keep_below: float | None = None
+    ) -> Mended:
         """Mend one picture.
 
         Args:
@@ -74,7 +79,7 @@ class Refiner(ABC):
             num_classes: needed only for a label map where the refiner takes any classes
                 (None: its largest id, and one more).
             keep_below: where the refiner is less sure of a change than this (see `Mended.change_confidence`), the
-                coarse map stays; 0.5 or less keeps nothing.
+                coarse map stays; 0.5 or less keeps nothing (None: the refiner's own).
 
         Raises:
             InvalidInput: shapes, sizes or values that do not fit; the message says which.
@@ -84,7 +89,7 @@ class Refiner(ABC):
         check_same_size(image=image, coarse=probabilities)
         with torch.inference_mode():
             mended = self.mend(image.unsqueeze(0), probabilities.unsqueeze(0))[0]
-            return keep_unsure(mended, probabilities, keep_below)
+            return keep_unsure(mended, probabilities, self.keep_below if keep_below is None else keep_below)
 
     def _count(self, coarse: Any, given: int | None) -> int:
         return self.num_classes or given or count_classes(as_tensor(coarse))
@@ -121,7 +126,7 @@ def mend_bands(
     num_classes: int,
     tile: int = 1024,
     overlap: int = 128,
-    keep_below: float = 0.5,
+    keep_below: float | None = None,
 ) -> Iterator[tuple[slice, Mended]]:
     """Mend one picture of any size in bounded memory, in bands of rows from the top.
 
@@ -129,9 +134,10 @@ def mend_bands(
         image: ``float32 [3, H, W]`` in 0..1.
         coarse: a label map ``[H, W]`` or a probability map ``[C, H, W]``.
         tile, overlap: larger pictures are cut into tiles of this side, whose seams are blended.
-        keep_below: see `keep_unsure`.
+        keep_below: see `Refiner.refine`.
     """
     check_same_size(image=image, coarse=coarse)
+    least = refiner.keep_below if keep_below is None else keep_below
     shown: list[tuple[str, int]] = []
 
     def mend(rows: slice, columns: slice) -> Tensor:
@@ -152,4 +158,4 @@ def mend_bands(
             named = zip(shown, parts[1:], strict=True)
             extra = {name: part if count > 1 else part[0] for (name, count), part in named}
             before = as_probabilities(coarse[..., rows, :].to(image.device), num_classes)
-            yield rows, keep_unsure(Mended.of(parts[0], before, **extra), before, keep_below)
+            yield rows, keep_unsure(Mended.of(parts[0], before, **extra), before, least)

@@ -4,7 +4,7 @@ Shapes: image ``[B, 3, H, W]`` in 0..1, coarse probability map ``[B, C, H, W]``,
 """
 
 # Annotations stay objects here (no `from __future__`): the hub mixin reads them to decode `config.json`.
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -25,9 +25,14 @@ from segmend.refiners.encoder_decoder import (
 from segmend.refiners.spatial_propagation import SimilarityGates, propagate
 from segmend.refiners.votes import CELL, LEAST, MOST_VOTES, alike_votes
 
-SUMMARIES = 9
+SUMMARIES = 11
 """Channels of `summaries`."""
 
+RARE = 1e-2
+"""Probability beside which smaller ones tell nothing, in ratios of what places hold on the whole."""
+
+SURROUNDINGS = 9
+"""Side of a place's surroundings, in cells of `CELL` pixels."""
 
 BY_CLASS = 0.1
 """How much the mean over classes counts in the loss. It moves the odds of a class with a share s of the pixels by
@@ -35,28 +40,67 @@ BY_CLASS = 0.1
 of 1.7 for small classes at an IoU of 0.6: more than a tenth would grow them over their borders."""
 
 
-HARMLESS = 0.003
+HARMLESS = 0.006
 """A cost of which no less is worth learning."""
+
+ERROR = 0.3
+"""How much a guess of the error counts in the loss, beside the mended map."""
 
 
 class Blend(NamedTuple):
-    """How the network weighs what it has, ``[B, 1, H, W]`` in 0..1 each.
+    """How the network weighs what it has, ``[B, 1, H, W]`` each.
 
     Attributes:
-        trust: the power to which the coarse map's probabilities are taken; 0 forgets them.
-        heed: how much the votes count beside them.
-        evidence: how much a pixel of the start tells its neighbours.
-        spread: how much of the mended map is propagated; the rest is the start.
+        trust: the power of the coarse map's probabilities, 0..`MOST_TRUST`: 0 forgets them, above 1 sharpens them.
+        likeness: how much it counts that places of the same colour hold a class more often than the whole picture
+            does, 0..1.
+        contrast: how much a place's surroundings are held against it, -1..1: above 0 sharpens a blurred map.
+        evidence: how much a pixel of the start tells its neighbours, 0..1.
+        spread: how much of the mended map is propagated, 0..1; the rest is the start.
     """
 
     trust: Tensor
-    heed: Tensor
+    likeness: Tensor
+    contrast: Tensor
     evidence: Tensor
     spread: Tensor
 
+    @classmethod
+    def of(cls, raw: Tensor) -> Self:
+        """The blend of what a layer says, ``[B, 5, H, W]``; 0 stands for `FIRST`."""
+        first = raw.new_tensor(FIRST)[:, None, None]
+        trust, likeness, contrast, evidence, spread = (STEP * raw + first).split(1, dim=1)
+        return cls(
+            MOST_TRUST * trust.sigmoid(), likeness.sigmoid(), contrast.tanh(), evidence.sigmoid(), spread.sigmoid()
+        )
 
-FIRST = (3.0, -1.0, 0.0, 0.0)
-"""Logits of the blend before training: the coarse map is trusted, the votes are heard a little."""
+
+MOST_TRUST = 4.0
+
+STEP = 4.0
+"""What a layer's output of 1 moves the blend by before it is squashed: it has far to go in few steps."""
+
+FIRST = (-1.1, -2.0, 0.0, 0.0, 0.0)
+"""What stands for the blend before training: the coarse map is trusted as it is, likeness counts a little."""
+
+
+class Propagated(NamedTuple):
+    """What `UniversalPropagation` makes of a batch.
+
+    Attributes:
+        mended: probabilities ``[B, C, H, W]``.
+        blend: how they were blended.
+        error: `scale_of` the pixels by which borders of the coarse maps seem to be off, ``[B]``.
+    """
+
+    mended: Tensor
+    blend: Blend
+    error: Tensor
+
+
+def scale_of(error_px: Tensor) -> Tensor:
+    """``log2(1 + pixels)``."""
+    return error_px.add(1).log2()
 
 
 class UniversalPropagation(
@@ -69,15 +113,23 @@ class UniversalPropagation(
 ):
     """Three-way propagation along gates shared by all classes, guided by picture and class-free summaries.
 
-    ``start = softmax(trust log coarse + heed votes)`` (`alike_votes`), ``spread(start)`` is the scan in four
-    directions of ``evidence * start``, normalised over the classes, and the mended map blends both. A mask that
-    is good already stays as it is where the network trusts it, and gives `heed` and `spread` of 0. What it sees of
-    the mask is how sure, how finely bordered and how agreeing with the picture it is, never which classes it has.
+    The start is a product of experts, each to a power that the network chooses (`Blend`, `clues`)::
+
+        start = softmax(trust log coarse + likeness log(A / P) - contrast log S)
+
+    of the coarse map, what places alike hold A and the whole picture P, and a place's surroundings S. The mended
+    map blends it with the scan in four directions of ``evidence * start``, normalised over the classes. A good
+    mask stays as it is where it is trusted alone. What the network sees of the mask is how sure, how finely
+    bordered and how agreeing with the picture it is, never which classes it has. From that it guesses how far
+    borders are off, where nobody says, and how to blend depends on it.
 
     Args:
         width: channels of the guidance network.
         connections: neighbours in the line before that a pixel is connected to: 3, or 1.
         rounds: how often all four directions are scanned.
+        keep_below: where it is less sure of a change, the coarse map stays (see `Refiner`).
+        boldness: share of the learned `spread` that is used, 0..1: what was learned on some sets is bold
+            on others.
 
     Attributes:
         error_px: how many pixels the borders of the coarse maps that `mend` gets are off, about; 0: not known.
@@ -85,87 +137,173 @@ class UniversalPropagation(
 
     error_px: float = 0.0
 
-    def __init__(self, width: Width = "quarter", connections: Literal[1, 3] = 3, rounds: int = 1) -> None:
+    def __init__(
+        self,
+        width: Width = "quarter",
+        connections: Literal[1, 3] = 3,
+        rounds: int = 1,
+        keep_below: float = 0.5,
+        boldness: float = 1.0,
+    ) -> None:
         super().__init__()
+        self.keep_below, self.boldness = keep_below, boldness
         base = WIDTHS[width]
         self.rounds = rounds
-        self.encoder = PyramidEncoder(SUMMARIES, base)
+        self.encoder = PyramidEncoder(SUMMARIES + 1, base)
         self.decoder = Decoder(
             self.encoder.channels, (4 * base, 4 * base, 2 * base, base), double_normed, "nearest"
         )
         self.gates = SimilarityGates(base, connections, self.encoder.finest, scale=1)
         self.blend = head(base, len(Blend._fields), self.encoder.finest)
+        self.picture = nn.Sequential(nn.Linear(2 * SUMMARIES + 1, 2 * base), nn.ReLU())
+        self.error = nn.Linear(2 * base, 1)
+        self.overall = nn.Linear(2 * base + 1, len(Blend._fields))
         with torch.no_grad():
-            for parameter in self.blend.parameters():
+            for parameter in (*self.blend.parameters(), *self.overall.parameters()):
                 parameter.mul_(0.01)
 
-    def forward(self, image: Tensor, coarse: Tensor, error_px: Tensor | None = None) -> tuple[Tensor, Blend]:
-        """Mended probabilities ``[B, C, H, W]`` of the classes in `coarse`, at least 2, and how they were blended.
+    def forward(self, image: Tensor, coarse: Tensor, error_px: Tensor | None = None) -> Propagated:
+        """Mend coarse probabilities ``[B, C, H, W]`` of at least 2 classes.
 
         Args:
             error_px: ``[B]``, how many pixels borders of the coarse map are off, about; 0, or None: not known.
         """
         height, width = image.shape[2:]
         image, coarse = (pad_to_stride(map_, self.encoder.stride) for map_ in (image, coarse.float()))
-        votes = F.interpolate(alike_votes(image, coarse), scale_factor=CELL, mode="bilinear")
-        seen = summaries(coarse, votes / MOST_VOTES, error_px)
-        features = self.decoder(self.encoder(2 * image - 1, seen))
-        raw = self.blend(features).float() + image.new_tensor(FIRST).view(1, -1, 1, 1)
-        blend = Blend(*raw.sigmoid().split(1, dim=1))
         known = coarse.clamp_min(LEAST).log()
-        start = (blend.trust * known + blend.heed * votes).softmax(dim=1)
+        held = clues(image, coarse)
+        seen = summaries(image, coarse, known, held)
+        picture = self.picture(near_and_far(seen))
+        guess = self.error(picture).squeeze(1).float()
+        error = guess.detach().clamp_min(0)
+        if error_px is not None:
+            error = torch.where(error_px > 0, scale_of(error_px), error)
+        told = error[:, None, None, None].expand(-1, 1, *image.shape[2:]) / 4
+        features = self.decoder(self.encoder(2 * image - 1, torch.cat((seen, told), dim=1)))
+        overall = self.overall(torch.cat((picture, error[:, None] / 4), dim=1))
+        blend = Blend.of(self.blend(features).float() + overall.float()[:, :, None, None])
+        start = start_of(known, held, blend)
         spread = propagate(blend.evidence * start, self.gates(features, image), self.rounds)
         spread = spread / spread.sum(dim=1, keepdim=True).clamp_min(LEAST)
-        mended = torch.lerp(start, spread, blend.spread)
-        return mended[..., :height, :width], Blend(*(map_[..., :height, :width] for map_ in blend))
+        mended = torch.lerp(start, spread, self.boldness * blend.spread)
+        blend = Blend(*(map_[..., :height, :width] for map_ in blend))
+        return Propagated(mended[..., :height, :width], blend, guess)
 
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
         """Mend a batch (see `Refiner.mend`); classes that the coarse maps nowhere believe in cost nothing."""
         chosen = believed(coarse)
         known = coarse[:, chosen].clamp_min(LEAST)
         told = torch.full((len(image),), self.error_px, device=image.device) if self.error_px > 0 else None
-        mended, _ = self(image, known / known.sum(dim=1, keepdim=True), told)
+        mended = self(image, known / known.sum(dim=1, keepdim=True), told).mended
         probabilities = torch.zeros_like(coarse, dtype=torch.float32).index_copy(1, chosen, mended)
         return Mended.of(probabilities, coarse)
 
 
-def summaries(coarse: Tensor, said: Tensor, error_px: Tensor | None = None) -> Tensor:
+class Clues(NamedTuple):
+    """What is known of each place of ``CELL x CELL`` pixels, ``[B, C, H / CELL, W / CELL]`` each.
+
+    Attributes:
+        coarse: the coarse map.
+        alike: what places of the same colour hold (`alike_votes` of one round, as shares).
+        likeness: logarithm of how much more often they hold it than the whole picture does.
+        surroundings: logarithm of what the places around hold.
+    """
+
+    coarse: Tensor
+    alike: Tensor
+    likeness: Tensor
+    surroundings: Tensor
+
+
+@torch.no_grad()
+def clues(image: Tensor, coarse: Tensor) -> Clues:
+    """Clues of a picture ``[B, 3, H, W]`` and its coarse map ``[B, C, H, W]``, their sides multiples of 32."""
+    small = F.avg_pool2d(coarse, CELL)
+    alike = alike_votes(image, coarse, rounds=1) / MOST_VOTES
+    overall = small.mean(dim=(2, 3), keepdim=True)
+    likeness = ((alike + RARE) / (overall + RARE)).log()
+    around = F.avg_pool2d(small, SURROUNDINGS, stride=1, padding=SURROUNDINGS // 2, count_include_pad=False)
+    return Clues(small, alike, likeness, (around + RARE).log())
+
+
+def start_of(known: Tensor, held: Clues, blend: Blend) -> Tensor:
+    """The product of experts ``[B, C, H, W]`` (see `UniversalPropagation`)."""
+    likeness, contrast = (F.avg_pool2d(map_, CELL) for map_ in (blend.likeness, blend.contrast))
+    said = likeness * held.likeness - contrast * held.surroundings
+    return (blend.trust * known + F.interpolate(said, scale_factor=CELL, mode="bilinear")).softmax(dim=1)
+
+
+@torch.no_grad()
+@torch.no_grad()
+def summaries(image: Tensor, coarse: Tensor, known: Tensor, held: Clues) -> Tensor:
     """What can be said of a coarse map whatever its classes: ``[B, SUMMARIES, H, W]``.
 
-    Its largest probability, the margin to the next, the entropy; label borders; the votes' largest probability,
-    theirs for the coarse label, and the agreement of both maps; and how far borders are off, where that is known.
+    Label borders; the largest probability, and the entropy; of places, the margin to the next class; of those
+    alike the largest share, the label's, and how they agree with the map; the likeness of the label, its share of
+    the picture, and how sure the map is of it on the whole; and how much the colours change.
 
     Args:
-        coarse, said: probabilities ``[B, C, H, W]``, C at least 2.
-        error_px: ``[B]`` (see `UniversalPropagation.forward`).
+        coarse, known: probabilities ``[B, C, H, W]``, C at least 2, and their logarithms.
     """
     first, labels = coarse.max(dim=1, keepdim=True)
-    second = coarse.scatter(1, labels, -1.0).amax(dim=1, keepdim=True)  # a third of what `topk` takes
-    entropy = -(coarse.clamp_min(LEAST).log() * coarse).sum(dim=1, keepdim=True)
+    entropy = -(known * coarse).sum(dim=1, keepdim=True)
     right = F.pad(labels[..., 1:] != labels[..., :-1], (0, 1))
     below = F.pad(labels[..., 1:, :] != labels[..., :-1, :], (0, 0, 0, 1))
-    borders = (right | below).float()
-    votes = [said.amax(dim=1, keepdim=True), said.gather(1, labels), (said * coarse).sum(dim=1, keepdim=True)]
-    error = torch.zeros(len(coarse), device=coarse.device) if error_px is None else error_px
-    told = torch.stack(((error > 0).float(), error.clamp_min(1).log2() / 4), dim=1)
-    told = told[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
-    return torch.cat((first, first - second, entropy, borders, *votes, told), dim=1)
+    change = F.pad((image[..., 1:] - image[..., :-1]).abs(), (0, 1)).sum(dim=1, keepdim=True)
+    change = change + F.pad((image[..., 1:, :] - image[..., :-1, :]).abs(), (0, 0, 0, 1)).sum(dim=1, keepdim=True)
+    places = F.interpolate(_of_places(held), scale_factor=CELL)
+    return torch.cat(((right | below).float(), first, entropy, places, change), dim=1)
 
 
-def universal_loss(mended: Tensor, target: Tensor, void: int) -> Tensor:
-    """Mean over pictures of ``log(cost + HARMLESS)``: to halve the cost is worth as much in each.
+def _of_places(held: Clues) -> Tensor:
+    """The summaries that need not be finer than places, ``[B, 7, H / CELL, W / CELL]``."""
+    (first, second), (label, _) = (found.split(1, dim=1) for found in held.coarse.topk(2, dim=1))
+    alike = held.alike
+    place = label.flatten(2).squeeze(1)
+    empty = first.new_zeros(held.coarse.shape[:2])
+    count = empty.scatter_add(1, place, torch.ones_like(first).flatten(1))
+    sure = empty.scatter_add(1, place, first.flatten(1)) / count.clamp_min(1)
+    share = count / place.shape[1]
+    of_class = [table.gather(1, place).view_as(first) for table in (share.clamp_min(1e-3).log2() / -10, sure)]
+    shares = [alike.amax(dim=1, keepdim=True), alike.gather(1, label), (alike * held.coarse).sum(1, keepdim=True)]
+    return torch.cat((first - second, *shares, held.likeness.gather(1, label) / 4, *of_class), dim=1)
 
-    A cost is the cross-entropy of the mended probabilities ``[B, C, H, W]``: its mean over pixels, plus `BY_CLASS`
-    times its mean over the classes of the picture, of their own means, so that small regions count too.
-    Without the logarithm, maps that nobody could mend far outweigh those that should be left as they are.
+
+@torch.no_grad()
+def near_and_far(seen: Tensor) -> Tensor:
+    """Roots of means of `summaries` near label borders and away from them, and of how much is near.
+
+    ``[B, 2 SUMMARIES + 1]``.
+
+    Sure far from borders and unsure in a wide band at them, say, is a good map of low resolution, whatever it
+    shows.
+    """
+    places = F.avg_pool2d(seen, CELL)
+    near = F.max_pool2d((places[:, :1] > 0).float(), 5, stride=1, padding=2)
+    shares = [near.mean(dim=(2, 3)), 1 - near.mean(dim=(2, 3))]
+    sums = [(places * weight).mean(dim=(2, 3)) for weight in (near, 1 - near)]
+    means = [total / share.clamp_min(1e-3) for total, share in zip(sums, shares, strict=True)]
+    told = torch.cat((*means, shares[0]), dim=1)
+    return told.sign() * told.abs().sqrt()  # small ones tell as much as large ones
+
+
+def universal_loss(found: Propagated, target: Tensor, void: int, error_px: Tensor) -> Tensor:
+    """Mean over pictures of ``log(cost + HARMLESS)``, and `ERROR` times how far the guess of the error is off.
+
+    A cost is the cross-entropy of the mended probabilities: its mean over pixels, plus `BY_CLASS` times its mean
+    over the classes of the picture, of their own means, so that small regions count too. With the logarithm it is
+    worth as much in each picture to halve it; without, maps that nobody could mend far outweigh those that should
+    be left as they are.
 
     Args:
         target: ``int64 [B, H, W]``; `void` pixels do not count.
+        error_px: ``[B]``, the true ones (see `segmend.data.class_free.error_pixels`).
     """
+    mended = found.mended.float()
     pictures, classes = mended.shape[:2]
     known = target != void
     index = target.masked_fill(~known, 0)
-    costs = -mended.float().gather(1, index.unsqueeze(1)).clamp_min(LEAST).log().squeeze(1) * known
+    costs = -mended.gather(1, index.unsqueeze(1)).clamp_min(LEAST).log().squeeze(1) * known
     slots = index + torch.arange(pictures, device=target.device).view(-1, 1, 1) * classes
     sums, counts = (
         torch.zeros(pictures * classes, device=costs.device)
@@ -176,5 +314,7 @@ def universal_loss(mended: Tensor, target: Tensor, void: int) -> Tensor:
     present = (counts > 0).sum(dim=1)
     by_class = (sums / counts.clamp_min(1)).sum(dim=1) / present.clamp_min(1)
     overall = sums.sum(dim=1) / counts.sum(dim=1).clamp_min(1)
+    off = F.smooth_l1_loss(found.error, scale_of(error_px), reduction="none")
+    loss = (overall + BY_CLASS * by_class + HARMLESS).log() + ERROR * off
     seen = present > 0
-    return ((overall + BY_CLASS * by_class + HARMLESS).log() * seen).sum() / seen.sum().clamp_min(1)
+    return (loss * seen).sum() / seen.sum().clamp_min(1)

@@ -61,15 +61,15 @@ def heeded(coarse: Tensor, votes: Tensor, heed: float) -> Tensor:
 def votes_at(image: Tensor, coarse: Tensor) -> Tensor:
     """`alike_votes` at every pixel, ``[B, C, H, W]``, for any H and W."""
     height, width = image.shape[2:]
-    padded = [pad_to_stride(map_, 2 * APART) for map_ in (image, coarse)]
-    return F.interpolate(alike_votes(*padded), scale_factor=CELL, mode="bilinear")[..., :height, :width]
+    image, coarse = (pad_to_stride(map_, 2 * APART) for map_ in (image, coarse))
+    return F.interpolate(alike_votes(image, coarse), scale_factor=CELL, mode="bilinear")[..., :height, :width]
 
 
 @torch.no_grad()
-def alike_votes(image: Tensor, coarse: Tensor) -> Tensor:
+def alike_votes(image: Tensor, coarse: Tensor, rounds: int = ROUNDS) -> Tensor:
     """What to add to the coarse map's log probabilities, by mean field over the witnesses.
 
-    ``q = softmax(log coarse + votes(q))`` at the witnesses, `ROUNDS` - 1 times, then votes(q) for all places,
+    ``q = softmax(log coarse + votes(q))`` at the witnesses, `rounds` - 1 times, then votes(q) for all places,
     where votes are means of q weighted by ``exp(-|colours|^2 / 2 contrast^2 - |places|^2 / 2 REACH^2)``, times
     `WEIGHT`, summed over `CONTRASTS`.
 
@@ -86,7 +86,7 @@ def alike_votes(image: Tensor, coarse: Tensor) -> Tensor:
     asking, asked = [_listed(p) for p in places], [_witnesses(p, apart) for p in places]
     q = _witnesses(F.avg_pool2d(coarse.float(), CELL), apart)
     known = q.clamp_min(LEAST).log()
-    for _ in range(ROUNDS - 1):
+    for _ in range(rounds - 1):
         q = (known + _votes(asked, asked, q)).softmax(dim=2)
     return _votes(asking, asked, q).transpose(1, 2).unflatten(2, (height // CELL, width // CELL))
 

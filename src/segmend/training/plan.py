@@ -127,8 +127,8 @@ def _of_universal(recipe: UniversalRecipe) -> Plan:
     model = UniversalPropagation(recipe.width, recipe.connections, recipe.rounds)
 
     def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
-        mended, _ = network(batch["image"], batch["coarse"], batch["error_px"])
-        return universal_loss(mended, batch["labels"], VOID)
+        found = network(batch["image"], batch["coarse"], batch["error_px"] * batch["told"])
+        return universal_loss(found, batch["labels"], VOID, batch["error_px"])
 
     sets = [labelled(source.data, source.coarse) for source in recipe.sources]
     samples = [

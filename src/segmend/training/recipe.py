@@ -39,7 +39,7 @@ class Augmentation(_Strict):
     """How a training sample is varied.
 
     `scale` is a range of factors, `colour` the strength of the jitter (0: none), and with `mixed` only crops
-    with more than one class are drawn, where there are some.
+    with more than one class are drawn, where there are some; with `inside` none reaches over the picture's sides.
     """
 
     crop: int = Field(256, ge=8)
@@ -47,6 +47,7 @@ class Augmentation(_Strict):
     mirror: bool = True
     colour: float = Field(0.0, ge=0)
     mixed: bool = False
+    inside: bool = False
 
 
 class Optimisation(_Strict):

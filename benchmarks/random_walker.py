@@ -1,0 +1,45 @@
+"""The random walker of scikit-image as a refiner: where a coarse map is unsure, the label reached first."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from skimage.segmentation import random_walker
+from torch import Tensor
+
+from segmend.refiners import Mended, Refiner
+
+SURE = 0.9
+"""Probability from which the coarse map's label is a seed."""
+
+
+class RandomWalker(Refiner):
+    """Grady, Random Walks for Image Segmentation (2006), from seeds where the coarse map is sure."""
+
+    def mend(self, image: Tensor, coarse: Tensor) -> Mended:
+        """Mend a batch (see `Refiner.mend`), picture by picture."""
+        walked = [_walk(*pair) for pair in zip(image, coarse, strict=True)]
+        return Mended.of(torch.stack(walked), coarse)
+
+
+def _walk(image: Tensor, coarse: Tensor) -> Tensor:
+    """Probabilities ``[C, H, W]`` that a walker from a pixel meets each class's seeds first."""
+    sure, labels = coarse.max(dim=0)
+    seeds = labels.where(sure >= SURE, -1)
+    names = seeds[seeds >= 0].unique()
+    unsure = seeds < 0
+    if len(names) < 2 or not unsure.any():
+        return coarse
+    numbers = torch.full((len(coarse),), 0)
+    numbers[names] = torch.arange(1, len(names) + 1)
+    marked = numbers[seeds.clamp_min(0)].masked_fill(unsure, 0).numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of solvers that are not installed
+        shares = random_walker(
+            image.movedim(0, 2).double().numpy(), marked, mode="cg_j", channel_axis=-1, return_full_prob=True
+        )
+    found = torch.zeros_like(coarse)
+    found[names] = torch.from_numpy(np.asarray(shares)).to(coarse.dtype)
+    return found
