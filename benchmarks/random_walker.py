@@ -12,7 +12,7 @@ from torch import Tensor
 from segmend.refiners import Mended, Refiner
 
 SURE = 0.9
-"""Probability from which the coarse map's label is a seed."""
+"""Share of a class's highest probability in the picture from which its pixels are seeds."""
 
 
 class RandomWalker(Refiner):
@@ -27,7 +27,8 @@ class RandomWalker(Refiner):
 def _walk(image: Tensor, coarse: Tensor) -> Tensor:
     """Probabilities ``[C, H, W]`` that a walker from a pixel meets each class's seeds first."""
     sure, labels = coarse.max(dim=0)
-    seeds = labels.where(sure >= SURE, -1)
+    highest = sure.new_zeros(len(coarse)).scatter_reduce(0, labels.flatten(), sure.flatten(), "amax")
+    seeds = labels.where(sure >= SURE * highest[labels], -1)
     names = seeds[seeds >= 0].unique()
     unsure = seeds < 0
     if len(names) < 2 or not unsure.any():

@@ -2,7 +2,7 @@
 
     python benchmarks/refine_speed/run.py
 
-Over 100 pictures of 500 x 375 with 21 classes, and over some of 2048 x 1024 with 19. The pictures are drawn by the
+Over 20 pictures of 500 x 375 with 21 classes, and over some of 2048 x 1024 with 19. The pictures are drawn by the
 package, so the benchmark needs no data; networks have random weights, which cost as much as trained ones.
 """
 
@@ -54,7 +54,7 @@ SMALL = Size(
     375,
     500,
     21,
-    100,
+    20,
     (
         "dense CRF, 5 iterations",
         "guided filter",
