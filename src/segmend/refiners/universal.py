@@ -39,7 +39,6 @@ BY_CLASS = 0.1
 ``1 + BY_CLASS / (classes * s)``; IoU is best where a class is taken at a probability of IoU / (1 + IoU), so odds
 of 1.7 for small classes at an IoU of 0.6: more than a tenth would grow them over their borders."""
 
-
 HARMLESS = 0.006
 """A cost of which no less is worth learning."""
 
@@ -233,7 +232,6 @@ def start_of(known: Tensor, held: Clues, blend: Blend) -> Tensor:
     return (blend.trust * known + F.interpolate(said, scale_factor=CELL, mode="bilinear")).softmax(dim=1)
 
 
-@torch.no_grad()
 @torch.no_grad()
 def summaries(image: Tensor, coarse: Tensor, known: Tensor, held: Clues) -> Tensor:
     """What can be said of a coarse map whatever its classes: ``[B, SUMMARIES, H, W]``.
