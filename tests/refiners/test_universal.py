@@ -96,6 +96,16 @@ def test_trusted_and_left_alone_the_coarse_map_stays():
     assert torch.allclose(found.mended, coarse, atol=5e-4)  # the least probabilities are lifted
 
 
+def test_boldness_is_the_share_of_the_spread_that_is_used(network):
+    image, coarse = example()
+    found = {}
+    with torch.inference_mode():
+        for network.boldness in (0.0, 0.5, 1.0):
+            found[network.boldness] = network(image, coarse).mended
+    assert not torch.allclose(found[0.0], found[1.0], atol=1e-2)
+    assert torch.allclose(found[0.5], (found[0.0] + found[1.0]) / 2, atol=1e-5)
+
+
 def test_what_is_known_of_the_error_reaches_the_network(network):
     torch.manual_seed(3)
     image, coarse = torch.rand(2, 3, 32, 32), torch.randn(2, 3, 32, 32).softmax(dim=1)
