@@ -47,7 +47,7 @@ def find_caution(refiner: UniversalPropagation, cases: Iterable[Case]) -> Cautio
 
 def _tried(refiner: UniversalPropagation, case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Gain in mIoU, and share of pictures made worse, for each of `THRESHOLDS`."""
-    count, own = len(case.dataset.classes), []
+    count, scored, own = len(case.dataset.classes), case.dataset.scored_ids, []
     confusion = np.zeros((1 + len(THRESHOLDS), count, count + 1), np.int64)
     for record in case.dataset:
         image, labels = pair_labels(case.dataset, record)
@@ -56,7 +56,7 @@ def _tried(refiner: UniversalPropagation, case: Case) -> tuple[np.ndarray, np.nd
         maps = [coarse.argmax(dim=0), *(keep_unsure(mended, coarse, least).labels for least in THRESHOLDS)]
         counts = [metrics.confusion_matrix(m.numpy().astype(labels.dtype), labels, count) for m in maps]
         confusion += np.stack(counts)
-        own.append([metrics.mean_iou(c) for c in counts])
-    before, *after = (metrics.mean_iou(c) for c in confusion)
+        own.append([metrics.mean_iou(c, scored) for c in counts])
+    before, *after = (metrics.mean_iou(c, scored) for c in confusion)
     one, *others = np.array(own).T
     return np.array(after) - before, np.array([metrics.share_changed(one, other)[1] for other in others])

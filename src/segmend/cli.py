@@ -198,6 +198,11 @@ def refine(
         quiet=quiet,
         unpaired=unpaired,
     )
+    if run.changed == 0:
+        bolder = "--keep-below 0.5 lets the refiner change what it is less sure of"
+        if isinstance(method, UniversalPropagation):
+            bolder = f"--error-px tells it by how many pixels borders are off, {bolder}"
+        console.print(f"No label changed. Where masks are known to be wrong: {bolder}.")
     _finish_run(run, out)
 
 
@@ -352,7 +357,8 @@ def _finish_run(run, out: Path) -> None:  # type: ignore[no-untyped-def]
     part = {name: seconds for name, seconds in run.seconds.items() if name != "total"}
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in part.items())
     kept = f", {run.kept} kept from before" if run.kept else ""
-    message = f"{run.done} pictures written to {out}{kept}; {run.pictures_per_second:.1f} a second ({spent})"
+    changed = f", {100 * run.changed:.2g} % of pixels changed" if run.changed is not None else ""
+    message = f"{run.done} pictures written to {out}{kept}{changed}; {run.pictures_per_second:.1f} a second ({spent})"
     _finish(message, [f"{s.file}: {s.reason}" for s in run.skipped])
 
 

@@ -113,6 +113,7 @@ def test_mend_evaluate_report(segmend_, corrector, drawn, coarse, tmp_path):
     )  # fmt: skip
     assert code == 0
     assert "a second (read" in out
+    assert "% of pixels changed" in out
     with np.load(mended / "details" / "00000.npz") as details:
         assert details["displacement"].shape == (2, 64, 96)
         assert details["confidence"].shape == details["changed"].shape == details["fusion_mask"].shape == (64, 96)
@@ -149,10 +150,24 @@ def test_masks_of_any_classes_are_mended_without_training(segmend_, drawn, tmp_p
     )  # fmt: skip
     assert code == 0
     assert "4 pictures written" in out
+    kept = []
     for file in masks.iterdir():
         before, after = (np.asarray(Image.open(f)) for f in (file, tmp_path / "out" / "labels" / file.name))
-        assert (before == after).mean() > 0.99
-    assert json.loads((tmp_path / "out" / "results.json").read_text())["model"] == "universal"
+        kept.append((before == after).mean())
+    assert min(kept) > 0.99
+    run = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert run["model"] == "universal"
+    assert run["changed"] == pytest.approx(1 - np.mean(kept), abs=1e-9)
+
+
+def test_where_no_label_changed_it_is_said_what_to_do(segmend_, drawn, tmp_path):
+    code, out, _ = segmend_(
+        "refine", "--images", drawn / "images" / "val", "--coarse", drawn / "labels" / "val",
+        "--out", tmp_path / "out", "--keep-below", "1", "--quiet",
+    )  # fmt: skip
+    assert code == 0
+    assert "0 % of pixels changed" in out
+    assert "--error-px" in out
 
 
 def test_search_finds_a_filter_that_refine_takes(segmend_, recipes, drawn, coarse, tmp_path):

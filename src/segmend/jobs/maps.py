@@ -67,7 +67,13 @@ class MapFolder:
         else:
             write_labels(self.path("labels", record), self.ids[maps.labels])
 
-    def finish(self, command: Literal["predict", "refine"], model: str, outcome: Outcome) -> Run:
+    def finish(
+        self,
+        command: Literal["predict", "refine"],
+        model: str,
+        outcome: Outcome,
+        changed: float | None = None,
+    ) -> Run:
         """Write ``results.json`` and give back what it says."""
         run = Run(
             version=__version__,
@@ -78,6 +84,7 @@ class MapFolder:
             kept=outcome.kept,
             seconds={part: round(seconds, 3) for part, seconds in outcome.seconds.items()},
             pictures_per_second=round(outcome.rate, 3),
+            changed=changed,
             skipped=outcome.skipped,
         )
         write_results(self.out / "results.json", run)

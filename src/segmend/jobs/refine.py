@@ -67,11 +67,13 @@ def refine(
     if isinstance(refiner, nn.Module):
         to_device(refiner, device)
     folder = MapFolder(out, classes, probs, details, quantised, overwrite)
+    changed = pixels = 0
 
     def read(record: Record) -> Pair:
         return pair_coarse(pictures, record)
 
     def work(record: Record, pair: Pair) -> Maps:
+        nonlocal changed, pixels
         image, coarse = pair
         maps = folder.new_maps(*image.shape[:2])
         with torch.inference_mode(), autocast(device, precision):
@@ -79,6 +81,8 @@ def refine(
             given = as_tensor(coarse)
             for rows, mended in mend_bands(refiner, shown, given, len(classes), tile, keep_below=keep_below):
                 maps.fill(rows, mended.labels, mended.probabilities)
+                changed += int(mended.changed.sum())
+                pixels += mended.changed.numel()
                 if details:
                     maps.fill_details(rows, mended)
         return maps
@@ -87,7 +91,8 @@ def refine(
     with bar("refine", len(pictures), quiet) as progress:
         outcome = pipeline.run(pictures, folder.is_finished, progress)
     outcome.skipped[:0] = unpaired
-    return folder.finish("refine", name or type(refiner).__name__, outcome)
+    share = changed / pixels if pixels else None
+    return folder.finish("refine", name or type(refiner).__name__, outcome, share)
 
 
 def open_pairs(

@@ -30,6 +30,7 @@ class Run(_Strict):
 
     Attributes:
         seconds: wall time by part: ``read``, ``network``, ``write`` (they overlap), and ``total``.
+        changed: share of the pixels mended by this call whose label changed; None where it mended none.
     """
 
     kind: Literal["run"] = "run"
@@ -42,6 +43,7 @@ class Run(_Strict):
     kept: int = 0
     seconds: dict[str, float]
     pictures_per_second: float
+    changed: float | None = None
     skipped: list[Skipped] = []
 
 

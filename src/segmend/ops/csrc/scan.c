@@ -1,6 +1,7 @@
 /* The scan of spatial propagation networks (SPN eq. 9 and 10) for float and double; scan_lines.h has the code. */
 
 #include "clones.h"
+#include "flush.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -155,6 +155,7 @@ static long NAME(spare_size)(long planes, NAME(Shape) s) {
 /* scan over one picture's planes. Returns 0, or NO_MEMORY. */
 int NAME(segmend_scan)(const real *x, const real *gates, real *out, long planes, long apart, long height,
                               long width, long neighbours, int direction) {
+    FLUSH_DENORMALS;
     NAME(Shape) s = {height, width, neighbours};
     real *spare = malloc(NAME(spare_size)(planes, s) * sizeof(real));
     if (!spare) return NO_MEMORY;
@@ -216,6 +217,7 @@ static int NAME(shared4)(const real *x, const real *gates, real *out, long plane
 /* Maximum over the four directions; the gates of the next direction lie `turn` further. */
 int NAME(segmend_scan4)(const real *x, const real *gates, real *out, long planes, long apart, long turn,
                                long height, long width, long neighbours) {
+    FLUSH_DENORMALS;
     NAME(Shape) s = {height, width, neighbours};
     if (apart == 0) return NAME(shared4)(x, gates, out, planes, turn, s);
     long plane = height * width;
@@ -323,6 +325,7 @@ static long NAME(back_size)(NAME(Shape) s) {
 int NAME(segmend_scan_back)(const real *x, const real *gates, const real *grad, real *dx, real *dgates,
                                    long planes, long apart, long height, long width, long neighbours,
                                    int direction) {
+    FLUSH_DENORMALS;
     NAME(Shape) s = {height, width, neighbours};
     long plane = height * width;
     real *spare = malloc((plane + NAME(back_size)(s) + NAME(spare_size)(1, s)) * sizeof(real));
@@ -352,6 +355,7 @@ static CLONES void NAME(won)(real *restrict share, const real *restrict grad, co
 int NAME(segmend_scan4_back)(const real *x, const real *gates, const real *grad, real *dx, real *dgates,
                                     long planes, long apart, long turn, long height, long width,
                                     long neighbours) {
+    FLUSH_DENORMALS;
     NAME(Shape) s = {height, width, neighbours};
     long plane = height * width;
     real *spare = malloc((5 * plane + NAME(back_size)(s) + NAME(spare_size)(1, s)) * sizeof(real));
