@@ -1,5 +1,7 @@
 """The scan: what eq. 9 implies, for every backend, and that PyTorch's machinery knows it."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -65,15 +67,15 @@ def test_each_direction_is_equation_9(backend, size, shared, neighbours):
 @pytest.mark.parametrize("neighbours", [1, 3])
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("size", SIZES)
-def test_four_directions_are_folded_by_maximum_and_gradients_agree(backend, size, shared, neighbours):
+def test_four_directions_are_folded_and_gradients_agree(backend, size, shared, neighbours):
     x, gates = example(size, shared, neighbours)
-    expected = torch.stack([slow_scan(x, gates[:, d], d) for d in ALL]).amax(0)
-    assert torch.allclose(backend.forward(x, gates, ALL), expected, atol=1e-5)
+    scans = torch.stack([slow_scan(x, gates[:, d], d) for d in ALL])
     grad = torch.randn_like(x)
-    for one, other in zip(
-        backend.backward(x, gates, grad, ALL), scan_reference.backward(x, gates, grad, ALL), strict=True
-    ):
-        assert torch.allclose(one, other, atol=1e-5)
+    for summed, expected in ((False, scans.amax(0)), (True, scans.sum(0))):
+        assert torch.allclose(backend.forward(x, gates, ALL, summed), expected, atol=1e-5)
+        found = backend.backward(x, gates, grad, ALL, summed)
+        for one, other in zip(found, scan_reference.backward(x, gates, grad, ALL, summed), strict=True):
+            assert torch.allclose(one, other, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", LARGER)
@@ -81,17 +83,31 @@ def test_four_directions_are_folded_by_maximum_and_gradients_agree(backend, size
 def test_strips_and_threads_change_nothing(size, shared):
     x, gates = example(size, shared)
     grad = torch.randn_like(x)
-    for directions in (ALL, (RIGHT,), (UP,)):
+    for directions, summed in ((ALL, False), (ALL, True), ((RIGHT,), False), ((UP,), False)):
         used = gates[:, : len(directions)].contiguous()
-        expected = scan_reference.forward(x, used, directions), *scan_reference.backward(x, used, grad, directions)
+        expected = _both(scan_reference, x, used, grad, directions, summed)
         for threads in (1, 3):
             torch.set_num_threads(threads)
             try:
-                found = scan_native.forward(x, used, directions), *scan_native.backward(x, used, grad, directions)
+                found = _both(scan_native, x, used, grad, directions, summed)
             finally:
                 torch.set_num_threads(1)
             for one, other in zip(found, expected, strict=True):
                 assert torch.allclose(one, other, atol=1e-5)
+
+
+def _both(backend, x, gates, grad, *how):
+    """The result, and the gradients."""
+    return backend.forward(x, gates, *how), *backend.backward(x, gates, grad, *how)
+
+
+def test_what_decays_to_nothing_stays_a_number(backend):
+    """Along gates near 0 values fall below the smallest normal number."""
+    x, gates = torch.zeros(1, 1, 40, 40), torch.full((1, 4, 1, 3, 40, 40), 1e-4)
+    x[..., 0, 0] = 1
+    arguments = x, gates, torch.full_like(x, 1e-20), ALL, True
+    for one, other in zip(_both(backend, *arguments), _both(scan_reference, *arguments), strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-37)
 
 
 def test_a_constant_map_is_a_fixed_point(backend):
@@ -164,7 +180,8 @@ def test_gradients_are_right_in_float64(shared, neighbours):
     x, gates = example((1, 2, 3, 4), shared, neighbours, dtype=torch.float64)
     x.requires_grad_()
     gates.requires_grad_()
-    assert torch.autograd.gradcheck(scan4, (x, gates))
+    for pooled in ("max", "sum"):
+        assert torch.autograd.gradcheck(partial(scan4, pooled=pooled), (x, gates))
     assert torch.autograd.gradcheck(lambda a, b: scan(a, b[:, 1], LEFT), (x, gates))
 
 
@@ -186,8 +203,9 @@ def test_autocast_scans_in_full_precision():
 
 def test_pytorch_knows_the_operation():
     x, gates = example((1, 2, 4, 3))
-    arguments = (x.requires_grad_(), gates.requires_grad_(), [RIGHT, LEFT, DOWN, UP])
-    assert set(torch.library.opcheck(torch.ops.segmend.scan.default, arguments).values()) == {"SUCCESS"}
+    for summed in (False, True):
+        arguments = (x.requires_grad_(), gates.requires_grad_(), [RIGHT, LEFT, DOWN, UP], summed)
+        assert set(torch.library.opcheck(torch.ops.segmend.scan.default, arguments).values()) == {"SUCCESS"}
 
 
 def test_it_compiles_and_exports():

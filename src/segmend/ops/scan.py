@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ def scan(x: Tensor, gates: Tensor, direction: int) -> Tensor:
     return _checked(x, gates.unsqueeze(1), [direction])
 
 
-def scan4(x: Tensor, gates: Tensor) -> Tensor:
+def scan4(x: Tensor, gates: Tensor, pooled: Literal["max", "sum"] = "max") -> Tensor:
     """The largest value over the four directions at each pixel, in one pass that keeps no direction's result.
 
     The gradient of a pixel goes to the first direction that has the largest value.
@@ -62,8 +63,9 @@ def scan4(x: Tensor, gates: Tensor) -> Tensor:
     Args:
         x: ``[B, C, H, W]``, floats.
         gates: ``[B, 4, G, K, H, W]`` for right, left, down, up.
+        pooled: ``sum`` for the sum over the directions instead, whose gradient goes to all of them.
     """
-    return _checked(x, gates, [RIGHT, LEFT, DOWN, UP])
+    return _checked(x, gates, [RIGHT, LEFT, DOWN, UP], pooled == "sum")
 
 
 def spread(values: Tensor, evidence: Tensor, gates: Tensor, rounds: int = 1) -> tuple[Tensor, Tensor]:
@@ -83,14 +85,14 @@ def spread(values: Tensor, evidence: Tensor, gates: Tensor, rounds: int = 1) -> 
     """
     for _ in range(rounds):
         told = torch.cat((evidence * values, evidence), dim=1)
-        heard = torch.stack([scan(told, gates[:, d], d) for d in (RIGHT, LEFT, DOWN, UP)]).mean(0)
-        evidence = heard[:, -1:].clamp_min(0)
-        least = torch.finfo(evidence.dtype).tiny
-        values = torch.where(evidence > least, heard[:, :-1] / evidence.clamp_min(least), 0.0)
+        heard = scan4(told, gates, "sum")
+        total = heard[:, -1:].clamp_min(0)
+        values = heard[:, :-1] / total.clamp_min(torch.finfo(total.dtype).tiny)
+        evidence = total / 4
     return values, evidence
 
 
-def _checked(x: Tensor, gates: Tensor, directions: list[int]) -> Tensor:
+def _checked(x: Tensor, gates: Tensor, directions: list[int], summed: bool = False) -> Tensor:
     fits = (
         x.ndim == 4
         and gates.ndim == 6
@@ -104,10 +106,10 @@ def _checked(x: Tensor, gates: Tensor, directions: list[int]) -> Tensor:
     if 0 in x.shape:
         raise ValueError(f"expected a map with pixels, found {list(x.shape)}")
     if has_kernel(x.device.type):
-        result: Tensor = torch.ops.segmend.scan(x, gates, directions)
+        result: Tensor = torch.ops.segmend.scan(x, gates, directions, summed)
         return result
     precise_x, precise_gates = _prepared(x, gates)
-    return scan_reference.forward(precise_x, precise_gates, directions).to(x.dtype)
+    return scan_reference.forward(precise_x, precise_gates, directions, summed).to(x.dtype)
 
 
 @torch.compiler.assume_constant_result  # nothing that a compiler should look into
@@ -130,14 +132,16 @@ def backend(device: str) -> ModuleType:
 
 
 @torch.library.custom_op("segmend::scan", mutates_args=())
-def _scan(x: Tensor, gates: Tensor, directions: Sequence[int]) -> Tensor:
-    found: Tensor = backend(x.device.type).forward(*_prepared(x, gates), directions)
+def _scan(x: Tensor, gates: Tensor, directions: Sequence[int], summed: bool) -> Tensor:
+    found: Tensor = backend(x.device.type).forward(*_prepared(x, gates), directions, summed)
     return found.to(x.dtype).contiguous()
 
 
 @torch.library.custom_op("segmend::scan_backward", mutates_args=())
-def _scan_backward(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int]) -> tuple[Tensor, Tensor]:
-    dx, dgates = backend(x.device.type).backward(*_prepared(x, gates, grad), directions)
+def _scan_backward(
+    x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int], summed: bool
+) -> tuple[Tensor, Tensor]:
+    dx, dgates = backend(x.device.type).backward(*_prepared(x, gates, grad), directions, summed)
     return dx.to(x.dtype).contiguous(), dgates.to(gates.dtype).contiguous()
 
 
@@ -148,22 +152,24 @@ def _prepared(*maps: Tensor) -> list[Tensor]:
 
 
 @_scan.register_fake
-def _(x: Tensor, gates: Tensor, directions: Sequence[int]) -> Tensor:
+def _(x: Tensor, gates: Tensor, directions: Sequence[int], summed: bool) -> Tensor:
     return x.new_empty(x.shape)
 
 
 @_scan_backward.register_fake
-def _(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int], summed: bool
+) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape), gates.new_empty(gates.shape)
 
 
 def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    x, gates, ctx.directions = inputs
+    x, gates, *ctx.how = inputs
     ctx.save_for_backward(x, gates)
 
 
 def _gradients(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
-    return (*torch.ops.segmend.scan_backward(*ctx.saved_tensors, grad, ctx.directions), None)
+    return (*torch.ops.segmend.scan_backward(*ctx.saved_tensors, grad, *ctx.how), None, None)
 
 
 _scan.register_autograd(_gradients, setup_context=_keep)

@@ -11,27 +11,31 @@ from torch import Tensor
 from segmend.ops import native
 
 
-def forward(x: Tensor, gates: Tensor, directions: Sequence[int]) -> Tensor:
-    """The maximum over the scans along `directions` (one, or all four).
+def forward(x: Tensor, gates: Tensor, directions: Sequence[int], summed: bool = False) -> Tensor:
+    """The maximum over the scans along `directions` (one, or all four), or their sum.
 
     Args:
         x: ``[B, C, H, W]``, float32 or float64, contiguous.
         gates: ``[B, len(directions), G, K, H, W]``, contiguous, of the same dtype.
     """
     kernel = native.function("segmend_scan" if len(directions) == 1 else "segmend_scan4", _suffix(x))
+    how = [int(summed)] if len(directions) > 1 else []
     out = native.empty(x.shape, x.dtype)
 
     def call(picture: int, start: int, stop: int) -> int:
         maps = x[picture, start], _first(gates, picture, start), out[picture, start]
-        return kernel(*maps, *_sizes(gates, stop - start, directions))
+        return kernel(*maps, *_sizes(gates, stop - start, directions), *how)
 
     native.run_all(partial(call, p, *r) for p in range(len(x)) for r in native.shares(*x.shape[:2]))
     return out
 
 
-def backward(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Gradients of `forward`, each pixel's to the first direction that is largest."""
+def backward(
+    x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int], summed: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Gradients of `forward`; a maximum's go to the first direction that is largest."""
     kernel = native.function("segmend_scan_back" if len(directions) == 1 else "segmend_scan4_back", _suffix(x))
+    how = [int(summed)] if len(directions) > 1 else []
     ranges = native.shares(*x.shape[:2])
     dx = native.empty(x.shape, x.dtype).zero_()
     # Ranges of channels that share gates add up their gradients apart, and are summed after.
@@ -42,7 +46,7 @@ def backward(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int]) 
         start, stop = ranges[index]
         given = x[picture, start], _first(gates, picture, start), grad[picture, start]
         found = dx[picture, start], _first(dgates[index if shared else 0], picture, start)
-        return kernel(*given, *found, *_sizes(gates, stop - start, directions))
+        return kernel(*given, *found, *_sizes(gates, stop - start, directions), *how)
 
     native.run_all(partial(call, p, i) for p in range(len(x)) for i in range(len(ranges)))
     return dx, dgates.sum(0) if len(dgates) > 1 else dgates[0]

@@ -24,16 +24,19 @@ def scan(x: Tensor, gates: Tensor, direction: int) -> Tensor:
     return _downwards(torch.stack(lines, dim=2), direction, back=True)
 
 
-def forward(x: Tensor, gates: Tensor, directions: Sequence[int]) -> Tensor:
-    """The maximum over the scans along `directions`, whose gates are ``[B, len(directions), G, K, H, W]``."""
-    return torch.stack([scan(x, gates[:, place], d) for place, d in enumerate(directions)]).max(dim=0).values
+def forward(x: Tensor, gates: Tensor, directions: Sequence[int], summed: bool = False) -> Tensor:
+    """The maximum over the scans along `directions`, or their sum; gates are ``[B, len(directions), G, K, H, W]``."""
+    scans = torch.stack([scan(x, gates[:, place], d) for place, d in enumerate(directions)])
+    return scans.sum(dim=0) if summed else scans.max(dim=0).values
 
 
-def backward(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int]) -> tuple[Tensor, Tensor]:
+def backward(
+    x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int], summed: bool = False
+) -> tuple[Tensor, Tensor]:
     """Gradients of `forward`, by autograd."""
     with torch.enable_grad():
         leaves = x.detach().requires_grad_(), gates.detach().requires_grad_()
-        dx, dgates = torch.autograd.grad(forward(*leaves, directions), leaves, grad, materialize_grads=True)
+        dx, dgates = torch.autograd.grad(forward(*leaves, directions, summed), leaves, grad, materialize_grads=True)
     return dx, dgates
 
 

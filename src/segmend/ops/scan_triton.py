@@ -6,6 +6,8 @@ kernel serves all four. Neighbours come from the line before, which stays in reg
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import triton
 import triton.language as tl
@@ -28,9 +30,10 @@ def _from_before(line, index, shift: tl.constexpr, size):  # type: ignore[no-unt
 def _forward(  # type: ignore[no-untyped-def]
     x_ptr, gates_ptr, h_ptr, winner_ptr, channels, lines, size, start, step, apart,
     direction, picture_gates, channel_gates,
-    NEIGHBOURS: tl.constexpr, FOLD: tl.constexpr, WINNER: tl.constexpr, BLOCK: tl.constexpr,
+    NEIGHBOURS: tl.constexpr, FOLD: tl.constexpr, SUM: tl.constexpr, WINNER: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Scan one plane; with FOLD into the maximum that `h_ptr` holds, with WINNER noting where it was larger."""
+    """Scan one plane; with FOLD into the maximum that `h_ptr` holds, or into the SUM; with WINNER noting where it was
+    larger."""
     plane = tl.program_id(0).to(tl.int64)
     area = lines.to(tl.int64) * size
     index = tl.arange(0, BLOCK)
@@ -55,7 +58,7 @@ def _forward(  # type: ignore[no-untyped-def]
         if FOLD:
             held = tl.load(h_ptr + at, mask, 0.0)
             larger = h > held
-            tl.store(h_ptr + at, tl.where(larger, h, held), mask)
+            tl.store(h_ptr + at, held + h if SUM else tl.where(larger, h, held), mask)
             if WINNER:
                 tl.store(winner_ptr + at, direction.to(tl.int8), mask & larger)
         else:
@@ -120,7 +123,14 @@ def _gate_strides(gates: Tensor) -> tuple[int, int]:
 
 
 def _scan_into(
-    out: Tensor, x: Tensor, gates: Tensor, direction: int, first: int, fold: bool, winner: Tensor | None
+    out: Tensor,
+    x: Tensor,
+    gates: Tensor,
+    direction: int,
+    first: int,
+    fold: bool = False,
+    summed: bool = False,
+    winner: Tensor | None = None,
 ) -> None:
     """Scan along `direction`, whose gates are the ones at `first` in `gates` ``[B, 4 or 1, G, K, H, W]``."""
     pictures, channels, height, width = x.shape
@@ -129,12 +139,15 @@ def _scan_into(
     _forward[(pictures * channels,)](
         x, gates[:, first:], out, out if winner is None else winner, channels, lines, size, start, step, apart,
         direction, picture, channel,
-        NEIGHBOURS=gates.shape[3], FOLD=fold, WINNER=winner is not None, BLOCK=triton.next_power_of_2(size),
+        NEIGHBOURS=gates.shape[3], FOLD=fold, SUM=summed, WINNER=winner is not None,
+        BLOCK=triton.next_power_of_2(size),
     )  # fmt: skip
 
 
-def forward(x: Tensor, gates: Tensor, directions: tuple[int, ...], winner: Tensor | None = None) -> Tensor:
-    """The maximum over the scans along `directions`.
+def forward(
+    x: Tensor, gates: Tensor, directions: Sequence[int], summed: bool = False, winner: Tensor | None = None
+) -> Tensor:
+    """The maximum over the scans along `directions`, or their sum.
 
     Args:
         x: ``[B, C, H, W]``, contiguous.
@@ -143,17 +156,20 @@ def forward(x: Tensor, gates: Tensor, directions: tuple[int, ...], winner: Tenso
     """
     out = torch.empty_like(x)
     for place, direction in enumerate(directions):
-        _scan_into(out, x, gates, direction, place, place > 0, winner if place else None)
+        _scan_into(out, x, gates, direction, place, place > 0, summed, winner if place else None)
     return out
 
 
-def backward(x: Tensor, gates: Tensor, grad: Tensor, directions: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Gradients of `forward`, each pixel's to the first direction that is largest."""
+def backward(
+    x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int], summed: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Gradients of `forward`; a maximum's go to the first direction that is largest."""
     pictures, channels, height, width = x.shape
     neighbours = gates.shape[3]
     winner = torch.zeros(x.shape, dtype=torch.int8, device=x.device)
-    if len(directions) > 1:
-        forward(x, gates, directions, winner)
+    won_by_one = len(directions) > 1 and not summed
+    if won_by_one:
+        forward(x, gates, directions, winner=winner)
     picture, channel = _gate_strides(gates)
     chunks = channels if channel else min(CHUNKS, channels)
     per_chunk = triton.cdiv(channels, chunks)
@@ -161,12 +177,12 @@ def backward(x: Tensor, gates: Tensor, grad: Tensor, directions: tuple[int, ...]
     dgates = torch.zeros((1 if channel else chunks, *gates.shape), dtype=x.dtype, device=x.device)
     h = torch.empty_like(x)
     for place, direction in enumerate(directions):
-        _scan_into(h, x, gates, direction, place, False, None)
+        _scan_into(h, x, gates, direction, place)
         lines, size, start, step, apart = _path(direction, height, width)
         _backward[(pictures, chunks)](
             x, gates[:, place:], h, grad, winner, dx, dgates[:, :, place:],
             channels, lines, size, start, step, apart, direction, picture, channel,
             per_chunk, 0 if channel else gates.numel(),
-            NEIGHBOURS=neighbours, WINNER=len(directions) > 1, BLOCK=triton.next_power_of_2(size),
+            NEIGHBOURS=neighbours, WINNER=won_by_one, BLOCK=triton.next_power_of_2(size),
         )  # fmt: skip
     return dx, dgates.sum(0)

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What becomes of a scan: it is stored, or folded into what is there. */
+enum { STORE, MAXIMUM, SUM };
+
 #define real float
 #define NAME(f) f##_f32
 #include "scan_lines.h"

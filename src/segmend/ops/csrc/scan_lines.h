@@ -34,8 +34,11 @@ INLINE void NAME(line)(real *restrict h, const real *restrict x, const real *res
     h[n - 1] = x[n - 1] + pl[n - 1] * (before[n - 2] - x[n - 1]) + pm[n - 1] * (before[n - 1] - x[n - 1]);
 }
 
-INLINE void NAME(fold)(real *restrict out, const real *restrict h, long n) {
-    for (long i = 0; i < n; i++) out[i] = out[i] > h[i] ? out[i] : h[i];
+INLINE void NAME(fold)(real *restrict out, const real *restrict h, long n, int how) {
+    if (how == SUM)
+        for (long i = 0; i < n; i++) out[i] += h[i];
+    else
+        for (long i = 0; i < n; i++) out[i] = out[i] > h[i] ? out[i] : h[i];
 }
 
 typedef real NAME(Eight) __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(real)), may_alias));
@@ -70,29 +73,29 @@ INLINE void NAME(transpose)(real *restrict dst, long to, const real *restrict sr
 }
 
 /* Down (or up): rows of `planes` planes that share their gates, line by line of all, so that a line of gates is read
- * once; folded into out by maximum, or stored. `spare` holds two rows a plane. */
+ * once; folded into out, or stored. `spare` holds two rows a plane. */
 static CLONES void NAME(rows)(const real *x, const real *gates, real *out, long planes, NAME(Shape) s, int up,
-                       int folded, real *spare) {
+                       int how, real *spare) {
     long n = s.width, plane = s.height * s.width;
     for (long t = 0; t < s.height; t++) {
         long at = (up ? s.height - 1 - t : t) * n, last = at + (up ? n : -n);
         for (long c = 0; c < planes; c++) {
             const real *own = x + c * plane + at;
             real *lines = spare + 2 * c * n, *to = out + c * plane;
-            real *h = folded ? lines + (t & 1) * n : to + at;
-            const real *before = folded ? lines + (~t & 1) * n : to + last;
+            real *h = how == STORE ? to + at : lines + (t & 1) * n;
+            const real *before = how == STORE ? to + last : lines + (~t & 1) * n;
             if (t == 0)
                 memcpy(h, own, n * sizeof(real));
             else
                 NAME(line)(h, own, before, gates + at, plane, s.neighbours, n);
-            if (folded) NAME(fold)(to + at, h, n);
+            if (how != STORE) NAME(fold)(to + at, h, n, how);
         }
     }
 }
 
 /* Right (or left) over `planes` planes that share their gates: strips of columns, each transposed. */
 static CLONES void NAME(columns)(const real *x, const real *gates, real *out, long planes, NAME(Shape) s, int left,
-                          int folded, real *spare) {
+                          int how, real *spare) {
     long n = s.height, plane = s.height * s.width, part = STRIP * n;
     real *gate_strip = spare, *x_strip = gate_strip + s.neighbours * part, *h_strip = x_strip + part;
     real *carried = h_strip + part; /* the last column of each plane */
@@ -122,10 +125,10 @@ static CLONES void NAME(columns)(const real *x, const real *gates, real *out, lo
                 real block[STRIP][STRIP];
                 NAME(transpose)(block[0], STRIP, h_strip + r, n, count, high);
                 for (long i = 0; i < high; i++) {
-                    if (folded)
-                        NAME(fold)(to + (r + i) * s.width, block[i], count);
-                    else
+                    if (how == STORE)
                         memcpy(to + (r + i) * s.width, block[i], count * sizeof(real));
+                    else
+                        NAME(fold)(to + (r + i) * s.width, block[i], count, how);
                 }
             }
         }
@@ -135,16 +138,16 @@ static CLONES void NAME(columns)(const real *x, const real *gates, real *out, lo
 /* One direction (0 right, 1 left, 2 down, 3 up) over `planes` planes; gates `apart` from plane to plane
  * (0: shared). */
 static void NAME(one)(const real *x, const real *gates, real *out, long planes, long apart, NAME(Shape) s,
-                      int direction, int folded, real *spare) {
+                      int direction, int how, real *spare) {
     long plane = s.height * s.width;
     if (direction >= 2)
         for (long c = 0; c < planes; c++)
-            NAME(rows)(x + c * plane, gates + c * apart, out + c * plane, 1, s, direction == 3, folded, spare);
+            NAME(rows)(x + c * plane, gates + c * apart, out + c * plane, 1, s, direction == 3, how, spare);
     else if (apart == 0)
-        NAME(columns)(x, gates, out, planes, s, direction == 1, folded, spare);
+        NAME(columns)(x, gates, out, planes, s, direction == 1, how, spare);
     else
         for (long c = 0; c < planes; c++)
-            NAME(columns)(x + c * plane, gates + c * apart, out + c * plane, 1, s, direction == 1, folded, spare);
+            NAME(columns)(x + c * plane, gates + c * apart, out + c * plane, 1, s, direction == 1, how, spare);
 }
 
 static long NAME(spare_size)(long planes, NAME(Shape) s) {
@@ -159,7 +162,7 @@ int NAME(segmend_scan)(const real *x, const real *gates, real *out, long planes,
     NAME(Shape) s = {height, width, neighbours};
     real *spare = malloc(NAME(spare_size)(planes, s) * sizeof(real));
     if (!spare) return NO_MEMORY;
-    NAME(one)(x, gates, out, planes, apart, s, direction, 0, spare);
+    NAME(one)(x, gates, out, planes, apart, s, direction, STORE, spare);
     free(spare);
     return 0;
 }
@@ -176,21 +179,22 @@ static CLONES void NAME(turned)(real *restrict dst, const real *restrict src, NA
 }
 
 /* Folds a turned plane into one that is not. */
-static CLONES void NAME(fold_turned)(real *restrict out, const real *restrict turned, NAME(Shape) s) {
+static CLONES void NAME(fold_turned)(real *restrict out, const real *restrict turned, NAME(Shape) s, int how) {
     for (long r = 0; r < s.height; r += STRIP) {
         long high = s.height - r < STRIP ? s.height - r : STRIP;
         for (long c = 0; c < s.width; c += STRIP) {
             long count = s.width - c < STRIP ? s.width - c : STRIP;
             real block[STRIP][STRIP];
             NAME(transpose)(block[0], STRIP, turned + c * s.height + r, s.height, count, high);
-            for (long i = 0; i < high; i++) NAME(fold)(out + (r + i) * s.width + c, block[i], count);
+            for (long i = 0; i < high; i++) NAME(fold)(out + (r + i) * s.width + c, block[i], count, how);
         }
     }
 }
 
-/* Maximum over the four directions of planes that share their gates: each plane is turned once for right and left,
- * which then are down and up. */
-static int NAME(shared4)(const real *x, const real *gates, real *out, long planes, long turn, NAME(Shape) s) {
+/* The four directions of planes that share their gates: each plane is turned once for right and left, which then are
+ * down and up. */
+static int NAME(shared4)(const real *x, const real *gates, real *out, long planes, long turn, NAME(Shape) s,
+                         int how) {
     long plane = s.height * s.width, k = s.neighbours;
     long lines = 2 * (TOGETHER * s.height > planes * s.width ? TOGETHER * s.height : planes * s.width);
     real *spare = malloc(((2 * k + 2 * TOGETHER) * plane + lines) * sizeof(real));
@@ -198,28 +202,29 @@ static int NAME(shared4)(const real *x, const real *gates, real *out, long plane
     NAME(Shape) side = {s.width, s.height, k};
     real *gates_turned = spare, *x_turned = spare + 2 * k * plane, *out_turned = x_turned + TOGETHER * plane;
     real *own = out_turned + TOGETHER * plane;
-    NAME(rows)(x, gates + 2 * turn, out, planes, s, 0, 0, own);
-    NAME(rows)(x, gates + 3 * turn, out, planes, s, 1, 1, own);
+    NAME(rows)(x, gates + 2 * turn, out, planes, s, 0, STORE, own);
+    NAME(rows)(x, gates + 3 * turn, out, planes, s, 1, how, own);
     for (long d = 0; d < 2; d++)
         for (long j = 0; j < k; j++)
             NAME(turned)(gates_turned + (d * k + j) * plane, gates + d * turn + j * plane, s);
     for (long first = 0; first < planes; first += TOGETHER) {
         long count = planes - first < TOGETHER ? planes - first : TOGETHER;
         for (long c = 0; c < count; c++) NAME(turned)(x_turned + c * plane, x + (first + c) * plane, s);
-        NAME(rows)(x_turned, gates_turned, out_turned, count, side, 0, 0, own);
-        NAME(rows)(x_turned, gates_turned + k * plane, out_turned, count, side, 1, 1, own);
-        for (long c = 0; c < count; c++) NAME(fold_turned)(out + (first + c) * plane, out_turned + c * plane, s);
+        NAME(rows)(x_turned, gates_turned, out_turned, count, side, 0, STORE, own);
+        NAME(rows)(x_turned, gates_turned + k * plane, out_turned, count, side, 1, how, own);
+        for (long c = 0; c < count; c++) NAME(fold_turned)(out + (first + c) * plane, out_turned + c * plane, s, how);
     }
     free(spare);
     return 0;
 }
 
-/* Maximum over the four directions; the gates of the next direction lie `turn` further. */
+/* Maximum over the four directions, or their sum; the gates of the next direction lie `turn` further. */
 int NAME(segmend_scan4)(const real *x, const real *gates, real *out, long planes, long apart, long turn,
-                               long height, long width, long neighbours) {
+                               long height, long width, long neighbours, int sum) {
+    int how = sum ? SUM : MAXIMUM;
     FLUSH_DENORMALS;
     NAME(Shape) s = {height, width, neighbours};
-    if (apart == 0) return NAME(shared4)(x, gates, out, planes, turn, s);
+    if (apart == 0) return NAME(shared4)(x, gates, out, planes, turn, s, how);
     long plane = height * width;
     real *spare = malloc(NAME(spare_size)(1, s) * sizeof(real));
     if (!spare) return NO_MEMORY;
@@ -227,7 +232,7 @@ int NAME(segmend_scan4)(const real *x, const real *gates, real *out, long planes
         for (int d = 0; d < 4; d++) {
             int direction = (d + 2) % 4; /* down first: it stores, the others fold */
             NAME(one)(x + c * plane, gates + c * apart + direction * turn, out + c * plane, 1, apart, s, direction,
-                      d > 0, spare);
+                      d > 0 ? how : STORE, spare);
         }
     free(spare);
     return 0;
@@ -332,7 +337,7 @@ int NAME(segmend_scan_back)(const real *x, const real *gates, const real *grad, 
     if (!spare) return NO_MEMORY;
     real *h = spare, *work = spare + plane;
     for (long c = 0; c < planes; c++) {
-        NAME(one)(x + c * plane, gates + c * apart, h, 1, apart, s, direction, 0, work);
+        NAME(one)(x + c * plane, gates + c * apart, h, 1, apart, s, direction, STORE, work);
         NAME(one_back)(x + c * plane, gates + c * apart, h, grad + c * plane, dx + c * plane, dgates + c * apart, s,
                        direction, work);
     }
@@ -351,10 +356,10 @@ static CLONES void NAME(won)(real *restrict share, const real *restrict grad, co
     }
 }
 
-/* Gradients of segmend_scan4, added to dx and dgates: a pixel's goes to the first direction that is largest. */
+/* Gradients of segmend_scan4, added to dx and dgates: a maximum's go to the first direction that is largest. */
 int NAME(segmend_scan4_back)(const real *x, const real *gates, const real *grad, real *dx, real *dgates,
                                     long planes, long apart, long turn, long height, long width,
-                                    long neighbours) {
+                                    long neighbours, int sum) {
     FLUSH_DENORMALS;
     NAME(Shape) s = {height, width, neighbours};
     long plane = height * width;
@@ -364,11 +369,11 @@ int NAME(segmend_scan4_back)(const real *x, const real *gates, const real *grad,
     for (long c = 0; c < planes; c++) {
         const real *from = grad + c * plane;
         for (int d = 0; d < 4; d++)
-            NAME(one)(x + c * plane, gates + c * apart + d * turn, h + d * plane, 1, apart, s, d, 0, work);
+            NAME(one)(x + c * plane, gates + c * apart + d * turn, h + d * plane, 1, apart, s, d, STORE, work);
         for (int d = 0; d < 4; d++) {
-            NAME(won)(share, from, h, d, plane);
-            NAME(one_back)(x + c * plane, gates + c * apart + d * turn, h + d * plane, share, dx + c * plane,
-                           dgates + c * apart + d * turn, s, d, work);
+            if (!sum) NAME(won)(share, from, h, d, plane);
+            NAME(one_back)(x + c * plane, gates + c * apart + d * turn, h + d * plane, sum ? from : share,
+                           dx + c * plane, dgates + c * apart + d * turn, s, d, work);
         }
     }
     free(spare);
