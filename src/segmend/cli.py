@@ -358,7 +358,9 @@ def _finish_run(run, out: Path) -> None:  # type: ignore[no-untyped-def]
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in part.items())
     kept = f", {run.kept} kept from before" if run.kept else ""
     changed = f", {100 * run.changed:.2g} % of pixels changed" if run.changed is not None else ""
-    message = f"{run.done} pictures written to {out}{kept}{changed}; {run.pictures_per_second:.1f} a second ({spent})"
+    message = (
+        f"{run.done} pictures written to {out}{kept}{changed}; {run.pictures_per_second:.1f} a second ({spent})"
+    )
     _finish(message, [f"{s.file}: {s.reason}" for s in run.skipped])
 
 

@@ -157,9 +157,7 @@ def _(x: Tensor, gates: Tensor, directions: Sequence[int], summed: bool) -> Tens
 
 
 @_scan_backward.register_fake
-def _(
-    x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int], summed: bool
-) -> tuple[Tensor, Tensor]:
+def _(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int], summed: bool) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape), gates.new_empty(gates.shape)
 
 

@@ -25,7 +25,7 @@ def scan(x: Tensor, gates: Tensor, direction: int) -> Tensor:
 
 
 def forward(x: Tensor, gates: Tensor, directions: Sequence[int], summed: bool = False) -> Tensor:
-    """The maximum over the scans along `directions`, or their sum; gates are ``[B, len(directions), G, K, H, W]``."""
+    """The maximum over the scans along `directions`, or their sum (gates: ``[B, directions, G, K, H, W]``)."""
     scans = torch.stack([scan(x, gates[:, place], d) for place, d in enumerate(directions)])
     return scans.sum(dim=0) if summed else scans.max(dim=0).values
 
@@ -36,7 +36,9 @@ def backward(
     """Gradients of `forward`, by autograd."""
     with torch.enable_grad():
         leaves = x.detach().requires_grad_(), gates.detach().requires_grad_()
-        dx, dgates = torch.autograd.grad(forward(*leaves, directions, summed), leaves, grad, materialize_grads=True)
+        dx, dgates = torch.autograd.grad(
+            forward(*leaves, directions, summed), leaves, grad, materialize_grads=True
+        )
     return dx, dgates
 
 
