@@ -32,7 +32,7 @@ def _forward(  # type: ignore[no-untyped-def]
     direction, picture_gates, channel_gates,
     NEIGHBOURS: tl.constexpr, FOLD: tl.constexpr, SUM: tl.constexpr, WINNER: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Scan one plane; with FOLD into the maximum that `h_ptr` holds, or the SUM; with WINNER noting where it won."""
+    """Scan one plane; with FOLD into the maximum that `h_ptr` holds, or the SUM; WINNER: noting where it won."""
     plane = tl.program_id(0).to(tl.int64)
     area = lines.to(tl.int64) * size
     index = tl.arange(0, BLOCK)
