@@ -9,7 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import METHODS, SHORTER, Method, main  # noqa: E402
+from comparison import METHODS, SHORTER, Method, main, propagations  # noqa: E402
 
 SHORTENED = (
     "ecn.width=half",
@@ -25,7 +25,10 @@ MORE = (
     Method("ECN as in its paper, shortened", "ecn_paper", SHORTENED),
 )
 
-COMPARED = {"linear": (*METHODS, *MORE), "deeplab": SHORTER}
+COMPARED = {
+    "linear": (*METHODS, *propagations(), *MORE),
+    "deeplab": (*SHORTER, *propagations("optimisation.steps=300")),
+}
 
 if __name__ == "__main__":
     main(HERE, "msrc21", COMPARED)

@@ -24,19 +24,12 @@ from torch import nn
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import RECIPES, replace_table  # noqa: E402
-from random_walker import RandomWalker  # noqa: E402
-
-from segmend.data.damage import Damage  # noqa: E402
-from segmend.data.dataset import open_dataset  # noqa: E402
-from segmend.data.drawn import CLASSES, draw_dataset  # noqa: E402
-from segmend.data.files import write_probabilities  # noqa: E402
-from segmend.devices import Precision  # noqa: E402
+# What the command does not load either: the rest is imported where it is needed, as it would count as memory.
+from segmend.devices import Precision, keep_memory  # noqa: E402
 from segmend.jobs.refine import open_pairs, refine  # noqa: E402
 from segmend.labels import Classes  # noqa: E402
 from segmend.refiners import ECN, DenseCRF, GuidedFilter, Refiner, SpatialPropagation, load  # noqa: E402
 from segmend.report.results import Run  # noqa: E402
-from segmend.training.recipe import RefinerRecipe, read_recipe  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -79,28 +72,40 @@ def make(name: str, count: int) -> Refiner:
     if name == "guided filter":
         return GuidedFilter()
     if name == "random walker":
+        from random_walker import RandomWalker
+
         return RandomWalker()
     if name == "universal":
         return load(name)
     if kind == "dense":
         return DenseCRF()
     classes = Classes.numbered(count)
+    if kind == "ECN" and detail != "for few pictures":
+        return ECN(classes, detail).eval()  # type: ignore[arg-type]
+
+    from comparison import RECIPES
+
+    from segmend.training.recipe import RefinerRecipe, read_recipe
+
     if kind == "SPN":
         recipe = read_recipe(RECIPES / "spn_few_pictures.yaml")
         assert isinstance(recipe, RefinerRecipe)
         assert recipe.spn is not None
         options = recipe.spn.model_dump(exclude={"features"}) | {"votes": 1.0}
         return SpatialPropagation(classes, **(options | {"connections": 1 if "one" in detail else 3})).eval()
-    if detail == "for few pictures":
-        recipe = read_recipe(RECIPES / "ecn_few_pictures.yaml")
-        assert isinstance(recipe, RefinerRecipe)
-        assert recipe.ecn is not None
-        return ECN(classes, **(recipe.ecn.model_dump(exclude={"features"}) | {"votes": 1.0})).eval()
-    return ECN(classes, detail).eval()  # type: ignore[arg-type]
+    recipe = read_recipe(RECIPES / "ecn_few_pictures.yaml")
+    assert isinstance(recipe, RefinerRecipe)
+    assert recipe.ecn is not None
+    return ECN(classes, **(recipe.ecn.model_dump(exclude={"features"}) | {"votes": 1.0})).eval()
 
 
 def prepare(folder: Path, size: Size) -> None:
     """Draw the pictures and damage their truth, with room for all classes in the maps."""
+    from segmend.data.damage import Damage
+    from segmend.data.dataset import open_dataset
+    from segmend.data.drawn import CLASSES, draw_dataset
+    from segmend.data.files import write_probabilities
+
     assert len(CLASSES) <= size.classes
     draw_dataset(folder / "data", train=1, val=size.pictures, height=size.height, width=size.width)
     dataset = open_dataset(folder / "data", "val")
@@ -114,6 +119,7 @@ def prepare(folder: Path, size: Size) -> None:
 
 def measure(folder: Path, name: str, precision: Precision, count: int) -> tuple[Run, int, float]:
     """A run over the prepared pictures, the refiner's parameters, and the peak memory in MB of this process."""
+    keep_memory()  # as the command does
     refiner = make(name, count)
     pairs, _ = open_pairs(folder / "data" / "images" / "val", folder / "coarse", refiner, count)
     with tempfile.TemporaryDirectory(dir=folder) as out:
@@ -134,6 +140,8 @@ def row(name: str, run: Run, parameters: int, peak: float) -> str:
 
 
 def main() -> None:
+    from comparison import replace_table
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     head = (

@@ -44,6 +44,9 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 def main() -> None:
     """Entry point of the command ``segmend``."""
     try:
+        from segmend.devices import keep_memory
+
+        keep_memory()
         app()
     except InvalidInput as error:
         errors.print(f"[red]segmend:[/red] {escape(str(error))}")
@@ -156,7 +159,7 @@ def refine(
     probs: Probs = False,
     details: Annotated[bool, typer.Option("--details", help="Also what the refiner can show.")] = False,
     quantised: Quantised = False,
-    tile: Tile = 1024,
+    tile: Tile = 1152,
     keep_below: Annotated[
         float | None,
         typer.Option(

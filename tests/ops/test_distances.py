@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from segmend.ops import native
-from segmend.ops.distances import neighbour_distances
+from segmend.ops.distances import neighbour_distances, similarity_gates
 
 
 def neighbours(y, x):
@@ -84,3 +84,23 @@ def test_arguments_that_do_not_fit_are_refused():
         neighbour_distances(torch.zeros(1, 2, 3, 4), 2)
     with pytest.raises(ValueError, match=r"\[B, E, H, W\]"):
         neighbour_distances(torch.zeros(2, 3, 4), 3)
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+@pytest.mark.parametrize("size", [(6, 70), (1, 7), (4, 1)])
+def test_gates_are_exponentials_of_distances_normalised(backend, connections, size):
+    torch.manual_seed(0)
+    features, kept = torch.randn(2, 3, *size), torch.rand(2, 4, *size)
+    features[0] /= 3  # so that there are sums above 1, and below
+    features[1] *= 20
+    parts = torch.exp(-neighbour_distances(features, connections))
+    expected = (parts / parts.sum(dim=2, keepdim=True).clamp_min(1) * kept[:, :, None]).unsqueeze(2)
+    assert torch.allclose(similarity_gates(features, kept, connections), expected, rtol=1e-4, atol=1e-30)
+    with torch.inference_mode():
+        assert torch.allclose(similarity_gates(features, kept, connections), expected, rtol=1e-4, atol=1e-30)
+
+
+def test_pytorch_knows_the_operation_of_gates():
+    arguments = torch.rand(2, 3, 5, 7), torch.rand(2, 4, 5, 7), 3
+    found = torch.library.opcheck(torch.ops.segmend.similarity_gates.default, arguments)
+    assert set(found.values()) == {"SUCCESS"}

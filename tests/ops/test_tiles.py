@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmend.ops.tiles import tile_starts, tiled_bands
+from segmend.ops.tiles import tile_spans, tiled_bands
 
 lengths = st.integers(1, 300)
 
@@ -15,11 +15,11 @@ lengths = st.integers(1, 300)
 @given(lengths, st.integers(2, 90), st.data())
 def test_starts_cover_the_axis_with_the_overlap_asked_for(length, tile, data):
     overlap = data.draw(st.integers(0, tile - 1))
-    starts = tile_starts(length, tile, overlap)
-    assert starts[0] == 0
-    assert starts[-1] + tile >= length
-    assert all(b - a <= tile - overlap for a, b in pairwise(starts))
-    assert starts == sorted(set(starts))
+    spans = tile_spans(length, tile, overlap)
+    assert (spans[0].start, spans[-1].stop) == (0, length)
+    assert all(a.stop - b.start >= overlap and a.start < b.start for a, b in pairwise(spans))
+    assert len({s.stop - s.start for s in spans}) == 1
+    assert spans[0].stop <= tile
 
 
 @pytest.mark.parametrize(("height", "width"), [(50, 70), (8, 200), (200, 8), (1, 1), (33, 33)])

@@ -86,6 +86,21 @@ def test_tiles_give_what_the_whole_picture_gives():
     assert torch.allclose(torch.cat([m.fusion_mask for _, m in bands]), torch.full((90, 75), 0.5))
 
 
+def test_what_is_given_is_not_written_to():
+    class Same(Refiner):
+        def mend(self, image, coarse):
+            return Mended.of(coarse, coarse)
+
+    torch.manual_seed(0)
+    coarse = torch.randn(4, 50, 40).softmax(0)
+    before = coarse.clone()
+    bands = [
+        m for _, m in mend_bands(Same(), torch.rand(3, 50, 40), coarse, 4, tile=32, overlap=8, keep_below=0.9)
+    ]
+    assert torch.equal(coarse, before)
+    assert torch.allclose(torch.cat([m.probabilities for m in bands], 1), coarse, atol=1e-6)
+
+
 def test_a_change_is_as_sure_as_the_new_label_is_likelier_than_the_coarse_one():
     new = torch.tensor([0.6, 0.3, 0.1]).view(3, 1, 1).expand(3, 1, 3)
     coarse = torch.eye(3).view(3, 1, 3)  # pixels that were 0, 1 and 2

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from segmend.labels import Classes, most_likely
+from segmend.labels import Classes, InvalidInput, most_likely
 from segmend.model_folder import save_model
 from segmend.refiners import load
 from segmend.refiners.spatial_propagation import (
     SpatialPropagation,
     propagate,
+    propagate_evidence,
     propagation_loss,
     without_absent,
 )
@@ -22,6 +23,7 @@ KINDS = [
     {"gates": "similarity", "connections": 1, "rounds": 2, "sees_coarse": False},
     {"gates": "free", "lift": 6, "encoder": "tf_efficientnet_lite0"},
     {"gates": "similarity", "encoder": "tf_efficientnet_lite0", "votes": True},
+    {"gates": "similarity", "weighed": True, "rounds": 2},
 ]
 
 
@@ -43,7 +45,7 @@ def test_any_size_gives_a_probability_map_of_that_size(kind):
 def test_gates_are_stable_and_gradients_reach_every_layer(kind):
     image, coarse = example()
     network = SpatialPropagation(CLASSES, width="quarter", **kind)
-    assert network._gates(image, coarse).abs().sum(3).max() <= 1 + 1e-5
+    assert network.gates(*network._guidance(image, coarse)).abs().sum(3).max() <= 1 + 1e-5
     if "lift" in kind:
         torch.nn.init.normal_(network.project.weight)
     propagation_loss(network(image, coarse), torch.randint(0, 5, (2, 37, 50)), 255).backward()
@@ -79,14 +81,33 @@ def test_more_rounds_reach_around_corners():
     assert propagate(point, gates, 2)[0, 0, 8, 8] > 0
 
 
-def test_classes_that_are_absent_stay_absent():
+def test_what_reaches_a_pixel_is_a_mean_by_evidence():
+    """Two pixels tell, one three times as much; nothing is lost on the way, and nothing comes from elsewhere."""
+    start, evidence = torch.full((1, 2, 1, 5), 0.5), torch.zeros(1, 1, 1, 5)
+    start[0, :, 0, 0], evidence[..., 0] = torch.tensor([1.0, 0.0]), 0.3
+    start[0, :, 0, 4], evidence[..., 4] = torch.tensor([0.0, 1.0]), 0.1
+    gates = torch.zeros(1, 4, 1, 3, 1, 5)
+    gates[:, :, :, 1] = 1
+    found = propagate_evidence(start, evidence, gates)
+    assert torch.allclose(found[0, :, 0, 2], torch.tensor([0.75, 0.25]))
+    assert torch.allclose(propagate_evidence(start, torch.ones_like(evidence), 0 * gates), start)
+
+
+@pytest.mark.parametrize("other", [{"lift": 4}, {"gates": "free"}])
+def test_only_similarity_gates_of_probabilities_can_be_weighed(other):
+    with pytest.raises(InvalidInput, match="similarity"):
+        SpatialPropagation(CLASSES, weighed=True, **other)
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+def test_classes_that_are_absent_stay_absent(weighed):
     image, coarse = example(batch=1)
     coarse[:, 3] = 0
     coarse[:, 3, 4, 4] = 0.1
     coarse = coarse / coarse.sum(1, keepdim=True)
     assert without_absent(coarse)[:, 3].max() == 0
     assert torch.allclose(without_absent(coarse).sum(1), torch.ones(1, 37, 50), atol=1e-5)
-    network = SpatialPropagation(CLASSES, width="quarter", restrict_to_present=True).eval()
+    network = SpatialPropagation(CLASSES, width="quarter", restrict_to_present=True, weighed=weighed).eval()
     assert not (network.mend(image, coarse).labels == 3).any()
 
 

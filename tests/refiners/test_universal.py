@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmend.data.class_free import believed
+from segmend.labels import believed
 from segmend.refiners.universal import (
     BY_CLASS,
     ERROR,
@@ -14,11 +14,13 @@ from segmend.refiners.universal import (
     HARMLESS,
     LEAST,
     MOST_TRUST,
+    PIXELS,
+    PLACES,
     RARE,
     STEP,
-    SUMMARIES,
     Blend,
     Propagated,
+    Summaries,
     UniversalPropagation,
     clues,
     near_and_far,
@@ -41,7 +43,8 @@ def network():
     torch.manual_seed(0)
     network = UniversalPropagation().eval()
     with torch.no_grad():
-        network.blend[0].weight.mul_(300)  # so that it blends here one way, there another
+        for layer in (network.at_pixels[0], network.at_places[0]):
+            layer.weight.mul_(300)  # so that it blends here one way, there another
     return network
 
 
@@ -85,9 +88,9 @@ def test_a_map_of_one_class_stays_one(network):
 def test_trusted_and_left_alone_the_coarse_map_stays():
     torch.manual_seed(0)
     network, (image, coarse) = UniversalPropagation().eval(), example()
-    alone = [math.log(1 / (MOST_TRUST - 1)), -30, 0, 0, -30]  # trusted with a power of 1
+    alone = [math.log(1 / (MOST_TRUST - 1)), 0, -30, -30, 0]  # trusted with a power of 1
     with torch.no_grad():
-        for layer in (network.blend[0], network.overall):
+        for layer in (network.at_pixels[0], network.at_places[0], network.overall):
             layer.weight.zero_()
             layer.bias.zero_()
         network.overall.bias.copy_((torch.tensor(alone) - torch.tensor(FIRST)) / STEP)
@@ -138,8 +141,8 @@ def test_the_start_is_a_product_of_what_is_known_to_powers():
     around = held.coarse[0, :, 4:13].mean(dim=(1, 2))  # of the place in row 8 and column 4
     assert torch.allclose(held.surroundings[0, :, 8, 4], (around + RARE).log(), atol=1e-5)
     known = coarse.clamp_min(LEAST).log()
-    one = torch.ones(1, 1, 64, 32)
-    start = start_of(known, held, Blend(2 * one, 0.2 * one, 0.3 * one, one, one))
+    one, place = torch.ones(1, 1, 64, 32), torch.ones(1, 1, 16, 8)
+    start = start_of(known, held, Blend(2 * one, one, one, 0.2 * place, 0.3 * place))
     said = 0.2 * held.likeness - 0.3 * held.surroundings
     expected = (2 * known + F.interpolate(said, scale_factor=4, mode="bilinear")).softmax(dim=1)
     assert torch.allclose(start, expected, atol=1e-5)
@@ -161,9 +164,11 @@ def test_what_is_not_known_of_the_error_is_guessed(network):
 def test_summaries_tell_nothing_of_names():
     torch.manual_seed(0)
     image, coarse = torch.rand(2, 3, 32, 64), torch.randn(2, 4, 32, 64).softmax(dim=1)
-    told = told_of(image, coarse)
-    assert told.shape == (2, SUMMARIES, 32, 64)
-    assert torch.allclose(told_of(image, coarse[:, [2, 0, 3, 1]]), told, atol=1e-5)
+    pixels, places = told_of(image, coarse)
+    assert pixels.shape == (2, PIXELS, 32, 64)
+    assert places.shape == (2, PLACES, 8, 16)
+    for told, renamed in zip((pixels, places), told_of(image, coarse[:, [2, 0, 3, 1]]), strict=True):
+        assert torch.allclose(renamed, told, atol=1e-5)
 
 
 def test_summaries_tell_borders_sureness_votes_and_shares():
@@ -172,8 +177,9 @@ def test_summaries_tell_borders_sureness_votes_and_shares():
     coarse[:, 1, :, :8] = 0.2
     coarse[:, 2, :, 8:] = 1.0
     image = coarse.clone()  # as many colours as labels: places of the same colour all agree
-    told = told_of(image, coarse)[0, :, 16]
-    border, first, entropy, margin, vote, own, agreement, likeness, share, sure, change = told.unbind()
+    pixels, places = told_of(image, coarse)
+    border, first, entropy, change = pixels[0, :, 16]
+    margin, vote, own, agreement, likeness, share, sure = places[0, :, 4].repeat_interleave(4, dim=1)
     assert border.nonzero().flatten().tolist() == [7]
     assert torch.allclose(change, torch.eye(32)[7] * 2.0)
     for found, left, right in (
@@ -195,14 +201,18 @@ def told_of(image, coarse):
 
 
 def test_means_are_told_near_borders_and_away_from_them():
-    seen = torch.zeros(1, SUMMARIES, 32, 64)
-    seen[:, 0, :, 31] = 1  # a border down the picture: near are the place of it, and two to either side
-    seen[:, 1, :, 20:40] = 3
-    seen[:, 1, :, 60:] = -11
+    seen = Summaries(torch.zeros(1, PIXELS, 32, 64), torch.zeros(1, PLACES, 8, 16))
+    seen.pixels[:, 0, :, 31] = 1  # a border down the picture: near are the place of it, and two to either side
+    seen.pixels[:, 1, :, 20:40] = 3
+    seen.pixels[:, 1, :, 60:] = -11
+    seen.places[:, 2, :, 5:10] = 4
     told = near_and_far(seen)
-    assert told.shape == (1, 2 * SUMMARIES + 1)
+    every = PIXELS + PLACES
+    assert told.shape == (1, 2 * every + 1)
     assert torch.allclose(told[0, 1], torch.tensor(3.0).sqrt())
-    assert torch.allclose(told[0, SUMMARIES + 1], torch.tensor(-1.0))
+    assert torch.allclose(told[0, every + 1], torch.tensor(-1.0))
+    assert torch.allclose(told[0, PIXELS + 2], torch.tensor(2.0))
+    assert told[0, every + PIXELS + 2] == 0
     assert torch.allclose(told[0, -1], torch.tensor(5 / 16).sqrt())
 
 

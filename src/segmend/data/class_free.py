@@ -8,19 +8,7 @@ import torch.utils.data
 from torch import Tensor
 
 from segmend.data.sampling import Sample, Samples
-from segmend.labels import void_of
-
-HEARD = 0.2
-"""Probability that a class must reach somewhere, or else win somewhere, to be in the mended map."""
-
-
-def believed(coarse: Tensor) -> Tensor:
-    """The classes that win or reach `HEARD` somewhere in a batch ``[B, C, H, W]``, at least 2: ``int64 [K]``."""
-    most = coarse.amax(dim=(0, 2, 3))
-    winners = coarse.max(dim=1).indices.flatten()  # ties, as where nothing is known, go to one class
-    heard = (most >= HEARD) | (winners.bincount(minlength=len(most)) > 0)
-    heard[most.topk(min(2, len(most))).indices] = True
-    return heard.nonzero().squeeze(1)
+from segmend.labels import believed, void_of
 
 
 def in_slots(sample: Sample, slots: int) -> Sample:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 Read = TypeVar("Read")
 Made = TypeVar("Made")
 
-AHEAD = 4
+AHEAD = 2
 """Pictures that are read ahead, and results that may wait to be written: what bounds the memory."""
 
 

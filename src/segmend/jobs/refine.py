@@ -17,7 +17,7 @@ from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
 from segmend.labels import Classes, InvalidInput, as_image, as_tensor
-from segmend.refiners.base import Refiner, mend_bands
+from segmend.refiners.base import TILE, Refiner, mend_bands
 from segmend.report.results import Run, Skipped
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -32,7 +32,7 @@ def refine(
     probs: bool = False,
     details: bool = False,
     quantised: bool = False,
-    tile: int = 1024,
+    tile: int = TILE,
     keep_below: float | None = None,
     precision: Precision = "auto",
     overwrite: bool = False,

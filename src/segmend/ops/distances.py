@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segmend.ops import native
+from segmend.ops.scan import normalize_gates
 
 
 def neighbour_distances(features: Tensor, connections: int) -> Tensor:
@@ -33,6 +34,24 @@ def neighbour_distances(features: Tensor, connections: int) -> Tensor:
         return found
     precise = features if features.dtype == torch.float64 else features.float()
     return neighbour_distances_reference(precise, connections)
+
+
+def similarity_gates(features: Tensor, kept: Tensor, connections: int) -> Tensor:
+    """Gates that are large between neighbours alike: ``kept exp(-distance)``, normalised over the neighbours.
+
+    Args:
+        features: ``[B, E, H, W]``.
+        kept: ``[B, 4, H, W]``, at least 0: most that gates of a direction sum to.
+        connections: 3 or 1 neighbours.
+
+    Returns:
+        ``[B, 4, 1, K, H, W]``, shared by the channels of what is scanned (see `segmend.ops.scan.scan4`).
+    """
+    if native.serves(features.device.type) and features.dtype == torch.float32 and not torch.is_grad_enabled():
+        found: Tensor = torch.ops.segmend.similarity_gates(features, kept, connections)
+        return found
+    gates = normalize_gates(torch.exp(-neighbour_distances(features, connections)))
+    return (gates * kept[:, :, None]).unsqueeze(2)
 
 
 def neighbour_distances_reference(features: Tensor, connections: int) -> Tensor:
@@ -62,6 +81,20 @@ def _distances(features: Tensor, connections: int) -> Tensor:
     out = native.empty((pictures, 4, connections, height, width))
     _run("segmend_distances", (features.float().contiguous(), out), features, connections)
     return out
+
+
+@torch.library.custom_op("segmend::similarity_gates", mutates_args=())
+def _similarity(features: Tensor, kept: Tensor, connections: int) -> Tensor:
+    pictures, _, height, width = features.shape
+    out = native.empty((pictures, 4, 1, connections, height, width))
+    _run("segmend_similarity", (features.contiguous(), kept.contiguous(), out), features, connections)
+    return out
+
+
+@_similarity.register_fake
+def _(features: Tensor, kept: Tensor, connections: int) -> Tensor:
+    pictures, _, height, width = features.shape
+    return features.new_empty((pictures, 4, 1, connections, height, width))
 
 
 @torch.library.custom_op("segmend::neighbour_distances_backward", mutates_args=())

@@ -66,10 +66,13 @@ def _warn(reason: str) -> None:
     )
 
 
-@torch.compiler.assume_constant_result  # nothing that a compiler should look into
+BUILT = LIBRARY.is_file() and not os.environ.get(REFERENCE)
+"""What a compiler takes for the answer of `serves`: it cannot look for itself."""
+
+
 def serves(device: str) -> bool:
     """Whether the library serves a type of device here."""
-    return device == "cpu" and library() is not None
+    return device == "cpu" and (BUILT if torch.compiler.is_compiling() else library() is not None)
 
 
 def function(name: str, suffix: str) -> Callable[..., int]:
@@ -91,6 +94,13 @@ def empty(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
     if result.nbytes >= LARGE:
         function("segmend_expect", "u8")(result, result.nbytes)
     return result
+
+
+def empty_like(map_: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Memory for a result of the shape and device of a map, contiguous, on large pages where there are some."""
+    if serves(map_.device.type):
+        return empty(map_.shape, dtype or map_.dtype)
+    return torch.empty_like(map_, dtype=dtype, memory_format=torch.contiguous_format)
 
 
 def _as_c(argument: Tensor | int) -> Any:

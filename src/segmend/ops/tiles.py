@@ -8,12 +8,17 @@ import torch
 from torch import Tensor
 
 
-def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Where tiles begin along an axis: evenly spread, at least `overlap` shared, the whole axis covered."""
+def tile_spans(length: int, tile: int, overlap: int) -> list[slice]:
+    """The tiles along an axis: as few as can be of at most `tile`, no longer than they must be, evenly spread.
+
+    Neighbours share at least `overlap`.
+    """
     if length <= tile:
-        return [0]
+        return [slice(0, length)]
     count = -(-(length - overlap) // (tile - overlap))
-    return [round(i * (length - tile) / (count - 1)) for i in range(count)]
+    side = -(-(length + (count - 1) * overlap) // count)
+    starts = [round(i * (length - side) / (count - 1)) for i in range(count)]
+    return [slice(start, start + side) for start in starts]
 
 
 def tiled_bands(
@@ -25,9 +30,9 @@ def tiled_bands(
     seam is seen. Memory is that of a band of `tile` rows, whatever the height.
 
     Args:
-        function: takes rows and columns, gives ``[C, rows, columns]``.
+        function: takes rows and columns, gives ``[C, rows, columns]``, which may be written to.
         size: height and width of the whole.
-        tile: side of a tile in pixels (a smaller picture is one tile).
+        tile: most that a side of a tile measures, in pixels (a smaller picture is one tile).
         overlap: pixels that neighbours share at least, fewer than `tile`.
 
     Yields:
@@ -36,33 +41,45 @@ def tiled_bands(
     if not 0 <= overlap < tile:
         raise ValueError(f"expected an overlap of at least 0 and less than the tile of {tile}, found {overlap}")
     height, width = size
-    tops, lefts = tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)
+    down, across = tile_spans(height, tile, overlap), tile_spans(width, tile, overlap)
+    row_weights, column_weights = _weights(down, height), _weights(across, width)
     total: Tensor | None = None
-    weights = torch.zeros(0)
-    for top, following in zip(tops, [*tops[1:], height], strict=True):
-        rows = slice(top, min(top + tile, height))
-        for left in lefts:
-            columns = slice(left, min(left + tile, width))
+    for i, rows in enumerate(down):
+        following = down[i + 1].start if i + 1 < len(down) else height
+        for j, columns in enumerate(across):
             result = function(rows, columns).float()
+            if len(down) == len(across) == 1:
+                yield rows, result
+                return
+            _weigh(result, row_weights[i], 1)
+            _weigh(result, column_weights[j], 2)
             if total is None:
                 total = result.new_zeros(result.shape[0], rows.stop - rows.start, width)
-                weights = result.new_zeros(rows.stop - rows.start, width)
-            weight = _ramp(result)
-            total[:, :, columns] += result * weight
-            weights[:, columns] += weight
+            total[:, :, columns] += result
         assert total is not None
-        finished = following - top
-        yield slice(top, following), total[:, :finished] / weights[:finished]
+        finished = following - rows.start
+        yield slice(rows.start, following), total[:, :finished]
         if following < height:
-            total = torch.cat((total[:, finished:], torch.zeros_like(total[:, :finished])), dim=1)
-            weights = torch.cat((weights[finished:], torch.zeros_like(weights[:finished])), dim=0)
+            total, before = torch.zeros_like(total), total
+            total[:, : before.shape[1] - finished] = before[:, finished:]
 
 
-def _ramp(tile: Tensor) -> Tensor:
-    """Weights ``[H, W]`` of a tile ``[C, H, W]`` that fall linearly from its middle to its rim, above 0."""
+def _weights(spans: list[slice], length: int) -> list[Tensor]:
+    """Of each tile along an axis; they fall linearly from its middle to its rim, and sum to 1 everywhere."""
+    ramps = []
+    for span in spans:
+        position = torch.arange(span.stop - span.start, dtype=torch.float32)
+        ramps.append(torch.minimum(position + 1, position.flip(0) + 1))
+    total = torch.zeros(length)
+    for span, ramp in zip(spans, ramps, strict=True):
+        total[span] += ramp
+    return [ramp / total[span] for span, ramp in zip(spans, ramps, strict=True)]
 
-    def along(length: int) -> Tensor:
-        position = torch.arange(length, device=tile.device, dtype=torch.float32)
-        return torch.minimum(position + 1, length - position)
 
-    return along(tile.shape[1])[:, None] * along(tile.shape[2])[None, :]
+def _weigh(result: Tensor, weights: Tensor, axis: int) -> None:
+    """Multiply a tile by weights along an axis, in place, where they are not 1: where it overlaps with others."""
+    alone = (weights == 1).nonzero().flatten().tolist() or [len(weights)]
+    shape = [-1 if dimension == axis else 1 for dimension in range(3)]
+    for start, stop in ((0, alone[0]), (alone[-1] + 1, len(weights))):
+        if stop > start:
+            result.narrow(axis, start, stop - start).mul_(weights[start:stop].to(result.device).view(shape))

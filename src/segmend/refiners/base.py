@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from segmend.labels import as_image, as_probabilities, as_tensor, check_same_size, most_likely, void_of
+from segmend.ops import native
 from segmend.ops.tiles import tiled_bands
+from segmend.ops.winners import winners
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Mended:
     @classmethod
     def of(cls, probabilities: Tensor, coarse: Tensor, **shown: Tensor | None) -> Mended:
         """The mended map of new `probabilities` over a `coarse` map, both ``[..., C, H, W]``."""
-        confidence, labels = probabilities.max(dim=-3)
-        before = coarse.max(dim=-3).indices
+        confidence, labels = winners(probabilities)
+        before = winners(coarse)[1]
         old = probabilities.gather(-3, before.unsqueeze(-3)).squeeze(-3)
         sure = confidence / (confidence + old)
         dtype = most_likely(probabilities[..., :1, :1]).dtype
@@ -114,9 +116,23 @@ def keep_unsure(mended: Mended, coarse: Tensor, keep_below: float) -> Mended:
     if keep_below <= 0.5:
         return mended
     unsure = mended.changed & (mended.change_confidence < keep_below)
-    probabilities = torch.where(unsure.unsqueeze(-3), coarse.to(mended.probabilities.dtype), mended.probabilities)
-    shown = {"displacement": mended.displacement, "fusion_mask": mended.fusion_mask}
-    return Mended.of(probabilities, coarse, **shown)
+    places = unsure.nonzero(as_tuple=True)
+    before = coarse.movedim(-3, -1)[places].to(mended.probabilities.dtype)
+    confidence, labels = before.max(dim=-1)
+    probabilities = native.empty_like(mended.probabilities).copy_(mended.probabilities)
+    probabilities.movedim(-3, -1)[places] = before
+    return replace(
+        mended,
+        labels=mended.labels.index_put(places, labels.to(mended.labels.dtype)),
+        probabilities=probabilities,
+        changed=mended.changed & ~unsure,
+        confidence=mended.confidence.index_put(places, confidence),
+        change_confidence=mended.change_confidence.index_put(places, confidence.new_tensor(0.5)),
+    )
+
+
+TILE = 1152
+"""Side of the largest tile: 2048 x 1024 are two, which share 128 pixels."""
 
 
 def mend_bands(
@@ -124,7 +140,7 @@ def mend_bands(
     image: Tensor,
     coarse: Tensor,
     num_classes: int,
-    tile: int = 1024,
+    tile: int = TILE,
     overlap: int = 128,
     keep_below: float | None = None,
 ) -> Iterator[tuple[slice, Mended]]:
@@ -133,27 +149,37 @@ def mend_bands(
     Args:
         image: ``float32 [3, H, W]`` in 0..1.
         coarse: a label map ``[H, W]`` or a probability map ``[C, H, W]``.
-        tile, overlap: larger pictures are cut into tiles of this side, whose seams are blended.
+        tile, overlap: larger pictures are cut into tiles of at most this side, whose seams are blended.
         keep_below: see `Refiner.refine`.
     """
     check_same_size(image=image, coarse=coarse)
     least = refiner.keep_below if keep_below is None else keep_below
     shown: list[tuple[str, int]] = []
 
-    def mend(rows: slice, columns: slice) -> Tensor:
-        """All that is mended, as channels, so that tiles are blended alike."""
+    def mend(rows: slice, columns: slice) -> tuple[Mended, Tensor]:
+        """A mended region, and its coarse probabilities."""
         part = as_probabilities(coarse[..., rows, columns].to(image.device), num_classes)
-        mended = refiner.mend(image[None, :, rows, columns], part[None])[0]
+        return refiner.mend(image[None, :, rows, columns], part[None])[0], part
+
+    def channels_of(rows: slice, columns: slice) -> Tensor:
+        """All that is mended of a region, as channels, so that tiles are blended alike."""
+        mended, part = mend(rows, columns)
         shown[:] = [
             (name, value.shape[0] if value.ndim == 3 else 1)
             for name in ("displacement", "fusion_mask")
             if (value := getattr(mended, name)) is not None
         ]
         extra = [getattr(mended, name).reshape(channels, *part.shape[1:]) for name, channels in shown]
-        return torch.cat((mended.probabilities, *extra)).float()
+        return torch.cat((mended.probabilities, *extra))  # a copy: what comes back is written to
 
+    height, width = image.shape[1:]
     with torch.inference_mode():
-        for rows, channels in tiled_bands(mend, (image.shape[1], image.shape[2]), tile, overlap):
+        if max(height, width) <= tile:  # the common case, without what blending costs
+            rows = slice(0, height)
+            mended, before = mend(rows, slice(0, width))
+            yield rows, keep_unsure(mended, before, least)
+            return
+        for rows, channels in tiled_bands(channels_of, (height, width), tile, overlap):
             parts = channels.split([num_classes, *(count for _, count in shown)])
             named = zip(shown, parts[1:], strict=True)
             extra = {name: part if count > 1 else part[0] for (name, count), part in named}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kornia.filters import guided_blur
 from torch import Tensor
 
 from segmend.refiners.base import Mended, Refiner
@@ -30,6 +29,8 @@ class GuidedFilter(Refiner):
 
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
         """Mend a batch (see `Refiner.mend`)."""
+        from kornia.filters import guided_blur  # takes a while to load, which others should not wait for
+
         side = 2 * self.radius + 1
         coarser = max(1, self.radius // 4)
         filtered = guided_blur(image, coarse, side, self.eps, subsample=coarser).clamp_min(0)

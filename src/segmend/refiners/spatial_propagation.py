@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from segmend.labels import Classes
-from segmend.ops.distances import neighbour_distances
+from segmend.labels import Classes, InvalidInput
+from segmend.ops.distances import similarity_gates
 from segmend.ops.scan import normalize_gates, scan4
 from segmend.refiners.base import Mended, Refiner
 from segmend.refiners.encoder_decoder import WIDTHS, Width, encoder_and_decoder, head, pad_to_stride
@@ -51,6 +51,12 @@ class SpatialPropagation(
             coarse map as they mend it (`heed_votes`). 0: it does not ask them.
         restrict_to_present: classes that are the most likely one nowhere in the coarse map are not in the
             mended one (the paper's setting on VOC).
+        weighed: the guidance network also says how much each pixel of the coarse map tells, and a pixel becomes
+            the mean of what reaches it, not the maximum over directions (`propagate_evidence`). For similarity
+            gates without a lift: means need weights that are not negative, of probabilities.
+
+    Raises:
+        InvalidInput: weighed, and free gates or a lift.
     """
 
     def __init__(
@@ -66,8 +72,11 @@ class SpatialPropagation(
         sees_coarse: bool = True,
         votes: float = 0.0,
         restrict_to_present: bool = False,
+        weighed: bool = False,
     ) -> None:
         super().__init__()
+        if weighed and (lift is not None or gates == "free"):
+            raise InvalidInput("weighed: only with similarity gates and without a lift; leave one of them out")
         self.classes = classes
         self.num_classes = len(classes)
         self.rounds, self.sees_coarse, self.votes = rounds, sees_coarse, votes
@@ -83,6 +92,10 @@ class SpatialPropagation(
             self.gates = FreeGates(WIDTHS[width], lift or 1, connections, finest, self.scale)
         else:
             self.gates = SimilarityGates(WIDTHS[width], connections, finest, self.scale)
+        self.evidence = head(WIDTHS[width], 1, finest) if weighed else None
+        if self.evidence is not None:
+            for parameter in self.evidence.parameters():
+                nn.init.zeros_(parameter)  # all tell as much before training
         if lift is not None:
             self.lift = nn.Conv2d(len(classes), lift, 3, padding=1, stride=2)
             self.project = nn.Conv2d(lift, len(classes), 1)
@@ -93,9 +106,14 @@ class SpatialPropagation(
         """Mended log probabilities ``[B, C, H, W]``."""
         if self.votes > 0:
             coarse = heed_votes(image, coarse, self.votes)
-        gates = self._gates(image, coarse)
+        features, colours = self._guidance(image, coarse)
+        height, width = (-(-side // self.scale) for side in image.shape[2:])
+        gates = self.gates(features, colours)[..., :height, :width]
         if self.restrict_to_present:
             coarse = without_absent(coarse)
+        if self.evidence is not None:
+            evidence = (4 * self.evidence(features).float()).sigmoid()[..., :height, :width]
+            return propagate_evidence(coarse.float(), evidence, gates, self.rounds).clamp_min(LEAST).log()
         if self.scale == 1:
             mended = propagate(coarse, gates, self.rounds).clamp_min(LEAST).log()
             return mended - mended.logsumexp(dim=1, keepdim=True)
@@ -104,13 +122,12 @@ class SpatialPropagation(
         change = F.interpolate(self.project(lifted), size=coarse.shape[2:], mode="bilinear", align_corners=False)
         return (known + change.float()).log_softmax(dim=1)
 
-    def _gates(self, image: Tensor, coarse: Tensor) -> Tensor:
-        height, width = (-(-side // self.scale) for side in image.shape[2:])
+    def _guidance(self, image: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
+        """The guidance network's features, and the image, both padded to its stride."""
         guide = coarse if self.sees_coarse else coarse[:, :0]
         padded = pad_to_stride(torch.cat((image, guide), dim=1), self.encoder.stride)
         colours, guide = padded.split((3, guide.shape[1]), dim=1)
-        features = self.decoder(self.encoder(2 * colours - 1, guide))
-        return self.gates(features, colours)[..., :height, :width]
+        return self.decoder(self.encoder(2 * colours - 1, guide)), colours
 
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
         """Mend a batch (see `Refiner.mend`)."""
@@ -136,20 +153,36 @@ class SimilarityGates(nn.Module):
     The distance is between embeddings that the guidance network gives, and between colours.
     """
 
-    def __init__(self, inputs: int, connections: int, finest: int, scale: int) -> None:
+    def __init__(self, inputs: int, connections: int, finest: int, scale: int, embedding: int = EMBEDDING) -> None:
         super().__init__()
-        self.connections, self.scale = connections, scale
-        self.layer = head(inputs, EMBEDDING + 4, finest, scale)
+        self.connections, self.scale, self.embedding = connections, scale, embedding
+        self.layer = head(inputs, embedding + 4, finest, scale)
         self.contrast = nn.Parameter(torch.tensor(2.0))
         """Logarithm of how much a difference of colours (0..1) weighs."""
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
         """Gates ``[B, 4, 1, K, h, w]``; image ``[B, 3, H, W]`` in 0..1."""
-        embedding, retention = self.layer(features).float().split((EMBEDDING, 4), dim=1)
+        embedding, retention = self.layer(features).float().split((self.embedding, 4), dim=1)
         colours = F.avg_pool2d(image, self.scale) if self.scale > 1 else image
         compared = torch.cat((embedding, colours * self.contrast.exp()), dim=1)
-        gates = normalize_gates(torch.exp(-neighbour_distances(compared, self.connections)))
-        return (gates * torch.sigmoid(retention + 3)[:, :, None]).unsqueeze(2)
+        return similarity_gates(compared, torch.sigmoid(retention + 3), self.connections)
+
+
+def propagate_evidence(start: Tensor, evidence: Tensor, gates: Tensor, rounds: int = 1) -> Tensor:
+    """Means of the probabilities that reach each pixel in the four directions: ``[B, C, H, W]``.
+
+    ``mean_d scan_d(evidence start)``, `rounds` times, normalised over the classes at the end. (The maximum of
+    eq. 10 is for one channel at a time: among classes it prefers large ones to small ones beside them.)
+
+    Args:
+        start: probabilities ``[B, C, H, W]``.
+        evidence: ``[B, 1, H, W]``, at least 0: how much each pixel tells.
+        gates: ``[B, 4, 1, K, H, W]``, at least 0.
+    """
+    map_ = evidence * start
+    for _ in range(rounds):
+        map_ = scan4(map_, gates, "sum") / 4
+    return map_ / map_.sum(dim=1, keepdim=True).clamp_min(LEAST)
 
 
 def propagate(map_: Tensor, gates: Tensor, rounds: int) -> Tensor:

@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from segmend.data.class_free import believed
+from segmend.labels import believed
+from segmend.ops import native
+from segmend.ops.winners import winners
 from segmend.refiners.base import Mended, Refiner
 from segmend.refiners.encoder_decoder import (
     WIDTHS,
@@ -22,11 +24,14 @@ from segmend.refiners.encoder_decoder import (
     head,
     pad_to_stride,
 )
-from segmend.refiners.spatial_propagation import SimilarityGates, propagate
+from segmend.refiners.spatial_propagation import SimilarityGates, propagate_evidence
 from segmend.refiners.votes import CELL, LEAST, MOST_VOTES, alike_votes
 
-SUMMARIES = 11
-"""Channels of `summaries`."""
+PIXELS, PLACES = 4, 7
+"""Channels of `Summaries`."""
+
+EMBEDDING = 8
+"""Channels by which gates compare pixels, beside the colours."""
 
 RARE = 1e-2
 """Probability beside which smaller ones tell nothing, in ratios of what places hold on the whole."""
@@ -47,30 +52,33 @@ ERROR = 0.3
 
 
 class Blend(NamedTuple):
-    """How the network weighs what it has, ``[B, 1, H, W]`` each.
+    """How the network weighs what it has.
 
     Attributes:
-        trust: the power of the coarse map's probabilities, 0..`MOST_TRUST`: 0 forgets them, above 1 sharpens them.
+        trust: power of the coarse map's probabilities, 0..`MOST_TRUST`: 0 forgets them, above 1 sharpens.
+        evidence: how much a pixel of the start tells its neighbours, 0..1.
+        spread: how much of the mended map is propagated, 0..1; the rest is the start. These three are
+            ``[B, 1, H, W]``.
         likeness: how much it counts that places of the same colour hold a class more often than the whole picture
             does, 0..1.
-        contrast: how much a place's surroundings are held against it, -1..1: above 0 sharpens a blurred map.
-        evidence: how much a pixel of the start tells its neighbours, 0..1.
-        spread: how much of the mended map is propagated, 0..1; the rest is the start.
+        contrast: how much a place's surroundings are held against it, -1..1: above 0 sharpens a blurred map. These
+            two: ``[B, 1, H / CELL, W / CELL]``.
     """
 
     trust: Tensor
-    likeness: Tensor
-    contrast: Tensor
     evidence: Tensor
     spread: Tensor
+    likeness: Tensor
+    contrast: Tensor
 
     @classmethod
-    def of(cls, raw: Tensor) -> Self:
-        """The blend of what a layer says, ``[B, 5, H, W]``; 0 stands for `FIRST`."""
-        first = raw.new_tensor(FIRST)[:, None, None]
-        trust, likeness, contrast, evidence, spread = (STEP * raw + first).split(1, dim=1)
+    def of(cls, pixels: Tensor, places: Tensor) -> Self:
+        """The blend of what layers say, ``[B, 3, H, W]`` and ``[B, 2, H / CELL, W / CELL]``; 0 is `FIRST`."""
+        first = pixels.new_tensor(FIRST)[:, None, None]
+        trust, evidence, spread = (STEP * pixels + first[:3]).split(1, dim=1)
+        likeness, contrast = (STEP * places + first[3:]).split(1, dim=1)
         return cls(
-            MOST_TRUST * trust.sigmoid(), likeness.sigmoid(), contrast.tanh(), evidence.sigmoid(), spread.sigmoid()
+            MOST_TRUST * trust.sigmoid(), evidence.sigmoid(), spread.sigmoid(), likeness.sigmoid(), contrast.tanh()
         )
 
 
@@ -79,7 +87,7 @@ MOST_TRUST = 4.0
 STEP = 4.0
 """What a layer's output of 1 moves the blend by before it is squashed: it has far to go in few steps."""
 
-FIRST = (-1.1, -2.0, 0.0, 0.0, 0.0)
+FIRST = (-1.1, 0.0, 0.0, -2.0, 0.0)
 """What stands for the blend before training: the coarse map is trusted as it is, likeness counts a little."""
 
 
@@ -88,7 +96,7 @@ class Propagated(NamedTuple):
 
     Attributes:
         mended: probabilities ``[B, C, H, W]``.
-        blend: how they were blended.
+        blend: how they were blended, over a picture whose sides are multiples of 32.
         error: `scale_of` the pixels by which borders of the coarse maps seem to be off, ``[B]``.
     """
 
@@ -117,15 +125,14 @@ class UniversalPropagation(
         start = softmax(trust log coarse + likeness log(A / P) - contrast log S)
 
     of the coarse map, what places alike hold A and the whole picture P, and a place's surroundings S. The mended
-    map blends it with the scan in four directions of ``evidence * start``, normalised over the classes. A good
-    mask stays as it is where it is trusted alone. What the network sees of the mask is how sure, how finely
-    bordered and how agreeing with the picture it is, never which classes it has. From that it guesses how far
-    borders are off, where nobody says, and how to blend depends on it.
+    map blends it with the means of what reaches each pixel (`propagate_evidence`). A good mask stays as it is
+    where it is trusted alone. What the network sees of the mask is how sure, how finely bordered and how agreeing
+    with the picture it is, never which classes it has. From that it guesses how far borders are off, where nobody
+    says, and how to blend depends on it.
 
     Args:
         width: channels of the guidance network.
         connections: neighbours in the line before that a pixel is connected to: 3, or 1.
-        rounds: how often all four directions are scanned.
         keep_below: where it is less sure of a change, the coarse map stays (see `Refiner`).
         boldness: share of the learned `spread` that is used, 0..1: what was learned on some sets is bold
             on others.
@@ -140,25 +147,24 @@ class UniversalPropagation(
         self,
         width: Width = "quarter",
         connections: Literal[1, 3] = 3,
-        rounds: int = 1,
         keep_below: float = 0.5,
         boldness: float = 1.0,
     ) -> None:
         super().__init__()
         self.keep_below, self.boldness = keep_below, boldness
         base = WIDTHS[width]
-        self.rounds = rounds
-        self.encoder = PyramidEncoder(SUMMARIES + 1, base)
+        self.encoder = PyramidEncoder(PIXELS, base, hints=PLACES + 1)
         self.decoder = Decoder(
             self.encoder.channels, (4 * base, 4 * base, 2 * base, base), double_normed, "nearest"
         )
-        self.gates = SimilarityGates(base, connections, self.encoder.finest, scale=1)
-        self.blend = head(base, len(Blend._fields), self.encoder.finest)
-        self.picture = nn.Sequential(nn.Linear(2 * SUMMARIES + 1, 2 * base), nn.ReLU())
+        finest = self.encoder.finest
+        self.gates = SimilarityGates(base, connections, finest, scale=1, embedding=EMBEDDING)
+        self.at_pixels, self.at_places = head(base, 3, finest), head(base, 2, finest, CELL)
+        self.picture = nn.Sequential(nn.Linear(2 * (PIXELS + PLACES) + 1, 2 * base), nn.ReLU())
         self.error = nn.Linear(2 * base, 1)
         self.overall = nn.Linear(2 * base + 1, len(Blend._fields))
         with torch.no_grad():
-            for parameter in (*self.blend.parameters(), *self.overall.parameters()):
+            for parameter in nn.ModuleList((self.at_pixels, self.at_places, self.overall)).parameters():
                 parameter.mul_(0.01)
 
     def forward(self, image: Tensor, coarse: Tensor, error_px: Tensor | None = None) -> Propagated:
@@ -177,15 +183,16 @@ class UniversalPropagation(
         error = guess.detach().clamp_min(0)
         if error_px is not None:
             error = torch.where(error_px > 0, scale_of(error_px), error)
-        told = error[:, None, None, None].expand(-1, 1, *image.shape[2:]) / 4
-        features = self.decoder(self.encoder(2 * image - 1, torch.cat((seen, told), dim=1)))
-        overall = self.overall(torch.cat((picture, error[:, None] / 4), dim=1))
-        blend = Blend.of(self.blend(features).float() + overall.float()[:, :, None, None])
+        told = error[:, None, None, None].expand(-1, 1, *seen.places.shape[2:]) / 4
+        hints = F.interpolate(torch.cat((seen.places, told), dim=1), scale_factor=CELL // self.encoder.finest)
+        features = self.decoder(self.encoder(2 * image - 1, seen.pixels, hints))
+        overall = self.overall(torch.cat((picture, error[:, None] / 4), dim=1)).float()[:, :, None, None]
+        blend = Blend.of(
+            self.at_pixels(features).float() + overall[:, :3], self.at_places(features).float() + overall[:, 3:]
+        )
         start = start_of(known, held, blend)
-        spread = propagate(blend.evidence * start, self.gates(features, image), self.rounds)
-        spread = spread / spread.sum(dim=1, keepdim=True).clamp_min(LEAST)
+        spread = propagate_evidence(start, blend.evidence, self.gates(features, image))
         mended = torch.lerp(start, spread, self.boldness * blend.spread)
-        blend = Blend(*(map_[..., :height, :width] for map_ in blend))
         return Propagated(mended[..., :height, :width], blend, guess)
 
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
@@ -194,7 +201,7 @@ class UniversalPropagation(
         known = coarse[:, chosen].clamp_min(LEAST)
         told = torch.full((len(image),), self.error_px, device=image.device) if self.error_px > 0 else None
         mended = self(image, known / known.sum(dim=1, keepdim=True), told).mended
-        probabilities = torch.zeros_like(coarse, dtype=torch.float32).index_copy(1, chosen, mended)
+        probabilities = native.empty_like(coarse, torch.float32).zero_().index_copy_(1, chosen, mended)
         return Mended.of(probabilities, coarse)
 
 
@@ -227,34 +234,43 @@ def clues(image: Tensor, coarse: Tensor) -> Clues:
 
 def start_of(known: Tensor, held: Clues, blend: Blend) -> Tensor:
     """The product of experts ``[B, C, H, W]`` (see `UniversalPropagation`)."""
-    likeness, contrast = (F.avg_pool2d(map_, CELL) for map_ in (blend.likeness, blend.contrast))
-    said = likeness * held.likeness - contrast * held.surroundings
+    said = blend.likeness * held.likeness - blend.contrast * held.surroundings
     return (blend.trust * known + F.interpolate(said, scale_factor=CELL, mode="bilinear")).softmax(dim=1)
 
 
-@torch.no_grad()
-def summaries(image: Tensor, coarse: Tensor, known: Tensor, held: Clues) -> Tensor:
-    """What can be said of a coarse map whatever its classes: ``[B, SUMMARIES, H, W]``.
+class Summaries(NamedTuple):
+    """What can be said of a coarse map whatever its classes.
 
-    Label borders; the largest probability, and the entropy; of places, the margin to the next class; of those
-    alike the largest share, the label's, and how they agree with the map; the likeness of the label, its share of
-    the picture, and how sure the map is of it on the whole; and how much the colours change.
+    Attributes:
+        pixels: label borders; the largest probability, and the entropy; and how much the colours change:
+            ``[B, PIXELS, H, W]``.
+        places: the margin to the next class; of places alike the largest share, the label's, and how they agree
+            with the map; the likeness of the label, its share of the picture, and how sure the map is of it on the
+            whole: ``[B, PLACES, H / CELL, W / CELL]``.
+    """
+
+    pixels: Tensor
+    places: Tensor
+
+
+@torch.no_grad()
+def summaries(image: Tensor, coarse: Tensor, known: Tensor, held: Clues) -> Summaries:
+    """Summaries of a picture ``[B, 3, H, W]`` and its coarse map.
 
     Args:
         coarse, known: probabilities ``[B, C, H, W]``, C at least 2, and their logarithms.
     """
-    first, labels = coarse.max(dim=1, keepdim=True)
+    first, labels = winners(coarse)
     entropy = -(known * coarse).sum(dim=1, keepdim=True)
     right = F.pad(labels[..., 1:] != labels[..., :-1], (0, 1))
     below = F.pad(labels[..., 1:, :] != labels[..., :-1, :], (0, 0, 0, 1))
     change = F.pad((image[..., 1:] - image[..., :-1]).abs(), (0, 1)).sum(dim=1, keepdim=True)
     change = change + F.pad((image[..., 1:, :] - image[..., :-1, :]).abs(), (0, 0, 0, 1)).sum(dim=1, keepdim=True)
-    places = F.interpolate(_of_places(held), scale_factor=CELL)
-    return torch.cat(((right | below).float(), first, entropy, places, change), dim=1)
+    border = (right | below).float().unsqueeze(1)
+    return Summaries(torch.cat((border, first.unsqueeze(1), entropy, change), dim=1), _of_places(held))
 
 
 def _of_places(held: Clues) -> Tensor:
-    """The summaries that need not be finer than places, ``[B, 7, H / CELL, W / CELL]``."""
     (first, second), (label, _) = (found.split(1, dim=1) for found in held.coarse.topk(2, dim=1))
     alike = held.alike
     place = label.flatten(2).squeeze(1)
@@ -268,15 +284,15 @@ def _of_places(held: Clues) -> Tensor:
 
 
 @torch.no_grad()
-def near_and_far(seen: Tensor) -> Tensor:
-    """Roots of means of `summaries` near label borders and away from them, and of how much is near.
+def near_and_far(seen: Summaries) -> Tensor:
+    """Roots of means of `Summaries` near label borders and away from them, and of how much is near.
 
-    ``[B, 2 SUMMARIES + 1]``.
+    ``[B, 2 (PIXELS + PLACES) + 1]``.
 
     Sure far from borders and unsure in a wide band at them, say, is a good map of low resolution, whatever it
     shows.
     """
-    places = F.avg_pool2d(seen, CELL)
+    places = torch.cat((F.avg_pool2d(seen.pixels, CELL), seen.places), dim=1)
     near = F.max_pool2d((places[:, :1] > 0).float(), 5, stride=1, padding=2)
     shares = [near.mean(dim=(2, 3)), 1 - near.mean(dim=(2, 3))]
     sums = [(places * weight).mean(dim=(2, 3)) for weight in (near, 1 - near)]

@@ -124,7 +124,7 @@ def _of_refiner(recipe: RefinerRecipe, dataset: Dataset) -> Plan:
 
 def _of_universal(recipe: UniversalRecipe) -> Plan:
     options = recipe.optimisation
-    model = UniversalPropagation(recipe.width, recipe.connections, recipe.rounds)
+    model = UniversalPropagation(recipe.width, recipe.connections)
 
     def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
         found = network(batch["image"], batch["coarse"], batch["error_px"] * batch["told"])

@@ -158,6 +158,7 @@ class SPNOptions(_Strict):
     sees_coarse: bool = True
     votes: Votes = 0.0
     restrict_to_present: bool = False
+    weighed: bool = False
     features: Literal["imagenet"] | None = None
 
 
@@ -215,7 +216,6 @@ class UniversalRecipe(_Strict):
     sources: list[Source] = Field(min_length=1)
     width: Literal["full", "half", "quarter"] = "quarter"
     connections: Literal[1, 3] = 3
-    rounds: int = Field(1, ge=1)
     slots: int = Field(5, ge=2)
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()

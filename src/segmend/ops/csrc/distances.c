@@ -1,6 +1,7 @@
-/* Squared distances between the features of neighbours; see distances.py for the contract. */
+/* Squared distances between the features of neighbours, and gates of them; see distances.py for the contract. */
 
 #include "clones.h"
+#include "softmax.h"
 #include <math.h>
 
 /* A neighbour, and the planes that it stands in: of three connections, and of one (-1: none). */
@@ -36,21 +37,53 @@ static CLONES void distances(float *restrict out, const float *restrict features
     }
 }
 
-/* Rows `first` to `last` of one picture's distances `[4, connections, height, width]`. */
+/* Row y of one picture's distances `[4, connections, height, width]`. */
+static void distances_row(const float *features, float *out, long y, long channels, long height, long width,
+                          long connections) {
+    for (int i = 0; i < 8; i++) {
+        long planes[2];
+        int count = planes_of(&NEIGHBOURS[i], connections, planes);
+        for (int j = 0; j < count; j++) {
+            float *row = out + (planes[j] * height + y) * width;
+            if (j == 0)
+                distances(row, features, channels, height, width, y, NEIGHBOURS[i].dy, NEIGHBOURS[i].dx);
+            else
+                for (long x = 0; x < width; x++) row[x] = out[(planes[0] * height + y) * width + x];
+        }
+    }
+}
+
+/* Rows `first` to `last` of the distances. */
 int segmend_distances_f32(const float *features, float *out, long first, long last, long channels, long height,
                           long width, long connections) {
-    for (long y = first; y < last; y++)
-        for (int i = 0; i < 8; i++) {
-            long planes[2];
-            int count = planes_of(&NEIGHBOURS[i], connections, planes);
-            for (int j = 0; j < count; j++) {
-                float *row = out + (planes[j] * height + y) * width;
-                if (j == 0)
-                    distances(row, features, channels, height, width, y, NEIGHBOURS[i].dy, NEIGHBOURS[i].dx);
-                else
-                    for (long x = 0; x < width; x++) row[x] = out[(planes[0] * height + y) * width + x];
-            }
-        }
+    for (long y = first; y < last; y++) distances_row(features, out, y, channels, height, width, connections);
+    return 0;
+}
+
+/* Distances of a row become gates: `p`, and the other neighbours' `apart` further. */
+static CLONES void gates_row(float *restrict p, const float *restrict kept, long connections, long apart, long n) {
+    if (connections == 1) {
+        for (long x = 0; x < n; x++) p[x] = exp_below(-p[x]) * kept[x];
+        return;
+    }
+    float *restrict middle = p + apart, *restrict right = p + 2 * apart;
+    for (long x = 0; x < n; x++) {
+        float a = exp_below(-p[x]), b = exp_below(-middle[x]), c = exp_below(-right[x]);
+        float total = a + b + c, scale = kept[x] / (total > 1 ? total : 1);
+        p[x] = a * scale, middle[x] = b * scale, right[x] = c * scale;
+    }
+}
+
+/* Rows `first` to `last` of one picture's gates `[4, connections, height, width]`; `kept` is `[4, height, width]`. */
+int segmend_similarity_f32(const float *features, const float *kept, float *out, long first, long last,
+                           long channels, long height, long width, long connections) {
+    long plane = height * width;
+    for (long y = first; y < last; y++) {
+        distances_row(features, out, y, channels, height, width, connections);
+        for (long d = 0; d < 4; d++)
+            gates_row(out + (d * connections * height + y) * width, kept + d * plane + y * width, connections, plane,
+                      width);
+    }
     return 0;
 }
 

@@ -1,0 +1,27 @@
+/* The class with the largest value at each pixel; see winners.py for the contract. */
+
+#include "clones.h"
+#include <stdint.h>
+
+#define STRIP 512 /* pixels whose best values stay in the nearest cache while the classes pass by */
+
+/* Pixels `first` to `last` of planes that lie `apart`. */
+CLONES int segmend_winners_f32(const float *restrict map, float *restrict best, int32_t *restrict winner, long first,
+                               long last, long classes, long apart) {
+    for (long start = first; start < last; start += STRIP) {
+        long count = last - start < STRIP ? last - start : STRIP;
+        float most[STRIP];
+        int32_t who[STRIP];
+        for (long i = 0; i < count; i++) most[i] = map[start + i], who[i] = 0;
+        for (long c = 1; c < classes; c++) {
+            const float *plane = map + c * apart + start;
+            for (long i = 0; i < count; i++) {
+                int larger = plane[i] > most[i];
+                who[i] = larger ? (int32_t)c : who[i];
+                most[i] = larger ? plane[i] : most[i];
+            }
+        }
+        for (long i = 0; i < count; i++) best[start + i] = most[i], winner[start + i] = who[i];
+    }
+    return 0;
+}

@@ -1,0 +1,53 @@
+"""The class with the largest value at each pixel."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from segmend.ops import native
+
+
+def winners(map_: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest value over the classes, and its class; ties go to the smaller id.
+
+    What ``map_.max(dim=-3)`` gives, many times faster on a CPU. No gradients.
+
+    Args:
+        map_: ``[..., C, H, W]``.
+
+    Returns:
+        Values ``[..., H, W]`` of the dtype of the map, and classes ``int64 [..., H, W]``.
+    """
+    if native.serves(map_.device.type) and map_.dtype == torch.float32 and map_.numel():
+        values, classes = torch.ops.segmend.winners(map_.detach())
+        return values, classes.long()
+    found = map_.detach().max(dim=-3)
+    return found.values, found.indices
+
+
+@torch.library.custom_op("segmend::winners", mutates_args=())
+def _winners(map_: Tensor) -> tuple[Tensor, Tensor]:
+    shape = (*map_.shape[:-3], *map_.shape[-2:])
+    planes = map_.reshape(-1, *map_.shape[-3:])
+    pictures, count, height, width = planes.shape
+    if planes.stride()[2:] != (width, 1):  # planes themselves may lie apart, as those of a band of rows do
+        planes = planes.contiguous()
+    pixels = height * width
+    values, classes = native.empty((pictures, pixels)), native.empty((pictures, pixels), torch.int32)
+    kernel = native.function("segmend_winners", "f32")
+
+    def call(picture: int, first: int, last: int) -> int:
+        return kernel(planes[picture], values[picture], classes[picture], first, last, count, planes.stride(1))
+
+    parts = native.shares(pictures, pixels)
+    native.run_all(partial(call, picture, *part) for picture in range(pictures) for part in parts)
+    return values.view(shape), classes.view(shape)
+
+
+@_winners.register_fake
+def _(map_: Tensor) -> tuple[Tensor, Tensor]:
+    shape = (*map_.shape[:-3], *map_.shape[-2:])
+    return map_.new_empty(shape), map_.new_empty(shape, dtype=torch.int32)
