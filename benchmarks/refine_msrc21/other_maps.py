@@ -19,7 +19,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from comparison import COLUMNS, DATA, replace_table, spread  # noqa: E402
 from run import COMPARED  # noqa: E402
 
-SHOWN = ("dense CRF", "SPN, three-way", "ECN")
+SHOWN = ("dense CRF", "ECN")
 TITLES = ("mIoU", "boundary IoU", "trimap 3 px")
 
 

@@ -27,7 +27,7 @@ MORE = (
 
 COMPARED = {
     "linear": (*METHODS, *propagations(), *MORE),
-    "deeplab": (*SHORTER, *propagations("optimisation.steps=300")),
+    "deeplab": SHORTER,
 }
 
 if __name__ == "__main__":
