@@ -237,7 +237,7 @@ def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, drawn, 
     images, maps, out = tmp_path / "images", tmp_path / "maps", tmp_path / "out"
     images.mkdir()
     maps.mkdir()
-    for number in range(400):
+    for number in range(1200):
         os.link(drawn / "images" / "val" / f"{number % 4:05d}.jpg", images / f"{number}.jpg")
         os.link(coarse / "val" / f"{number % 4:05d}.npz", maps / f"{number}.npz")
     command = [sys.executable, "-m", "segmend.cli", "refine", "--images", images, "--coarse", maps]
@@ -251,21 +251,21 @@ def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, drawn, 
     assert process.returncode == code
     assert b"Traceback" not in err
     done = sorted(out.glob("labels/*.png"))
-    assert 5 <= len(done) < 400
+    assert 5 <= len(done) < 1200
     for path in done:
         assert read_labels(path)[0].shape == (64, 96)
         read_probabilities(out / "probs" / f"{path.stem}.npz")
     finished = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0
     assert f"{len(done)} kept" in finished.stdout
-    assert len(list(out.glob("labels/*.png"))) == 400
+    assert len(list(out.glob("labels/*.png"))) == 1200
     assert not list(out.glob("**/*.part")) or how == signal.SIGKILL
 
 
 def test_the_error_in_pixels_is_for_refiners_of_any_classes(segmend_, drawn, coarse, tmp_path):
     network = UniversalPropagation()
     with torch.no_grad():
-        network.blend[0].weight.mul_(300)
+        network.at_pixels[0].weight.mul_(300)
     save_model(network, tmp_path / "universal")
     given = ("refine", "--images", drawn / "images" / "val", "--coarse", coarse / "val", "--probs")
     for name, error in (("off", "8"), ("unknown", "0")):

@@ -68,7 +68,7 @@ def test_a_refiner_of_any_classes_learns_from_several_sets(drawn, coarse):
     loss = planned.loss(planned.model, batch, 0.0)
     loss.backward()
     assert loss.isfinite()
-    assert planned.model.blend[0].weight.grad.abs().max() > 0
+    assert planned.model.at_pixels[0].weight.grad.abs().max() > 0
 
 
 def test_the_first_weights_belong_to_the_seed(drawn, coarse):
