@@ -19,8 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segmend.ops.winners import winners
-
 VOID = 255
 """Void in ``uint8`` label maps. Void never counts in a loss, a metric or a statistic."""
 
@@ -144,20 +142,8 @@ def one_hot(labels: Tensor, num_classes: int, smoothing: float = SMOOTHING) -> T
 
 def most_likely(probabilities: Tensor) -> Tensor:
     """Label map ``[..., H, W]`` of a probability map ``[..., C, H, W]``; ties go to the smaller id."""
-    return winners(probabilities)[1].to(torch.uint8 if probabilities.shape[-3] <= VOID else torch.int32)
-
-
-HEARD = 0.2
-"""Probability that a class must reach somewhere, or else win somewhere, to be in the mended map."""
-
-
-def believed(coarse: Tensor) -> Tensor:
-    """The classes that win or reach `HEARD` somewhere in a batch ``[B, C, H, W]``, at least 2: ``int64 [K]``."""
-    most = coarse.amax(dim=(0, 2, 3))
-    won = winners(coarse)[1].flatten()  # ties, as where nothing is known, go to one class
-    heard = (most >= HEARD) | (won.bincount(minlength=len(most)) > 0)
-    heard[most.topk(min(2, len(most))).indices] = True
-    return heard.nonzero().squeeze(1)
+    labels = probabilities.max(dim=-3).indices  # a third of the time of argmax, which reads across channels
+    return labels.to(torch.uint8 if probabilities.shape[-3] <= VOID else torch.int32)
 
 
 _WIDER = {

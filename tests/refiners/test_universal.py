@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmend.labels import believed
+from segmend.ops.winners import believed
 from segmend.refiners.universal import (
     BY_CLASS,
     ERROR,

@@ -8,7 +8,8 @@ import torch.utils.data
 from torch import Tensor
 
 from segmend.data.sampling import Sample, Samples
-from segmend.labels import believed, void_of
+from segmend.labels import void_of
+from segmend.ops.winners import believed
 
 
 def in_slots(sample: Sample, slots: int) -> Sample:

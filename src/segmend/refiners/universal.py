@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from segmend.labels import believed
 from segmend.ops import native
-from segmend.ops.winners import winners
+from segmend.ops.winners import believed, winners
 from segmend.refiners.base import Mended, Refiner
 from segmend.refiners.encoder_decoder import (
     WIDTHS,
