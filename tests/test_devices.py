@@ -7,13 +7,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from segmend.devices import keep_memory
+from segmend.devices import M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD, keep_memory
 
 
-def test_a_c_library_without_such_options_is_left_alone(monkeypatch):
-    for found in (SimpleNamespace(), None):
-        monkeypatch.setattr(ctypes, "CDLL", lambda name, found=found: found)
-        keep_memory()
+def test_three_options_are_set_where_the_c_library_has_them(monkeypatch):
+    asked = []
+    found = SimpleNamespace(mallopt=lambda option, value: asked.append((option, value)))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: found)
+    keep_memory()
+    assert [option for option, _ in asked] == [M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD]
+    assert dict(asked)[M_MMAP_MAX] == 0
+    del found.mallopt
+    keep_memory()  # another C library
+    assert len(asked) == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="an option of glibc")

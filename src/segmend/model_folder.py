@@ -40,9 +40,8 @@ def save_model(model: ModelHubMixin, folder: Path | str, card: str = "") -> None
         model.save_pretrained(temporary, config={"type": name, **_config_of(model)})
         for path in sorted(Path(temporary).iterdir()):
             whole = Path(temporary) / f"{path.name}.part"
-            shutil.copyfile(
-                path, whole
-            )  # the rights of any new file: safetensors gives weights to their owner alone
+            # A copy has the rights of any new file: safetensors gives weights to their owner alone.
+            shutil.copyfile(path, whole)
             whole.replace(folder / path.name)
 
 

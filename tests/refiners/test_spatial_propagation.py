@@ -5,6 +5,7 @@ import torch
 
 from segmend.labels import Classes, InvalidInput, most_likely
 from segmend.model_folder import save_model
+from segmend.ops.scan import normalize_gates, spread
 from segmend.refiners import load
 from segmend.refiners.spatial_propagation import (
     SpatialPropagation,
@@ -91,6 +92,15 @@ def test_what_reaches_a_pixel_is_a_mean_by_evidence():
     found = propagate_evidence(start, evidence, gates)
     assert torch.allclose(found[0, :, 0, 2], torch.tensor([0.75, 0.25]))
     assert torch.allclose(propagate_evidence(start, torch.ones_like(evidence), 0 * gates), start)
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_what_is_propagated_is_what_the_operation_spreads(rounds):
+    torch.manual_seed(0)
+    start, evidence = torch.randn(2, 3, 6, 7).softmax(dim=1), torch.rand(2, 1, 6, 7)
+    gates = 0.9 * normalize_gates(torch.rand(2, 4, 1, 3, 6, 7))
+    expected, _ = spread(start, evidence, gates, rounds)
+    assert torch.allclose(propagate_evidence(start, evidence, gates, rounds), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("other", [{"lift": 4}, {"gates": "free"}])

@@ -172,7 +172,8 @@ def propagate_evidence(start: Tensor, evidence: Tensor, gates: Tensor, rounds: i
     """Means of the probabilities that reach each pixel in the four directions: ``[B, C, H, W]``.
 
     ``mean_d scan_d(evidence start)``, `rounds` times, normalised over the classes at the end. (The maximum of
-    eq. 10 is for one channel at a time: among classes it prefers large ones to small ones beside them.)
+    eq. 10 is for one channel at a time: among classes it prefers large ones to small ones beside them.) The values
+    of `segmend.ops.scan.spread`, without a plane for the evidence: probabilities sum to it.
 
     Args:
         start: probabilities ``[B, C, H, W]``.
