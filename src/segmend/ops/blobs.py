@@ -12,6 +12,7 @@ from torch import Tensor
 
 from segmend.labels import void_of
 from segmend.ops import native
+from segmend.ops.operation import operation
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def blob_softmax_sums(logits: Tensor, blobs: Blobs) -> tuple[Tensor, Tensor]:
     return blob_sums(log_p.exp(), blobs), blob_sums(log_p, blobs)
 
 
-@torch.library.custom_op("segmend::blob_softmax_sums", mutates_args=())
+@operation("blob_softmax_sums")
 def _softmax_sums(logits: Tensor, ids: Tensor, count: int) -> Tensor:
     pictures, classes, height, width = logits.shape
     bands = native.shares(pictures, height)
@@ -123,7 +124,7 @@ def _softmax_sums(logits: Tensor, ids: Tensor, count: int) -> Tensor:
     return sums.sum(0).float()
 
 
-@torch.library.custom_op("segmend::blob_softmax_sums_backward", mutates_args=())
+@operation("blob_softmax_sums_backward")
 def _softmax_sums_backward(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
     pictures, classes, height, width = logits.shape
     given, blobs, known = logits.float().contiguous(), ids.contiguous(), weights.float().contiguous()
@@ -159,8 +160,7 @@ def _gradients(ctx, weights: Tensor):  # type: ignore[no-untyped-def]
 
 
 _softmax_sums.register_autograd(_gradients, setup_context=_keep)
-for _device in ("cpu", "cuda"):
-    _softmax_sums.register_autocast(_device, torch.float32)
+_softmax_sums.computes_in_float32()
 
 
 def _inside(values: Tensor, blobs: Blobs) -> tuple[Tensor, Tensor]:

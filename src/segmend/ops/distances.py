@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segmend.ops import native
+from segmend.ops.operation import operation
 from segmend.ops.scan import normalize_gates
 
 
@@ -75,7 +76,7 @@ def neighbour_distances_reference(features: Tensor, connections: int) -> Tensor:
     return torch.stack([torch.stack(neighbours, dim=1) for neighbours in directions], dim=1)
 
 
-@torch.library.custom_op("segmend::neighbour_distances", mutates_args=())
+@operation("neighbour_distances")
 def _distances(features: Tensor, connections: int) -> Tensor:
     pictures, _, height, width = features.shape
     out = native.empty((pictures, 4, connections, height, width))
@@ -83,7 +84,7 @@ def _distances(features: Tensor, connections: int) -> Tensor:
     return out
 
 
-@torch.library.custom_op("segmend::similarity_gates", mutates_args=())
+@operation("similarity_gates")
 def _similarity(features: Tensor, kept: Tensor, connections: int) -> Tensor:
     pictures, _, height, width = features.shape
     out = native.empty((pictures, 4, 1, connections, height, width))
@@ -97,7 +98,7 @@ def _(features: Tensor, kept: Tensor, connections: int) -> Tensor:
     return features.new_empty((pictures, 4, 1, connections, height, width))
 
 
-@torch.library.custom_op("segmend::neighbour_distances_backward", mutates_args=())
+@operation("neighbour_distances_backward")
 def _distances_backward(features: Tensor, grad: Tensor, connections: int) -> Tensor:
     given = features.float().contiguous()
     out = native.empty(given.shape).zero_()
@@ -139,5 +140,4 @@ def _gradients(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
 
 
 _distances.register_autograd(_gradients, setup_context=_keep)
-for _device in ("cpu", "cuda"):
-    _distances.register_autocast(_device, torch.float32)
+_distances.computes_in_float32()

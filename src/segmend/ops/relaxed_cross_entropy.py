@@ -10,6 +10,7 @@ from torch import Tensor
 
 from segmend.labels import VOID
 from segmend.ops import native
+from segmend.ops.operation import operation
 
 
 def relaxed_cross_entropy(
@@ -107,14 +108,14 @@ def relaxed_cross_entropy_reference(
     return (logits.logsumexp(dim=1) - chosen).masked_fill(~known, 0.0)
 
 
-@torch.library.custom_op("segmend::relaxed_cross_entropy", mutates_args=())
+@operation("relaxed_cross_entropy")
 def _relaxed(logits: Tensor, target: Tensor, strict: Tensor, radius: int, void: int) -> Tensor:
     loss = torch.empty(target.shape)
     _run("segmend_relaxed_loss", logits.float().contiguous(), target.contiguous(), strict, (loss,), radius, void)
     return loss
 
 
-@torch.library.custom_op("segmend::relaxed_cross_entropy_backward", mutates_args=())
+@operation("relaxed_cross_entropy_backward")
 def _relaxed_backward(
     logits: Tensor, target: Tensor, strict: Tensor, radius: int, void: int, scale: Tensor
 ) -> Tensor:
@@ -161,5 +162,4 @@ def _gradients(ctx, scale: Tensor):  # type: ignore[no-untyped-def]
 
 
 _relaxed.register_autograd(_gradients, setup_context=_keep)
-for _device in ("cpu", "cuda"):
-    _relaxed.register_autocast(_device, torch.float32)
+_relaxed.computes_in_float32()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from segmend.ops import native, scan_native, scan_reference
+from segmend.ops.operation import operation
 from segmend.ops.scan_reference import DOWN, LEFT, RIGHT, UP
 
 __all__ = ["DOWN", "LEFT", "RIGHT", "UP", "normalize_gates", "scan", "scan4", "spread"]
@@ -130,13 +131,13 @@ def backend(device: str) -> ModuleType:
     return scan_reference
 
 
-@torch.library.custom_op("segmend::scan", mutates_args=())
+@operation("scan")
 def _scan(x: Tensor, gates: Tensor, directions: Sequence[int], summed: bool) -> Tensor:
     found: Tensor = backend(x.device.type).forward(*_prepared(x, gates), directions, summed)
     return found.to(x.dtype).contiguous()
 
 
-@torch.library.custom_op("segmend::scan_backward", mutates_args=())
+@operation("scan_backward")
 def _scan_backward(
     x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int], summed: bool
 ) -> tuple[Tensor, Tensor]:
@@ -170,5 +171,4 @@ def _gradients(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
 
 
 _scan.register_autograd(_gradients, setup_context=_keep)
-for _device in ("cpu", "cuda"):
-    _scan.register_autocast(_device, torch.float32)
+_scan.computes_in_float32()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from segmend.labels import void_of
 from segmend.ops import native
+from segmend.ops.operation import operation
 
 
 def warp(map_: Tensor, displacement: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ def warp_labels(labels: Tensor, displacement: Tensor) -> Tensor:
     return moved
 
 
-@torch.library.custom_op("segmend::warp_labels", mutates_args=())
+@operation("warp_labels")
 def _warp_labels(labels: Tensor, displacement: Tensor) -> Tensor:
     displacement = displacement.float()
     if labels.device.type == "cpu" and native.library() is not None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from segmend.ops import native
+from segmend.ops.operation import operation
 
 
 def winners(map_: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,7 +42,7 @@ def believed(coarse: Tensor) -> Tensor:
     return heard.nonzero().squeeze(1)
 
 
-@torch.library.custom_op("segmend::winners", mutates_args=())
+@operation("winners")
 def _winners(map_: Tensor) -> tuple[Tensor, Tensor]:
     shape = (*map_.shape[:-3], *map_.shape[-2:])
     planes = map_.reshape(-1, *map_.shape[-3:])

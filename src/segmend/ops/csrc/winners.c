@@ -16,9 +16,9 @@ CLONES int segmend_winners_f32(const float *restrict map, float *restrict best, 
         for (long c = 1; c < classes; c++) {
             const float *plane = map + c * apart + start;
             for (long i = 0; i < count; i++) {
-                int larger = plane[i] > most[i];
-                who[i] = larger ? (int32_t)c : who[i];
-                most[i] = larger ? plane[i] : most[i];
+                int32_t larger = -(int32_t)(plane[i] > most[i]); /* all bits: a choice would become a slow masked store */
+                who[i] ^= (who[i] ^ (int32_t)c) & larger;
+                most[i] = plane[i] > most[i] ? plane[i] : most[i];
             }
         }
         for (long i = 0; i < count; i++) best[start + i] = most[i], winner[start + i] = who[i];
