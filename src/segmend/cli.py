@@ -42,7 +42,7 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def main() -> None:
-    """Entry point of the command ``segmend``."""
+    """Run the command line, and leave with its exit code."""
     try:
         from segmend.devices import keep_memory
 
@@ -375,7 +375,3 @@ def _finish(message: str, skipped: list[str]) -> None:
         for line in skipped:
             errors.print(f"  {escape(line)}")
         raise typer.Exit(SKIPPED_SOME)
-
-
-if __name__ == "__main__":
-    main()

@@ -77,7 +77,7 @@ def recipes(drawn, coarse, tmp_path_factory):
 def corrector(recipes, tmp_path_factory):
     """The folder of a trained corrector."""
     out = tmp_path_factory.mktemp("corrector") / "run"
-    command = [sys.executable, "-m", "segmend.cli", "train", str(recipes / "corrector.yaml"), "--out", str(out)]
+    command = [sys.executable, "-m", "segmend", "train", str(recipes / "corrector.yaml"), "--out", str(out)]
     subprocess.run([*command, "--quiet"], check=True, timeout=120)
     return out
 
@@ -240,7 +240,7 @@ def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, drawn, 
     for number in range(1200):
         os.link(drawn / "images" / "val" / f"{number % 4:05d}.jpg", images / f"{number}.jpg")
         os.link(coarse / "val" / f"{number % 4:05d}.npz", maps / f"{number}.npz")
-    command = [sys.executable, "-m", "segmend.cli", "refine", "--images", images, "--coarse", maps]
+    command = [sys.executable, "-m", "segmend", "refine", "--images", images, "--coarse", maps]
     command += ["--out", out, "--refiner", "guided", "--probs", "--quiet"]
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 90

@@ -25,7 +25,7 @@ optimisation: {{steps: 3, batch: 4, optimiser: sgd, lr: 0.05, workers: 0, precis
 def test_two_processes_end_with_the_weights_of_one(drawn, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE.format(root=drawn))
-    command = ["-m", "segmend.cli", "train", str(recipe), "--quiet", "--out"]
+    command = ["-m", "segmend", "train", str(recipe), "--quiet", "--out"]
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for name, launcher in (("one", []), ("two", together)):
         whole = [sys.executable, *launcher, *command, str(tmp_path / name)]

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segmend.ops.gaussian_means import gaussian_means
 from segmend.refiners.encoder_decoder import pad_to_stride
 
 CONTRASTS = (0.02, 0.05)
@@ -83,12 +84,12 @@ def alike_votes(image: Tensor, coarse: Tensor, rounds: int = ROUNDS) -> Tensor:
     height, width = image.shape[2:]
     apart = APART if height * width <= MOST * APART**2 else 2 * APART
     places = [_colours_and_places(image, contrast) for contrast in CONTRASTS]
-    asking, asked = [_listed(p) for p in places], [_witnesses(p, apart) for p in places]
+    asking, asked = [p.flatten(2) for p in places], [_witnesses(p, apart) for p in places]
     q = _witnesses(F.avg_pool2d(coarse.float(), CELL), apart)
     known = q.clamp_min(LEAST).log()
     for _ in range(rounds - 1):
-        q = (known + _votes(asked, asked, q)).softmax(dim=2)
-    return _votes(asking, asked, q).transpose(1, 2).unflatten(2, (height // CELL, width // CELL))
+        q = (known + _votes(asked, asked, q)).softmax(dim=1)
+    return _votes(asking, asked, q).unflatten(2, (height // CELL, width // CELL))
 
 
 def _colours_and_places(image: Tensor, contrast: float) -> Tensor:
@@ -101,32 +102,13 @@ def _colours_and_places(image: Tensor, contrast: float) -> Tensor:
 
 
 def _witnesses(map_: Tensor, apart: int) -> Tensor:
-    """Cells `apart` pixels from each other, every second row moved by half of that, of ``[B, channels, h, w]``."""
+    """Cells `apart` pixels from each other, every second row moved by half of that: ``[B, channels, witnesses]``."""
     step = apart // CELL
     rows = map_[:, :, step // 2 :: step]
-    return torch.cat((_listed(rows[:, :, ::2, ::step]), _listed(rows[:, :, 1::2, step // 2 :: step])), dim=1)
-
-
-def _listed(map_: Tensor) -> Tensor:
-    """``[B, channels, h, w]`` as ``[B, places, channels]``."""
-    return map_.flatten(2).transpose(1, 2)
+    return torch.cat((rows[:, :, ::2, ::step].flatten(2), rows[:, :, 1::2, step // 2 :: step].flatten(2)), dim=2)
 
 
 def _votes(asking: Sequence[Tensor], asked: Sequence[Tensor], q: Tensor) -> Tensor:
-    """Votes of the witnesses, ``q [B, witnesses, C]``, as those who ask hear them: ``[B, places, C]``."""
+    """Votes of the witnesses, ``q [B, C, witnesses]``, as those who ask hear them: ``[B, C, places]``."""
     kinds = zip(asking, asked, strict=True)
-    return WEIGHT * torch.stack([_hear(those, witnesses, q) for those, witnesses in kinds]).sum(dim=0)
-
-
-def _hear(asking: Tensor, asked: Tensor, q: Tensor) -> Tensor:
-    """Means of q weighted by ``exp(-|asking - asked|^2 / 2)``, ``[B, places, channels]`` each."""
-    centre = asked.mean(dim=1, keepdim=True)  # for precision: likeness is of differences alone
-    asking, asked = asking - centre, asked - centre
-    key = torch.cat((asked, -0.5 * asked.square().sum(-1, keepdim=True)), dim=-1)
-    query = torch.cat((asking, torch.ones_like(asking[..., :1])), dim=-1)
-    # Of one width, a multiple of 8, all three take PyTorch's fused kernel: 7 times faster on a CPU.
-    width = -(-max(query.shape[2], q.shape[2]) // 8) * 8
-    query, key, value = (F.pad(m, (0, width - m.shape[2])).unsqueeze(1) for m in (query, key, q))
-    with torch.autocast(q.device.type, enabled=False):
-        found = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-    return found.squeeze(1)[..., : q.shape[2]]
+    return WEIGHT * torch.stack([gaussian_means(those, witnesses, q) for those, witnesses in kinds]).sum(dim=0)
