@@ -213,6 +213,19 @@ def test_half_precision_is_taken_and_sums_to_one_again(dtype: torch.dtype) -> No
     torch.testing.assert_close(taken, half.float(), atol=4e-3, rtol=4e-3)
 
 
+def test_stored_probabilities_are_those_they_were_stored_from():
+    torch.manual_seed(0)
+    given = torch.randn(4, 5, 6).softmax(dim=0)
+    bytes_ = (given * 255).round().byte()
+    for stored, within in ((given.half(), 1e-3), (bytes_, 1e-2), (given.double(), 1e-6)):
+        before = stored.clone()
+        found = as_probabilities(stored, 4)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, given, atol=within, rtol=0)
+        torch.testing.assert_close(found.sum(dim=0), torch.ones(5, 6))
+        assert torch.equal(stored, before)
+
+
 @pytest.mark.parametrize(
     ("coarse", "message"),
     [
@@ -224,7 +237,8 @@ def test_half_precision_is_taken_and_sums_to_one_again(dtype: torch.dtype) -> No
         (torch.zeros(2, 0, 5), r"found shape \(2, 0, 5\)"),
         (torch.zeros(0, 5, dtype=torch.uint8), r"with pixels, found shape \(0, 5\)"),
         (torch.zeros(4, 4), "label map .* of integers or a probability map .* found torch.float32"),
-        (torch.zeros(2, 4, 4, dtype=torch.uint8), r"found torch.uint8 of shape \(2, 4, 4\)"),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), r"found torch.uint8 of shape \(4, 4, 3\)"),
+        (torch.zeros(2, 4, 4, dtype=torch.uint8), "sum to 1 within"),
         (torch.zeros(1, 2, 4, 4), r"of shape \(1, 2, 4, 4\)"),
         ("mask.png", "an array, a picture or a tensor, found str"),
         (None, "found NoneType"),

@@ -204,25 +204,43 @@ def as_image(image: Any) -> Tensor:
 def as_probabilities(coarse: Any, num_classes: int, smoothing: float = SMOOTHING) -> Tensor:
     """A probability map ``float32 [C, H, W]`` of a label map ``[H, W]`` or of a probability map.
 
+    Probabilities may also be ``uint8``, in shares of 255, as they are stored where they are to take little room.
+
     Raises:
         InvalidInput: wrong number of classes, ids outside the classes, or no probabilities.
     """
     tensor = as_tensor(coarse)
     if tensor.ndim == 2 and not tensor.is_floating_point():
         return one_hot(tensor, num_classes, smoothing)
-    if tensor.ndim != 3 or not tensor.is_floating_point():
+    stored = tensor.dtype == torch.uint8 and tensor.shape[0] == num_classes
+    if tensor.ndim != 3 or not (tensor.is_floating_point() or stored):
         raise InvalidInput(
             "expected a label map [H, W] of integers or a probability map [C, H, W] of floats, "
             f"found {tensor.dtype} of shape {tuple(tensor.shape)}"
         )
     if tensor.shape[0] != num_classes:
         raise InvalidInput(f"expected probabilities of {num_classes} classes, found {tensor.shape[0]}")
-    if tensor.dtype == torch.float32 or tensor.dtype == torch.float64:
-        check_probabilities(tensor)
-        return tensor.float()
-    tensor = tensor.float()
-    check_probabilities(tensor, HALF_TOLERANCE)
-    return tensor / tensor.sum(dim=0, keepdim=True)  # what half floats round away must not add up
+    return normalised(tensor)
+
+
+def normalised(stored: Tensor) -> Tensor:
+    """Probabilities ``float32 [C, H, W]`` as they are stored: floats, or ``uint8`` in shares of 255.
+
+    What half floats and bytes round away must not add up: their sums are made 1.
+
+    Raises:
+        InvalidInput: negative or infinite ones, or sums further from 1 than by rounding.
+    """
+    if stored.dtype in (torch.float32, torch.float64):
+        check_probabilities(stored)
+        return stored.float()
+    found = stored.float()
+    if stored.dtype == torch.uint8:
+        found /= found.sum(dim=0, keepdim=True).clamp_min(1)
+        check_probabilities(found)
+        return found
+    check_probabilities(found, HALF_TOLERANCE)
+    return found.div_(found.sum(dim=0, keepdim=True))
 
 
 def check_ids(labels: Tensor | np.ndarray, num_classes: int, void: int | None = None) -> None:

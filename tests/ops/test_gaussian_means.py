@@ -41,7 +41,11 @@ def test_half_precision_and_parts_of_maps_will_do(backend):
 
 def test_shapes_that_do_not_fit_are_refused():
     points = torch.zeros(1, 2, 5)
-    for wrong in ((points, torch.zeros(1, 3, 5), points), (points, points, torch.zeros(1, 2, 4)), (points, points, points[0])):
+    for wrong in (
+        (points, torch.zeros(1, 3, 5), points),
+        (points, points, torch.zeros(1, 2, 4)),
+        (points, points, points[0]),
+    ):
         with pytest.raises(ValueError, match="expected points"):
             gaussian_means(*wrong)
 

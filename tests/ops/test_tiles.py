@@ -26,7 +26,7 @@ def test_starts_cover_the_axis_with_the_overlap_asked_for(length, tile, data):
 def test_a_pointwise_function_is_reproduced(height, width):
     picture = torch.rand(3, height, width)
     bands = list(
-        tiled_bands(lambda rows, columns: 2 * picture[:, rows, columns], (height, width), tile=32, overlap=9)
+        tiled_bands(lambda rows, columns: 2 * picture[:, rows, columns], (height, width), tile=(20, 32), overlap=9)
     )
     assert [rows.start for rows, _ in bands] == [0, *(rows.stop for rows, _ in bands[:-1])]
     assert bands[-1][0].stop == height
@@ -40,7 +40,7 @@ def test_where_tiles_disagree_the_seam_is_a_slope():
         calls.append(columns)
         return torch.full((1, rows.stop - rows.start, columns.stop - columns.start), float(len(calls)))
 
-    (_, band), *rest = tiled_bands(constant, (10, 50), tile=30, overlap=10)
+    (_, band), *rest = tiled_bands(constant, (10, 50), tile=(30, 30), overlap=10)
     assert not rest
     steps = band[0, 5].diff()
     assert steps.min() >= 0
@@ -50,4 +50,4 @@ def test_where_tiles_disagree_the_seam_is_a_slope():
 
 def test_an_overlap_as_large_as_the_tile_is_refused():
     with pytest.raises(ValueError, match="overlap"):
-        next(tiled_bands(lambda r, c: torch.zeros(1, 1, 1), (9, 9), tile=4, overlap=4))
+        next(tiled_bands(lambda r, c: torch.zeros(1, 1, 1), (9, 9), tile=(4, 8), overlap=4))

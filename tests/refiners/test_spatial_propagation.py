@@ -8,10 +8,12 @@ from segmend.model_folder import save_model
 from segmend.ops.scan import normalize_gates, spread
 from segmend.refiners import load
 from segmend.refiners.spatial_propagation import (
+    MOST_TRUST,
     SpatialPropagation,
     propagate,
     propagate_evidence,
     propagation_loss,
+    weights,
     without_absent,
 )
 
@@ -51,6 +53,24 @@ def test_gates_are_stable_and_gradients_reach_every_layer(kind):
         torch.nn.init.normal_(network.project.weight)
     propagation_loss(network(image, coarse), torch.randint(0, 5, (2, 37, 50)), 255).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+def test_where_nothing_is_propagated_a_trusted_map_stays_as_it_is():
+    image, coarse = example()
+    network = SpatialPropagation(CLASSES, width="quarter", weighed=True).eval()
+    with torch.no_grad():
+        assert not torch.allclose(network(image, coarse).exp(), coarse, atol=1e-2)
+        network.weights[0].bias[2] = -10  # of trust, evidence and spread
+    assert torch.allclose(network(image, coarse).exp(), coarse, atol=1e-2)
+
+
+def test_weights_start_from_what_stands_for_them_and_stay_in_their_ranges():
+    first = weights(torch.zeros(1, 3, 2, 2))
+    assert first[0].unique().item() == pytest.approx(1, abs=1e-2)
+    assert first[1].unique().item() == pytest.approx(0.5)
+    for sign, expected in ((-100, (0, 0, 0)), (100, (MOST_TRUST, 1, 1))):
+        found = weights(torch.full((1, 3, 2, 2), float(sign)))
+        assert [w.unique().item() for w in found] == pytest.approx(expected)
 
 
 def test_with_a_lift_training_starts_from_the_coarse_map():

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from segmend.ops.winners import believed
+from segmend.refiners.spatial_propagation import MOST_TRUST
 from segmend.refiners.universal import (
     BY_CLASS,
     ERROR,
     FIRST,
     HARMLESS,
     LEAST,
-    MOST_TRUST,
     PIXELS,
     PLACES,
     RARE,

@@ -87,11 +87,15 @@ class Dataset:
             raise InvalidInput(f"{record.id}: no label map belongs to this picture")
         return read_label_map(record.labels, self.classes, self.void, self.merge, self.max_pixels)
 
-    def coarse(self, record: Record) -> np.ndarray:
-        """The coarse map: probabilities ``float32 [C, H, W]`` from ``.npz``, else a label map ``[H, W]``."""
+    def coarse(self, record: Record, as_stored: bool = False) -> np.ndarray:
+        """The coarse map: probabilities ``float32 [C, H, W]`` from ``.npz``, else a label map ``[H, W]``.
+
+        Args:
+            as_stored: see `read_map`.
+        """
         if record.coarse is None:
             raise InvalidInput(f"{record.id}: no coarse map belongs to this picture")
-        return read_map(record.coarse, self.classes, self.merge_coarse, self.max_pixels)
+        return read_map(record.coarse, self.classes, self.merge_coarse, self.max_pixels, as_stored)
 
     def with_coarse(self, folder: Path | str) -> Dataset:
         """The same records with the coarse maps (probabilities or label maps) found in `folder` by ID.
@@ -335,13 +339,13 @@ def pair_labels(dataset: Dataset, record: Record) -> tuple[np.ndarray, np.ndarra
     return image, labels
 
 
-def pair_coarse(dataset: Dataset, record: Record) -> tuple[np.ndarray, np.ndarray]:
+def pair_coarse(dataset: Dataset, record: Record, as_stored: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Picture and coarse map of a record (see `Dataset.coarse`), of one size.
 
     Raises:
         InvalidFile: unreadable, or the sizes differ.
     """
-    image, coarse = dataset.image(record), dataset.coarse(record)
+    image, coarse = dataset.image(record), dataset.coarse(record, as_stored)
     check_fits(record.coarse or record.id, image=image[..., 0], coarse=coarse)
     return image, coarse
 

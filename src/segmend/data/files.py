@@ -22,7 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
-from segmend.labels import HALF_TOLERANCE, VOID, InvalidInput, Palette, check_probabilities, voc_colour
+from segmend.labels import VOID, InvalidInput, Palette, normalised, voc_colour
 from segmend.labels import as_tensor as _as_tensor
 
 MAX_PIXELS = 178_956_970
@@ -220,6 +220,18 @@ def write_image(path: Path | str, image: np.ndarray) -> None:
 
 def read_probabilities(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The probability map in an ``.npz`` file under the key ``p``: ``float32 [C, H, W]`` that sums to 1."""
+    stored = read_stored_probabilities(path, max_pixels)
+    try:
+        return normalised(_as_tensor(stored)).numpy()
+    except InvalidInput as error:
+        raise InvalidFile(path, str(error)) from None
+
+
+def read_stored_probabilities(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The same as it is stored, in half of the memory or a quarter: floats, or ``uint8`` in shares of 255.
+
+    Whether they are probabilities is not checked (see `segmend.labels.normalised`).
+    """
     path = Path(path)
     try:
         stored = _stored_probabilities(path, max_pixels)
@@ -231,21 +243,11 @@ def read_probabilities(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.nda
         raise InvalidFile(path, "not readable: check its permissions") from None
     except Exception as error:  # zipfile and numpy raise a dozen types for broken archives
         raise InvalidFile(path, f"not a readable .npz file ({error}): write it anew") from error
-    if stored.ndim != 3 or stored.dtype.kind not in "fu":
+    if stored.ndim != 3 or stored.dtype not in (np.float16, np.float32, np.float64, np.uint8):
         raise InvalidFile(
             path, f"expected [C, H, W] of float16 or uint8, found {stored.dtype} {list(stored.shape)}"
         )
-    probabilities = stored.astype(np.float32)
-    if stored.dtype.kind == "u":
-        probabilities /= np.maximum(probabilities.sum(axis=0, keepdims=True), 1.0)
-    is_half = stored.dtype == np.float16
-    try:
-        check_probabilities(_as_tensor(probabilities), tolerance=HALF_TOLERANCE if is_half else 1e-3)
-    except InvalidInput as error:
-        raise InvalidFile(path, str(error)) from None
-    if is_half:  # what half floats round away must not add up
-        probabilities /= probabilities.sum(axis=0, keepdims=True)
-    return probabilities
+    return stored
 
 
 def _stored_probabilities(path: Path, max_pixels: int) -> np.ndarray:

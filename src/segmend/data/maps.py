@@ -15,6 +15,7 @@ from segmend.data.files import (
     find_files,
     read_labels,
     read_probabilities,
+    read_stored_probabilities,
 )
 from segmend.labels import VOID, VOID_16, Classes, InvalidInput, check_ids, void_of
 
@@ -56,8 +57,12 @@ def read_map(
     classes: Classes,
     merge: tuple[int, ...] | None = None,
     max_pixels: int = MAX_PIXELS,
+    as_stored: bool = False,
 ) -> np.ndarray:
     """A map of `classes` that a program wrote (or of finer ones, joined by `merge`).
+
+    Args:
+        as_stored: probabilities of the classes themselves stay as they are stored, and are not checked.
 
     Returns:
         Probabilities ``float32 [C, H, W]`` from ``.npz``, else a label map ``[H, W]``.
@@ -69,7 +74,8 @@ def read_map(
     if path.suffix.lower() not in PROBABILITY_SUFFIXES:
         void = VOID if count <= VOID else VOID_16
         return read_label_map(path, classes, void, merge, max_pixels)
-    probabilities = read_probabilities(path, max_pixels)
+    as_stored = as_stored and merge is None
+    probabilities = (read_stored_probabilities if as_stored else read_probabilities)(path, max_pixels)
     if len(probabilities) != count:
         raise InvalidFile(path, f"expected probabilities of {count} classes, found {len(probabilities)}")
     if merge is None:
@@ -106,7 +112,7 @@ def find_classes(maps: Iterable[Path], count: int | None = None) -> Classes:
     for path in maps:
         try:
             if path.suffix.lower() in PROBABILITY_SUFFIXES:
-                return Classes.numbered(count or len(read_probabilities(path)))
+                return Classes.numbered(count or len(read_stored_probabilities(path)))
             stored, found = read_labels(path)
         except InvalidFile:
             continue

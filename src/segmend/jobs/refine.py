@@ -70,7 +70,7 @@ def refine(
     changed = pixels = 0
 
     def read(record: Record) -> Pair:
-        return pair_coarse(pictures, record)
+        return pair_coarse(pictures, record, as_stored=True)
 
     def work(record: Record, pair: Pair) -> Maps:
         nonlocal changed, pixels

@@ -1,4 +1,4 @@
-"""Registers functions with PyTorch as ``torch.ops.segmend.NAME``, for compilers, exporters, autograd and autocast."""
+"""Registers functions with PyTorch, as ``torch.ops.segmend.NAME``: for compilers, export, autograd and autocast."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Operation:
     """A registered operation, to which its other halves are added.
 
-    `torch.library.custom_op` registers the same, but loads PyTorch's compiler at an operation's first call, compiled
-    or not: two seconds and 160 MB for somebody who mends a picture.
+    `torch.library.custom_op` registers the same, but loads PyTorch's compiler at the first call of an operation,
+    compiled or not: two seconds and 160 MB for somebody who mends a picture.
     """
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:

@@ -22,26 +22,26 @@ def tile_spans(length: int, tile: int, overlap: int) -> list[slice]:
 
 
 def tiled_bands(
-    function: Callable[[slice, slice], Tensor], size: tuple[int, int], tile: int, overlap: int
+    function: Callable[[slice, slice], Tensor], size: tuple[int, int], tile: tuple[int, int], overlap: int
 ) -> Iterator[tuple[slice, Tensor]]:
     """Apply a function of picture regions tile by tile, and yield finished bands of rows from the top.
 
     Where tiles overlap their results are averaged, each weighted by its distance to the tile's rim, so no
-    seam is seen. Memory is that of a band of `tile` rows, whatever the height.
+    seam is seen. Memory is that of a band of a tile's rows, whatever the height.
 
     Args:
-        function: takes rows and columns, gives ``[C, rows, columns]``, which may be written to.
+        function: takes rows and columns, gives ``[C, rows, columns]``.
         size: height and width of the whole.
-        tile: most that a side of a tile measures, in pixels (a smaller picture is one tile).
-        overlap: pixels that neighbours share at least, fewer than `tile`.
+        tile: most that a tile measures in height and width, in pixels (a smaller picture is one tile).
+        overlap: pixels that neighbours share at least, fewer than either.
 
     Yields:
         Rows, and their result ``float32 [C, rows, W]``; together they are the whole picture, each row once.
     """
-    if not 0 <= overlap < tile:
-        raise ValueError(f"expected an overlap of at least 0 and less than the tile of {tile}, found {overlap}")
+    if not 0 <= overlap < min(tile):
+        raise ValueError(f"expected an overlap of at least 0 and less than a tile of {tile}, found {overlap}")
     height, width = size
-    down, across = tile_spans(height, tile, overlap), tile_spans(width, tile, overlap)
+    down, across = tile_spans(height, tile[0], overlap), tile_spans(width, tile[1], overlap)
     row_weights, column_weights = _weights(down, height), _weights(across, width)
     total: Tensor | None = None
     for i, rows in enumerate(down):
@@ -51,11 +51,10 @@ def tiled_bands(
             if len(down) == len(across) == 1:
                 yield rows, result
                 return
-            _weigh(result, row_weights[i], 1)
-            _weigh(result, column_weights[j], 2)
+            weights = torch.outer(row_weights[i], column_weights[j]).to(result.device)
             if total is None:
                 total = result.new_zeros(result.shape[0], rows.stop - rows.start, width)
-            total[:, :, columns] += result
+            total[:, :, columns].addcmul_(result, weights)
         assert total is not None
         finished = following - rows.start
         yield slice(rows.start, following), total[:, :finished]
@@ -74,12 +73,3 @@ def _weights(spans: list[slice], length: int) -> list[Tensor]:
     for span, ramp in zip(spans, ramps, strict=True):
         total[span] += ramp
     return [ramp / total[span] for span, ramp in zip(spans, ramps, strict=True)]
-
-
-def _weigh(result: Tensor, weights: Tensor, axis: int) -> None:
-    """Multiply a tile by weights along an axis, in place, where they are not 1: where it overlaps with others."""
-    alone = (weights == 1).nonzero().flatten().tolist() or [len(weights)]
-    shape = [-1 if dimension == axis else 1 for dimension in range(3)]
-    for start, stop in ((0, alone[0]), (alone[-1] + 1, len(weights))):
-        if stop > start:
-            result.narrow(axis, start, stop - start).mul_(weights[start:stop].to(result.device).view(shape))

@@ -132,7 +132,11 @@ def keep_unsure(mended: Mended, coarse: Tensor, keep_below: float) -> Mended:
 
 
 TILE = 1152
-"""Side of the largest tile: 2048 x 1024 are two, which share 128 pixels."""
+"""Most columns of a tile, and rows of a picture that is not cut. Tiles are half as high as they may be wide: what
+is blended is held for all columns of a band."""
+
+STRIP = 1 << 22
+"""Values of a mended map that are finished together."""
 
 
 def mend_bands(
@@ -149,7 +153,8 @@ def mend_bands(
     Args:
         image: ``float32 [3, H, W]`` in 0..1.
         coarse: a label map ``[H, W]`` or a probability map ``[C, H, W]``.
-        tile, overlap: larger pictures are cut into tiles of at most this side, whose seams are blended.
+        tile, overlap: pictures with a larger side are cut into tiles, at most this wide and half as high, whose
+            seams are blended. They share `overlap` pixels, but no more than a quarter of their width.
         keep_below: see `Refiner.refine`.
     """
     check_same_size(image=image, coarse=coarse)
@@ -170,7 +175,7 @@ def mend_bands(
             if (value := getattr(mended, name)) is not None
         ]
         extra = [getattr(mended, name).reshape(channels, *part.shape[1:]) for name, channels in shown]
-        return torch.cat((mended.probabilities, *extra))  # a copy: what comes back is written to
+        return torch.cat((mended.probabilities, *extra)) if extra else mended.probabilities
 
     height, width = image.shape[1:]
     with torch.inference_mode():
@@ -179,9 +184,18 @@ def mend_bands(
             mended, before = mend(rows, slice(0, width))
             yield rows, keep_unsure(mended, before, least)
             return
-        for rows, channels in tiled_bands(channels_of, (height, width), tile, overlap):
-            parts = channels.split([num_classes, *(count for _, count in shown)])
-            named = zip(shown, parts[1:], strict=True)
-            extra = {name: part if count > 1 else part[0] for (name, count), part in named}
-            before = as_probabilities(coarse[..., rows, :].to(image.device), num_classes)
-            yield rows, keep_unsure(Mended.of(parts[0], before, **extra), before, least)
+        for rows, channels in tiled_bands(
+            channels_of, (height, width), (tile // 2, tile), min(overlap, tile // 4)
+        ):
+            for part in _strips(rows, max(1, STRIP // channels[:, 0].numel())):
+                found = channels[:, part.start - rows.start : part.stop - rows.start]
+                pieces = found.split([num_classes, *(count for _, count in shown)])
+                named = zip(shown, pieces[1:], strict=True)
+                extra = {name: piece if count > 1 else piece[0] for (name, count), piece in named}
+                before = as_probabilities(coarse[..., part, :].to(image.device), num_classes)
+                yield part, keep_unsure(Mended.of(pieces[0], before, **extra), before, least)
+
+
+def _strips(rows: slice, height: int) -> Iterator[slice]:
+    for start in range(rows.start, rows.stop, height):
+        yield slice(start, min(start + height, rows.stop))

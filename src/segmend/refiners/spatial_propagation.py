@@ -24,6 +24,17 @@ EMBEDDING = 16
 LEAST = 1e-7
 """The least probability that enters a logarithm."""
 
+LEAST_TRUSTED = 1e-4
+"""The least probability of a coarse map that is raised to a power: what is smaller is noise."""
+
+MOST_TRUST = 4.0
+
+STEP = 4.0
+"""What a layer's output of 1 moves `weights` by before it is squashed: they have far to go in few steps."""
+
+FIRST = (-1.1, 0.0, -1.0)
+"""What stands for `weights` before training: the coarse map is trusted as it is, and a quarter is propagated."""
+
 
 class SpatialPropagation(
     nn.Module,
@@ -51,9 +62,10 @@ class SpatialPropagation(
             coarse map as they mend it (`heed_votes`). 0: it does not ask them.
         restrict_to_present: classes that are the most likely one nowhere in the coarse map are not in the
             mended one (the paper's setting on VOC).
-        weighed: the guidance network also says how much each pixel of the coarse map tells, and a pixel becomes
-            the mean of what reaches it, not the maximum over directions (`propagate_evidence`). For similarity
-            gates without a lift: means need weights that are not negative, of probabilities.
+        weighed: the guidance network also says how far the coarse map is to be trusted, how much each of its
+            pixels tells, and how much of the mended map is propagated (`weights`); and a pixel becomes the mean of
+            what reaches it, not the maximum over directions (`propagate_evidence`). So a good map can stay as it is.
+            For similarity gates without a lift: means need weights that are not negative, of probabilities.
 
     Raises:
         InvalidInput: weighed, and free gates or a lift.
@@ -92,10 +104,10 @@ class SpatialPropagation(
             self.gates = FreeGates(WIDTHS[width], lift or 1, connections, finest, self.scale)
         else:
             self.gates = SimilarityGates(WIDTHS[width], connections, finest, self.scale)
-        self.evidence = head(WIDTHS[width], 1, finest) if weighed else None
-        if self.evidence is not None:
-            for parameter in self.evidence.parameters():
-                nn.init.zeros_(parameter)  # all tell as much before training
+        self.weights = head(WIDTHS[width], 3, finest) if weighed else None
+        if self.weights is not None:
+            for parameter in self.weights.parameters():
+                nn.init.zeros_(parameter)  # the same everywhere before training
         if lift is not None:
             self.lift = nn.Conv2d(len(classes), lift, 3, padding=1, stride=2)
             self.project = nn.Conv2d(lift, len(classes), 1)
@@ -111,9 +123,11 @@ class SpatialPropagation(
         gates = self.gates(features, colours)[..., :height, :width]
         if self.restrict_to_present:
             coarse = without_absent(coarse)
-        if self.evidence is not None:
-            evidence = (4 * self.evidence(features).float()).sigmoid()[..., :height, :width]
-            return propagate_evidence(coarse.float(), evidence, gates, self.rounds).clamp_min(LEAST).log()
+        if self.weights is not None:
+            trust, evidence, spread = weights(self.weights(features)[..., :height, :width])
+            start = (trust * coarse.float().clamp_min(LEAST_TRUSTED).log()).softmax(dim=1)
+            mended = torch.lerp(start, propagate_evidence(start, evidence, gates, self.rounds), spread)
+            return mended.clamp_min(LEAST).log()
         if self.scale == 1:
             mended = propagate(coarse, gates, self.rounds).clamp_min(LEAST).log()
             return mended - mended.logsumexp(dim=1, keepdim=True)
@@ -168,6 +182,18 @@ class SimilarityGates(nn.Module):
         return similarity_gates(compared, torch.sigmoid(retention + 3), self.connections)
 
 
+def weights(raw: Tensor, first: tuple[float, float, float] = FIRST) -> tuple[Tensor, Tensor, Tensor]:
+    """How a coarse map is mended by propagation, of what a layer says ``[B, 3, H, W]``; 0 is `first`.
+
+    Returns:
+        ``[B, 1, H, W]`` each: the power of the coarse map's probabilities, 0..`MOST_TRUST` (0 forgets them, above
+        1 sharpens them); how much a pixel tells its neighbours, 0..1; and how much of the mended map is
+        propagated, 0..1.
+    """
+    trust, evidence, spread = (STEP * raw.float() + raw.new_tensor(first)[:, None, None]).split(1, dim=1)
+    return MOST_TRUST * trust.sigmoid(), evidence.sigmoid(), spread.sigmoid()
+
+
 def propagate_evidence(start: Tensor, evidence: Tensor, gates: Tensor, rounds: int = 1) -> Tensor:
     """Means of the probabilities that reach each pixel in the four directions: ``[B, C, H, W]``.
 
@@ -180,9 +206,9 @@ def propagate_evidence(start: Tensor, evidence: Tensor, gates: Tensor, rounds: i
         evidence: ``[B, 1, H, W]``, at least 0: how much each pixel tells.
         gates: ``[B, 4, 1, K, H, W]``, at least 0.
     """
-    map_ = evidence * start
+    map_ = evidence / 4**rounds * start
     for _ in range(rounds):
-        map_ = scan4(map_, gates, "sum") / 4
+        map_ = scan4(map_, gates, "sum")
     return map_ / map_.sum(dim=1, keepdim=True).clamp_min(LEAST)
 
 

@@ -23,7 +23,7 @@ from segmend.refiners.encoder_decoder import (
     head,
     pad_to_stride,
 )
-from segmend.refiners.spatial_propagation import SimilarityGates, propagate_evidence
+from segmend.refiners.spatial_propagation import STEP, SimilarityGates, propagate_evidence, weights
 from segmend.refiners.votes import CELL, LEAST, MOST_VOTES, alike_votes
 
 PIXELS, PLACES = 4, 7
@@ -54,10 +54,7 @@ class Blend(NamedTuple):
     """How the network weighs what it has.
 
     Attributes:
-        trust: power of the coarse map's probabilities, 0..`MOST_TRUST`: 0 forgets them, above 1 sharpens.
-        evidence: how much a pixel of the start tells its neighbours, 0..1.
-        spread: how much of the mended map is propagated, 0..1; the rest is the start. These three are
-            ``[B, 1, H, W]``.
+        trust, evidence, spread: see `segmend.refiners.spatial_propagation.weights`, ``[B, 1, H, W]`` each.
         likeness: how much it counts that places of the same colour hold a class more often than the whole picture
             does, 0..1.
         contrast: how much a place's surroundings are held against it, -1..1: above 0 sharpens a blurred map. These
@@ -73,18 +70,9 @@ class Blend(NamedTuple):
     @classmethod
     def of(cls, pixels: Tensor, places: Tensor) -> Self:
         """The blend of what layers say, ``[B, 3, H, W]`` and ``[B, 2, H / CELL, W / CELL]``; 0 is `FIRST`."""
-        first = pixels.new_tensor(FIRST)[:, None, None]
-        trust, evidence, spread = (STEP * pixels + first[:3]).split(1, dim=1)
-        likeness, contrast = (STEP * places + first[3:]).split(1, dim=1)
-        return cls(
-            MOST_TRUST * trust.sigmoid(), evidence.sigmoid(), spread.sigmoid(), likeness.sigmoid(), contrast.tanh()
-        )
+        likeness, contrast = (STEP * places + places.new_tensor(FIRST[3:])[:, None, None]).split(1, dim=1)
+        return cls(*weights(pixels, FIRST[:3]), likeness.sigmoid(), contrast.tanh())
 
-
-MOST_TRUST = 4.0
-
-STEP = 4.0
-"""What a layer's output of 1 moves the blend by before it is squashed: it has far to go in few steps."""
 
 FIRST = (-1.1, 0.0, 0.0, -2.0, 0.0)
 """What stands for the blend before training: the coarse map is trusted as it is, likeness counts a little."""
@@ -197,9 +185,10 @@ class UniversalPropagation(
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
         """Mend a batch (see `Refiner.mend`); classes that the coarse maps nowhere believe in cost nothing."""
         chosen = believed(coarse)
-        known = coarse[:, chosen].clamp_min(LEAST)
+        known = coarse[:, chosen].clamp_min_(LEAST)
+        known /= known.sum(dim=1, keepdim=True)
         told = torch.full((len(image),), self.error_px, device=image.device) if self.error_px > 0 else None
-        mended = self(image, known / known.sum(dim=1, keepdim=True), told).mended
+        mended = self(image, known, told).mended
         probabilities = native.empty_like(coarse, torch.float32).zero_().index_copy_(1, chosen, mended)
         return Mended.of(probabilities, coarse)
 

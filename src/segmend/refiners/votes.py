@@ -102,7 +102,7 @@ def _colours_and_places(image: Tensor, contrast: float) -> Tensor:
 
 
 def _witnesses(map_: Tensor, apart: int) -> Tensor:
-    """Cells `apart` pixels from each other, every second row moved by half of that: ``[B, channels, witnesses]``."""
+    """Cells `apart` pixels from each other, every second row moved by half of that: ``[B, channels, n]``."""
     step = apart // CELL
     rows = map_[:, :, step // 2 :: step]
     return torch.cat((rows[:, :, ::2, ::step].flatten(2), rows[:, :, 1::2, step // 2 :: step].flatten(2)), dim=2)

@@ -59,5 +59,5 @@ def predict_bands(segmenter: nn.Module, image: Tensor, test_time: TestTime) -> I
         return predict_logits(segmenter, image[None, :, rows, columns], test_time)[0]
 
     size = image.shape[1], image.shape[2]
-    for rows, logits in tiled_bands(predict, size, test_time.tile, test_time.overlap):
+    for rows, logits in tiled_bands(predict, size, (test_time.tile, test_time.tile), test_time.overlap):
         yield rows, logits.softmax(dim=0)
