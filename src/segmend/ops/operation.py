@@ -1,4 +1,4 @@
-"""Registers functions with PyTorch, as ``torch.ops.segmend.NAME``: for compilers, export, autograd and autocast."""
+"""Registers functions with PyTorch, as ``torch.ops.segmend.NAME``: for compilers, autograd and autocast."""
 
 from __future__ import annotations
 

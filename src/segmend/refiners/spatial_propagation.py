@@ -64,7 +64,7 @@ class SpatialPropagation(
             mended one (the paper's setting on VOC).
         weighed: the guidance network also says how far the coarse map is to be trusted, how much each of its
             pixels tells, and how much of the mended map is propagated (`weights`); and a pixel becomes the mean of
-            what reaches it, not the maximum over directions (`propagate_evidence`). So a good map can stay as it is.
+            what reaches it, not the maximum over directions (`propagate_evidence`). So a good map can stay good.
             For similarity gates without a lift: means need weights that are not negative, of probabilities.
 
     Raises:
