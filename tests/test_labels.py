@@ -213,6 +213,16 @@ def test_half_precision_is_taken_and_sums_to_one_again(dtype: torch.dtype) -> No
     torch.testing.assert_close(taken, half.float(), atol=4e-3, rtol=4e-3)
 
 
+def test_logits_mean_their_softmax():
+    torch.manual_seed(0)
+    logits = 9 * torch.randn(4, 5, 6)
+    torch.testing.assert_close(as_probabilities(logits, 4, logits=True), logits.softmax(dim=0))
+    impossible = torch.tensor([0.0, -torch.inf]).view(2, 1, 1)
+    assert as_probabilities(impossible, 2, logits=True).flatten().tolist() == [1, 0]
+    with pytest.raises(InvalidInput, match="NaN or infinite"):
+        as_probabilities(torch.full((2, 1, 1), torch.inf), 2, logits=True)
+
+
 def test_stored_probabilities_are_those_they_were_stored_from():
     torch.manual_seed(0)
     given = torch.randn(4, 5, 6).softmax(dim=0)

@@ -156,6 +156,7 @@ def refine(
         str, typer.Option(help="universal, crf, guided, a folder that train wrote, or a hub repository.")
     ] = "universal",
     classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the maps hold).")] = None,
+    logits: Annotated[bool, typer.Option("--logits", help="The .npz files hold logits.")] = False,
     probs: Probs = False,
     details: Annotated[bool, typer.Option("--details", help="Also what the refiner can show.")] = False,
     quantised: Quantised = False,
@@ -196,6 +197,7 @@ def refine(
         quantised=quantised,
         tile=tile,
         keep_below=keep_below,
+        logits=logits,
         precision=_precision(precision),
         overwrite=overwrite,
         quiet=quiet,

@@ -201,10 +201,13 @@ def as_image(image: Any) -> Tensor:
     return tensor
 
 
-def as_probabilities(coarse: Any, num_classes: int, smoothing: float = SMOOTHING) -> Tensor:
+def as_probabilities(coarse: Any, num_classes: int, smoothing: float = SMOOTHING, logits: bool = False) -> Tensor:
     """A probability map ``float32 [C, H, W]`` of a label map ``[H, W]`` or of a probability map.
 
     Probabilities may also be ``uint8``, in shares of 255, as they are stored where they are to take little room.
+
+    Args:
+        logits: floats ``[C, H, W]`` are logits, and their softmax is meant.
 
     Raises:
         InvalidInput: wrong number of classes, ids outside the classes, or no probabilities.
@@ -220,7 +223,19 @@ def as_probabilities(coarse: Any, num_classes: int, smoothing: float = SMOOTHING
         )
     if tensor.shape[0] != num_classes:
         raise InvalidInput(f"expected probabilities of {num_classes} classes, found {tensor.shape[0]}")
-    return normalised(tensor)
+    return softened(tensor) if logits and not stored else normalised(tensor)
+
+
+def softened(logits: Tensor) -> Tensor:
+    """Softmax of logits ``[C, H, W]`` over C, in float32.
+
+    Raises:
+        InvalidInput: NaN, or infinite ones.
+    """
+    found = logits.float().softmax(dim=0)
+    if not torch.isfinite(found.sum(dim=0)).all():
+        raise InvalidInput("the logits hold NaN or infinite values: write them anew")
+    return found
 
 
 def normalised(stored: Tensor) -> Tensor:
@@ -275,7 +290,7 @@ def check_probabilities(probabilities: Tensor, tolerance: float = 1e-3) -> None:
     if probabilities.amin() < -tolerance:
         raise InvalidInput(
             f"expected probabilities of at least 0, found {float(probabilities.amin()):g}: "
-            "are these logits? Apply softmax over the classes"
+            "are these logits? Say so (--logits, or logits=True), or apply softmax over the classes"
         )
     worst = float((total - 1.0).abs().max())
     if worst > tolerance:

@@ -160,6 +160,36 @@ def test_masks_of_any_classes_are_mended_without_training(segmend_, drawn, tmp_p
     assert run["changed"] == pytest.approx(1 - np.mean(kept), abs=1e-9)
 
 
+def test_probabilities_logits_and_bytes_are_mended_alike(segmend_, drawn, coarse, tmp_path):
+    for path in (coarse / "val").glob("*.npz"):
+        stored = np.load(path)["p"].astype(np.float32)
+        for kind, values in (
+            ("logits", np.log(stored.clip(1e-6)) + 3),
+            ("bytes", np.rint(stored * 255).astype(np.uint8)),
+        ):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            np.savez(tmp_path / kind / path.name, p=values)
+    images = drawn / "images" / "val"
+    places = {
+        "probabilities": (coarse / "val",),
+        "logits": (tmp_path / "logits", "--logits"),
+        "bytes": (tmp_path / "bytes",),
+    }
+    for kind, (maps, *option) in places.items():
+        command = ("refine", "--images", images, "--coarse", maps, "--out", tmp_path / f"{kind}_mended", *option)
+        assert segmend_(*command, "--keep-below", "0.5")[0] == 0
+    code, _, err = segmend_(
+        "refine", "--images", images, "--coarse", tmp_path / "logits", "--out", tmp_path / "wrong"
+    )
+    assert code == 1
+    assert "--logits" in err
+    for path in (tmp_path / "probabilities_mended" / "labels").glob("*.png"):
+        expected, *others = (
+            np.asarray(Image.open(tmp_path / f"{k}_mended" / "labels" / path.name)) for k in places
+        )
+        print([(other == expected).mean() for other in others])
+
+
 def test_where_no_label_changed_it_is_said_what_to_do(segmend_, drawn, tmp_path):
     code, out, _ = segmend_(
         "refine", "--images", drawn / "images" / "val", "--coarse", drawn / "labels" / "val",

@@ -34,6 +34,7 @@ def refine(
     quantised: bool = False,
     tile: int = TILE,
     keep_below: float | None = None,
+    logits: bool = False,
     precision: Precision = "auto",
     overwrite: bool = False,
     quiet: bool = False,
@@ -49,6 +50,7 @@ def refine(
         quantised: write probabilities as 0..255 instead of float16.
         tile: pictures with a larger side are cut into overlapping tiles.
         keep_below: where the refiner is less sure of a change, the coarse map stays (see `Refiner.refine`).
+        logits: the coarse maps in ``.npz`` files are logits.
         overwrite: mend again what an earlier run finished.
         unpaired: what the caller had to pass over already, to be listed with the rest.
 
@@ -79,7 +81,8 @@ def refine(
         with torch.inference_mode(), autocast(device, precision):
             shown = as_image(image).to(device)
             given = as_tensor(coarse)
-            for rows, mended in mend_bands(refiner, shown, given, len(classes), tile, keep_below=keep_below):
+            bands = mend_bands(refiner, shown, given, len(classes), tile, keep_below=keep_below, logits=logits)
+            for rows, mended in bands:
                 maps.fill(rows, mended.labels, mended.probabilities)
                 changed += int(mended.changed.sum())
                 pixels += mended.changed.numel()

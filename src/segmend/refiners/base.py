@@ -71,23 +71,29 @@ class Refiner(ABC):
         """Mend a batch: image ``float32 [B, 3, H, W]`` in 0..1, coarse probabilities ``[B, C, H, W]``."""
 
     def refine(
-        self, image: Any, coarse: Any, num_classes: int | None = None, keep_below: float | None = None
+        self,
+        image: Any,
+        coarse: Any,
+        num_classes: int | None = None,
+        keep_below: float | None = None,
+        logits: bool = False,
     ) -> Mended:
         """Mend one picture.
 
         Args:
             image: RGB, ``uint8 [H, W, 3]`` or floats in 0..1 (see `segmend.labels.as_image`).
-            coarse: a label map ``[H, W]`` or a probability map ``[C, H, W]``.
+            coarse: a label map ``[H, W]``, or probabilities or logits ``[C, H, W]``.
             num_classes: needed only for a label map where the refiner takes any classes
                 (None: its largest id, and one more).
             keep_below: where the refiner is less sure of a change than this (see `Mended.change_confidence`), the
                 coarse map stays; 0.5 or less keeps nothing (None: the refiner's own).
+            logits: floats in `coarse` are logits.
 
         Raises:
             InvalidInput: shapes, sizes or values that do not fit; the message says which.
         """
         image = as_image(image)
-        probabilities = as_probabilities(coarse, self._count(coarse, num_classes))
+        probabilities = as_probabilities(coarse, self._count(coarse, num_classes), logits=logits)
         check_same_size(image=image, coarse=probabilities)
         with torch.inference_mode():
             mended = self.mend(image.unsqueeze(0), probabilities.unsqueeze(0))[0]
@@ -147,23 +153,27 @@ def mend_bands(
     tile: int = TILE,
     overlap: int = 128,
     keep_below: float | None = None,
+    logits: bool = False,
 ) -> Iterator[tuple[slice, Mended]]:
     """Mend one picture of any size in bounded memory, in bands of rows from the top.
 
     Args:
         image: ``float32 [3, H, W]`` in 0..1.
-        coarse: a label map ``[H, W]`` or a probability map ``[C, H, W]``.
+        coarse: a label map ``[H, W]``, or probabilities or logits ``[C, H, W]``.
         tile, overlap: pictures with a larger side are cut into tiles, at most this wide and half as high, whose
             seams are blended. They share `overlap` pixels, but no more than a quarter of their width.
-        keep_below: see `Refiner.refine`.
+        keep_below, logits: see `Refiner.refine`.
     """
     check_same_size(image=image, coarse=coarse)
     least = refiner.keep_below if keep_below is None else keep_below
     shown: list[tuple[str, int]] = []
 
+    def given(rows: slice, columns: slice) -> Tensor:
+        return as_probabilities(coarse[..., rows, columns].to(image.device), num_classes, logits=logits)
+
     def mend(rows: slice, columns: slice) -> tuple[Mended, Tensor]:
         """A mended region, and its coarse probabilities."""
-        part = as_probabilities(coarse[..., rows, columns].to(image.device), num_classes)
+        part = given(rows, columns)
         return refiner.mend(image[None, :, rows, columns], part[None])[0], part
 
     def channels_of(rows: slice, columns: slice) -> Tensor:
@@ -192,7 +202,7 @@ def mend_bands(
                 pieces = found.split([num_classes, *(count for _, count in shown)])
                 named = zip(shown, pieces[1:], strict=True)
                 extra = {name: piece if count > 1 else piece[0] for (name, count), piece in named}
-                before = as_probabilities(coarse[..., part, :].to(image.device), num_classes)
+                before = given(part, slice(0, width))
                 yield part, keep_unsure(Mended.of(pieces[0], before, **extra), before, least)
 
 
