@@ -162,7 +162,7 @@ class UniversalPropagation(
         """
         height, width = image.shape[2:]
         image, coarse = (pad_to_stride(map_, self.encoder.stride) for map_ in (image, coarse.float()))
-        known = coarse.clamp_min(LEAST).log()
+        known = coarse.clamp_min(LEAST).log_()
         held = clues(image, coarse)
         seen = summaries(image, coarse, known, held)
         picture = self.picture(near_and_far(seen))
@@ -223,7 +223,7 @@ def clues(image: Tensor, coarse: Tensor) -> Clues:
 def start_of(known: Tensor, held: Clues, blend: Blend) -> Tensor:
     """The product of experts ``[B, C, H, W]`` (see `UniversalPropagation`)."""
     said = blend.likeness * held.likeness - blend.contrast * held.surroundings
-    return (blend.trust * known + F.interpolate(said, scale_factor=CELL, mode="bilinear")).softmax(dim=1)
+    return F.interpolate(said, scale_factor=CELL, mode="bilinear").addcmul_(blend.trust, known).softmax(dim=1)
 
 
 class Summaries(NamedTuple):
