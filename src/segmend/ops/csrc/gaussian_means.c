@@ -1,5 +1,6 @@
 /* Means of values weighted by how near the points are that hold them; see gaussian_means.py for the contract. */
 
+#include "flush.h"
 #include "softmax.h"
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,7 @@ static CLONES void largest(float *restrict most, const Lanes *restrict asking, c
  * half of each one's square behind its coordinates, `values` is `[count][channels]`, `out [channels][points]`. */
 int segmend_gaussian_means_f32(const float *asking, const float *asked, const float *values, float *out, long first,
                                long last, long points, long count, long dims, long channels) {
+    FLUSH_DENORMALS;
     Lanes *asks = calloc(dims + channels, sizeof(Lanes)), *sums = asks + dims;
     if (!asks) return NO_MEMORY;
     Lanes most;
