@@ -27,7 +27,7 @@ from caution import find_caution  # noqa: E402
 from comparison import DATA, RECIPES, replace_table  # noqa: E402
 from mosaics import write_mosaics  # noqa: E402
 from regions import write_regions  # noqa: E402
-from scoring import DAMAGE, cases, held_out, score, table  # noqa: E402
+from scoring import DAMAGE, cases, held_out, score, set_aside, table  # noqa: E402
 
 REGIONS = 600
 """Pictures whose regions of one colour are learned from."""
@@ -72,7 +72,7 @@ def cautious(folder: Path, data: Path, runs: Path) -> UniversalPropagation:
     """A trained refiner that is as careful as it should be (`find_caution`)."""
     model = load_model(UniversalPropagation, folder)
     config = {name: value for name, value in read_config(folder).items() if name != "type"}
-    caution = find_caution(model, held_out(data, runs))
+    caution = find_caution(model, held_out(data, runs), set_aside(data))
     careful = UniversalPropagation(**(config | caution._asdict())).eval()
     careful.load_state_dict(model.state_dict())
     return careful
@@ -107,7 +107,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.refiner or trained(arguments.data, arguments.runs)
     universal = cautious(folder, arguments.data, arguments.runs)
-    print(f"keep_below {universal.keep_below}, boldness {universal.boldness}")
+    print(f"keep_below {universal.keep_below}, keep_sure {universal.keep_sure}", flush=True)
     refiners = {"universal": universal, "dense CRF, one setting": DenseCRF()}
     found = []
     for case in cases(arguments.data, arguments.runs):

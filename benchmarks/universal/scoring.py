@@ -72,10 +72,15 @@ def cases(data: Path, runs: Path) -> Iterator[Case]:
 
 
 def held_out(data: Path, runs: Path) -> Iterator[Case]:
-    """Pictures of the sets that the refiner learns from, but not those that it has learned from."""
+    """Segmenters' maps of pictures that the refiner has not learned from, of a set that it learns from."""
     root = data / "voc12_subset"
     yield from of_segmenter(root.name, "linear", root, runs)
-    yield from damaged(open_dataset(root, "val"))
+
+
+def set_aside(data: Path) -> Iterator[Case]:
+    """Damage done by hand to sets that the refiner does not learn from, and to pictures that are not scored."""
+    for name in ("msrc21", "camvid", "fasseg_frontal"):
+        yield from damaged(open_dataset(data / name, "train"))
 
 
 def of_segmenter(name: str, kind: str, root: Path, runs: Path) -> Iterator[Case]:

@@ -134,3 +134,18 @@ def test_a_refiner_has_a_caution_of_its_own():
     (band,) = [m for _, m in mend_bands(careful, image, coarse, 4)]
     assert torch.equal(band.labels, expected)
     assert careful.refine(image, coarse, keep_below=0.5).changed.all()
+
+
+def test_a_refiner_may_choose_its_caution_by_the_coarse_map():
+    class Chooses(SwapFour):
+        def keep_below_for(self, coarse):
+            assert coarse.shape == (4, 23, 18)  # every fourth pixel of the whole picture, also where that is cut
+            return 0.8
+
+    torch.manual_seed(0)
+    image, coarse = torch.rand(3, 90, 70), (3 * torch.randn(4, 90, 70)).softmax(0)
+    expected = SwapFour().refine(image, coarse, keep_below=0.8).labels
+    assert torch.equal(Chooses().refine(image, coarse).labels, expected)
+    for tile in (128, 32):
+        bands = [m.labels for _, m in mend_bands(Chooses(), image, coarse, 4, tile=tile, overlap=8)]
+        assert torch.equal(torch.cat(bands), expected)

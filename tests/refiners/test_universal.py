@@ -10,6 +10,7 @@ from segmend.ops.winners import believed
 from segmend.refiners.spatial_propagation import MOST_TRUST
 from segmend.refiners.universal import (
     BY_CLASS,
+    DOUBTFUL,
     ERROR,
     FIRST,
     HARMLESS,
@@ -18,11 +19,13 @@ from segmend.refiners.universal import (
     PLACES,
     RARE,
     STEP,
+    SURE,
     Blend,
     Propagated,
     Summaries,
     UniversalPropagation,
     clues,
+    doubt,
     near_and_far,
     scale_of,
     start_of,
@@ -99,14 +102,28 @@ def test_trusted_and_left_alone_the_coarse_map_stays():
     assert torch.allclose(found.mended, coarse, atol=5e-4)  # the least probabilities are lifted
 
 
-def test_boldness_is_the_share_of_the_spread_that_is_used(network):
-    image, coarse = example()
-    found = {}
-    with torch.inference_mode():
-        for network.boldness in (0.0, 0.5, 1.0):
-            found[network.boldness] = network(image, coarse).mended
-    assert not torch.allclose(found[0.0], found[1.0], atol=1e-2)
-    assert torch.allclose(found[0.5], (found[0.0] + found[1.0]) / 2, atol=1e-5)
+def halves(inside, band):
+    """Two classes side by side, with a probability `inside` and, near their border, `band`: every fourth pixel."""
+    sure = torch.full((20, 30), inside)
+    sure[:, 12:18] = band
+    left = torch.arange(30) < 15
+    return torch.stack([torch.where(left, sure, 1 - sure), torch.where(left, 1 - sure, sure)])
+
+
+def test_doubt_is_what_a_map_lacks_far_from_its_borders():
+    assert doubt(halves(0.9, 0.9)) == pytest.approx(0.1, abs=1e-5)
+    assert doubt(halves(0.9, 0.51)) == pytest.approx(0.1, abs=1e-5)
+    assert doubt(halves(1.0, 0.51)) == pytest.approx(0, abs=1e-5)
+    checkered = (torch.arange(20)[:, None] + torch.arange(20)) % 2
+    assert doubt(torch.stack([checkered * 0.4 + 0.3, 0.7 - checkered * 0.4])) == 0  # nothing is far
+
+
+def test_it_is_more_careful_with_maps_that_are_sure_of_themselves():
+    careful = UniversalPropagation(keep_below=0.6, keep_sure=0.9)
+    assert careful.keep_below_for(halves(1.0, 0.6)) == pytest.approx(0.9, abs=1e-4)
+    assert careful.keep_below_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
+    between = 1 - (SURE + DOUBTFUL) / 2
+    assert careful.keep_below_for(halves(between, 0.6)) == pytest.approx(0.75, abs=1e-4)
 
 
 def test_what_is_known_of_the_error_reaches_the_network(network):

@@ -15,6 +15,9 @@ from segmend.ops import native
 from segmend.ops.tiles import tiled_bands
 from segmend.ops.winners import winners
 
+EVERY = 4
+"""Pixels between those of a coarse map by which a refiner chooses its caution."""
+
 
 @dataclass(frozen=True)
 class Mended:
@@ -66,6 +69,10 @@ class Refiner(ABC):
     keep_below: float = 0.5
     """Where it is less sure of a change, the coarse map stays unless told otherwise (see `keep_unsure`)."""
 
+    def keep_below_for(self, coarse: Tensor) -> float:
+        """`keep_below` for a picture, of every `EVERY`-th pixel of its coarse map: probabilities ``[C, h, w]``."""
+        return self.keep_below
+
     @abstractmethod
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
         """Mend a batch: image ``float32 [B, 3, H, W]`` in 0..1, coarse probabilities ``[B, C, H, W]``."""
@@ -97,7 +104,9 @@ class Refiner(ABC):
         check_same_size(image=image, coarse=probabilities)
         with torch.inference_mode():
             mended = self.mend(image.unsqueeze(0), probabilities.unsqueeze(0))[0]
-            return keep_unsure(mended, probabilities, self.keep_below if keep_below is None else keep_below)
+            if keep_below is None:
+                keep_below = self.keep_below_for(probabilities[:, ::EVERY, ::EVERY])
+            return keep_unsure(mended, probabilities, keep_below)
 
     def _count(self, coarse: Any, given: int | None) -> int:
         return self.num_classes or given or count_classes(as_tensor(coarse))
@@ -165,7 +174,6 @@ def mend_bands(
         keep_below, logits: see `Refiner.refine`.
     """
     check_same_size(image=image, coarse=coarse)
-    least = refiner.keep_below if keep_below is None else keep_below
     shown: list[tuple[str, int]] = []
 
     def given(rows: slice, columns: slice) -> Tensor:
@@ -189,6 +197,8 @@ def mend_bands(
 
     height, width = image.shape[1:]
     with torch.inference_mode():
+        few = slice(None, None, EVERY)
+        least = refiner.keep_below_for(given(few, few)) if keep_below is None else keep_below
         if max(height, width) <= tile:  # the common case, without what blending costs
             rows = slice(0, height)
             mended, before = mend(rows, slice(0, width))

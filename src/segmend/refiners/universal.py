@@ -43,6 +43,13 @@ BY_CLASS = 0.1
 ``1 + BY_CLASS / (classes * s)``; IoU is best where a class is taken at a probability of IoU / (1 + IoU), so odds
 of 1.7 for small classes at an IoU of 0.6: more than a tenth would grow them over their borders."""
 
+FAR = 4
+"""Cells from the nearest label border, from which on a place is far from all of them."""
+
+SURE, DOUBTFUL = 0.03, 0.05
+"""`doubt` of maps that are sure, and of those that are not. Hard masks, and true shares of places, have at most
+0.03 where 0.02 are left to other classes."""
+
 HARMLESS = 0.006
 """A cost of which no less is worth learning."""
 
@@ -120,9 +127,10 @@ class UniversalPropagation(
     Args:
         width: channels of the guidance network.
         connections: neighbours in the line before that a pixel is connected to: 3, or 1.
-        keep_below: where it is less sure of a change, the coarse map stays (see `Refiner`).
-        boldness: share of the learned `spread` that is used, 0..1: what was learned on some sets is bold
-            on others.
+        keep_below: where it is less sure of a change, the coarse map stays (see `Refiner`), for maps that are
+            unsure also far from their borders.
+        keep_sure: the same for maps that are sure there: they may well be as good as they look, and nothing that
+            was learned on some sets is as reliable on others.
 
     Attributes:
         error_px: how many pixels the borders of the coarse maps that `mend` gets are off, about; 0: not known.
@@ -135,10 +143,10 @@ class UniversalPropagation(
         width: Width = "quarter",
         connections: Literal[1, 3] = 3,
         keep_below: float = 0.5,
-        boldness: float = 1.0,
+        keep_sure: float = 0.5,
     ) -> None:
         super().__init__()
-        self.keep_below, self.boldness = keep_below, boldness
+        self.keep_below, self.keep_sure = keep_below, keep_sure
         base = WIDTHS[width]
         self.encoder = PyramidEncoder(PIXELS, base, hints=PLACES + 1)
         self.decoder = Decoder(
@@ -179,7 +187,7 @@ class UniversalPropagation(
         )
         start = start_of(known, held, blend)
         spread = propagate_evidence(start, blend.evidence, self.gates(features, image))
-        mended = torch.lerp(start, spread, self.boldness * blend.spread)
+        mended = torch.lerp(start, spread, blend.spread)
         return Propagated(mended[..., :height, :width], blend, guess)
 
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
@@ -191,6 +199,28 @@ class UniversalPropagation(
         mended = self(image, known, told).mended
         probabilities = native.empty_like(coarse, torch.float32).zero_().index_copy_(1, chosen, mended)
         return Mended.of(probabilities, coarse)
+
+    def keep_below_for(self, coarse: Tensor) -> float:
+        """Between `keep_sure` and `keep_below`, as the map is sure or `doubt`ful far from its borders."""
+        doubtful = (doubt(coarse) - SURE) / (DOUBTFUL - SURE)
+        return self.keep_sure + (self.keep_below - self.keep_sure) * min(max(doubtful, 0.0), 1.0)
+
+
+@torch.no_grad()
+def doubt(coarse: Tensor) -> float:
+    """What a map's largest probabilities lack to 1, on average far from its label borders; 0 where nothing is far.
+
+    Nearer, also the best map is unsure, if its resolution is low.
+
+    Args:
+        coarse: probabilities ``[C, h, w]``, one pixel of each cell.
+    """
+    largest, labels = winners(coarse)
+    border = torch.zeros_like(largest)
+    border[:, :-1] += labels[:, 1:] != labels[:, :-1]
+    border[:-1] += labels[1:] != labels[:-1]
+    far = F.max_pool2d(border[None], 2 * FAR + 1, stride=1, padding=FAR)[0] == 0
+    return float(1 - largest[far].mean()) if far.any() else 0.0
 
 
 class Clues(NamedTuple):
