@@ -65,16 +65,20 @@ def cases(data: Path, runs: Path) -> Iterator[Case]:
     """Real segmenters' maps first, then damage done by hand."""
     for name, kind in REAL:
         root = runs / name / "data"
-        yield from of_segmenter(name, kind, root if root.is_dir() else data / name, runs)
+        dataset = open_dataset(root if root.is_dir() else data / name, "val")
+        yield from of_segmenter(name, kind, dataset, runs / name / kind / "val")
     for name in ("msrc21", "camvid", "fasseg_frontal", "celebamask_hq_mini"):
         dataset = open_dataset(data / name, "val")
         yield from damaged(dataset.merged(PAIRS) if name == "celebamask_hq_mini" else dataset)
 
 
 def held_out(data: Path, runs: Path) -> Iterator[Case]:
-    """Segmenters' maps of pictures that the refiner has not learned from, of a set that it learns from."""
-    root = data / "voc12_subset"
-    yield from of_segmenter(root.name, "linear", root, runs)
+    """Segmenters' maps of pictures that the refiner has not learned from, and that are not scored."""
+    for name, split, folder in (
+        ("voc12_subset", "val", "linear/val"),
+        ("msrc21", "train", "linear/segmenter/out_of_fold"),
+    ):
+        yield from of_segmenter(name, "linear", open_dataset(data / name, split), runs / name / folder)
 
 
 def set_aside(data: Path) -> Iterator[Case]:
@@ -83,12 +87,11 @@ def set_aside(data: Path) -> Iterator[Case]:
         yield from damaged(open_dataset(data / name, "train"))
 
 
-def of_segmenter(name: str, kind: str, root: Path, runs: Path) -> Iterator[Case]:
-    """Its maps of the split ``val`` of a set, where they are made."""
-    folder = runs / name / kind / "val" / "probs"
-    if folder.is_dir():
-        dataset = open_dataset(root, "val").with_coarse(folder)
-        yield Case(name, kind, dataset, lambda record, labels: as_tensor(pair_coarse(dataset, record)[1]))
+def of_segmenter(name: str, kind: str, dataset: Dataset, folder: Path) -> Iterator[Case]:
+    """Its maps of a data set, where they are made."""
+    if (folder / "probs").is_dir():
+        maps = dataset.with_coarse(folder / "probs")
+        yield Case(name, kind, maps, lambda record, labels: as_tensor(pair_coarse(maps, record)[1]))
 
 
 def damaged(dataset: Dataset) -> Iterator[Case]:
