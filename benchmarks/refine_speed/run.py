@@ -25,9 +25,10 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 # What the command does not load either: the rest is imported where it is needed, as it would count as memory.
-from segmend.devices import Precision, keep_memory  # noqa: E402
+from segmend.devices import Precision  # noqa: E402
 from segmend.jobs.refine import open_pairs, refine  # noqa: E402
 from segmend.labels import Classes  # noqa: E402
+from segmend.process import keep_memory  # noqa: E402
 from segmend.refiners import ECN, DenseCRF, GuidedFilter, Refiner, SpatialPropagation, load  # noqa: E402
 from segmend.report.results import Run  # noqa: E402
 

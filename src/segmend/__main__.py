@@ -1,16 +1,13 @@
-"""The command ``segmend``, also as ``python -m segmend``: settles what must be settled before torch is loaded."""
+"""The command ``segmend``, also as ``python -m segmend``."""
 
-import os
+from segmend.process import keep_memory, sleep_while_waiting
 
 
 def main() -> None:
-    """Entry point.
-
-    Threads of OpenMP sleep while they wait for each other, unless the environment says otherwise: by default they
-    spin, and where other programs take the cores they spin in vain.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from segmend.cli import main as run
+    """Entry point."""
+    sleep_while_waiting()
+    keep_memory()
+    from segmend.cli import main as run  # commands load torch, after this
 
     run()
 

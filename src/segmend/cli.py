@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from segmend.labels import InvalidInput
+from segmend.invalid import InvalidInput
 
 app = typer.Typer(
     add_completion=False,
@@ -44,9 +44,6 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False)
 def main() -> None:
     """Run the command line, and leave with its exit code."""
     try:
-        from segmend.devices import keep_memory
-
-        keep_memory()
         app()
     except InvalidInput as error:
         errors.print(f"[red]segmend:[/red] {escape(str(error))}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from contextlib import AbstractContextManager
 from typing import Literal
@@ -25,24 +24,6 @@ def pick_device() -> torch.device:
 def available_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def keep_memory() -> None:
-    """Let this process keep the memory that it frees, for the next picture; for programs, not for libraries.
-
-    glibc gives large blocks back at once, and each time the system hands out pages anew, which takes a third of
-    the time of a refiner on large pictures. Nothing happens with other C libraries.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**26)):
-        mallopt(option, value)
-
-
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-"""Options of glibc's mallopt: free bytes that are kept, bytes asked for beyond need, blocks mapped apart."""
 
 
 def fast_bfloat16(device: torch.device) -> bool:

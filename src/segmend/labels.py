@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segmend.invalid import InvalidInput as InvalidInput
+
 VOID = 255
 """Void in ``uint8`` label maps. Void never counts in a loss, a metric or a statistic."""
 
@@ -30,10 +32,6 @@ SMOOTHING = 0.02
 
 HALF_TOLERANCE = 4e-3
 """How far probabilities in half precision may be from a sum of 1; they are divided by their sum when read."""
-
-
-class InvalidInput(ValueError):
-    """Input that cannot be used as it is. The message says what was expected, found, and what to do."""
 
 
 Palette = tuple[tuple[int, int, int], ...]

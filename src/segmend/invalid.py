@@ -1,0 +1,5 @@
+"""The error for what a user gave."""
+
+
+class InvalidInput(ValueError):
+    """Input that cannot be used as it is. The message says what was expected, found, and what to do."""
