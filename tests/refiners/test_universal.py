@@ -114,6 +114,9 @@ def test_doubt_is_what_a_map_lacks_far_from_its_borders():
     assert doubt(halves(0.9, 0.9)) == pytest.approx(0.1, abs=1e-5)
     assert doubt(halves(0.9, 0.51)) == pytest.approx(0.1, abs=1e-5)
     assert doubt(halves(1.0, 0.51)) == pytest.approx(0, abs=1e-5)
+    unknown = halves(0.9, 0.9)
+    unknown[:, :8] = 0.5
+    assert doubt(unknown) == pytest.approx(0.1, abs=1e-5)
     checkered = (torch.arange(20)[:, None] + torch.arange(20)) % 2
     assert doubt(torch.stack([checkered * 0.4 + 0.3, 0.7 - checkered * 0.4])) == 0  # nothing is far
 

@@ -210,7 +210,7 @@ class UniversalPropagation(
 def doubt(coarse: Tensor) -> float:
     """What a map's largest probabilities lack to 1, on average far from its label borders; 0 where nothing is far.
 
-    Nearer, also the best map is unsure, if its resolution is low.
+    Nearer, also the best map is unsure, if its resolution is low. Void pixels, which are uniform, do not count.
 
     Args:
         coarse: probabilities ``[C, h, w]``, one pixel of each cell.
@@ -219,8 +219,9 @@ def doubt(coarse: Tensor) -> float:
     border = torch.zeros_like(largest)
     border[:, :-1] += labels[:, 1:] != labels[:, :-1]
     border[:-1] += labels[1:] != labels[:-1]
-    far = F.max_pool2d(border[None], 2 * FAR + 1, stride=1, padding=FAR)[0] == 0
-    return float(1 - largest[far].mean()) if far.any() else 0.0
+    near = F.max_pool2d(border[None], 2 * FAR + 1, stride=1, padding=FAR)[0] > 0
+    told = ~near & (largest > 1.01 / len(coarse))
+    return float(1 - largest[told].mean()) if told.any() else 0.0
 
 
 class Clues(NamedTuple):
