@@ -25,10 +25,10 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 # What the command does not load either: the rest is imported where it is needed, as it would count as memory.
-from segmend.devices import Precision  # noqa: E402
+from segmend.devices import Precision, fast_bfloat16  # noqa: E402
 from segmend.jobs.refine import open_pairs, refine  # noqa: E402
 from segmend.labels import Classes  # noqa: E402
-from segmend.process import keep_memory  # noqa: E402
+from segmend.process import keep_memory, sleep_while_waiting  # noqa: E402
 from segmend.refiners import ECN, DenseCRF, GuidedFilter, Refiner, SpatialPropagation, load  # noqa: E402
 from segmend.report.results import Run  # noqa: E402
 
@@ -63,6 +63,7 @@ SMALL = Size(
     ),
 )
 LARGE = Size(1024, 2048, 19, 4, ("dense CRF, 5 iterations", "universal"))
+# Where the hardware multiplies it; elsewhere it is slower.
 IN_BF16 = ("universal", "SPN for few pictures, three-way", "ECN for few pictures", "ECN full", "ECN half")
 
 
@@ -120,7 +121,7 @@ def prepare(folder: Path, size: Size) -> None:
 
 def measure(folder: Path, name: str, precision: Precision, count: int) -> tuple[Run, int, float]:
     """A run over the prepared pictures, the refiner's parameters, and the peak memory in MB of this process."""
-    keep_memory()  # as the command does
+    keep_memory()  # as the command does, which also lets threads sleep while they wait
     refiner = make(name, count)
     pairs, _ = open_pairs(folder / "data" / "images" / "val", folder / "coarse", refiner, count)
     with tempfile.TemporaryDirectory(dir=folder) as out:
@@ -145,6 +146,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
+    sleep_while_waiting()  # for the processes of the rows
     head = (
         "| refiner | pictures a second | network ms | reading ms | writing ms | total ms | network idle "
         "| peak MB | parameters |"
@@ -154,7 +156,8 @@ def main() -> None:
         title = f"{size.pictures} pictures of {size.width} x {size.height}, {size.classes} classes"
         lines = [title + ":", "", head, "|---" * 9 + "|"]
         rows: list[tuple[str, Precision]] = [(name, "32") for name in size.names]
-        rows += [(name, "bf16") for name in size.names if name in IN_BF16]
+        if fast_bfloat16(torch.device("cpu")):
+            rows += [(name, "bf16") for name in size.names if name in IN_BF16]
         with tempfile.TemporaryDirectory() as folder:
             prepare(Path(folder), size)
             for name, precision in rows:
