@@ -6,18 +6,25 @@ Coarse maps of segmenters are those of benchmarks/refine_*; each set's script ma
 """
 
 import argparse
+import itertools
+import multiprocessing
 import shutil
 import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from segmend.data.drawn import draw_dataset
+from segmend.devices import available_cores
 from segmend.jobs.train import train
 from segmend.metrics import calibration_error
 from segmend.model_folder import load_model, read_config, save_model
-from segmend.refiners import UNIVERSAL, DenseCRF, UniversalPropagation
+from segmend.refiners import UNIVERSAL, DenseCRF, UniversalPropagation, load
 from segmend.training.recipe import UniversalRecipe, read_recipe
 
 HERE = Path(__file__).parent
@@ -27,7 +34,7 @@ from caution import find_caution  # noqa: E402
 from comparison import DATA, RECIPES, replace_table  # noqa: E402
 from mosaics import write_mosaics  # noqa: E402
 from regions import write_regions  # noqa: E402
-from scoring import DAMAGE, cases, held_out, score, set_aside, table  # noqa: E402
+from scoring import DAMAGE, Score, cases, held_out, score, set_aside, table  # noqa: E402
 
 REGIONS = 600
 """Pictures whose regions of one colour are learned from."""
@@ -98,6 +105,13 @@ def draw_reliability(file: Path, counts: dict[str, np.ndarray]) -> None:
     figure.savefig(file, dpi=100)
 
 
+def scored(number: int, data: Path, runs: Path, refiner: Path) -> dict[str, Score]:
+    """Scores of one of `cases`, by its number: what another process can be asked for."""
+    torch.set_num_threads(1)
+    case = next(itertools.islice(cases(data, runs), number, None))
+    return score(case, {"universal": load(str(refiner)), "dense CRF, one setting": DenseCRF()})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the refiner of any classes, and score it.")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
@@ -108,11 +122,16 @@ def main() -> None:
     folder = arguments.refiner or trained(arguments.data, arguments.runs)
     universal = cautious(folder, arguments.data, arguments.runs)
     print(f"keep_below {universal.keep_below}, keep_sure {universal.keep_sure}", flush=True)
-    refiners = {"universal": universal, "dense CRF, one setting": DenseCRF()}
-    found = []
-    for case in cases(arguments.data, arguments.runs):
-        found.append((case, score(case, refiners)))
-        print(table(found[-1:]).splitlines()[2], flush=True)
+    known, found = list(cases(arguments.data, arguments.runs)), []
+    with (
+        tempfile.TemporaryDirectory() as careful,
+        ProcessPoolExecutor(available_cores(), multiprocessing.get_context("spawn")) as processes,
+    ):
+        save_model(universal, Path(careful))
+        work = partial(scored, data=arguments.data, runs=arguments.runs, refiner=Path(careful))
+        for case, scores in zip(known, processes.map(work, range(len(known))), strict=True):
+            found.append((case, scores))
+            print(table(found[-1:]).splitlines()[2], flush=True)
     text = table(found)
     real = [scores for case, scores in found if case.kind not in DAMAGE]
     if real:
