@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segmend.ops.winners import winners
+from segmend.ops.winners import present, winners
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 7), (2, 4, 30, 41), (1, 1, 1), (2, 21, 1, 600)])
@@ -31,3 +31,11 @@ def test_ties_go_to_the_smaller_class_and_any_layout_will_do(backend):
 def test_pytorch_knows_the_operation():
     found = torch.library.opcheck(torch.ops.segmend.winners.default, (torch.rand(2, 3, 5, 7),))
     assert set(found.values()) == {"SUCCESS"}
+
+
+def test_classes_that_win_somewhere_are_present(backend):
+    map_ = torch.zeros(2, 6, 4, 5)
+    map_[:, 1] = 0.5
+    map_[1, 4, 2, 3] = 0.6
+    map_[:, 5] = 0.4
+    assert present(map_).tolist() == [1, 4]

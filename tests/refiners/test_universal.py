@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmend.ops.winners import believed
 from segmend.refiners.spatial_propagation import MOST_TRUST
 from segmend.refiners.universal import (
     BY_CLASS,
@@ -73,11 +72,22 @@ def test_names_of_classes_do_not_matter(network):
 def test_classes_that_are_nowhere_change_nothing(network):
     image, coarse = example(3)
     more = torch.cat((coarse[:, :2], torch.zeros(2, 40, 37, 50), coarse[:, 2:]), dim=1)
-    assert believed(more).tolist() == [0, 1, 42]
     with torch.inference_mode():
         mended, among = (network.mend(image, map_).probabilities for map_ in (coarse, more))
     assert torch.allclose(among[:, [0, 1, 42]], mended, atol=1e-5)
     assert among[:, 2:42].max() == 0
+
+
+def test_no_class_appears_that_the_coarse_map_does_not_have(network):
+    torch.manual_seed(0)
+    image, coarse = torch.rand(1, 3, 40, 40), torch.rand(1, 4, 40, 40)
+    coarse[:, 2] = 0.999 * coarse[:, :2].amax(dim=1)
+    coarse /= coarse.sum(dim=1, keepdim=True)
+    assert (coarse.argmax(dim=1) != 2).all()
+    with torch.inference_mode():
+        mended = network.mend(image, coarse)
+    assert mended.changed.any()
+    assert mended.probabilities[:, 2].max() == 0
 
 
 def test_a_map_of_one_class_stays_one(network):
@@ -86,6 +96,7 @@ def test_a_map_of_one_class_stays_one(network):
     with torch.inference_mode():
         mended = network.mend(torch.rand(1, 3, 20, 20), coarse)
     assert (mended.labels == 3).all()
+    assert torch.equal(mended.probabilities, coarse)
 
 
 def test_trusted_and_left_alone_the_coarse_map_stays():

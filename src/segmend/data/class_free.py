@@ -9,7 +9,19 @@ from torch import Tensor
 
 from segmend.data.sampling import Sample, Samples
 from segmend.labels import void_of
-from segmend.ops.winners import believed
+from segmend.ops.winners import present
+
+HEARD = 0.2
+"""Probability that a class must reach somewhere, or else win somewhere, to be learned from."""
+
+
+def believed(coarse: Tensor) -> Tensor:
+    """The classes that win or reach `HEARD` somewhere in a map ``[C, H, W]``, at least 2: ``int64 [K]``."""
+    most = coarse.amax(dim=(1, 2))
+    heard = most >= HEARD
+    heard[present(coarse[None])] = True  # ties, as where nothing is known, go to one class
+    heard[most.topk(min(2, len(most))).indices] = True
+    return heard.nonzero().squeeze(1)
 
 
 def in_slots(sample: Sample, slots: int) -> Sample:
@@ -21,7 +33,7 @@ def in_slots(sample: Sample, slots: int) -> Sample:
     masses = coarse.mean(dim=(1, 2))
     chosen = masses.topk(min(slots, len(masses))).indices
     slot_of = torch.full((int(void_of(labels)) + 1,), int(void_of(labels)))
-    heard = chosen[torch.isin(chosen, believed(coarse[None]))]
+    heard = chosen[torch.isin(chosen, believed(coarse))]
     planes = coarse.new_zeros(slots, *coarse.shape[1:])
     planes[: len(heard)] = coarse[heard]
     slot_of[heard] = torch.arange(len(heard))

@@ -29,17 +29,9 @@ def winners(map_: Tensor) -> tuple[Tensor, Tensor]:
     return found.values, found.indices
 
 
-HEARD = 0.2
-"""Probability that a class must reach somewhere, or else win somewhere, to be in the mended map."""
-
-
-def believed(coarse: Tensor) -> Tensor:
-    """The classes that win or reach `HEARD` somewhere in a batch ``[B, C, H, W]``, at least 2: ``int64 [K]``."""
-    most = coarse.amax(dim=(0, 2, 3))
-    won = winners(coarse)[1].flatten()  # ties, as where nothing is known, go to one class
-    heard = (most >= HEARD) | (won.bincount(minlength=len(most)) > 0)
-    heard[most.topk(min(2, len(most))).indices] = True
-    return heard.nonzero().squeeze(1)
+def present(map_: Tensor) -> Tensor:
+    """The classes that win somewhere in a batch ``[B, C, H, W]``: ``int64 [K]``, in order."""
+    return winners(map_)[1].flatten().bincount().nonzero().squeeze(1)
 
 
 @operation("winners")

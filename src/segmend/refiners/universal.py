@@ -12,7 +12,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from segmend.ops import native
-from segmend.ops.winners import believed, winners
+from segmend.ops.winners import present, winners
 from segmend.refiners.base import Mended, Refiner
 from segmend.refiners.encoder_decoder import (
     WIDTHS,
@@ -191,8 +191,13 @@ class UniversalPropagation(
         return Propagated(mended[..., :height, :width], blend, guess)
 
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
-        """Mend a batch (see `Refiner.mend`); classes that the coarse maps nowhere believe in cost nothing."""
-        chosen = believed(coarse)
+        """Mend a batch (see `Refiner.mend`).
+
+        Classes that are the likeliest nowhere in the coarse maps are not in the mended ones, and cost nothing.
+        """
+        chosen = present(coarse)
+        if len(chosen) == 1:
+            return Mended.of(coarse.float(), coarse)
         known = coarse[:, chosen].clamp_min_(LEAST)
         known /= known.sum(dim=1, keepdim=True)
         told = torch.full((len(image),), self.error_px, device=image.device) if self.error_px > 0 else None
