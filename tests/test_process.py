@@ -46,7 +46,7 @@ def started(environment: dict[str, str]) -> str:
         "class Torch:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name == 'torch':\n"
-        "            sys.exit(print(os.environ['OMP_WAIT_POLICY']))\n"
+        "            sys.exit(print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT')))\n"
         "sys.meta_path.insert(0, Torch())\n"
         "from segmend.__main__ import main\n"
         "sys.argv = ['segmend', 'doctor']\n"
@@ -56,9 +56,10 @@ def started(environment: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
-def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise():
-    assert started({}) == "passive"
-    assert started({"OMP_WAIT_POLICY": "active"}) == "active"
+def test_threads_wait_briefly_unless_the_user_says_otherwise():
+    assert started({}) == "None 10000"
+    assert started({"OMP_WAIT_POLICY": "active"}) == "active None"
+    assert started({"GOMP_SPINCOUNT": "7"}) == "None 7"
 
 
 def test_help_does_not_load_torch():

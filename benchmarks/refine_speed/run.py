@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -28,7 +27,7 @@ sys.path.insert(0, str(HERE.parent))
 from segmend.devices import Precision, fast_bfloat16  # noqa: E402
 from segmend.jobs.refine import open_pairs, refine  # noqa: E402
 from segmend.labels import Classes  # noqa: E402
-from segmend.process import keep_memory, sleep_while_waiting  # noqa: E402
+from segmend.process import keep_memory, wait_briefly  # noqa: E402
 from segmend.refiners import ECN, DenseCRF, GuidedFilter, Refiner, SpatialPropagation, load  # noqa: E402
 from segmend.report.results import Run  # noqa: E402
 
@@ -121,13 +120,19 @@ def prepare(folder: Path, size: Size) -> None:
 
 def measure(folder: Path, name: str, precision: Precision, count: int) -> tuple[Run, int, float]:
     """A run over the prepared pictures, the refiner's parameters, and the peak memory in MB of this process."""
-    keep_memory()  # as the command does, which also lets threads sleep while they wait
+    keep_memory()  # as the command does, which also settles how threads wait
     refiner = make(name, count)
     pairs, _ = open_pairs(folder / "data" / "images" / "val", folder / "coarse", refiner, count)
     with tempfile.TemporaryDirectory(dir=folder) as out:
         run = refine(refiner, pairs, Path(out), name=name, precision=precision, quiet=True)
     parameters = sum(p.numel() for p in refiner.parameters()) if isinstance(refiner, nn.Module) else 0
-    return run, parameters, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return run, parameters, peak_memory()
+
+
+def peak_memory() -> float:
+    """In MB, of this process alone: what `resource` says begins with its parent's."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def row(name: str, run: Run, parameters: int, peak: float) -> str:
@@ -146,7 +151,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    sleep_while_waiting()  # for the processes of the rows
+    wait_briefly()  # for the processes of the rows
     head = (
         "| refiner | pictures a second | network ms | reading ms | writing ms | total ms | network idle "
         "| peak MB | parameters |"

@@ -1,11 +1,11 @@
 """The command ``segmend``, also as ``python -m segmend``."""
 
-from segmend.process import keep_memory, sleep_while_waiting
+from segmend.process import keep_memory, wait_briefly
 
 
 def main() -> None:
     """Entry point."""
-    sleep_while_waiting()
+    wait_briefly()
     keep_memory()
     from segmend.cli import main as run  # commands load torch, after this
 
