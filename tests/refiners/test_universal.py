@@ -136,6 +136,9 @@ def test_it_is_more_careful_with_maps_that_are_sure_of_themselves():
     careful = UniversalPropagation(keep_below=0.6, keep_sure=0.9)
     assert careful.keep_below_for(halves(1.0, 0.6)) == pytest.approx(0.9, abs=1e-4)
     assert careful.keep_below_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
+    careful.error_px = 5.0
+    assert careful.keep_below_for(halves(1.0, 0.6)) == 0.6  # its borders are known to be off
+    careful.error_px = 0.0
     between = 1 - (SURE + DOUBTFUL) / 2
     assert careful.keep_below_for(halves(between, 0.6)) == pytest.approx(0.75, abs=1e-4)
 

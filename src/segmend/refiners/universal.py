@@ -206,7 +206,12 @@ class UniversalPropagation(
         return Mended.of(probabilities, coarse)
 
     def keep_below_for(self, coarse: Tensor) -> float:
-        """Between `keep_sure` and `keep_below`, as the map is sure or `doubt`ful far from its borders."""
+        """Between `keep_sure` and `keep_below`, as the map is sure or `doubt`ful far from its borders.
+
+        A map whose borders are known to be off (`error_px`) is not taken for sure.
+        """
+        if self.error_px > 0:
+            return self.keep_below
         doubtful = (doubt(coarse) - SURE) / (DOUBTFUL - SURE)
         return self.keep_sure + (self.keep_below - self.keep_sure) * min(max(doubtful, 0.0), 1.0)
 

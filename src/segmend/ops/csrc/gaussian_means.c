@@ -78,9 +78,9 @@ static CLONES void largest(float *restrict most, const Lanes *restrict asking, c
 int segmend_gaussian_means_f32(const float *asking, const float *asked, const float *values, float *out, long first,
                                long last, long points, long count, long dims, long channels) {
     FLUSH_DENORMALS;
-    Lanes *asks = calloc(dims + channels, sizeof(Lanes)), *sums = asks + dims;
+    Lanes *asks = calloc(dims + channels, sizeof(Lanes));
     if (!asks) return NO_MEMORY;
-    Lanes most;
+    Lanes *sums = asks + dims, most;
     for (long start = first; start < last; start += ASKING) {
         long here = last - start < ASKING ? last - start : ASKING;
         for (long d = 0; d < dims; d++) memcpy(asks + d, asking + d * points + start, here * sizeof(float));
