@@ -95,9 +95,10 @@ def test_caution_gains_most_of_those_that_harm_no_kind(drawn):
 
     true, wrong = ({s: kind(s, swapped) for s in (0.02, 0.1)} for swapped in (False, True))
     assert find_caution(Swaps(), [wrong[0.1]], [wrong[0.02]]) == Caution(0.5, 0.5)
-    careful = find_caution(Swaps(), [wrong[0.1]], [true[0.02], wrong[0.02]])
+    mostly_wrong = [wrong[0.02]] * 3  # which gain more than what is true loses
+    careful = find_caution(Swaps(), [wrong[0.1]], [true[0.02], *mostly_wrong])
     assert careful.keep_sure > 0.77
     assert careful.keep_below == 0.5
-    careful = find_caution(Swaps(), [wrong[0.1], true[0.1]], [wrong[0.02]])
+    careful = find_caution(Swaps(), [true[0.1], *[wrong[0.1]] * 3], [wrong[0.02]])
     assert careful.keep_below > 0.75
     assert careful.keep_sure == 0.5
