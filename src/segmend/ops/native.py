@@ -117,9 +117,13 @@ def run_all(calls: Iterable[Callable[[], int]]) -> None:
         ValueError: one of them found a label that is no class.
     """
     calls = list(calls)
-    threads = min(torch.get_num_threads(), len(calls))
-    together = _pool(threads).map if threads > 1 else map
-    codes = set(together(lambda call: call(), calls))
+    waiting = iter(calls)  # its next is atomic: each call is taken once
+    # The caller works too: a helper for each thread would wake on a core that the caller still holds, and wait there
+    # for its time slice, milliseconds.
+    helpers = min(torch.get_num_threads(), len(calls)) - 1
+    others = [_pool(helpers).submit(lambda: {call() for call in waiting}) for _ in range(helpers)]
+    codes = {call() for call in waiting}
+    codes = codes.union(*(other.result() for other in others if not other.cancel()))
     if NO_MEMORY in codes:
         raise MemoryError("the native library found no memory for its lines")
     if OUT_OF_RANGE in codes:
