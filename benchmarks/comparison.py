@@ -104,8 +104,8 @@ def propagations(*shortened: str) -> tuple[Method, ...]:
 
 METHODS = compared()
 
-SHORTER = compared("optimisation.steps=500")
-"""Half of the recipe's steps: 36 trainings in hours on two cores, not in a day."""
+SHORTER = (*compared("optimisation.steps=500"), *propagations())
+"""Half of the recipe's steps for ECN: 36 trainings in hours on two cores, not in a day."""
 
 
 @dataclass(frozen=True)
@@ -263,9 +263,23 @@ def _milliseconds(run: Run) -> float:
     return 1000 * run.seconds["network"] / max(run.done, 1)
 
 
+def merged(old: str, new: str, order: list[str]) -> str:
+    """Tables of `table` and `margins` in which new rows take the place of old ones of the same name."""
+    texts = []
+    for before, after in zip(old.split("\n\n"), new.split("\n\n"), strict=True):
+        head, lines = after.splitlines()[:2], before.splitlines()[2:] + after.splitlines()[2:]
+        rows = {line.split(" | ")[0].removeprefix("| "): line for line in lines}
+        texts.append("\n".join([*head, *(rows[name] for name in order if name in rows)]))
+    return "\n\n".join(texts)
+
+
 def write_raw(path: Path, found: dict[str, list[Evaluation]]) -> None:
-    """The raw results beside the benchmark: every figure of every seed, without the pictures' paths."""
-    raw = {
+    """The raw results beside the benchmark: every figure of every seed, without the pictures' paths.
+
+    Refiners that are not in `found` keep what is there of them.
+    """
+    raw = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    raw |= {
         name: [
             e.model_dump(mode="json", include={"scores", "coarse_scores", "made_worse", "made_better"}) for e in es
         ]
@@ -274,14 +288,16 @@ def write_raw(path: Path, found: dict[str, list[Evaluation]]) -> None:
     path.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
 
 
-def replace_table(document: Path, mark: str, text: str) -> None:
-    """Put `text` between ``<!-- mark -->`` and ``<!-- /mark -->`` of a document."""
+def replace_table(document: Path, mark: str, change: str | Callable[[str], str]) -> None:
+    """Put a text, or what is made of the one there, between ``<!-- mark -->`` and ``<!-- /mark -->``."""
     content = document.read_text(encoding="utf-8")
-    start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    start, end = f"<!-- {mark} -->\n", f"\n<!-- /{mark} -->"
     head, _, rest = content.partition(start)
-    if not rest or end not in rest:
-        raise SystemExit(f"{document}: no place marked {start} ... {end}")
-    document.write_text(head + start + "\n" + text + "\n" + end + rest.split(end, 1)[1], encoding="utf-8")
+    old, found, tail = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{document}: no place marked {start.strip()} ... {end.strip()}")
+    text = change if isinstance(change, str) else change(old)
+    document.write_text(head + start + text + end + tail, encoding="utf-8")
 
 
 def main(
@@ -307,11 +323,19 @@ def main(
     kinds = list(methods)
     parser.add_argument("--kind", choices=kinds, default=kinds[0], help="coarse maps")
     parser.add_argument("--seeds", type=int, default=3, help="fewer for a first look")
+    parser.add_argument("--only", nargs="+", metavar="REFINER", help=f"new rows, and the {BASELINE}'s")
     arguments = parser.parse_args()
-    compared = tuple(replace(m, seeds=min(m.seeds, arguments.seeds)) for m in methods[arguments.kind])
+    names = [m.name for m in methods[arguments.kind]]
+    chosen = {BASELINE, *arguments.only} if arguments.only else set(names)
+    if not chosen <= set(names):
+        parser.error(f"--only: expected some of {', '.join(names)}")
+    compared = tuple(
+        replace(m, seeds=min(m.seeds, arguments.seeds)) for m in methods[arguments.kind] if m.name in chosen
+    )
     root = prepare(arguments.data, arguments.runs / "data")
     found = comparison(arguments.runs, arguments.kind, split, root, (), compared, groups or {}).run()
     write_raw(here / f"{arguments.kind}.json", found)
     text = f"{table(found, columns)}\n\n{margins(found)}"
-    replace_table(here.parents[1] / "docs" / "results.md", f"{data_set} {arguments.kind}", text)
+    change = partial(merged, new=text, order=["coarse", *names]) if arguments.only else text
+    replace_table(here.parents[1] / "docs" / "results.md", f"{data_set} {arguments.kind}", change)
     print(text)

@@ -14,8 +14,8 @@ from segmend.data.files import write_probabilities
 from segmend.jobs.progress import bar
 
 UNTRAINED = tuple(method for method in compared() if method.recipe in ("guided", "crf", None))
-EXACT = ("spn.width=quarter", "augmentation.crop=128", "coarse.truth_share=0", "coarse.variation=0")
-"""A light network and small patches, as in the paper; and nothing but maps of this kind to learn from."""
+EXACT = ("coarse.truth_share=0", "coarse.variation=0")
+"""Nothing but maps of this kind to learn from."""
 
 COMPARED = {"eighth": (*UNTRAINED, *propagations(*EXACT))}
 

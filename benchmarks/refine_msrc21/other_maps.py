@@ -19,7 +19,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from comparison import COLUMNS, DATA, replace_table, spread  # noqa: E402
 from run import COMPARED  # noqa: E402
 
-SHOWN = ("dense CRF", "ECN")
+SHOWN = ("dense CRF", "ECN", "SPN, three-way")
 TITLES = ("mIoU", "boundary IoU", "trimap 3 px")
 
 

@@ -118,8 +118,7 @@ def run_all(calls: Iterable[Callable[[], int]]) -> None:
     """
     calls = list(calls)
     waiting = iter(calls)  # its next is atomic: each call is taken once
-    # The caller works too: a helper for each thread would wake on a core that the caller still holds, and wait there
-    # for its time slice, milliseconds.
+    # The caller works too, and does it all where helpers wake late: other libraries' threads may hold their cores.
     helpers = min(torch.get_num_threads(), len(calls)) - 1
     others = [_pool(helpers).submit(lambda: {call() for call in waiting}) for _ in range(helpers)]
     codes = {call() for call in waiting}
