@@ -1,0 +1,224 @@
+"""Faces behind pasted objects: a teacher of few labels, what is made of its maps, and students of that.
+
+python benchmarks/occluders/run.py
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from segmend import metrics
+from segmend.data.dataset import Dataset, open_dataset, write_description
+from segmend.data.files import write_image, write_labels
+from segmend.faces.occlusion import BACKGROUND, FACE, OCCLUSION
+from segmend.jobs.occlusions import CLASSES, label_occlusions
+from segmend.jobs.predict import predict
+from segmend.jobs.train import train
+from segmend.labels import Classes
+from segmend.ops.blobs import components
+from segmend.training.recipe import SegmenterRecipe, read_recipe
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from comparison import DATA, RECIPES, replace_table, spread  # noqa: E402
+
+SIDE = 128
+PARTS = (
+    *("skin", "nose", "eye_glasses", "left_eye", "right_eye", "left_brow", "right_brow"),
+    *("mouth", "upper_lip", "lower_lip"),
+)
+"""What of CelebAMask-HQ lies inside a face's outline."""
+
+TAUGHT = 100
+"""Faces with labels, of the training split; the others have none."""
+
+COVERED = 0.75
+"""Share of the faces that get an object."""
+
+SIDES = (0.25, 0.6)
+"""Root of an object's area, in sides of the face."""
+
+BINARY = Classes(("other", "face"), CLASSES.palette[:2])
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """An object ``uint8 [h, w, 3]`` and its mask ``bool [h, w]``."""
+
+    image: np.ndarray
+    mask: np.ndarray
+
+
+def cutouts(dataset: Dataset) -> list[Cutout]:
+    """The largest region of every picture's objects that are no people, and do not touch the picture's sides."""
+    person, void = dataset.classes.names.index("person"), dataset.classes.void
+    found = []
+    for record in dataset:
+        labels = dataset.labels(record)
+        regions = components(np.isin(labels, (0, person, void), invert=True))
+        sizes = np.bincount(regions.ravel())[1:]
+        if not sizes.size or sizes.max() < 0.02 * labels.size:
+            continue
+        mask = regions == 1 + int(sizes.argmax())
+        if mask[[0, -1]].any() or mask[:, [0, -1]].any():
+            continue
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        found.append(Cutout(dataset.image(record)[part], mask[part]))
+    return found
+
+
+def paste(image: np.ndarray, face: np.ndarray, thing: Cutout, rng: np.random.Generator) -> np.ndarray:
+    """Put an object over a face, in place, its middle inside the face's box; where it is, ``bool [H, W]``."""
+    rows, columns = (np.flatnonzero(face.any(axis=axis)) for axis in (1, 0))
+    side = float(max(np.ptp(rows), np.ptp(columns)))
+    scale = rng.uniform(*SIDES) * side / np.sqrt(thing.mask.sum())
+    turn = scale * rng.choice((-1, 1))
+    x, y = (rng.uniform(places[0], places[-1]) for places in (columns, rows))
+    height, width = thing.mask.shape
+    move = np.array([[turn, 0, x - turn * width / 2], [0, scale, y - scale * height / 2]])
+    seen = cv2.warpAffine(thing.image, move, face.shape[::-1])
+    where = cv2.warpAffine(thing.mask.astype(np.uint8), move, face.shape[::-1], flags=cv2.INTER_NEAREST) > 0
+    image[where] = seen[where]
+    return where
+
+
+def prepare(faces: Path, things: Path, root: Path) -> Path:
+    """Faces at 128 x 128 px behind objects, labelled exactly, in splits taught, found and val; kept once made.
+
+    ``labels`` are background, face and what covers it (inside the convex hull of all of the face).
+    """
+    if (root / "dataset.yaml").is_file():
+        return root
+    for split in ("train", "val"):
+        objects, dataset = cutouts(open_dataset(things, split)), open_dataset(faces, split)
+        parts = dataset.classes.ids(PARTS)
+        for number, record in enumerate(dataset):
+            rng = np.random.default_rng((number, len(dataset)))
+            image, labels = dataset.image(record).copy(), dataset.labels(record)
+            full = np.isin(labels, parts)
+            covered = np.zeros_like(full)
+            if rng.random() < COVERED:
+                covered = paste(image, full, objects[rng.integers(len(objects))], rng)
+            points = np.argwhere(full)[:, ::-1].astype(np.int32)
+            hull = cv2.fillConvexPoly(full.astype(np.uint8), cv2.convexHull(points), 1).astype(bool)
+            truth = np.where(covered & hull, OCCLUSION, np.where(full & ~covered, FACE, BACKGROUND))
+            name = "val" if split == "val" else "taught" if number < TAUGHT else "found"
+            small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            write_image(root / "images" / name / f"{record.id}.png", small)
+            shrunk = cv2.resize(truth.astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
+            write_labels(root / "labels" / name / f"{record.id}.png", np.asarray(shrunk), CLASSES.palette)
+    write_description(root, "covered_faces", CLASSES)
+    return root
+
+
+def write_binary(root: Path, split: str, pictures: Dataset, maps: Iterable[np.ndarray]) -> None:
+    """A data set of face and other: pictures with maps in which face is `FACE`."""
+    for record, map_ in zip(pictures, maps, strict=True):
+        write_image(root / "images" / split / f"{record.id}.png", pictures.image(record))
+        write_labels(root / "labels" / split / f"{record.id}.png", (map_ == FACE).astype(np.uint8), BINARY.palette)
+    write_description(root, "covered_faces", BINARY)
+
+
+TITLES = ("face IoU", "accuracy", "face recall", "mean recall", "sparsity", "boundary IoU", "covered, found")
+
+
+def score(truth: Dataset, maps: Path) -> list[float]:
+    """Of face and all else, as in SVC's Table 1; and the share of what covers faces that is not taken for face."""
+    confusion, boundary = np.zeros((2, 3), np.int64), np.zeros((2, 2), np.int64)
+    torn, covered, spared = metrics.Sparsity(2), 0, 0
+    predicted = truth.with_coarse(maps)
+    for record in predicted:
+        labels, map_ = truth.labels(record), (predicted.coarse(record) == FACE).astype(np.uint8)
+        face = (labels == FACE).astype(np.uint8)
+        confusion += metrics.confusion_matrix(map_, face, 2)
+        boundary += metrics.boundary_iou_counts(map_, face, 2)
+        torn.update(map_, face)
+        covered += int((labels == OCCLUSION).sum())
+        spared += int(((labels == OCCLUSION) & (map_ == 0)).sum())
+    recall = np.diag(confusion) / confusion.sum(axis=1)
+    return [
+        100 * float(metrics.iou(confusion)[1]),
+        100 * float(np.trace(confusion) / confusion.sum()),
+        100 * float(recall[1]),
+        100 * float(recall.mean()),
+        float(torn.compute()),
+        100 * float(metrics.boundary_iou(boundary)[1]),
+        100 * spared / max(1, covered),
+    ]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One seed's teacher and students."""
+
+    faces: Path
+    out: Path
+    seed: int
+
+    def scores(self) -> Iterator[tuple[str, list[float]]]:
+        """Rows of the table, by name."""
+        taught, found, val = (open_dataset(self.faces, split) for split in ("taught", "found", "val"))
+        binary = self.out / "binary"
+        write_binary(binary, "taught", taught, map(taught.labels, taught))
+        teacher = self.trained("teacher", binary, "taught", "consensus=null")
+        predict(teacher, found, self.out / "teacher_maps")
+        maps = self.out / "teacher_maps" / "labels"
+        yield "unlabelled: teacher's maps", score(found, maps)
+        seen = found.with_coarse(maps)
+        label_occlusions(seen, self.out / "made", face=(FACE,), steps=True)
+        made = open_dataset(self.out / "made", "train")
+        part = found.subset({record.id for record in made.records})
+        yield "unlabelled: labels made of them", score(part, self.out / "made" / "labels" / "train")
+        write_binary(binary, "found", found, map(seen.coarse, seen))
+        yield "teacher", self.scored(teacher, val)
+        for name, root, split, loss in (
+            ("student of its maps, cross-entropy", binary, "found", "consensus=null"),
+            ("student of made labels, cross-entropy", self.out / "made", "train", "consensus=null"),
+            ("student of made labels, consensus", self.out / "made", "train", "consensus={alpha: 10, beta: 5}"),
+        ):
+            yield name, self.scored(self.trained(name, root, split, loss), val)
+
+    def trained(self, name: str, root: Path, split: str, loss: str) -> Path:
+        options = (f"data.root={root}", f"data.train={split}", loss, f"optimisation.seed={self.seed}")
+        recipe = read_recipe(RECIPES / "face_parser.yaml", options)
+        assert isinstance(recipe, SegmenterRecipe)
+        train(recipe, self.out / name)
+        return self.out / name
+
+    def scored(self, model: Path, val: Dataset) -> list[float]:
+        predict(model, val, model / "maps")
+        return score(val, model / "maps" / "labels")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Teach faces behind objects with labels that nobody drew.")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
+    parser.add_argument("--runs", type=Path, default=Path("runs/occluders"), help="folder for all that is made")
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    faces = prepare(
+        arguments.data / "celebamask_hq_mini", arguments.data / "voc12_subset", arguments.runs / "faces"
+    )
+    found: dict[str, list[list[float]]] = {}
+    for seed in range(arguments.seeds):
+        for name, scores in Study(faces, arguments.runs / str(seed), seed).scores():
+            found.setdefault(name, []).append(scores)
+            print(seed, name, [round(value, 1) for value in scores], flush=True)
+    lines = ["| | " + " | ".join(TITLES) + " |", "|---" * (len(TITLES) + 1) + "|"]
+    for name, rows in found.items():
+        cells = [spread(list(values)) for values in zip(*rows, strict=True)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    text = "\n".join(lines)
+    replace_table(HERE.parents[1] / "docs" / "results.md", "occluders", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
