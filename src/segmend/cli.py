@@ -83,7 +83,7 @@ def convert(
     from segmend.data.files import MAX_PIXELS
 
     done = job(source, destination, from_format, to_format, max_pixels or MAX_PIXELS)
-    _finish(f"{done.written} pictures written to {destination}", [f"{f}: {r}" for f, r in done.skipped])
+    _finish(f"{_counted(done.written)} written to {destination}", [f"{f}: {r}" for f, r in done.skipped])
 
 
 @app.command()
@@ -361,9 +361,13 @@ def _finish_run(run, out: Path) -> None:  # type: ignore[no-untyped-def]
     kept = f", {run.kept} kept from before" if run.kept else ""
     changed = f", {100 * run.changed:.2g} % of pixels changed" if run.changed is not None else ""
     message = (
-        f"{run.done} pictures written to {out}{kept}{changed}; {run.pictures_per_second:.1f} a second ({spent})"
+        f"{_counted(run.done)} written to {out}{kept}{changed}; {run.pictures_per_second:.1f} a second ({spent})"
     )
     _finish(message, [f"{s.file}: {s.reason}" for s in run.skipped])
+
+
+def _counted(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
 
 
 def _finish(message: str, skipped: list[str]) -> None:

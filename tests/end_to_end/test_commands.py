@@ -224,7 +224,7 @@ def test_broken_pictures_are_listed_and_the_rest_is_done(segmend_, drawn, coarse
         "refine", "--images", images, "--coarse", maps, "--out", tmp_path / "out", "--refiner", "guided", "--quiet"
     )
     assert code == 1
-    assert "1 pictures written" in out
+    assert "1 picture written" in out
     assert all(name in err for name in ("00001.jpg", "00002.jpg", "00003.jpg"))
     listed = json.loads((tmp_path / "out" / "results.json").read_text())["skipped"]
     assert len(listed) == 3
