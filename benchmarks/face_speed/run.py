@@ -36,6 +36,8 @@ def networks() -> dict[str, nn.Module]:
     torch.manual_seed(0)
     return {
         "face parser": FaceParser(CLASSES),
+        "face parser, half as wide": FaceParser(CLASSES, width=32),
+        "face parser, a quarter as wide": FaceParser(CLASSES, width=16),
         "LR-ASPP, MobileNetV3": lraspp_mobilenet_v3_large(
             weights=None, weights_backbone=None, num_classes=CLASSES
         ),

@@ -28,6 +28,8 @@ sys.path.insert(0, str(HERE.parent))
 
 from comparison import DATA, RECIPES, replace_table, spread  # noqa: E402
 
+from faces import NARROW  # noqa: E402
+
 SIDE = 128
 PARTS = (
     *("skin", "nose", "eye_glasses", "left_eye", "right_eye", "left_brow", "right_brow"),
@@ -186,7 +188,7 @@ class Study:
             yield name, self.scored(self.trained(name, root, split, loss), val)
 
     def trained(self, name: str, root: Path, split: str, loss: str) -> Path:
-        options = (f"data.root={root}", f"data.train={split}", loss, f"optimisation.seed={self.seed}")
+        options = (f"data.root={root}", f"data.train={split}", loss, f"optimisation.seed={self.seed}", *NARROW)
         recipe = read_recipe(RECIPES / "face_parser.yaml", options)
         assert isinstance(recipe, SegmenterRecipe)
         train(recipe, self.out / name)

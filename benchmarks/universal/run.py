@@ -34,7 +34,7 @@ from caution import find_caution  # noqa: E402
 from comparison import DATA, RECIPES, replace_table  # noqa: E402
 from mosaics import write_mosaics  # noqa: E402
 from regions import write_regions  # noqa: E402
-from scoring import DAMAGE, Score, cases, held_out, score, set_aside, table  # noqa: E402
+from scoring import Score, by_hand, cases, held_out, score, set_aside, table  # noqa: E402
 
 REGIONS = 600
 """Pictures whose regions of one colour are learned from."""
@@ -42,8 +42,8 @@ REGIONS = 600
 MOSAICS = 300
 
 
-def trained(data: Path, runs: Path) -> Path:
-    """The folder of the refiner of `recipes/universal.yaml`, trained where it is not there yet."""
+def trained(data: Path, runs: Path, seed: int) -> Path:
+    """The folder of the refiner of `recipes/universal.yaml` with a seed, trained where it is not there yet."""
     folder = runs / "universal"
     voc, segmenter = data / "voc12_subset", runs / "voc12_subset" / "linear" / "segmenter"
     places = {"voc12_subset": voc, "davis": data / "davis"}
@@ -63,7 +63,7 @@ def trained(data: Path, runs: Path) -> Path:
         "voc12_subset": segmenter / "out_of_fold" / "probs",
         "mosaics": folder / "mosaics" / "coarse" / "probs",
     }
-    recipe = read_recipe(RECIPES / "universal.yaml")
+    recipe = read_recipe(RECIPES / "universal.yaml", [f"optimisation.seed={seed}"])
     assert isinstance(recipe, UniversalRecipe)
     sources = []
     for source in recipe.sources:
@@ -71,15 +71,16 @@ def trained(data: Path, runs: Path) -> Path:
         at = source.data.model_copy(update={"root": places[name]})
         maps = source.coarse.model_copy(update={"train": coarse.get(name)})
         sources.append(source.model_copy(update={"data": at, "coarse": maps}))
-    train(recipe.model_copy(update={"sources": sources}), folder / "refiner")
-    return folder / "refiner"
+    train(recipe.model_copy(update={"sources": sources}), folder / "refiner" / str(seed))
+    return folder / "refiner" / str(seed)
 
 
 def cautious(folder: Path, data: Path, runs: Path) -> UniversalPropagation:
     """A trained refiner that is as careful as it should be (`find_caution`)."""
     model = load_model(UniversalPropagation, folder)
     config = {name: value for name, value in read_config(folder).items() if name != "type"}
-    caution = find_caution(model, held_out(data, runs), set_aside(data))
+    caution = find_caution(model, held_out(data, runs), *set_aside(data))
+    print(caution, flush=True)
     careful = UniversalPropagation(**(config | caution._asdict())).eval()
     careful.load_state_dict(model.state_dict())
     return careful
@@ -105,40 +106,45 @@ def draw_reliability(file: Path, counts: dict[str, np.ndarray]) -> None:
     figure.savefig(file, dpi=100)
 
 
-def scored(number: int, data: Path, runs: Path, refiner: Path) -> dict[str, Score]:
-    """Scores of one of `cases`, by its number: what another process can be asked for."""
+def scored(number: int, data: Path, runs: Path, folders: list[Path]) -> list[dict[str, Score]]:
+    """Scores of one of `cases`, by its number: what another process can be asked for. See `table`."""
     torch.set_num_threads(1)
     case = next(itertools.islice(cases(data, runs), number, None))
-    return score(case, {"universal": load(str(refiner)), "dense CRF, one setting": DenseCRF()})
+    first, *others = ({"universal": load(str(folder))} for folder in folders)
+    return [score(case, refiners) for refiners in (first | {"dense CRF, one setting": DenseCRF()}, *others)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the refiner of any classes, and score it.")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for all that is made")
-    parser.add_argument("--refiner", type=Path, help="a trained one (default: train)")
-    parser.add_argument("--ship", action="store_true", help="put it into the package, with these figures")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--refiners", type=Path, nargs="+", help="trained ones (default: train, one a seed)")
+    parser.add_argument("--ship", action="store_true", help="put the first into the package, with these figures")
     arguments = parser.parse_args()
-    folder = arguments.refiner or trained(arguments.data, arguments.runs)
-    universal = cautious(folder, arguments.data, arguments.runs)
-    print(f"keep_below {universal.keep_below}, keep_sure {universal.keep_sure}", flush=True)
+    folders = arguments.refiners or [
+        trained(arguments.data, arguments.runs, seed) for seed in range(arguments.seeds)
+    ]
+    universal = [cautious(folder, arguments.data, arguments.runs) for folder in folders]
     known, found = list(cases(arguments.data, arguments.runs)), []
     with (
-        tempfile.TemporaryDirectory() as careful,
+        tempfile.TemporaryDirectory() as made,
         ProcessPoolExecutor(available_cores(), multiprocessing.get_context("spawn")) as processes,
     ):
-        save_model(universal, Path(careful))
-        work = partial(scored, data=arguments.data, runs=arguments.runs, refiner=Path(careful))
+        careful = [Path(made) / str(seed) for seed in range(len(universal))]
+        for model, place in zip(universal, careful, strict=True):
+            save_model(model, place)
+        work = partial(scored, data=arguments.data, runs=arguments.runs, folders=careful)
         for case, scores in zip(known, processes.map(work, range(len(known))), strict=True):
             found.append((case, scores))
             print(table(found[-1:]).splitlines()[2], flush=True)
     text = table(found)
-    real = [scores for case, scores in found if case.kind not in DAMAGE]
+    real = [scores[0] for case, scores in found if not by_hand(case)]
     if real:
         sums = {name: sum((scores[name].reliability for scores in real), np.zeros(())) for name in real[0]}
         draw_reliability(HERE.parents[1] / "docs" / "universal_reliability.png", sums)
     if arguments.ship:
-        ship(universal, text)
+        ship(universal[0], text)
     replace_table(HERE.parents[1] / "docs" / "results.md", "universal", text)
     print(text)
 

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +16,13 @@ from segmend.data.damage import fill_void, grow, low_resolution, polygons, shift
 from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse, pair_labels
 from segmend.labels import as_tensor, one_hot, void_of
 from segmend.metrics.confidence import BINS
-from segmend.refiners import Mended, Refiner
+from segmend.refiners import Mended, Refiner, UniversalPropagation
 
 PICTURES = 20
 """Of each set, for hand-made damage."""
+
+HELD_OUT = 200
+"""Pictures of each set, at most about, on which caution is found."""
 
 Coarsen = Callable[[Tensor, int], Tensor]
 """A coarse probability map ``[C, H, W]`` of true labels ``[H, W]`` and the number of classes."""
@@ -42,6 +45,15 @@ DAMAGE: dict[str, Coarsen] = {
     "off by one pixel": hard(lambda labels: shifted(labels, 1)),
 }
 
+SOFT = ("1/8 resolution", "1/16 resolution")
+"""Kinds of `DAMAGE` that are no masks."""
+
+TOLD = {"eroded, 3 px": 3.0, "eroded, 9 px": 9.0, "dilated, 3 px": 3.0, "dilated, 9 px": 9.0}
+"""Kinds of `DAMAGE` that refiners mend once more when they know how many pixels borders are off."""
+
+GOOD = ("the truth", "off by one pixel")
+"""Kinds of `DAMAGE` that leave little to mend, if anything."""
+
 REAL = (
     ("msrc21", "linear"),
     ("msrc21", "deeplab"),
@@ -53,38 +65,56 @@ REAL = (
 
 @dataclass(frozen=True)
 class Case:
-    """Coarse maps of one kind over one set."""
+    """Coarse maps of one kind over one set, and how many pixels they are said to be off (0: nothing is said)."""
 
     name: str
     kind: str
     dataset: Dataset
     coarse: Callable[[Record, Tensor], Tensor]
+    error_px: float = 0.0
 
 
 def cases(data: Path, runs: Path) -> Iterator[Case]:
-    """Real segmenters' maps first, then damage done by hand."""
+    """Real segmenters' maps first, then damage done by hand, and some of it told."""
     for name, kind in REAL:
         root = runs / name / "data"
         dataset = open_dataset(root if root.is_dir() else data / name, "val")
         yield from of_segmenter(name, kind, dataset, runs / name / kind / "val")
     for name in ("msrc21", "camvid", "fasseg_frontal", "celebamask_hq_mini"):
         dataset = open_dataset(data / name, "val")
-        yield from damaged(dataset.merged(PAIRS) if name == "celebamask_hq_mini" else dataset)
+        for case in damaged(dataset.merged(PAIRS) if name == "celebamask_hq_mini" else dataset):
+            yield case
+            if case.kind in TOLD:
+                yield replace(case, kind=told(case.kind), error_px=TOLD[case.kind])
+
+
+def told(kind: str) -> str:
+    return f"{kind}, told"
 
 
 def held_out(data: Path, runs: Path) -> Iterator[Case]:
     """Segmenters' maps of pictures that the refiner has not learned from, and that are not scored."""
-    for name, split, folder in (
-        ("voc12_subset", "val", "linear/val"),
-        ("msrc21", "train", "linear/segmenter/out_of_fold"),
+    for name, kind, split, folder in (
+        ("voc12_subset", "linear", "val", "val"),
+        ("msrc21", "linear", "train", "segmenter/out_of_fold"),
+        ("msrc21", "deeplab", "train", "segmenter/out_of_fold"),
+        ("camvid", "linear", "train", "segmenter/out_of_fold"),
     ):
-        yield from of_segmenter(name, "linear", open_dataset(data / name, split), runs / name / folder)
+        few = evenly(open_dataset(data / name, split), HELD_OUT)
+        yield from of_segmenter(name, kind, few, runs / name / kind / folder)
 
 
-def set_aside(data: Path) -> Iterator[Case]:
-    """Damage done by hand to sets that the refiner does not learn from, and to pictures that are not scored."""
-    for name in ("msrc21", "camvid", "fasseg_frontal"):
-        yield from damaged(open_dataset(data / name, "train"))
+def set_aside(data: Path) -> tuple[list[Case], list[Case]]:
+    """Damage done by hand to sets that the refiner does not learn from, and to pictures that are not scored.
+
+    Soft maps, and masks.
+    """
+    found = [
+        case
+        for name in ("msrc21", "camvid", "fasseg_frontal")
+        for case in damaged(open_dataset(data / name, "train"))
+    ]
+    return [case for case in found if case.kind in SOFT], [case for case in found if case.kind not in SOFT]
 
 
 def of_segmenter(name: str, kind: str, dataset: Dataset, folder: Path) -> Iterator[Case]:
@@ -96,10 +126,15 @@ def of_segmenter(name: str, kind: str, dataset: Dataset, folder: Path) -> Iterat
 
 def damaged(dataset: Dataset) -> Iterator[Case]:
     """`PICTURES` of a set, damaged in each way."""
-    step = max(1, len(dataset) // PICTURES)
-    few = dataset.subset({record.id for record in dataset.records[::step]})
+    few = evenly(dataset, PICTURES)
     for kind, change in DAMAGE.items():
         yield Case(dataset.name, kind, few, partial(_damaged, change, len(dataset.classes)))
+
+
+def evenly(dataset: Dataset, count: int) -> Dataset:
+    """About `count` of its records, evenly spread, or all."""
+    step = max(1, round(len(dataset) / count))
+    return dataset.subset({record.id for record in dataset.records[::step]})
 
 
 def _damaged(change: Coarsen, count: int, record: Record, labels: Tensor) -> Tensor:
@@ -125,6 +160,9 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
     boundary = {name: np.zeros((2, count), np.int64) for name in names}
     own: dict[str, list[float]] = {name: [] for name in names}
     sure = {name: np.zeros((BINS, 3)) for name in names}
+    for refiner in refiners.values():
+        if isinstance(refiner, UniversalPropagation):
+            refiner.error_px = case.error_px
     for record in case.dataset:
         image, labels = pair_labels(case.dataset, record)
         coarse = case.coarse(record, torch.from_numpy(labels))
@@ -149,25 +187,47 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
     }
 
 
-def table(found: list[tuple[Case, dict[str, Score]]]) -> str:
-    """Markdown: gains over the coarse maps by case, and their means."""
-    names = list(found[0][1])[1:]
+def by_hand(case: Case) -> bool:
+    """Whether its maps are damaged truth, and not a segmenter's."""
+    return case.kind in DAMAGE or case.error_px > 0
+
+
+def table(found: list[tuple[Case, list[dict[str, Score]]]]) -> str:
+    """Markdown: gains over the coarse maps by case, and their means.
+
+    Args:
+        found: scores of each case, a dictionary a seed; what has no seed is in the first alone.
+    """
+    names = list(found[0][1][0])[1:]
     head = "".join(f" {name} | boundary | worse |" for name in names)
     lines = [f"| set | coarse maps | coarse |{head}", "|---" * (3 + 3 * len(names)) + "|"]
     for case, scores in found:
-        before = scores["coarse"]
-        cells = "".join(_gains(before, scores[name]) for name in names)
-        lines.append(f"| {case.name} | {case.kind} | {before.mean_iou:.1f} |{cells}")
-    for title, chosen in (
-        ("segmenters", [s for c, s in found if c.kind not in DAMAGE]),
-        ("damage", [s for c, s in found if c.kind in DAMAGE]),
-    ):
-        if chosen:
-            means = [statistics.mean(s[name].mean_iou - s["coarse"].mean_iou for s in chosen) for name in names]
-            lines.append(f"| mean | {title} | |" + "".join(f" {mean:+.1f} | | |" for mean in means))
-    return "\n".join(lines)
+        cells = "".join(_gains([seed for seed in scores if name in seed], name) for name in names)
+        lines.append(f"| {case.name} | {case.kind} | {scores[0]['coarse'].mean_iou:.1f} |{cells}")
+    lines += [_mean_gains("segmenters", [s for c, s in found if not by_hand(c)], names)]
+    for kind in (*DAMAGE, *map(told, TOLD)):
+        lines.append(_mean_gains(kind, [s for c, s in found if c.kind == kind], names))
+    return "\n".join(line for line in lines if line)
 
 
-def _gains(before: Score, after: Score) -> str:
-    overall, border = after.mean_iou - before.mean_iou, after.boundary_iou - before.boundary_iou
-    return f" {overall:+.1f} | {border:+.1f} | {after.made_worse:.0f} % |"
+def _gains(seeds: list[dict[str, Score]], name: str) -> str:
+    overall = [seed[name].mean_iou - seed["coarse"].mean_iou for seed in seeds]
+    border = [seed[name].boundary_iou - seed["coarse"].boundary_iou for seed in seeds]
+    worse = statistics.mean(seed[name].made_worse for seed in seeds)
+    return f" {_signed(overall)} | {_signed(border)} | {worse:.1f} % |"
+
+
+def _mean_gains(title: str, chosen: list[list[dict[str, Score]]], names: list[str]) -> str:
+    """A row of means over cases; nothing where there are none."""
+    cells = []
+    for name in names if chosen else ():
+        seeds = [number for number, seed in enumerate(chosen[0]) if name in seed]
+        gains = [[case[s][name].mean_iou - case[s]["coarse"].mean_iou for case in chosen] for s in seeds]
+        cells.append(f" {_signed([statistics.mean(gain) for gain in gains])} | | |")
+    return f"| mean | {title} | |{''.join(cells)}" if cells else ""
+
+
+def _signed(values: list[float]) -> str:
+    """The mean, and half the range where there are several."""
+    mean = f"{statistics.mean(values):+.2f}"
+    return f"{mean} ± {(max(values) - min(values)) / 2:.2f}" if len(values) > 1 else mean

@@ -1,6 +1,7 @@
 """The refiner of any classes: what it is trained on, and how it is scored."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,12 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "universal"))
 from caution import Caution, find_caution
 from mosaics import SIDE, mosaic
 from regions import CLASSES, regions, write_regions
-from scoring import DAMAGE, Case, score, table
+from scoring import DAMAGE, Case, Score, score, table
 
 from segmend.data.dataset import open_dataset, pair_labels
 from segmend.data.drawn import draw_dataset
 from segmend.labels import one_hot
-from segmend.refiners import GuidedFilter, Mended, Refiner
+from segmend.refiners import GuidedFilter, Mended, Refiner, UniversalPropagation
 
 
 def test_regions_lie_between_borders_of_the_picture():
@@ -46,7 +47,7 @@ def test_gains_of_a_refiner_over_damage(drawn, kind):
     found = score(case, {"guided": GuidedFilter()})
     assert found["coarse"].mean_iou == 100 if kind == "the truth" else 0 < found["coarse"].mean_iou < 100
     assert found["guided"].mean_iou != found["coarse"].mean_iou
-    text = table([(case, found)])
+    text = table([(case, [found])])
     assert f"| drawn | {kind} | {found['coarse'].mean_iou:.1f} |" in text
     assert len({line.count("|") for line in text.splitlines()}) == 1
 
@@ -68,7 +69,7 @@ def test_a_mosaic_holds_small_pictures_and_their_labels(tmp_path):
 class Swaps(Refiner):
     """Gives the top of the picture to the next class, with a change confidence of 0.77 to 0.78."""
 
-    keep_sure = 0.5
+    keep_sure = keep_hard = 0.5
 
     def keep_below_for(self, coarse):
         return self.keep_sure if coarse.amax(dim=0).mean() > 0.95 else self.keep_below
@@ -80,25 +81,66 @@ class Swaps(Refiner):
         return Mended.of(mended, coarse)
 
 
-def test_caution_gains_most_of_those_that_harm_no_kind(drawn):
+@pytest.fixture
+def kind(drawn):
+    """Makes a case of true maps, or of maps whose top `Swaps` mends."""
     dataset = open_dataset(drawn, "val")
     count = len(dataset.classes)
 
-    def kind(smoothing, swapped):
+    def make(smoothing, swapped, name="drawn"):
         def coarse(record, labels):
             map_ = one_hot(labels.clamp_max(count - 1), count, smoothing)
             if swapped:
                 map_[:, : len(labels) // 4] = map_[:, : len(labels) // 4].roll(-1, dims=0)
             return map_
 
-        return Case("drawn", f"{smoothing} {swapped}", dataset, coarse)
+        return Case("drawn", name, dataset, coarse)
 
+    return make
+
+
+def test_caution_gains_most_of_those_that_harm_no_kind(kind):
     true, wrong = ({s: kind(s, swapped) for s in (0.02, 0.1)} for swapped in (False, True))
-    assert find_caution(Swaps(), [wrong[0.1]], [wrong[0.02]]) == Caution(0.5, 0.5)
+    assert find_caution(Swaps(), [wrong[0.1]], [wrong[0.02]], [wrong[0.02]]) == Caution(0.5, 0.5, 0.5)
     mostly_wrong = [wrong[0.02]] * 3  # which gain more than what is true loses
-    careful = find_caution(Swaps(), [wrong[0.1]], [true[0.02], *mostly_wrong])
+    careful = find_caution(Swaps(), [wrong[0.1]], [true[0.02], *mostly_wrong], mostly_wrong)
     assert careful.keep_sure > 0.77
-    assert careful.keep_below == 0.5
-    careful = find_caution(Swaps(), [true[0.1], *[wrong[0.1]] * 3], [wrong[0.02]])
+    assert careful.keep_below == careful.keep_hard == 0.5
+    careful = find_caution(Swaps(), [true[0.1], *[wrong[0.1]] * 3], [wrong[0.02]], [wrong[0.02]])
     assert careful.keep_below > 0.75
-    assert careful.keep_sure == 0.5
+    assert careful.keep_sure == careful.keep_hard == 0.5
+
+
+def test_maps_that_are_good_already_may_lose_next_to_nothing(kind, monkeypatch):
+    good, wrong = kind(0.0, False, "the truth"), kind(0.0, True)
+    given = [wrong], [wrong], [good, *[wrong] * 3]
+    assert find_caution(Swaps(), *given).keep_hard > 0.77
+    monkeypatch.setattr("caution.OF_GOOD", 0.9)
+    assert find_caution(Swaps(), *given).keep_hard == 0.5
+
+
+def test_a_refiner_is_told_how_far_borders_are_off(kind):
+    network, case = UniversalPropagation().eval(), kind(0.0, False)
+    asked = []
+    network.register_forward_pre_hook(lambda _, given: asked.append(given[2]))
+    for error_px in (0.0, 5.0):
+        score(replace(case, error_px=error_px), {"universal": network})
+    silent, said = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+    assert set(silent) == {None}
+    assert all(float(px) == 5 for px in said)
+
+
+def test_means_and_spreads_over_seeds_are_of_gains(kind):
+    def scores(**after):
+        coarse = Score(50.0, 40.0, 0.0, np.zeros(()))
+        return {"coarse": coarse} | {name: Score(*of, np.zeros(())) for name, of in after.items()}
+
+    seeds = [
+        scores(one=(51.0, 40.5, 5.0), two=(49.0, 39.0, 10.0)),
+        scores(one=(52.0, 40.5, 0.0)),
+        scores(one=(51.5, 41.5, 1.0)),
+    ]
+    text = table([(kind(0.0, False, "a segmenter"), seeds)]).splitlines()
+    row = "+1.50 ± 0.50 | +0.83 ± 0.50 | 2.0 % | -1.00 | -1.00 | 10.0 % |"
+    assert text[2] == f"| drawn | a segmenter | 50.0 | {row}"
+    assert text[3:] == ["| mean | segmenters | | +1.50 ± 0.50 | | | -1.00 | | |"]

@@ -121,23 +121,28 @@ def halves(inside, band):
     return torch.stack([torch.where(left, sure, 1 - sure), torch.where(left, 1 - sure, sure)])
 
 
-def test_doubt_is_what_a_map_lacks_far_from_its_borders():
-    assert doubt(halves(0.9, 0.9)) == pytest.approx(0.1, abs=1e-5)
-    assert doubt(halves(0.9, 0.51)) == pytest.approx(0.1, abs=1e-5)
-    assert doubt(halves(1.0, 0.51)) == pytest.approx(0, abs=1e-5)
+def test_doubt_is_what_a_map_lacks_near_its_borders_and_far_from_them():
+    assert doubt(halves(0.9, 0.9)) == pytest.approx((0.1, 0.1), abs=1e-5)
+    near = (3 * 0.1 + 6 * 0.49) / 9  # the border's column and 4 to each side, of which 6 are unsure
+    assert doubt(halves(0.9, 0.51)) == pytest.approx((near, 0.1), abs=1e-5)
+    assert doubt(halves(1.0, 1.0)) == (0, 0)
     unknown = halves(0.9, 0.9)
     unknown[:, :8] = 0.5
-    assert doubt(unknown) == pytest.approx(0.1, abs=1e-5)
+    assert doubt(unknown) == pytest.approx((0.1, 0.1), abs=1e-5)
     checkered = (torch.arange(20)[:, None] + torch.arange(20)) % 2
-    assert doubt(torch.stack([checkered * 0.4 + 0.3, 0.7 - checkered * 0.4])) == 0  # nothing is far
+    nowhere_far = doubt(torch.stack([checkered * 0.4 + 0.3, 0.7 - checkered * 0.4]))
+    assert nowhere_far == pytest.approx((0.3, 0), abs=1e-5)
+    assert doubt(torch.stack([torch.full((9, 9), 0.8), torch.full((9, 9), 0.2)])).near == 0  # there is no border
 
 
 def test_it_is_more_careful_with_maps_that_are_sure_of_themselves():
-    careful = UniversalPropagation(keep_below=0.6, keep_sure=0.9)
+    careful = UniversalPropagation(keep_below=0.6, keep_sure=0.9, keep_hard=0.7)
     assert careful.keep_below_for(halves(1.0, 0.6)) == pytest.approx(0.9, abs=1e-4)
     assert careful.keep_below_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
+    assert careful.keep_below_for(halves(1.0, 1.0)) == pytest.approx(0.7, abs=1e-4)
     careful.error_px = 5.0
-    assert careful.keep_below_for(halves(1.0, 0.6)) == 0.6  # its borders are known to be off
+    assert careful.keep_below_for(halves(1.0, 1.0)) == pytest.approx(0.9, abs=1e-4)
+    assert careful.keep_below_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
     careful.error_px = 0.0
     between = 1 - (SURE + DOUBTFUL) / 2
     assert careful.keep_below_for(halves(between, 0.6)) == pytest.approx(0.75, abs=1e-4)

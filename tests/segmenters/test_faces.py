@@ -18,7 +18,12 @@ def test_parameters_and_shapes_are_those_of_table_5():
 
 @pytest.mark.parametrize("size", [(20, 20), (64, 100), (132, 36)])
 def test_other_sizes_work(size):
-    assert FaceParser(11)(torch.rand(2, 3, *size)).shape == (2, 11, *size)
+    assert FaceParser(11, width=8)(torch.rand(2, 3, *size)).shape == (2, 11, *size)
+
+
+def test_half_the_width_has_a_quarter_of_the_parameters():
+    full, half = (sum(p.numel() for p in FaceParser(3, width=width).parameters()) for width in (64, 32))
+    assert full / half == pytest.approx(4, rel=0.01)
 
 
 def test_a_pixel_sees_most_of_the_face():

@@ -47,8 +47,11 @@ FAR = 4
 """Cells from the nearest label border, from which on a place is far from all of them."""
 
 SURE, DOUBTFUL = 0.03, 0.05
-"""`doubt` of maps that are sure, and of those that are not. Hard masks, and true shares of places, have at most
-0.03 where 0.02 are left to other classes."""
+"""`Doubt.far` of maps that are sure, and of those that are not. Hard masks, and true shares of places, have at
+most 0.03 where 0.02 are left to other classes."""
+
+HARD, SOFT = 0.005, 0.02
+"""`Doubt.near` of masks without soft borders, and of maps with them."""
 
 HARMLESS = 0.006
 """A cost of which no less is worth learning."""
@@ -131,6 +134,7 @@ class UniversalPropagation(
             unsure also far from their borders.
         keep_sure: the same for maps that are sure there: they may well be as good as they look, and nothing that
             was learned on some sets is as reliable on others.
+        keep_hard: the same for masks, which are sure everywhere: they do not say where their borders may be off.
 
     Attributes:
         error_px: how many pixels the borders of the coarse maps that `mend` gets are off, about; 0: not known.
@@ -144,9 +148,10 @@ class UniversalPropagation(
         connections: Literal[1, 3] = 3,
         keep_below: float = 0.5,
         keep_sure: float = 0.5,
+        keep_hard: float = 0.5,
     ) -> None:
         super().__init__()
-        self.keep_below, self.keep_sure = keep_below, keep_sure
+        self.keep_below, self.keep_sure, self.keep_hard = keep_below, keep_sure, keep_hard
         base = WIDTHS[width]
         self.encoder = PyramidEncoder(PIXELS, base, hints=PLACES + 1)
         self.decoder = Decoder(
@@ -206,21 +211,32 @@ class UniversalPropagation(
         return Mended.of(probabilities, coarse)
 
     def keep_below_for(self, coarse: Tensor) -> float:
-        """Between `keep_sure` and `keep_below`, as the map is sure or `doubt`ful far from its borders.
+        """`keep_below`, `keep_sure`, `keep_hard`, or a value between them, as there is `doubt` in the map.
 
-        A map whose borders are known to be off (`error_px`) is not taken for sure.
+        The network is bolder where the error is known (`error_px`), so a mask is then treated as a soft map.
         """
-        if self.error_px > 0:
-            return self.keep_below
-        doubtful = (doubt(coarse) - SURE) / (DOUBTFUL - SURE)
-        return self.keep_sure + (self.keep_below - self.keep_sure) * min(max(doubtful, 0.0), 1.0)
+        found = doubt(coarse)
+        soft = 1.0 if self.error_px > 0 else min(max((found.near - HARD) / (SOFT - HARD), 0.0), 1.0)
+        doubtful = min(max((found.far - SURE) / (DOUBTFUL - SURE), 0.0), 1.0)
+        careful = self.keep_hard + (self.keep_sure - self.keep_hard) * soft
+        return careful + (self.keep_below - careful) * doubtful
+
+
+class Doubt(NamedTuple):
+    """What a map's largest probabilities lack to 1, on average near its label borders and far from them.
+
+    0 where no place is near or far.
+    """
+
+    near: float
+    far: float
 
 
 @torch.no_grad()
-def doubt(coarse: Tensor) -> float:
-    """What a map's largest probabilities lack to 1, on average far from its label borders; 0 where nothing is far.
+def doubt(coarse: Tensor) -> Doubt:
+    """The doubt of a map. Void pixels, which are uniform, do not count.
 
-    Nearer, also the best map is unsure, if its resolution is low. Void pixels, which are uniform, do not count.
+    Near borders also the best map is unsure, if its resolution is low; far from them it is not.
 
     Args:
         coarse: probabilities ``[C, h, w]``, one pixel of each cell.
@@ -230,8 +246,10 @@ def doubt(coarse: Tensor) -> float:
     border[:, :-1] += labels[:, 1:] != labels[:, :-1]
     border[:-1] += labels[1:] != labels[:-1]
     near = F.max_pool2d(border[None], 2 * FAR + 1, stride=1, padding=FAR)[0] > 0
-    told = ~near & (largest > 1.01 / len(coarse))
-    return float(1 - largest[told].mean()) if told.any() else 0.0
+    told = largest > 1.01 / len(coarse)
+    return Doubt(
+        *(float(1 - largest[there].mean()) if there.any() else 0.0 for there in (near & told, ~near & told))
+    )
 
 
 class Clues(NamedTuple):
