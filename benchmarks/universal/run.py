@@ -6,11 +6,11 @@ Coarse maps of segmenters are those of benchmarks/refine_*; each set's script ma
 """
 
 import argparse
+import hashlib
 import itertools
 import multiprocessing
 import shutil
 import sys
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -75,15 +75,21 @@ def trained(data: Path, runs: Path, seed: int) -> Path:
     return folder / "refiner" / str(seed)
 
 
-def cautious(folder: Path, data: Path, runs: Path) -> UniversalPropagation:
-    """A trained refiner that is as careful as it should be (`find_caution`)."""
+def cautious(folder: Path, data: Path, runs: Path) -> Path:
+    """The folder of a trained refiner that is as careful as it should be (`find_caution`); kept once found."""
+    trained = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
+    place = runs / "universal" / "careful" / trained
+    if place.is_dir():
+        return place
+    torch.set_num_threads(1)
     model = load_model(UniversalPropagation, folder)
     config = {name: value for name, value in read_config(folder).items() if name != "type"}
     caution = find_caution(model, held_out(data, runs), *set_aside(data))
     print(caution, flush=True)
     careful = UniversalPropagation(**(config | caution._asdict())).eval()
     careful.load_state_dict(model.state_dict())
-    return careful
+    save_model(careful, place)
+    return place
 
 
 def ship(universal: UniversalPropagation, figures: str) -> None:
@@ -125,15 +131,10 @@ def main() -> None:
     folders = arguments.refiners or [
         trained(arguments.data, arguments.runs, seed) for seed in range(arguments.seeds)
     ]
-    universal = [cautious(folder, arguments.data, arguments.runs) for folder in folders]
     known, found = list(cases(arguments.data, arguments.runs)), []
-    with (
-        tempfile.TemporaryDirectory() as made,
-        ProcessPoolExecutor(available_cores(), multiprocessing.get_context("spawn")) as processes,
-    ):
-        careful = [Path(made) / str(seed) for seed in range(len(universal))]
-        for model, place in zip(universal, careful, strict=True):
-            save_model(model, place)
+    with ProcessPoolExecutor(available_cores(), multiprocessing.get_context("spawn")) as processes:
+        find = partial(cautious, data=arguments.data, runs=arguments.runs)
+        careful = list(processes.map(find, folders))
         work = partial(scored, data=arguments.data, runs=arguments.runs, folders=careful)
         for case, scores in zip(known, processes.map(work, range(len(known))), strict=True):
             found.append((case, scores))
@@ -144,7 +145,7 @@ def main() -> None:
         sums = {name: sum((scores[name].reliability for scores in real), np.zeros(())) for name in real[0]}
         draw_reliability(HERE.parents[1] / "docs" / "universal_reliability.png", sums)
     if arguments.ship:
-        ship(universal[0], text)
+        ship(load_model(UniversalPropagation, careful[0]), text)
     replace_table(HERE.parents[1] / "docs" / "results.md", "universal", text)
     print(text)
 

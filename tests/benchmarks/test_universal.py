@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "universal"))
 
-from caution import Caution, find_caution
+from caution import OF_MASKS, OF_SOFT, Caution, find_caution
 from mosaics import SIDE, mosaic
 from regions import CLASSES, regions, write_regions
 from scoring import DAMAGE, Case, Score, score, table
@@ -67,12 +67,14 @@ def test_a_mosaic_holds_small_pictures_and_their_labels(tmp_path):
 
 
 class Swaps(Refiner):
-    """Gives the top of the picture to the next class, with a change confidence of 0.77 to 0.78."""
+    """Gives the top of the picture to the next class, surely enough for a share of the coarse map below 0.359."""
 
-    keep_sure = keep_hard = 0.5
+    caution = caution_sure = caution_hard = caution_told = error_px = 0.0
 
-    def keep_below_for(self, coarse):
-        return self.keep_sure if coarse.amax(dim=0).mean() > 0.95 else self.keep_below
+    def caution_for(self, coarse):
+        sure = float(coarse.amax(dim=0).mean())
+        hard = self.caution_told if self.error_px else self.caution_hard
+        return self.caution if sure < 0.95 else self.caution_sure if sure < 0.99 else hard
 
     def mend(self, image, coarse):
         mended, rows = coarse.clone(), slice(0, coarse.shape[2] // 4)
@@ -99,24 +101,27 @@ def kind(drawn):
     return make
 
 
+SMOOTHING = (0.1, 0.02, 0.0, 0.0)
+LEAST = Caution(OF_SOFT[0], OF_SOFT[0], OF_MASKS[0], OF_MASKS[0])
+
+
 def test_caution_gains_most_of_those_that_harm_no_kind(kind):
-    true, wrong = ({s: kind(s, swapped) for s in (0.02, 0.1)} for swapped in (False, True))
-    assert find_caution(Swaps(), [wrong[0.1]], [wrong[0.02]], [wrong[0.02]]) == Caution(0.5, 0.5, 0.5)
-    mostly_wrong = [wrong[0.02]] * 3  # which gain more than what is true loses
-    careful = find_caution(Swaps(), [wrong[0.1]], [true[0.02], *mostly_wrong], mostly_wrong)
-    assert careful.keep_sure > 0.77
-    assert careful.keep_below == careful.keep_hard == 0.5
-    careful = find_caution(Swaps(), [true[0.1], *[wrong[0.1]] * 3], [wrong[0.02]], [wrong[0.02]])
-    assert careful.keep_below > 0.75
-    assert careful.keep_sure == careful.keep_hard == 0.5
+    wrong = [[kind(smoothing, True)] * 3 for smoothing in SMOOTHING]
+    wrong[3] = [replace(case, error_px=5.0) for case in wrong[3]]
+    assert find_caution(Swaps(), *wrong) == LEAST
+    for number, cases in enumerate(wrong):  # which gain more than what is true loses
+        true = replace(kind(SMOOTHING[number], False), error_px=cases[0].error_px)
+        careful = find_caution(Swaps(), *wrong[:number], [true, *cases], *wrong[number + 1 :])
+        for other, (found, least) in enumerate(zip(careful, LEAST, strict=True)):
+            assert found > 0.359 if other == number else found == least
 
 
 def test_maps_that_are_good_already_may_lose_next_to_nothing(kind, monkeypatch):
-    good, wrong = kind(0.0, False, "the truth"), kind(0.0, True)
-    given = [wrong], [wrong], [good, *[wrong] * 3]
-    assert find_caution(Swaps(), *given).keep_hard > 0.77
+    wrong = [[kind(smoothing, True)] * 3 for smoothing in SMOOTHING]
+    wrong[2].append(kind(0.0, False, "the truth"))
+    assert find_caution(Swaps(), *wrong).caution_hard > 0.359
     monkeypatch.setattr("caution.OF_GOOD", 0.9)
-    assert find_caution(Swaps(), *given).keep_hard == 0.5
+    assert find_caution(Swaps(), *wrong) == LEAST
 
 
 def test_a_refiner_is_told_how_far_borders_are_off(kind):

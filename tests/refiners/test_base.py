@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from segmend.labels import InvalidInput, one_hot
-from segmend.refiners.base import Mended, Refiner, mend_bands
+from segmend.refiners.base import Mended, Refiner, mend_bands, mixed
 
 
 class Sharpen(Refiner):
@@ -124,28 +124,42 @@ def test_where_a_refiner_is_unsure_the_coarse_map_may_stay():
     assert torch.equal(band.labels, careful.labels)
 
 
-def test_a_refiner_has_a_caution_of_its_own():
+def test_a_mixture_with_the_coarse_map():
     torch.manual_seed(0)
-    image, coarse = torch.rand(3, 20, 30), (3 * torch.randn(4, 20, 30)).softmax(0)
-    careful = SwapFour()
-    careful.keep_below = 0.8
-    expected = SwapFour().refine(image, coarse, keep_below=0.8).labels
-    assert torch.equal(careful.refine(image, coarse).labels, expected)
-    (band,) = [m for _, m in mend_bands(careful, image, coarse, 4)]
-    assert torch.equal(band.labels, expected)
-    assert careful.refine(image, coarse, keep_below=0.5).changed.all()
+    coarse, new = (torch.randn(4, 20, 30).mul(3).softmax(0) for _ in range(2))
+    before, every = Mended.of(coarse, coarse), Mended.of(new, coarse, fusion_mask=torch.rand(20, 30))
+    for share, expected in ((0.0, new), (1.0, coarse)):
+        assert torch.equal(mixed(every, coarse, share).probabilities, expected)
+    found = mixed(every, coarse, 0.6)
+    assert torch.allclose(found.probabilities, 0.4 * new + 0.6 * coarse, atol=1e-6)
+    assert torch.equal(found.labels, found.probabilities.argmax(dim=0).to(found.labels.dtype))
+    assert torch.equal(found.confidence, found.probabilities.amax(dim=0))
+    assert torch.equal(found.changed, found.labels != before.labels)
+    assert 0 < int(found.changed.sum()) < int(every.changed.sum())
+    assert torch.equal(found.change_confidence[found.changed], every.change_confidence[found.changed])
+    assert (found.change_confidence[~found.changed] == 0.5).all()
+    assert torch.equal(found.fusion_mask, every.fusion_mask)
 
 
-def test_a_refiner_may_choose_its_caution_by_the_coarse_map():
-    class Chooses(SwapFour):
-        def keep_below_for(self, coarse):
+def test_a_refiner_chooses_its_caution_by_the_coarse_map():
+    class Turn(Refiner):
+        num_classes = 4
+
+        def mend(self, image, coarse):
+            return Mended.of(coarse.roll(1, dims=1), coarse)
+
+    class Cautious(Turn):
+        def caution_for(self, coarse):
             assert coarse.shape == (4, 23, 18)  # every fourth pixel of the whole picture, also where that is cut
-            return 0.8
+            return 0.5
 
     torch.manual_seed(0)
     image, coarse = torch.rand(3, 90, 70), (3 * torch.randn(4, 90, 70)).softmax(0)
-    expected = SwapFour().refine(image, coarse, keep_below=0.8).labels
-    assert torch.equal(Chooses().refine(image, coarse).labels, expected)
+    every = Turn().refine(image, coarse)
+    expected = mixed(every, coarse, 0.5).labels
+    assert not torch.equal(expected, every.labels)
+    assert torch.equal(Cautious().refine(image, coarse).labels, expected)
     for tile in (128, 32):
-        bands = [m.labels for _, m in mend_bands(Chooses(), image, coarse, 4, tile=tile, overlap=8)]
+        bands = [m.labels for _, m in mend_bands(Cautious(), image, coarse, 4, tile=tile, overlap=8)]
         assert torch.equal(torch.cat(bands), expected)
+    assert torch.equal(Cautious().refine(image, coarse, keep_below=0.5).labels, every.labels)  # told, it is not

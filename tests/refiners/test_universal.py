@@ -136,16 +136,16 @@ def test_doubt_is_what_a_map_lacks_near_its_borders_and_far_from_them():
 
 
 def test_it_is_more_careful_with_maps_that_are_sure_of_themselves():
-    careful = UniversalPropagation(keep_below=0.6, keep_sure=0.9, keep_hard=0.7)
-    assert careful.keep_below_for(halves(1.0, 0.6)) == pytest.approx(0.9, abs=1e-4)
-    assert careful.keep_below_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
-    assert careful.keep_below_for(halves(1.0, 1.0)) == pytest.approx(0.7, abs=1e-4)
+    careful = UniversalPropagation(caution=0.6, caution_sure=0.9, caution_hard=0.2, caution_told=0.4)
+    assert careful.caution_for(halves(1.0, 0.6)) == pytest.approx(0.9, abs=1e-4)
+    assert careful.caution_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
+    assert careful.caution_for(halves(1.0, 1.0)) == pytest.approx(0.2, abs=1e-4)
     careful.error_px = 5.0
-    assert careful.keep_below_for(halves(1.0, 1.0)) == pytest.approx(0.9, abs=1e-4)
-    assert careful.keep_below_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
+    assert careful.caution_for(halves(1.0, 1.0)) == pytest.approx(0.4, abs=1e-4)
+    assert careful.caution_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
     careful.error_px = 0.0
     between = 1 - (SURE + DOUBTFUL) / 2
-    assert careful.keep_below_for(halves(between, 0.6)) == pytest.approx(0.75, abs=1e-4)
+    assert careful.caution_for(halves(between, 0.6)) == pytest.approx(0.75, abs=1e-4)
 
 
 def test_what_is_known_of_the_error_reaches_the_network(network):

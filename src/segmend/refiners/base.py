@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -66,12 +67,13 @@ class Refiner(ABC):
     num_classes: int | None = None
     """Number of classes that the refiner was made for; None where any will do."""
 
-    keep_below: float = 0.5
-    """Where it is less sure of a change, the coarse map stays unless told otherwise (see `keep_unsure`)."""
+    def caution_for(self, coarse: Tensor) -> float:
+        """Share of the coarse map in what comes out (see `mixed`), unless told how sure changes must be.
 
-    def keep_below_for(self, coarse: Tensor) -> float:
-        """`keep_below` for a picture, of every `EVERY`-th pixel of its coarse map: probabilities ``[C, h, w]``."""
-        return self.keep_below
+        Args:
+            coarse: every `EVERY`-th pixel of a picture's coarse map, probabilities ``[C, h, w]``.
+        """
+        return 0.0
 
     @abstractmethod
     def mend(self, image: Tensor, coarse: Tensor) -> Mended:
@@ -93,7 +95,7 @@ class Refiner(ABC):
             num_classes: needed only for a label map where the refiner takes any classes
                 (None: its largest id, and one more).
             keep_below: where the refiner is less sure of a change than this (see `Mended.change_confidence`), the
-                coarse map stays; 0.5 or less keeps nothing (None: the refiner's own).
+                coarse map stays; 0.5 or less keeps nothing (None: the refiner's own caution).
             logits: floats in `coarse` are logits.
 
         Raises:
@@ -104,9 +106,9 @@ class Refiner(ABC):
         check_same_size(image=image, coarse=probabilities)
         with torch.inference_mode():
             mended = self.mend(image.unsqueeze(0), probabilities.unsqueeze(0))[0]
-            if keep_below is None:
-                keep_below = self.keep_below_for(probabilities[:, ::EVERY, ::EVERY])
-            return keep_unsure(mended, probabilities, keep_below)
+            if keep_below is not None:
+                return keep_unsure(mended, probabilities, keep_below)
+            return mixed(mended, probabilities, self.caution_for(probabilities[:, ::EVERY, ::EVERY]))
 
     def _count(self, coarse: Any, given: int | None) -> int:
         return self.num_classes or given or count_classes(as_tensor(coarse))
@@ -143,6 +145,28 @@ def keep_unsure(mended: Mended, coarse: Tensor, keep_below: float) -> Mended:
         changed=mended.changed & ~unsure,
         confidence=mended.confidence.index_put(places, confidence),
         change_confidence=mended.change_confidence.index_put(places, confidence.new_tensor(0.5)),
+    )
+
+
+def mixed(mended: Mended, coarse: Tensor, caution: float) -> Mended:
+    """A mixture of the mended map and the coarse one, of which a share `caution` (0..1) is the coarse one.
+
+    A label changes where the mended map's margin between new and old outweighs the coarse map's between old and
+    new: a coarse map that is sure is harder to change than one that is not. How sure a change was stays as it was.
+
+    Args:
+        coarse: probabilities ``[..., C, H, W]``.
+    """
+    if caution <= 0:
+        return mended
+    found = Mended.of(torch.lerp(mended.probabilities, coarse.to(mended.probabilities.dtype), caution), coarse)
+    return replace(
+        mended,
+        labels=found.labels,
+        probabilities=found.probabilities,
+        changed=found.changed,
+        confidence=found.confidence,
+        change_confidence=torch.where(found.changed, mended.change_confidence, found.change_confidence),
     )
 
 
@@ -197,12 +221,15 @@ def mend_bands(
 
     height, width = image.shape[1:]
     with torch.inference_mode():
-        few = slice(None, None, EVERY)
-        least = refiner.keep_below_for(given(few, few)) if keep_below is None else keep_below
+        if keep_below is None:
+            few = slice(None, None, EVERY)
+            careful = partial(mixed, caution=refiner.caution_for(given(few, few)))
+        else:
+            careful = partial(keep_unsure, keep_below=keep_below)
         if max(height, width) <= tile:  # the common case, without what blending costs
             rows = slice(0, height)
             mended, before = mend(rows, slice(0, width))
-            yield rows, keep_unsure(mended, before, least)
+            yield rows, careful(mended, before)
             return
         for rows, channels in tiled_bands(
             channels_of, (height, width), (tile // 2, tile), min(overlap, tile // 4)
@@ -213,7 +240,7 @@ def mend_bands(
                 named = zip(shown, pieces[1:], strict=True)
                 extra = {name: piece if count > 1 else piece[0] for (name, count), piece in named}
                 before = given(part, slice(0, width))
-                yield part, keep_unsure(Mended.of(pieces[0], before, **extra), before, least)
+                yield part, careful(Mended.of(pieces[0], before, **extra), before)
 
 
 def _strips(rows: slice, height: int) -> Iterator[slice]:

@@ -130,11 +130,13 @@ class UniversalPropagation(
     Args:
         width: channels of the guidance network.
         connections: neighbours in the line before that a pixel is connected to: 3, or 1.
-        keep_below: where it is less sure of a change, the coarse map stays (see `Refiner`), for maps that are
-            unsure also far from their borders.
-        keep_sure: the same for maps that are sure there: they may well be as good as they look, and nothing that
-            was learned on some sets is as reliable on others.
-        keep_hard: the same for masks, which are sure everywhere: they do not say where their borders may be off.
+        caution: share of the coarse map in what comes out (see `mixed`), for maps that are unsure also far from
+            their borders.
+        caution_sure: the same for maps that are sure there: they may well be as good as they look, and nothing
+            that was learned on some sets is as reliable on others.
+        caution_hard: the same for masks, which are sure everywhere and do not say where their borders may be off.
+            With a half or more no mask is changed.
+        caution_told: the same for masks whose error is told (`error_px`), as the network is bolder then.
 
     Attributes:
         error_px: how many pixels the borders of the coarse maps that `mend` gets are off, about; 0: not known.
@@ -146,12 +148,14 @@ class UniversalPropagation(
         self,
         width: Width = "quarter",
         connections: Literal[1, 3] = 3,
-        keep_below: float = 0.5,
-        keep_sure: float = 0.5,
-        keep_hard: float = 0.5,
+        caution: float = 0.0,
+        caution_sure: float = 0.0,
+        caution_hard: float = 0.0,
+        caution_told: float = 0.0,
     ) -> None:
         super().__init__()
-        self.keep_below, self.keep_sure, self.keep_hard = keep_below, keep_sure, keep_hard
+        self.caution, self.caution_sure = caution, caution_sure
+        self.caution_hard, self.caution_told = caution_hard, caution_told
         base = WIDTHS[width]
         self.encoder = PyramidEncoder(PIXELS, base, hints=PLACES + 1)
         self.decoder = Decoder(
@@ -210,16 +214,14 @@ class UniversalPropagation(
         probabilities = native.empty_like(coarse, torch.float32).zero_().index_copy_(1, chosen, mended)
         return Mended.of(probabilities, coarse)
 
-    def keep_below_for(self, coarse: Tensor) -> float:
-        """`keep_below`, `keep_sure`, `keep_hard`, or a value between them, as there is `doubt` in the map.
-
-        The network is bolder where the error is known (`error_px`), so a mask is then treated as a soft map.
-        """
+    def caution_for(self, coarse: Tensor) -> float:
+        """`caution`, or that of sure maps or masks, or between them, as there is `doubt` in the map."""
         found = doubt(coarse)
-        soft = 1.0 if self.error_px > 0 else min(max((found.near - HARD) / (SOFT - HARD), 0.0), 1.0)
+        soft = min(max((found.near - HARD) / (SOFT - HARD), 0.0), 1.0)
         doubtful = min(max((found.far - SURE) / (DOUBTFUL - SURE), 0.0), 1.0)
-        careful = self.keep_hard + (self.keep_sure - self.keep_hard) * soft
-        return careful + (self.keep_below - careful) * doubtful
+        hard = self.caution_told if self.error_px > 0 else self.caution_hard
+        careful = hard + (self.caution_sure - hard) * soft
+        return careful + (self.caution - careful) * doubtful
 
 
 class Doubt(NamedTuple):
