@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from comparison import Coarse, Comparison, Method, compared, propagations
+from comparison import Coarse, Comparison, compared, propagations
 
 from segmend.data.damage import fill_void, low_resolution
 from segmend.data.dataset import Dataset, open_dataset
@@ -17,10 +17,7 @@ UNTRAINED = tuple(method for method in compared() if method.recipe in ("guided",
 EXACT = ("coarse.truth_share=0", "coarse.variation=0")
 """Nothing but maps of this kind to learn from."""
 
-
-def compared_at_an_eighth(*shortened: str) -> dict[str, tuple[Method, ...]]:
-    """What is compared; `shortened`: overrides for all that is trained."""
-    return {"eighth": (*UNTRAINED, *propagations(*EXACT, *shortened))}
+COMPARED = {"eighth": (*UNTRAINED, *propagations(*EXACT))}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from comparison import main  # noqa: E402
-from low_resolution import AtAnEighth, compared_at_an_eighth  # noqa: E402
+from low_resolution import COMPARED, AtAnEighth  # noqa: E402
 
 from faces import COLUMNS, GROUPS, merged  # noqa: E402
 
@@ -18,7 +18,7 @@ if __name__ == "__main__":
     main(
         HERE,
         "celebamask_hq_mini",
-        compared_at_an_eighth("optimisation.steps=300"),
+        COMPARED,
         prepare=lambda source, root: merged(source, root.with_name("data_512"), 512),
         groups=GROUPS,
         columns=COLUMNS,

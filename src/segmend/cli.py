@@ -202,7 +202,7 @@ def refine(
     )
     if run.changed == 0:
         bolder = "--keep-below 0.5 lets the refiner change what it is less sure of"
-        if isinstance(method, UniversalPropagation):
+        if isinstance(method, UniversalPropagation) and not method.error_px:
             bolder = f"--error-px tells it by how many pixels borders are off, {bolder}"
         console.print(f"No label changed. Where masks are known to be wrong: {bolder}.")
     _finish_run(run, out)

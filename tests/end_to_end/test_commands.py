@@ -192,13 +192,17 @@ def test_probabilities_logits_and_bytes_are_mended_alike(segmend_, drawn, coarse
 
 
 def test_where_no_label_changed_it_is_said_what_to_do(segmend_, drawn, tmp_path):
-    code, out, _ = segmend_(
-        "refine", "--images", drawn / "images" / "val", "--coarse", drawn / "labels" / "val",
-        "--out", tmp_path / "out", "--keep-below", "1", "--quiet",
+    given = (
+        "refine", "--images", drawn / "images" / "val", "--coarse", drawn / "labels" / "val", "--keep-below", "1",
     )  # fmt: skip
+    code, out, _ = segmend_(*given, "--out", tmp_path / "out", "--quiet")
     assert code == 0
     assert "0 % of pixels changed" in out
     assert "--error-px" in out
+    code, out, _ = segmend_(*given, "--out", tmp_path / "told", "--error-px", "2", "--quiet")
+    assert code == 0
+    assert "--keep-below 0.5" in out
+    assert "--error-px" not in out
 
 
 def test_search_finds_a_filter_that_refine_takes(segmend_, recipes, drawn, coarse, tmp_path):

@@ -6,6 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from segmend.data.damage import low_resolution
+from segmend.labels import as_probabilities
 from segmend.refiners.spatial_propagation import MOST_TRUST
 from segmend.refiners.universal import (
     BY_CLASS,
@@ -146,6 +148,14 @@ def test_it_is_more_careful_with_maps_that_are_sure_of_themselves():
     careful.error_px = 0.0
     between = 1 - (SURE + DOUBTFUL) / 2
     assert careful.caution_for(halves(between, 0.6)) == pytest.approx(0.75, abs=1e-4)
+
+
+def test_label_maps_are_taken_for_masks():
+    careful = UniversalPropagation(caution=0.6, caution_sure=0.9, caution_hard=0.2)
+    labels = (torch.arange(120) // 40).expand(80, 120).to(torch.uint8).clone()
+    labels[:9] = 255
+    assert careful.caution_for(as_probabilities(labels, 3)[:, ::4, ::4]) == pytest.approx(0.2)
+    assert careful.caution_for(low_resolution(labels[9:], 3, 8)[:, ::4, ::4]) == pytest.approx(0.9)
 
 
 def test_what_is_known_of_the_error_reaches_the_network(network):

@@ -47,11 +47,8 @@ FAR = 4
 """Cells from the nearest label border, from which on a place is far from all of them."""
 
 SURE, DOUBTFUL = 0.03, 0.05
-"""`Doubt.far` of maps that are sure, and of those that are not. Hard masks, and true shares of places, have at
-most 0.03 where 0.02 are left to other classes."""
-
-HARD, SOFT = 0.005, 0.02
-"""`Doubt.near` of masks without soft borders, and of maps with them."""
+"""`Doubt` of maps that are sure, and of those that are not. Masks have 0.02, which `one_hot` leaves to other
+classes, and true shares of places little more far from their borders."""
 
 HARMLESS = 0.006
 """A cost of which no less is worth learning."""
@@ -216,9 +213,7 @@ class UniversalPropagation(
 
     def caution_for(self, coarse: Tensor) -> float:
         """`caution`, or that of sure maps or masks, or between them, as there is `doubt` in the map."""
-        found = doubt(coarse)
-        soft = min(max((found.near - HARD) / (SOFT - HARD), 0.0), 1.0)
-        doubtful = min(max((found.far - SURE) / (DOUBTFUL - SURE), 0.0), 1.0)
+        soft, doubtful = (min(max((lacks - SURE) / (DOUBTFUL - SURE), 0.0), 1.0) for lacks in doubt(coarse))
         hard = self.caution_told if self.error_px > 0 else self.caution_hard
         careful = hard + (self.caution_sure - hard) * soft
         return careful + (self.caution - careful) * doubtful
