@@ -108,6 +108,9 @@ def propagations(*shortened: str) -> tuple[Method, ...]:
 
 METHODS = compared()
 
+UNTRAINED = tuple(method for method in METHODS if method.recipe in ("guided", "crf", None))
+"""Without what is trained for the data set."""
+
 SHORTER = (*compared("optimisation.steps=500"), *propagations("optimisation.steps=300"))
 """Half of the recipes' steps: 60 trainings in hours on two cores, not in a day."""
 
@@ -120,7 +123,6 @@ class Comparison:
         runs: folder for everything that is trained and written.
         kind: recipe of the segmenter that makes the coarse maps.
         root: folder of the data set.
-        segmenter: ``key=value`` for the segmenter's recipe.
         groups: classes that have an F-measure together.
     """
 
@@ -128,7 +130,6 @@ class Comparison:
     kind: str
     split: str
     root: Path
-    segmenter: tuple[str, ...]
     methods: tuple[Method, ...]
     groups: Groups = field(default_factory=dict)
 
@@ -147,7 +148,7 @@ class Comparison:
 
     def make_coarse(self) -> Coarse:
         """Train the segmenter and its folds, and write all coarse maps."""
-        recipe = read_recipe(RECIPES / f"{self.kind}.yaml", (self.data, *self.segmenter))
+        recipe = read_recipe(RECIPES / f"{self.kind}.yaml", (self.data,))
         assert isinstance(recipe, SegmenterRecipe)
         segmenter = self.folder / "segmenter"
         train(recipe, segmenter, folds=FOLDS)
@@ -337,7 +338,7 @@ def main(
         replace(m, seeds=min(m.seeds, arguments.seeds)) for m in methods[arguments.kind] if m.name in chosen
     )
     root = prepare(arguments.data, arguments.runs / "data")
-    found = comparison(arguments.runs, arguments.kind, split, root, (), compared, groups or {}).run()
+    found = comparison(arguments.runs, arguments.kind, split, root, compared, groups or {}).run()
     write_raw(here / f"{arguments.kind}.json", found)
     text = f"{table(found, columns)}\n\n{margins(found)}"
     change = partial(merged, new=text, order=["coarse", *names]) if arguments.only else text

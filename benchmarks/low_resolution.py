@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from comparison import Coarse, Comparison, compared, propagations
+from comparison import UNTRAINED, Coarse, Comparison, propagations
 
 from segmend.data.damage import fill_void, low_resolution
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.files import write_probabilities
 from segmend.jobs.progress import bar
 
-UNTRAINED = tuple(method for method in compared() if method.recipe in ("guided", "crf", None))
 EXACT = ("coarse.truth_share=0", "coarse.variation=0")
 """Nothing but maps of this kind to learn from."""
 

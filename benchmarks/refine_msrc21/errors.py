@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/msrc21"))
     parser.add_argument("--kind", choices=("linear", "deeplab"), default="linear")
     arguments = parser.parse_args()
-    comparison = Comparison(arguments.runs, arguments.kind, "val", arguments.data, (), METHODS)
+    comparison = Comparison(arguments.runs, arguments.kind, "val", arguments.data, METHODS)
     truth = comparison.truth()
     titles = [f"{low:.0f} to {high:.0f} px" if np.isfinite(high) else f"over {low:.0f} px" for low, high in BANDS]
     lines = ["| wrong pixels, % | " + " | ".join(titles) + " |", "|---" * (len(BANDS) + 1) + "|"]
