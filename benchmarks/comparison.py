@@ -269,7 +269,9 @@ def _milliseconds(run: Run) -> float:
 
 
 def merged(old: str, new: str, order: list[str]) -> str:
-    """Tables of `table` and `margins` in which new rows take the place of old ones of the same name."""
+    """Tables of `table` and `margins`: new rows take the place of old ones of the same name, if any."""
+    if not old.startswith("|"):
+        return new
     texts = []
     for before, after in zip(old.split("\n\n"), new.split("\n\n"), strict=True):
         head, lines = after.splitlines()[:2], before.splitlines()[2:] + after.splitlines()[2:]

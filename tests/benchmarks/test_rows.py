@@ -28,3 +28,7 @@ def test_new_rows_take_their_place_and_the_others_stay(tmp_path):
     assert page.read_text(encoding="utf-8").endswith("|\n<!-- /set -->\nafter\n")
     with pytest.raises(SystemExit, match="no place"):
         replace_table(page, "other", NEW)
+
+
+def test_where_there_is_no_table_yet_the_new_one_stands():
+    assert merged("Not measured yet.", NEW, ["coarse"]) == NEW

@@ -27,6 +27,7 @@ KINDS = [
     {"gates": "free", "lift": 6, "encoder": "tf_efficientnet_lite0"},
     {"gates": "similarity", "encoder": "tf_efficientnet_lite0", "votes": True},
     {"gates": "similarity", "weighed": True, "rounds": 2},
+    {"gates": "similarity", "weighed": True, "lift": 6},
 ]
 
 
@@ -48,9 +49,10 @@ def test_any_size_gives_a_probability_map_of_that_size(kind):
 def test_gates_are_stable_and_gradients_reach_every_layer(kind):
     image, coarse = example()
     network = SpatialPropagation(CLASSES, width="quarter", **kind)
-    assert network.gates(*network._guidance(image, coarse)).abs().sum(3).max() <= 1 + 1e-5
-    if "lift" in kind:
-        torch.nn.init.normal_(network.project.weight)
+    for gates in (network.gates, network.lifted and network.lifted.gates):
+        assert gates is None or gates(*network._guidance(image, coarse)).abs().sum(3).max() <= 1 + 1e-5
+    if network.lifted is not None:
+        torch.nn.init.normal_(network.lifted.project.weight)
     propagation_loss(network(image, coarse), torch.randint(0, 5, (2, 37, 50)), 255).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
 
@@ -123,10 +125,9 @@ def test_what_is_propagated_is_what_the_operation_spreads(rounds):
     assert torch.allclose(propagate_evidence(start, evidence, gates, rounds), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("other", [{"lift": 4}, {"gates": "free"}])
-def test_only_similarity_gates_of_probabilities_can_be_weighed(other):
+def test_only_similarity_gates_can_be_weighed():
     with pytest.raises(InvalidInput, match="similarity"):
-        SpatialPropagation(CLASSES, weighed=True, **other)
+        SpatialPropagation(CLASSES, weighed=True, gates="free")
 
 
 @pytest.mark.parametrize("weighed", [False, True])

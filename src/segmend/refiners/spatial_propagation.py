@@ -52,7 +52,7 @@ class SpatialPropagation(
         gates: ``free``, the guidance network's own output; or ``similarity``, each neighbour weighted by how
             alike the pixels' embeddings and colours are, which few pictures can teach.
         lift: None to scan the probability map itself; or so many channels to lift it to, at half the
-            resolution, with gates for each (``free``) or for all (the paper: 32, free).
+            resolution, with gates for each (``free``) or for all (the paper: 32, free). See `Lifted`.
         rounds: how often all four directions are scanned.
         width: channels of the guidance network.
         encoder: None for a plain one; or the name of a timm encoder (say ``tf_efficientnet_lite0``).
@@ -65,10 +65,11 @@ class SpatialPropagation(
         weighed: the guidance network also says how far the coarse map is to be trusted, how much each of its
             pixels tells, and how much of the mended map is propagated (`weights`); and a pixel becomes the mean of
             what reaches it, not the maximum over directions (`propagate_evidence`). So a good map can stay good.
-            For similarity gates without a lift: means need weights that are not negative, of probabilities.
+            With a lift, that is of what comes out of this. For similarity gates: means need weights that are not
+            negative.
 
     Raises:
-        InvalidInput: weighed, and free gates or a lift.
+        InvalidInput: weighed, and free gates.
     """
 
     def __init__(
@@ -87,54 +88,53 @@ class SpatialPropagation(
         weighed: bool = False,
     ) -> None:
         super().__init__()
-        if weighed and (lift is not None or gates == "free"):
-            raise InvalidInput("weighed: only with similarity gates and without a lift; leave one of them out")
+        if weighed and gates == "free":
+            raise InvalidInput("weighed: only with similarity gates; leave one of them out")
         self.classes = classes
         self.num_classes = len(classes)
         self.rounds, self.sees_coarse, self.votes = rounds, sees_coarse, votes
         self.restrict_to_present = restrict_to_present
-        self.scale = 1 if lift is None else 2
         self.encoder, make_decoder = encoder_and_decoder(
             len(classes) if sees_coarse else 0, width, encoder, frozen
         )
         self.decoder = make_decoder()
         finest = self.encoder.finest
-        self.gates: FreeGates | SimilarityGates
-        if gates == "free":
-            self.gates = FreeGates(WIDTHS[width], lift or 1, connections, finest, self.scale)
-        else:
-            self.gates = SimilarityGates(WIDTHS[width], connections, finest, self.scale)
+
+        def make_gates(groups: int, scale: int) -> FreeGates | SimilarityGates:
+            if gates == "free":
+                return FreeGates(WIDTHS[width], groups, connections, finest, scale)
+            return SimilarityGates(WIDTHS[width], connections, finest, scale)
+
+        self.gates = make_gates(1, scale=1) if lift is None or weighed else None
         self.weights = head(WIDTHS[width], 3, finest) if weighed else None
         if self.weights is not None:
             for parameter in self.weights.parameters():
                 nn.init.zeros_(parameter)  # the same everywhere before training
-        if lift is not None:
-            self.lift = nn.Conv2d(len(classes), lift, 3, padding=1, stride=2)
-            self.project = nn.Conv2d(lift, len(classes), 1)
-            for parameter in self.project.parameters():
-                nn.init.zeros_(parameter)  # training starts from the coarse map
+        self.lifted = None if lift is None else Lifted(len(classes), lift, make_gates(lift, scale=2), rounds)
 
     def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
         """Mended log probabilities ``[B, C, H, W]``."""
         if self.votes > 0:
             coarse = heed_votes(image, coarse, self.votes)
         features, colours = self._guidance(image, coarse)
-        height, width = (-(-side // self.scale) for side in image.shape[2:])
-        gates = self.gates(features, colours)[..., :height, :width]
         if self.restrict_to_present:
             coarse = without_absent(coarse)
-        if self.weights is not None:
-            trust, evidence, spread = weights(self.weights(features)[..., :height, :width])
-            start = (trust * coarse.float().clamp_min(LEAST_TRUSTED).log()).softmax(dim=1)
-            mended = torch.lerp(start, propagate_evidence(start, evidence, gates, self.rounds), spread)
-            return mended.clamp_min(LEAST).log()
-        if self.scale == 1:
+        known = self._propagated(coarse, features, colours)
+        return known if self.lifted is None else self.lifted(known, features, colours)
+
+    def _propagated(self, coarse: Tensor, features: Tensor, colours: Tensor) -> Tensor:
+        """Log probabilities of what is made of the coarse map without a lift."""
+        if self.gates is None:
+            return coarse.float().clamp_min(LEAST).log()
+        height, width = coarse.shape[2:]
+        gates = self.gates(features, colours)[..., :height, :width]
+        if self.weights is None:
             mended = propagate(coarse, gates, self.rounds).clamp_min(LEAST).log()
             return mended - mended.logsumexp(dim=1, keepdim=True)
-        known = coarse.float().clamp_min(LEAST).log()
-        lifted = propagate(self.lift(known), gates, self.rounds)
-        change = F.interpolate(self.project(lifted), size=coarse.shape[2:], mode="bilinear", align_corners=False)
-        return (known + change.float()).log_softmax(dim=1)
+        trust, evidence, spread = weights(self.weights(features)[..., :height, :width])
+        start = (trust * coarse.float().clamp_min(LEAST_TRUSTED).log()).softmax(dim=1)
+        mended = torch.lerp(start, propagate_evidence(start, evidence, gates, self.rounds), spread)
+        return mended.clamp_min(LEAST).log()
 
     def _guidance(self, image: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
         """The guidance network's features, and the image, both padded to its stride."""
@@ -180,6 +180,30 @@ class SimilarityGates(nn.Module):
         colours = F.avg_pool2d(image, self.scale) if self.scale > 1 else image
         compared = torch.cat((embedding, colours * self.contrast.exp()), dim=1)
         return similarity_gates(compared, torch.sigmoid(retention + 3), self.connections)
+
+
+class Lifted(nn.Module):
+    """Changes of a map's logits, found where it is lifted to more channels, at half the resolution, and scanned.
+
+    What channels hold, and what they do to which class, is learned: so it can tell classes apart, as scans of the
+    probabilities cannot. Training starts from the map.
+    """
+
+    def __init__(self, classes: int, channels: int, gates: nn.Module, rounds: int) -> None:
+        super().__init__()
+        self.lift = nn.Conv2d(classes, channels, 3, padding=1, stride=2)
+        self.gates, self.rounds = gates, rounds
+        self.project = nn.Conv2d(channels, classes, 1)
+        for parameter in self.project.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, known: Tensor, features: Tensor, image: Tensor) -> Tensor:
+        """Log probabilities ``[B, C, H, W]`` to others, by features and an image ``[B, 3, H', W']`` in 0..1."""
+        map_ = self.lift(known)
+        gates = self.gates(features, image)[..., : map_.shape[2], : map_.shape[3]]
+        change = self.project(propagate(map_, gates, self.rounds))
+        change = F.interpolate(change, size=known.shape[2:], mode="bilinear", align_corners=False)
+        return (known + change.float()).log_softmax(dim=1)
 
 
 def weights(raw: Tensor, first: tuple[float, float, float] = FIRST) -> tuple[Tensor, Tensor, Tensor]:
