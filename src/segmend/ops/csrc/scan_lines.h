@@ -310,15 +310,7 @@ static void NAME(one_back)(const real *x, const real *gates, const real *h, cons
                     direction == 1, rows);
     for (long j = -1; j < k; j++) {
         const real *turned = j < 0 ? turned_dx : turned_dgates + j * plane;
-        real *to = j < 0 ? dx : dgates + j * plane;
-        for (long r = 0; r < s.height; r += STRIP) {
-            long high = s.height - r < STRIP ? s.height - r : STRIP;
-            for (long c = 0; c < s.width; c += STRIP) {
-                long wide = s.width - c < STRIP ? s.width - c : STRIP;
-                for (long i = 0; i < high; i++)
-                    for (long t = 0; t < wide; t++) to[(r + i) * s.width + c + t] += turned[(c + t) * s.height + r + i];
-            }
-        }
+        NAME(fold_turned)(j < 0 ? dx : dgates + j * plane, turned, s, SUM);
     }
 }
 
@@ -356,12 +348,59 @@ static CLONES void NAME(won)(real *restrict share, const real *restrict grad, co
     }
 }
 
+/* Gradients of shared4, added to dx and dgates. Gates are turned once, and their gradients turned back once. */
+static int NAME(shared4_back)(const real *x, const real *gates, const real *grad, real *dx, real *dgates,
+                              long planes, long turn, NAME(Shape) s, int sum) {
+    long plane = s.height * s.width, k = s.neighbours;
+    long lines = 2 * (s.height > s.width ? s.height : s.width);
+    real *spare = malloc(((10 + 4 * k) * plane + lines) * sizeof(real));
+    if (!spare) return NO_MEMORY;
+    NAME(Shape) side = {s.width, s.height, k};
+    real *h = spare, *share = h + 4 * plane;
+    real *x_turned = share + plane, *h_turned = x_turned + plane, *share_turned = h_turned + 2 * plane;
+    real *dx_turned = share_turned + plane, *gates_turned = dx_turned + plane;
+    real *dgates_turned = gates_turned + 2 * k * plane, *own = dgates_turned + 2 * k * plane;
+    memset(dgates_turned, 0, 2 * k * plane * sizeof(real));
+    for (long d = 0; d < 2; d++)
+        for (long j = 0; j < k; j++)
+            NAME(turned)(gates_turned + (d * k + j) * plane, gates + d * turn + j * plane, s);
+    for (long c = 0; c < planes; c++) {
+        const real *from = x + c * plane, *down = grad + c * plane;
+        NAME(turned)(x_turned, from, s);
+        memset(dx_turned, 0, plane * sizeof(real));
+        if (sum) NAME(turned)(share_turned, down, s);
+        for (long d = 0; d < 2; d++) {
+            NAME(rows)(x_turned, gates_turned + d * k * plane, h_turned + d * plane, 1, side, d == 1, STORE, own);
+            if (!sum) NAME(turned)(h + d * plane, h_turned + d * plane, side);
+            NAME(rows)(from, gates + (2 + d) * turn, h + (2 + d) * plane, 1, s, d == 1, STORE, own);
+        }
+        for (int d = 0; d < 4; d++) {
+            if (!sum) NAME(won)(share, down, h, d, plane);
+            if (d < 2) {
+                if (!sum) NAME(turned)(share_turned, share, s);
+                NAME(rows_back)(x_turned, gates_turned + d * k * plane, h_turned + d * plane, share_turned, dx_turned,
+                                dgates_turned + d * k * plane, s.width, s.height, k, d == 1, own);
+            } else {
+                NAME(rows_back)(from, gates + d * turn, h + d * plane, sum ? down : share, dx + c * plane,
+                                dgates + d * turn, s.height, s.width, k, d == 3, own);
+            }
+        }
+        NAME(fold_turned)(dx + c * plane, dx_turned, s, SUM);
+    }
+    for (long d = 0; d < 2; d++)
+        for (long j = 0; j < k; j++)
+            NAME(fold_turned)(dgates + d * turn + j * plane, dgates_turned + (d * k + j) * plane, s, SUM);
+    free(spare);
+    return 0;
+}
+
 /* Gradients of segmend_scan4, added to dx and dgates: a maximum's go to the first direction that is largest. */
 int NAME(segmend_scan4_back)(const real *x, const real *gates, const real *grad, real *dx, real *dgates,
                                     long planes, long apart, long turn, long height, long width,
                                     long neighbours, int sum) {
     FLUSH_DENORMALS;
     NAME(Shape) s = {height, width, neighbours};
+    if (apart == 0) return NAME(shared4_back)(x, gates, grad, dx, dgates, planes, turn, s, sum);
     long plane = height * width;
     real *spare = malloc((5 * plane + NAME(back_size)(s) + NAME(spare_size)(1, s)) * sizeof(real));
     if (!spare) return NO_MEMORY;
