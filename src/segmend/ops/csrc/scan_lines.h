@@ -3,7 +3,8 @@
  * Along a direction every line depends on the line before it, but the pixels of a line on each other not:
  * the inner loops run along a line and vectorise. Down and up, lines are rows. Right and left, lines are
  * columns: strips of columns are transposed into a buffer that stays in the cache, scanned there, and
- * transposed back; planes that share their gates are turned whole, a few at a time, for both directions at once.
+ * transposed back; planes that share their gates are turned whole, a few at a time (one at a time for gradients), for
+ * both directions at once.
  *
  * Gates are three planes (of neighbours i - 1, i, i + 1 of the line before), or one (i).
  */
