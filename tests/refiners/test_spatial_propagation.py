@@ -81,6 +81,17 @@ def test_with_a_lift_training_starts_from_the_coarse_map():
     assert torch.allclose(network(image, coarse).exp(), coarse, atol=1e-3)
 
 
+def test_after_propagation_a_lift_starts_from_what_was_propagated():
+    image, coarse = example()
+    propagating = SpatialPropagation(CLASSES, width="quarter", weighed=True).eval()
+    lifting = SpatialPropagation(CLASSES, width="quarter", weighed=True, lift=6).eval()
+    lifting.load_state_dict(propagating.state_dict(), strict=False)
+    expected = propagating(image, coarse).exp()
+    assert torch.allclose(lifting(image, coarse).exp(), expected, atol=1e-4)
+    torch.nn.init.constant_(lifting.lifted.project.bias[3:4], 5.0)
+    assert (lifting(image, coarse).exp()[:, 3] > expected[:, 3]).all()
+
+
 def test_similarity_gates_mend_a_blurred_border_before_any_training():
     """Two areas of one colour each: what is surely inside must spread up to the edge of the picture."""
     truth = torch.zeros(1, 32, 32, dtype=torch.long)
