@@ -124,6 +124,7 @@ class Comparison:
         kind: recipe of the segmenter that makes the coarse maps.
         root: folder of the data set.
         groups: classes that have an F-measure together.
+        segmenter: overrides for the segmenter's recipe.
     """
 
     runs: Path
@@ -132,6 +133,7 @@ class Comparison:
     root: Path
     methods: tuple[Method, ...]
     groups: Groups = field(default_factory=dict)
+    segmenter: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -148,7 +150,7 @@ class Comparison:
 
     def make_coarse(self) -> Coarse:
         """Train the segmenter and its folds, and write all coarse maps."""
-        recipe = read_recipe(RECIPES / f"{self.kind}.yaml", (self.data,))
+        recipe = read_recipe(RECIPES / f"{self.kind}.yaml", (self.data, *self.segmenter))
         assert isinstance(recipe, SegmenterRecipe)
         segmenter = self.folder / "segmenter"
         train(recipe, segmenter, folds=FOLDS)

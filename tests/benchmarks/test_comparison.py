@@ -20,7 +20,7 @@ def test_from_raw_data_to_a_table(drawn, tmp_path):
     careful = replace(ecn, name="ECN, unsure changes undone", keep_below=1.0, trained_as=ecn)
     filters = (Method("guided filter", "guided", ("trials=2", "pictures=2")),)
     methods = (*filters, ecn, careful, Method("random walker", made=RandomWalker))
-    comparison = Comparison(tmp_path, "linear", "val", drawn, FEW, methods)
+    comparison = Comparison(tmp_path, "linear", "val", drawn, methods, segmenter=FEW)
     found = comparison.run()
     assert [len(evaluations) for evaluations in found.values()] == [1, 2, 2, 1]
     undone = found[careful.name][0]
