@@ -27,6 +27,7 @@ from segmend.data.files import (
     copy_whole,
     find_files,
     image_size,
+    note_in,
     read_image,
     read_labels,
     read_probabilities,
@@ -89,6 +90,16 @@ def test_label_maps_come_back_as_they_were(tmp_path: Path, array: np.ndarray, co
         assert found is None
     else:
         assert found == palette + tuple(voc_colour(i) for i in range(len(palette), 256))
+
+
+def test_a_label_file_says_how_it_was_made(tmp_path: Path) -> None:
+    labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    write_labels(tmp_path / "a.png", labels, note="refiner 1f, tile=64")
+    write_labels(tmp_path / "b.png", labels)
+    assert note_in(tmp_path / "a.png") == "refiner 1f, tile=64"
+    assert np.array_equal(read_labels(tmp_path / "a.png")[0], labels)
+    (tmp_path / "broken.png").write_bytes((tmp_path / "a.png").read_bytes()[:20])
+    assert [note_in(tmp_path / name) for name in ("b.png", "broken.png", "none.png")] == ["", "", ""]
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])

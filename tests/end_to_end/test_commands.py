@@ -89,10 +89,11 @@ def test_segmenter_from_recipe_to_out_of_fold_maps_and_predictions(segmend_, rec
     maps = sorted((run_ / "out_of_fold" / "probs").glob("*.npz"))
     assert len(maps) == 12
     images = drawn / "images" / "val"
-    code, out, _ = segmend_(
-        "predict", run_, "--images", images, "--out", tmp_path / "maps", "--probs", "--mirror",
+    given = (
+        "predict", run_, "--images", images, "--out", tmp_path / "maps", "--mirror",
         "--scales", "0.5,1", "--tile", 64, "--overlap", 16, "--quiet",
     )  # fmt: skip
+    code, out, _ = segmend_(*given, "--probs")
     assert code == 0
     assert "4 pictures written" in out
     labels, palette = read_labels(tmp_path / "maps" / "labels" / "00000.png")
@@ -101,7 +102,7 @@ def test_segmenter_from_recipe_to_out_of_fold_maps_and_predictions(segmend_, rec
     probabilities = read_probabilities(tmp_path / "maps" / "probs" / "00000.npz")
     assert (probabilities.argmax(0) == labels).mean() > 0.99
     assert json.loads((tmp_path / "maps" / "results.json").read_text())["done"] == 4
-    code, out, _ = segmend_("predict", run_, "--images", images, "--out", tmp_path / "maps", "--quiet")
+    code, out, _ = segmend_(*given)
     assert (code, "4 kept" in out) == (0, True)
 
 
@@ -295,6 +296,26 @@ def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, drawn, 
     assert f"{len(done)} kept" in finished.stdout
     assert len(list(out.glob("labels/*.png"))) == 1200
     assert not list(out.glob("**/*.part")) or how == signal.SIGKILL
+
+
+def test_a_second_run_keeps_what_is_still_right(segmend_, drawn, coarse, tmp_path):
+    maps, out = tmp_path / "maps", tmp_path / "out"
+    shutil.copytree(coarse / "val", maps)
+    given = ("refine", "--images", drawn / "images" / "val", "--coarse", maps, "--out", out, "--refiner")
+    assert "4 pictures written" in segmend_(*given, "guided")[1]
+    before = {path.name: path.read_bytes() for path in out.glob("labels/*.png")}
+    shutil.copyfile(maps / "00001.npz", maps / "00002.npz")  # a coarse map that was made anew
+    assert "1 picture written" in (told := segmend_(*given, "guided")[1])
+    assert "3 kept from before" in told
+    after = {path.name: path.read_bytes() for path in out.glob("labels/*.png")}
+    assert [name for name in before if after[name] != before[name]] == ["00002.png"]
+    for other in (("universal",), ("guided", "--keep-below", "0.9")):
+        code, _, err = segmend_(*given, *other)
+        assert code == 2
+        assert "made with other weights or options" in " ".join(err.split())
+    assert {path.name: path.read_bytes() for path in out.glob("labels/*.png")} == after
+    assert segmend_(*given, "universal", "--overwrite")[0] == 0
+    assert "4 kept from before" in segmend_(*given, "universal")[1]
 
 
 def test_the_error_in_pixels_is_for_refiners_of_any_classes(segmend_, drawn, coarse, tmp_path):

@@ -13,13 +13,13 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngImageFile
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from segmend.labels import VOID, InvalidInput, Palette, normalised, voc_colour
@@ -31,6 +31,9 @@ MAX_PIXELS = 178_956_970
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 PROBABILITY_SUFFIXES = (".npz",)
+
+NOTE, OURS = "Software", "segmend: "
+"""The key of PNG files that says what made them, and how what it says begins."""
 
 
 class InvalidFile(InvalidInput):
@@ -179,10 +182,13 @@ def _stretch(picture: Image.Image) -> np.uint8:
     return np.uint8({2: 85, 4: 17}.get(bits, 1))
 
 
-def write_labels(path: Path | str, labels: np.ndarray, palette: Palette | None = None) -> None:
+def write_labels(path: Path | str, labels: np.ndarray, palette: Palette | None = None, note: str = "") -> None:
     """Write a label map ``[H, W]`` losslessly as PNG: 8 bits for ``uint8`` (with its palette), else 16 bits.
 
     A short palette is filled up with the colours of PASCAL VOC.
+
+    Args:
+        note: how the map was made, for `note_in`.
     """
     if labels.ndim != 2 or labels.size == 0:
         raise InvalidInput(f"{path}: expected a label map [H, W] with pixels, found shape {labels.shape}")
@@ -199,8 +205,19 @@ def write_labels(path: Path | str, labels: np.ndarray, palette: Palette | None =
             raise InvalidInput(f"{path}: ids {labels.min()}..{labels.max()} do not fit 16 bits")
         picture = Image.fromarray(labels.astype(np.uint16))
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", compress_level=4)
+    about = PngInfo()
+    if note:
+        about.add_text(NOTE, OURS + note)
+    picture.save(buffer, format="PNG", compress_level=4, pnginfo=about)
     write_whole(path, buffer.getbuffer())
+
+
+def note_in(path: Path | str) -> str:
+    """The note that `write_labels` put into a file; empty where there is none. No pixel is decoded."""
+    with suppress(OSError, ValueError, SyntaxError), Image.open(path) as picture:
+        software = str(picture.info.get(NOTE, ""))
+        return software.partition(OURS)[2]
+    return ""
 
 
 def write_image(path: Path | str, image: np.ndarray) -> None:

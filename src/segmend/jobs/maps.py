@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from segmend import __version__
 from segmend.data.dataset import Record
-from segmend.data.files import write_arrays, write_labels, write_probabilities
+from segmend.data.files import note_in, write_arrays, write_labels, write_probabilities
 from segmend.jobs.pipeline import Outcome
-from segmend.labels import Classes
+from segmend.labels import Classes, InvalidInput
 from segmend.refiners.base import Mended
 from segmend.report.results import Run, write_results
 
 SHARES = ("confidence", "change_confidence", "fusion_mask")
 """What is stored as 0..255."""
+
+
+def fingerprint(model: object) -> str:
+    """What tells two models apart: a hash of class, plain attributes and weights."""
+    plain = (str, int, float, tuple, type(None))
+    public = {
+        n: v for n, v in getattr(model, "__dict__", {}).items() if isinstance(v, plain) and not n.startswith("_")
+    }
+    public.pop("training", None)
+    found = hashlib.sha256(repr((type(model).__name__, sorted(public.items()))).encode())
+    if isinstance(model, nn.Module):
+        for name, values in model.state_dict().items():
+            found.update(name.encode())
+            found.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,7 @@ class MapFolder:
         details: also what a refiner can show.
         quantised: probabilities as 0..255 instead of float16.
         overwrite: make again what an earlier run finished.
+        made_with: the model and the options that decide what a map is; noted in every label file.
         ids: what stands in label files for each class, ``uint8 [C]`` (None: its own id, and its colour).
     """
 
@@ -39,6 +57,7 @@ class MapFolder:
     details: bool = False
     quantised: bool = False
     overwrite: bool = False
+    made_with: str = ""
     ids: np.ndarray | None = None
 
     def path(self, kind: str, record: Record) -> Path:
@@ -46,9 +65,23 @@ class MapFolder:
         return self.out / kind / f"{record.id}{'.png' if kind == 'labels' else '.npz'}"
 
     def is_finished(self, record: Record) -> bool:
-        """Whether all that is wanted is there already, and may be kept."""
+        """Whether all that is wanted is there already, newer than picture and coarse map.
+
+        Raises:
+            InvalidInput: it is there, and was made by another model or with other options.
+        """
         kinds = ["labels"] + ["probs"] * self.probs + ["details"] * self.details
-        return not self.overwrite and all(self.path(kind, record).is_file() for kind in kinds)
+        if self.overwrite or not all(self.path(kind, record).is_file() for kind in kinds):
+            return False
+        labels = self.path("labels", record)
+        made_with = note_in(labels)
+        if made_with not in ("", self.made_with):
+            raise InvalidInput(
+                f"{labels}: is there already, and was made with other weights or options ({made_with}; now "
+                f"{self.made_with}): choose another folder, or --overwrite"
+            )
+        sources = [file for file in (record.image, record.coarse) if file is not None and file.is_file()]
+        return labels.stat().st_mtime >= max((file.stat().st_mtime for file in sources), default=0)
 
     def new_maps(self, height: int, width: int) -> Maps:
         """Empty maps of a picture, to be filled band by band."""
@@ -63,9 +96,9 @@ class MapFolder:
         if self.details:
             write_arrays(self.path("details", record), **maps.details)
         if self.ids is None:
-            write_labels(self.path("labels", record), maps.labels, self.classes.palette)
+            write_labels(self.path("labels", record), maps.labels, self.classes.palette, self.made_with)
         else:
-            write_labels(self.path("labels", record), self.ids[maps.labels])
+            write_labels(self.path("labels", record), self.ids[maps.labels], note=self.made_with)
 
     def finish(
         self,

@@ -10,7 +10,7 @@ import torch
 from segmend.data.cityscapes import CLASSES, SERVER_IDS
 from segmend.data.dataset import Dataset, Record
 from segmend.devices import Precision, autocast, pick_device, to_device
-from segmend.jobs.maps import MapFolder, Maps
+from segmend.jobs.maps import MapFolder, Maps, fingerprint
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
 from segmend.labels import InvalidInput, as_image, most_likely
@@ -34,7 +34,7 @@ def predict(
 ) -> Run:
     """Write ``out/labels/ID.png`` and, with `probs`, ``out/probs/ID.npz`` for every picture.
 
-    Pictures whose files are there are kept unless `overwrite`; pictures that cannot be read are listed in
+    What is newer than its picture is kept unless `overwrite`; pictures that cannot be read are listed in
     the result, which is also written to ``out/results.json``.
 
     Args:
@@ -44,7 +44,8 @@ def predict(
         server_ids: write label maps in the ids that the servers of Cityscapes and KITTI expect.
 
     Raises:
-        InvalidInput: `server_ids` of a model of other classes than theirs.
+        InvalidInput: `server_ids` of a model of other classes than theirs, or `out` holds maps of another
+            model or of other options.
     """
     device = pick_device()
     segmenter = load_segmenter(model)
@@ -52,7 +53,8 @@ def predict(
         raise InvalidInput(f"{model}: expected Cityscapes' classes, as only they have ids on its server")
     to_device(segmenter, device)
     ids = SERVER_IDS if server_ids else None
-    folder = MapFolder(out, segmenter.classes, probs, False, quantised, overwrite, ids)
+    made_with = f"segmenter {fingerprint(segmenter)}, {test_time}, {server_ids=}, {precision=}"
+    folder = MapFolder(out, segmenter.classes, probs, False, quantised, overwrite, made_with, ids)
 
     def work(record: Record, image: np.ndarray) -> Maps:
         maps = folder.new_maps(*image.shape[:2])

@@ -13,7 +13,7 @@ from torch import nn
 from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse
 from segmend.data.maps import find_classes, find_maps
 from segmend.devices import Precision, autocast, pick_device, to_device
-from segmend.jobs.maps import MapFolder, Maps
+from segmend.jobs.maps import MapFolder, Maps, fingerprint
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
 from segmend.labels import Classes, InvalidInput, as_image, as_tensor
@@ -51,14 +51,16 @@ def refine(
         tile: pictures with a larger side are cut into overlapping tiles.
         keep_below: where the refiner is less sure of a change, the coarse map stays (see `Refiner.refine`).
         logits: the coarse maps in ``.npz`` files are logits.
-        overwrite: mend again what an earlier run finished.
+        overwrite: mend again what an earlier run finished. Without, what is newer than its picture and coarse
+            map is kept.
         unpaired: what the caller had to pass over already, to be listed with the rest.
 
     Returns:
         What was done, also written to ``out/results.json``.
 
     Raises:
-        InvalidInput: the refiner was made for another number of classes.
+        InvalidInput: the refiner was made for another number of classes, or `out` holds maps of another one
+            or of other options.
     """
     classes = pictures.classes
     if refiner.num_classes is not None and refiner.num_classes != len(classes):
@@ -68,7 +70,8 @@ def refine(
     device = pick_device()
     if isinstance(refiner, nn.Module):
         to_device(refiner, device)
-    folder = MapFolder(out, classes, probs, details, quantised, overwrite)
+    made_with = f"refiner {fingerprint(refiner)}, {keep_below=}, {tile=}, {logits=}, {precision=}"
+    folder = MapFolder(out, classes, probs, details, quantised, overwrite, made_with)
     changed = pixels = 0
 
     def read(record: Record) -> Pair:
