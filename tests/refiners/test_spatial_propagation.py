@@ -10,11 +10,12 @@ from segmend.refiners import load
 from segmend.refiners.spatial_propagation import (
     MOST_TRUST,
     SpatialPropagation,
+    absent_classes,
     propagate,
     propagate_evidence,
     propagation_loss,
     weights,
-    without_absent,
+    without,
 )
 
 CLASSES = Classes.numbered(5)
@@ -141,15 +142,22 @@ def test_only_similarity_gates_can_be_weighed():
         SpatialPropagation(CLASSES, weighed=True, gates="free")
 
 
-@pytest.mark.parametrize("weighed", [False, True])
-def test_classes_that_are_absent_stay_absent(weighed):
+@pytest.mark.parametrize(
+    "options", [{}, {"weighed": True}, {"lift": 4}, {"weighed": True, "lift": 4, "votes": 1.0}]
+)
+def test_classes_that_are_absent_stay_absent(options):
     image, coarse = example(batch=1)
     coarse[:, 3] = 0
     coarse[:, 3, 4, 4] = 0.1
     coarse = coarse / coarse.sum(1, keepdim=True)
-    assert without_absent(coarse)[:, 3].max() == 0
-    assert torch.allclose(without_absent(coarse).sum(1), torch.ones(1, 37, 50), atol=1e-5)
-    network = SpatialPropagation(CLASSES, width="quarter", restrict_to_present=True, weighed=weighed).eval()
+    absent = absent_classes(coarse)
+    assert absent.flatten().tolist() == [False, False, False, True, False]
+    assert without(coarse, absent)[:, 3].max() == 0
+    assert torch.allclose(without(coarse, absent).sum(1), torch.ones(1, 37, 50), atol=1e-5)
+    network = SpatialPropagation(CLASSES, width="quarter", restrict_to_present=True, **options).eval()
+    if network.lifted is not None:
+        with torch.no_grad():
+            network.lifted.project.bias[3] = 40
     assert not (network.mend(image, coarse).labels == 3).any()
 
 

@@ -4,6 +4,7 @@ Shapes: image ``[B, 3, H, W]`` in 0..1, coarse probability map ``[B, C, H, W]``,
 """
 
 # Annotations stay objects here (no `from __future__`): the hub mixin reads them to decode `config.json`.
+import math
 from typing import Literal
 
 import torch
@@ -114,13 +115,18 @@ class SpatialPropagation(
 
     def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
         """Mended log probabilities ``[B, C, H, W]``."""
+        absent = absent_classes(coarse) if self.restrict_to_present else None
         if self.votes > 0:
             coarse = heed_votes(image, coarse, self.votes)
         features, colours = self._guidance(image, coarse)
-        if self.restrict_to_present:
-            coarse = without_absent(coarse)
-        known = self._propagated(coarse, features, colours)
-        return known if self.lifted is None else self.lifted(known, features, colours)
+        if absent is not None:
+            coarse = without(coarse, absent)
+        mended = self._propagated(coarse, features, colours)
+        if self.lifted is not None:
+            mended = self.lifted(mended, features, colours)
+        if absent is not None:
+            mended = mended.masked_fill(absent, -math.inf).log_softmax(dim=1).clamp_min(math.log(LEAST))
+        return mended
 
     def _propagated(self, coarse: Tensor, features: Tensor, colours: Tensor) -> Tensor:
         """Log probabilities of what is made of the coarse map without a lift."""
@@ -243,11 +249,16 @@ def propagate(map_: Tensor, gates: Tensor, rounds: int) -> Tensor:
     return map_
 
 
-def without_absent(coarse: Tensor) -> Tensor:
-    """The coarse map ``[B, C, H, W]`` without the classes that win nowhere in their picture."""
+def absent_classes(coarse: Tensor) -> Tensor:
+    """Whether a class wins nowhere in its picture, of a coarse map ``[B, C, H, W]``: ``bool [B, C, 1, 1]``."""
     winners = coarse.argmax(dim=1).flatten(1)
-    present = torch.zeros(coarse.shape[:2], dtype=torch.bool, device=coarse.device).scatter(1, winners, True)
-    kept = coarse * present[:, :, None, None]
+    absent = torch.ones(coarse.shape[:2], dtype=torch.bool, device=coarse.device).scatter(1, winners, False)
+    return absent[:, :, None, None]
+
+
+def without(coarse: Tensor, absent: Tensor) -> Tensor:
+    """The coarse map ``[B, C, H, W]`` without some classes, ``bool [B, C, 1, 1]``."""
+    kept = coarse * ~absent
     return kept / kept.sum(dim=1, keepdim=True).clamp_min(LEAST)
 
 
