@@ -8,6 +8,7 @@ from segmend.data.files import read_labels, write_image, write_labels
 from segmend.faces.occlusion import factor_occlusions
 from segmend.jobs.occlusions import STEPS, label_occlusions
 from segmend.jobs.refine import open_pairs
+from segmend.labels import InvalidInput
 
 
 def outline(image):
@@ -58,5 +59,7 @@ def test_a_data_set_of_what_covers_faces(pairs, tmp_path):
     page = (out / "steps_train.html").read_text()
     assert page.count("data:image/jpeg") == 2 * len(STEPS)
     assert [name in page for name in ("sub/b", "dark.png", "no face found", "Amplified")] == [True] * 4
-    again = label_occlusions(pairs, out, face=[2, 3], outline=outline, quiet=True)
+    again = label_occlusions(pairs, out, face=[2, 3], outline=outline, amplification=None, quiet=True)
     assert (again.done, again.kept) == (0, 2)
+    with pytest.raises(InvalidInput, match="other weights or options"):
+        label_occlusions(pairs, out, face=[3], outline=outline, amplification=None, quiet=True)

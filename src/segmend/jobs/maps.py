@@ -38,6 +38,25 @@ def fingerprint(model: object) -> str:
     return found.hexdigest()[:16]
 
 
+def is_current(labels: Path, record: Record, made_with: str) -> bool:
+    """Whether a label file that is there is newer than the picture and the coarse map that it was made of.
+
+    Args:
+        made_with: what `write_labels` notes in it now.
+
+    Raises:
+        InvalidInput: it was made with something else.
+    """
+    found = note_in(labels)
+    if found not in ("", made_with):
+        raise InvalidInput(
+            f"{labels}: is there already, and was made with other weights or options ({found}; now "
+            f"{made_with}): choose another folder, or --overwrite"
+        )
+    sources = [file for file in (record.image, record.coarse) if file is not None and file.is_file()]
+    return labels.stat().st_mtime >= max((file.stat().st_mtime for file in sources), default=0)
+
+
 @dataclass(frozen=True)
 class MapFolder:
     """Where a run's maps go, and which of them are wanted.
@@ -65,23 +84,10 @@ class MapFolder:
         return self.out / kind / f"{record.id}{'.png' if kind == 'labels' else '.npz'}"
 
     def is_finished(self, record: Record) -> bool:
-        """Whether all that is wanted is there already, newer than picture and coarse map.
-
-        Raises:
-            InvalidInput: it is there, and was made by another model or with other options.
-        """
+        """Whether all that is wanted is there already, and right (see `is_current`)."""
         kinds = ["labels"] + ["probs"] * self.probs + ["details"] * self.details
-        if self.overwrite or not all(self.path(kind, record).is_file() for kind in kinds):
-            return False
-        labels = self.path("labels", record)
-        made_with = note_in(labels)
-        if made_with not in ("", self.made_with):
-            raise InvalidInput(
-                f"{labels}: is there already, and was made with other weights or options ({made_with}; now "
-                f"{self.made_with}): choose another folder, or --overwrite"
-            )
-        sources = [file for file in (record.image, record.coarse) if file is not None and file.is_file()]
-        return labels.stat().st_mtime >= max((file.stat().st_mtime for file in sources), default=0)
+        there = all(self.path(kind, record).is_file() for kind in kinds)
+        return not self.overwrite and there and is_current(self.path("labels", record), record, self.made_with)
 
     def new_maps(self, height: int, width: int) -> Maps:
         """Empty maps of a picture, to be filled band by band."""

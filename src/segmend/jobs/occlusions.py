@@ -12,6 +12,7 @@ from segmend.data.dataset import Dataset, Record, pair_coarse, write_description
 from segmend.data.files import InvalidFile, copy_whole, read_image, write_image, write_labels
 from segmend.faces.occlusion import PAPER, Amplification, Occlusions, factor_occlusions
 from segmend.faces.outline import FaceMesh, Outline
+from segmend.jobs.maps import is_current
 from segmend.jobs.pipeline import Outcome, Pipeline
 from segmend.jobs.progress import bar
 from segmend.labels import Classes, as_tensor, most_likely, voc_colour
@@ -65,9 +66,11 @@ def label_occlusions(
         unpaired: what the caller had to pass over already, to be listed with the rest.
 
     Raises:
-        InvalidInput: the packages that outline faces are not installed.
+        InvalidInput: the packages that outline faces are not installed, or `out` holds labels that were made with
+            other options.
     """
     outline = outline or FaceMesh()
+    made_with = f"outlines of {type(outline).__name__}, face={list(face)}, {every=}, {amplification=}"
 
     def path(kind: str, record: Record, suffix: str = ".png") -> Path:
         return out / kind / split / f"{record.id}{suffix}"
@@ -91,10 +94,11 @@ def label_occlusions(
         if steps:
             write_image(path("steps", record), strip(image, found))
         write_labels(path("blobs", record), found.blobs)
-        write_labels(path("labels", record), found.labels, CLASSES.palette)
+        write_labels(path("labels", record), found.labels, CLASSES.palette, made_with)
 
     def is_finished(record: Record) -> bool:
-        return not overwrite and path("labels", record).is_file()
+        labels = path("labels", record)
+        return not overwrite and labels.is_file() and is_current(labels, record, made_with)
 
     pipeline = Pipeline[Record, tuple[np.ndarray, np.ndarray], tuple[np.ndarray, Occlusions]](
         lambda record: str(record.image), read, work, write
