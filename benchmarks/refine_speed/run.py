@@ -2,8 +2,8 @@
 
     python benchmarks/refine_speed/run.py
 
-Over 20 pictures of 500 x 375 with 21 classes, and over some of 2048 x 1024 with 19. The pictures are drawn by the
-package, so the benchmark needs no data; networks have random weights, which cost as much as trained ones.
+Over 20 pictures of 500 x 375 with 21 classes and with 100, and over some of 2048 x 1024 with 19. The package draws
+the pictures, so the benchmark needs no data; networks have random weights, which cost as much as trained ones.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ SMALL = Size(
         "ECN quarter",
     ),
 )
+MANY_CLASSES = Size(375, 500, 100, 20, ("dense CRF, 5 iterations", "universal"))
 LARGE = Size(1024, 2048, 19, 4, ("dense CRF, 5 iterations", "universal"))
 # Where the hardware multiplies it; elsewhere it is slower.
 IN_BF16 = ("universal", "SPN for few pictures, three-way", "ECN for few pictures", "ECN full", "ECN half")
@@ -157,7 +158,7 @@ def main() -> None:
         "| peak MB | parameters |"
     )
     raw, tables = {}, []
-    for size in (SMALL, LARGE):
+    for size in (SMALL, MANY_CLASSES, LARGE):
         title = f"{size.pictures} pictures of {size.width} x {size.height}, {size.classes} classes"
         lines = [title + ":", "", head, "|---" * 9 + "|"]
         rows: list[tuple[str, Precision]] = [(name, "32") for name in size.names]
@@ -171,7 +172,7 @@ def main() -> None:
                         measure, Path(folder), name, precision, size.classes
                     ).result()
                 shown = name if precision == "32" else f"{name}, bf16"
-                raw[f"{shown}, {size.width} x {size.height}"] = run.model_dump(
+                raw[f"{shown}, {size.width} x {size.height}, {size.classes} classes"] = run.model_dump(
                     mode="json", include={"done", "seconds", "pictures_per_second"}
                 ) | {"peak_mb": peak}
                 lines.append(row(shown, run, parameters, peak))
