@@ -223,7 +223,7 @@ def table(found: dict[str, list[Evaluation]], columns: Columns = COLUMNS) -> str
     lines.append(_row("coarse", columns, [first.coarse_scores], [], []))
     for name, evaluations in found.items():
         worse = [100 * e.made_worse for e in evaluations if e.made_worse is not None]
-        times = [_milliseconds(e.run) for e in evaluations if e.run is not None]
+        times = [_milliseconds(e.run) for e in evaluations if e.run is not None and e.run.done]
         lines.append(_row(name, columns, [e.scores for e in evaluations], worse, times))
     return "\n".join(lines)
 
@@ -267,7 +267,7 @@ def spread(values: list[float]) -> str:
 
 
 def _milliseconds(run: Run) -> float:
-    return 1000 * run.seconds["network"] / max(run.done, 1)
+    return 1000 * run.seconds["network"] / run.done
 
 
 def merged(old: str, new: str, order: list[str]) -> str:
