@@ -86,15 +86,15 @@ class Trainings:
             torn.update(maps.coarse(record), maps.labels(record))
         return float(torn.compute())
 
-    def table(self, rows: tuple[Row, ...], columns: Columns, seeds: int) -> str:
-        """Markdown: a row a training, mean and spread (half the range) over seeds; raw figures lie in `runs`."""
+    def table(self, rows: tuple[Row, ...], columns: Columns, seeds: int, raw_figures: Path) -> str:
+        """Markdown: a row a training, mean and spread (half the range) over seeds; and a file of raw figures."""
         lines = ["| training | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
         raw: dict[str, dict[str, list[float]]] = {}
         for row in rows:
             outcomes = [self.outcome(row, seed) for seed in range(seeds)]
             raw[row.name] = {title: [column(o) for o in outcomes] for title, column in columns.items()}
             lines.append(f"| {row.name} | " + " | ".join(map(spread, raw[row.name].values())) + " |")
-        write_json(self.runs / "table.json", raw)
+        write_json(raw_figures, raw)
         return "\n".join(lines)
 
 

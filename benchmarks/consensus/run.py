@@ -96,7 +96,7 @@ def main() -> None:
     data = prepare(arguments.data, runs / "data", MERGED[arguments.classes])
     truth: Dataset = open_dataset(data, "val")
     trainings = Trainings(runs, "face_parser", data, truth, (f"data.train=train_{SIZES[-1]}", *NARROW))
-    text = trainings.table(rows(), COLUMNS, arguments.seeds)
+    text = trainings.table(rows(), COLUMNS, arguments.seeds, HERE / f"{arguments.classes}.json")
     replace_table(HERE.parents[1] / "docs" / "results.md", f"consensus {arguments.classes}", text)
     print(text)
 

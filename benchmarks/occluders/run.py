@@ -14,7 +14,7 @@ import numpy as np
 
 from segmend import metrics
 from segmend.data.dataset import Dataset, open_dataset, write_description
-from segmend.data.files import write_image, write_labels
+from segmend.data.files import write_image, write_json, write_labels
 from segmend.faces.occlusion import BACKGROUND, FACE, OCCLUSION
 from segmend.jobs.occlusions import CLASSES, label_occlusions
 from segmend.jobs.predict import predict
@@ -213,6 +213,10 @@ def main() -> None:
         for name, scores in Study(faces, arguments.runs / str(seed), seed).scores():
             found.setdefault(name, []).append(scores)
             print(seed, name, [round(value, 1) for value in scores], flush=True)
+    write_json(
+        HERE / "faces.json",
+        {name: dict(zip(TITLES, zip(*rows, strict=True), strict=True)) for name, rows in found.items()},
+    )
     lines = ["| | " + " | ".join(TITLES) + " |", "|---" * (len(TITLES) + 1) + "|"]
     for name, rows in found.items():
         cells = [spread(list(values)) for values in zip(*rows, strict=True)]

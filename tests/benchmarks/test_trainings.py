@@ -21,7 +21,7 @@ def test_from_rows_to_a_table(drawn, tmp_path):
     trainings = Trainings(tmp_path, "face_parser", drawn, truth, ("data.train=train", *FEW))
     rows = (Row("consensus"), Row("cross-entropy, slow", ("consensus=null", "optimisation.lr=1e-5")))
     columns = {"mIoU": lambda o: 100 * o.scores.mean_iou, "all": mean_of(names), "sparsity": lambda o: o.sparsity}
-    lines = trainings.table(rows, columns, seeds=2).splitlines()
+    lines = trainings.table(rows, columns, seeds=2, raw_figures=tmp_path / "table.json").splitlines()
     assert [line.split("|")[1].strip() for line in lines] == [
         "training",
         "---",
@@ -37,5 +37,7 @@ def test_from_rows_to_a_table(drawn, tmp_path):
     ]
     assert raw["cross-entropy, slow"]["sparsity"][1] == sum(torn) / len(torn)
     (tmp_path / "consensus" / "0" / "maps" / "labels" / f"{truth.records[0].id}.png").stat()
-    again = trainings.table(rows[:1], columns, seeds=1)  # nothing is trained again
+    again = trainings.table(
+        rows[:1], columns, seeds=1, raw_figures=tmp_path / "table.json"
+    )  # nothing is trained again
     assert again.splitlines()[2].split("|")[2].strip() == f"{raw['consensus']['mIoU'][0]:.1f}"
