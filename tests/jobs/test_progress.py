@@ -2,6 +2,7 @@
 
 from rich.progress import Progress
 
+from segmend.jobs import progress as progress_
 from segmend.jobs.progress import _Pace, bar
 
 
@@ -25,6 +26,18 @@ def test_the_bar_counts_all_steps(capsys):
     shown = capsys.readouterr().err
     assert "5/5" in shown
     assert "loss 0.5" in shown
+
+
+def test_a_file_gets_a_line_now_and_then(capsys, monkeypatch):
+    def lines() -> list[str]:
+        with bar("train", 3) as progress:
+            for loss in (3, 2, 1):
+                progress.advance(f"loss {loss}")
+        return [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+
+    assert [line.split()[2] for line in lines()] == ["3/3"]  # soon done
+    monkeypatch.setattr(progress_, "SILENCE", 0.0)
+    assert [line.split()[2] for line in lines()] == ["1/3", "2/3", "3/3"]
 
 
 def test_a_quiet_job_says_nothing(capsys):

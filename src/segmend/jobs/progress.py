@@ -13,6 +13,9 @@ from rich.progress import Progress as RichProgress
 from rich.progress import Task as RichTask
 from rich.text import Text
 
+SILENCE = 30.0
+"""Seconds after which a file or a pipe, which has no bar that moves, gets another line."""
+
 
 class Progress(Protocol):
     """What a job tells about its progress."""
@@ -52,7 +55,10 @@ def _clock(seconds: float) -> str:
 
 @contextmanager
 def bar(title: str, total: int, quiet: bool = False) -> Iterator[Progress]:
-    """A progress bar on standard error with rate and time left; nothing where `quiet`."""
+    """A progress bar on standard error with rate and time left; nothing where `quiet`.
+
+    Where standard error is no terminal, a line now and then and one at the end.
+    """
     if quiet:
         yield Silent()
         return
@@ -67,10 +73,15 @@ def bar(title: str, total: int, quiet: bool = False) -> Iterator[Progress]:
         task = rich.add_task(title, total=total, note="", found=0)
 
         class Shown:
+            told = rich.get_time()
+
             def advance(self, note: str = "") -> None:
                 rich.update(task, advance=1)
                 if note:
                     rich.update(task, note=note)
+                if not rich.console.is_terminal and not rich.finished and rich.get_time() - self.told >= SILENCE:
+                    rich.console.print(rich.get_renderable())
+                    self.told = rich.get_time()
 
             def found(self, steps: int = 1) -> None:
                 before = rich.tasks[task].fields["found"]
