@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segmend.data.files import write_arrays, write_image, write_labels, write_probabilities
+from segmend.data.files import read_labels, write_arrays, write_image, write_labels, write_probabilities
 from segmend.report.cases import SIDE, Case, Change
 from segmend.report.collect import Report, collect
 from segmend.report.results import Evaluation, read_results, write_results
@@ -108,6 +108,22 @@ def test_details_are_shown_where_there_are_any(folder: Path) -> None:
     assert cases["b"].displacement is None
     assert cases["b"].entropy is None
     assert cases["b"].notes == ()
+
+
+def test_blobs_are_counted_as_in_the_truth(folder: Path) -> None:
+    truth, _ = read_labels(folder / "truth" / "a.png")
+    case = cases_of(collected(folder))["a"]
+    assert case.blob_counts == (3, 3)
+    assert case.blobs is not None
+    assert np.array_equal(case.blobs == 0, truth == 255)
+    torn = truth.copy()
+    torn[40, 10] = torn[41, 11] = torn[40, 50] = 1  # two of them touch
+    torn[5, 1] = 1  # the truth is void there
+    write_labels(folder / "out" / "labels" / "a.png", torn)
+    case = cases_of(collected(folder))["a"]
+    assert case.blob_counts == (3, 5)
+    assert case.blobs is not None
+    assert case.blobs[40, 10] == case.blobs[41, 11] != case.blobs[40, 50]
 
 
 def test_entropy_of_the_probabilities_beside_the_labels(folder: Path) -> None:

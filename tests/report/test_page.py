@@ -118,6 +118,7 @@ def test_headline_table_and_cases_are_told(folder: Path) -> None:
         "What changed",
         "Displacement",
         "rim of the wheel: 5 px",
+        "connected areas, the truth has 3",
         "Fusion mask",
         "Confidence",
         "Entropy",

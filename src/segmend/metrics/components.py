@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cc3d
 import numpy as np
 
 from segmend.metrics.overlap import LabelMap, RatioOfCounts, label_pair, pictures
+from segmend.ops.blobs import label_components
 
 
 def sparsity(prediction: LabelMap, truth: LabelMap, num_classes: int) -> int:
@@ -22,7 +22,7 @@ def sparsity(prediction: LabelMap, truth: LabelMap, num_classes: int) -> int:
     """
     predicted, true = label_pair(prediction, truth, num_classes)
     predicted[true == num_classes] = num_classes
-    return abs(_components(predicted, num_classes) - _components(true, num_classes))
+    return abs(_count(predicted, num_classes) - _count(true, num_classes))
 
 
 class Sparsity(RatioOfCounts):
@@ -34,7 +34,5 @@ class Sparsity(RatioOfCounts):
             self.add(sparsity(predicted, true, self.num_classes), 1)
 
 
-def _components(labels: np.ndarray, void: int) -> int:
-    shifted = np.where(labels == void, 0, labels.astype(np.uint32) + 1)  # to cc3d, 0 is in no component
-    _, count = cc3d.connected_components(shifted, connectivity=8, return_N=True)
-    return int(count)
+def _count(labels: np.ndarray, void: int) -> int:
+    return int(label_components(labels, void).max(initial=0))

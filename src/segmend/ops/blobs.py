@@ -39,9 +39,17 @@ class Blobs:
         return Blobs(*(value.to(device) for value in (self.ids, self.labels, self.pictures, self.sizes)))
 
 
-def components(mask: np.ndarray) -> np.ndarray:
-    """The 8-connected areas of a mask ``bool [H, W]``, numbered from 1, ``int32``; 0 outside."""
-    return cc3d.connected_components(mask, connectivity=8).astype(np.int32)
+def components(map_: np.ndarray) -> np.ndarray:
+    """The 8-connected areas of equal values in a mask or an integer map ``[H, W]``, numbered from 1, ``int32``.
+
+    Where the map is 0 there is no area, and 0.
+    """
+    return cc3d.connected_components(map_, connectivity=8).astype(np.int32)
+
+
+def label_components(labels: np.ndarray, void: int) -> np.ndarray:
+    """The 8-connected areas of each class in a label map ``[H, W]``, numbered from 1, ``int32``; 0 for void."""
+    return components(np.where(labels == void, 0, labels.astype(np.uint32) + 1))
 
 
 def find_blobs(labels: Tensor, void: int | None = None) -> Blobs:
@@ -57,8 +65,8 @@ def find_blobs(labels: Tensor, void: int | None = None) -> Blobs:
     count = 0
     for picture, map_ in enumerate(labels.cpu().numpy()):
         known = map_ != void
-        shifted = np.where(known, map_.astype(np.int32) + 1, 0)  # to cc3d, 0 is the background
-        found, number = cc3d.connected_components(shifted, connectivity=8, return_N=True)
+        found = label_components(map_, void)
+        number = int(found.max(initial=0))
         ids[picture][known] = found[known].astype(np.int64) - 1 + count
         size = np.bincount(found.ravel(), minlength=number + 1)[1:]
         own = np.zeros(number, np.int64)

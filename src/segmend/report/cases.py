@@ -17,6 +17,7 @@ from segmend.data.details import find_beside, read_details
 from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, find_files, read_image
 from segmend.data.maps import find_maps, read_map
 from segmend.labels import Classes, InvalidInput, void_of
+from segmend.ops.blobs import label_components
 from segmend.report.results import Evaluation, PictureScore
 
 SIDE = 480
@@ -82,6 +83,9 @@ class Case:
         displacement: ``float32 [2, H, W]``, (dx, dy) in pixels of the picture before it was shrunk.
         fusion_mask, confidence: ``uint8 [H, W]``, 255 for 1.
         entropy: of the judged map's probabilities, ``uint8 [H, W]``, 255 where all classes are as likely.
+        blobs: the connected areas of each class in the judged map, ``int32 [H, W]``, numbered from 1; 0 where the
+            truth is void.
+        blob_counts: how many areas the truth has, and the judged map.
         notes: what could not be shown, and why.
     """
 
@@ -98,6 +102,8 @@ class Case:
     fusion_mask: np.ndarray | None = None
     confidence: np.ndarray | None = None
     entropy: np.ndarray | None = None
+    blobs: np.ndarray | None = None
+    blob_counts: tuple[int, int] = (0, 0)
     notes: tuple[str, ...] = ()
 
 
@@ -231,10 +237,14 @@ def _build_case(picture: PictureScore, maps: dict[str, Any], notes: list[str]) -
             f"where others have {wanted_width} x {wanted_height}."
         )
         del maps[name]
-    shares = {}
+    shares, counts = {}, (0, 0)
     if "mended" in maps and "truth" in maps:
         maps["changes"] = compare(maps["mended"], maps["truth"], maps.get("coarse"))
         shares = _shares(maps["changes"])
+        void = void_of(maps["truth"])
+        true = label_components(maps["truth"], void)
+        maps["blobs"] = label_components(np.where(true == 0, void, maps["mended"]), void)
+        counts = int(true.max()), int(maps["blobs"].max())
     scale = min(1.0, SIDE / max(size))
     shown = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
     image = maps.pop("image", None)
@@ -245,6 +255,7 @@ def _build_case(picture: PictureScore, maps: dict[str, Any], notes: list[str]) -
         image=None if image is None else shrink_photo(np.moveaxis(image, 0, -1), shown),
         **{name: shrink(values, shown) for name, values in maps.items()},
         shares=shares,
+        blob_counts=counts,
         notes=tuple(notes),
     )
 

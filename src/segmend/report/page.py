@@ -144,6 +144,10 @@ def _panels(case: Case, classes: Classes) -> list[Panel]:
         panels.append(Panel("Truth", picture, f"True labels: {names}", "", "labels"))
     if case.changes is not None:
         panels.append(_changes_panel(case, case.changes))
+    if case.blobs is not None:
+        true, found = case.blob_counts
+        caption = f"{found} connected areas, the truth has {true}"
+        panels.append(Panel("Blobs", pictures.blobs(case.blobs), f"Blobs: {caption}", caption, "labels"))
     if case.displacement is not None:
         panels.append(_displacement_panel(case.displacement))
     if case.fusion_mask is not None:

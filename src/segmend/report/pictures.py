@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import colorsys
 import io
 import math
 
@@ -28,6 +29,9 @@ CHANGE_COLOURS: dict[Change, Colour] = {
 
 WHEEL_SIDE = 72
 
+GOLDEN = (5**0.5 - 1) / 2
+"""Turns between the hues of neighbouring numbers: any few of them in a row lie far apart."""
+
 
 def photo(image: np.ndarray) -> str:
     """A photo ``uint8 [H, W, 3]`` as JPEG."""
@@ -50,6 +54,12 @@ def labels(label_map: np.ndarray, classes: Classes) -> str:
 def changes(change_map: np.ndarray) -> str:
     """A map ``uint8 [H, W]`` of `Change` as palette PNG."""
     return _palette_png(change_map, {int(change): colour for change, colour in CHANGE_COLOURS.items()})
+
+
+def blobs(numbers: np.ndarray) -> str:
+    """Areas ``[H, W]`` numbered from 1, neighbouring numbers in unlike colours, as palette PNG; 0 is clear."""
+    found = [int(number) for number in np.unique(numbers) if number > 0]
+    return _palette_png(numbers, {number: (*_far_colour(number), 255) for number in found})
 
 
 def displacement(field: np.ndarray, scale: float) -> str:
@@ -87,6 +97,12 @@ def _flow_colours(field: np.ndarray) -> np.ndarray:
     channels = np.stack([hue, saturation, value], axis=-1)
     hsv = Image.fromarray(np.rint(channels * 255).astype(np.uint8), mode="HSV")
     return np.asarray(hsv.convert("RGB"))
+
+
+def _far_colour(number: int) -> tuple[int, int, int]:
+    """A colour whose hue is the golden angle from that of the number before."""
+    red, green, blue = colorsys.hsv_to_rgb(number * GOLDEN % 1.0, 0.45 + 0.25 * (number % 2), 0.9)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _palette_png(values: np.ndarray, colours: dict[int, Colour]) -> str:
