@@ -38,6 +38,15 @@ def test_components_are_those_of_scipy():
     assert (found.ids.numpy() == -1).sum() == (labels == 255).sum()
 
 
+def test_a_class_of_a_picture_can_be_one_blob():
+    labels = torch.tensor([[[3, 0, 3], [255, 255, 255]], [[0, 0, 9], [255, 3, 3]]]).byte()
+    found = find_blobs(labels, by_class=True)
+    assert found.ids.tolist() == [[[1, 0, 1], [-1, -1, -1]], [[2, 2, 4], [-1, 3, 3]]]
+    assert found.labels.tolist() == [0, 3, 0, 3, 9]
+    assert found.pictures.tolist() == [0, 0, 1, 1, 1]
+    assert found.sizes.tolist() == [1, 2, 2, 2, 1]
+
+
 def test_a_snake_is_one_blob():
     found = find_blobs(torch.from_numpy(snake())[None])
     assert (found.labels == 1).sum() == 1

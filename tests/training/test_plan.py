@@ -8,6 +8,7 @@ from segmend.data.sampling import collate
 from segmend.labels import Classes, InvalidInput
 from segmend.losses import consensus_loss, relaxed_cross_entropy
 from segmend.model_folder import load_model, save_model
+from segmend.ops.blobs import find_blobs
 from segmend.refiners import ECN, UniversalPropagation
 from segmend.segmenters import Segmenter
 from segmend.training.plan import plan
@@ -116,6 +117,10 @@ def test_a_segmenters_loss_is_the_one_asked_for(drawn):
     assert loss(plan(segmenter(drawn)), 0.0) == pytest.approx(plain, rel=1e-5)
     agreeing = plan(segmenter(drawn, consensus=Consensus(alpha=3.0, beta=2.0)))
     expected = consensus_loss(logits, labels, alpha=3.0, beta=2.0).item()
+    assert loss(agreeing, 0.0) == pytest.approx(expected, rel=1e-5)
+    agreeing = plan(segmenter(drawn, consensus=Consensus(by_class=True)))
+    expected = consensus_loss(logits, labels, blobs=find_blobs(labels, 255, by_class=True)).item()
+    assert expected != pytest.approx(consensus_loss(logits, labels).item(), rel=1e-3)
     assert loss(agreeing, 0.0) == pytest.approx(expected, rel=1e-5)
 
 

@@ -30,7 +30,7 @@ def consensus_loss(
     Args:
         logits: ``[B, C, H, W]``, floats; half precision is computed in float32.
         target: labels, integers ``[B, H, W]``; pixels of `void` are in no blob.
-        blobs: those of `target`, where they are known already; see `find_blobs`.
+        blobs: those of `target`, where they are known already, or others than `find_blobs` finds by itself.
 
     Returns:
         A scalar; 0 where no picture holds a blob.
@@ -62,13 +62,21 @@ def pixelwise_blob_loss(logits: Tensor, target: Tensor, *, void: int = VOID, blo
 
 
 class ConsensusLoss(nn.Module):
-    """`consensus_loss` with its options fixed."""
+    """`consensus_loss` with its options fixed.
 
-    def __init__(self, alpha: float = 10.0, beta: float = 5.0, void: int = VOID) -> None:
+    Args:
+        alpha, beta, void: see there.
+        by_class: each class of a picture is one blob, not each of its connected areas (the paper, for parts of
+            faces). Small areas then count by their pixels.
+    """
+
+    def __init__(self, alpha: float = 10.0, beta: float = 5.0, void: int = VOID, by_class: bool = False) -> None:
         super().__init__()
-        self.alpha, self.beta, self.void = alpha, beta, void
+        self.alpha, self.beta, self.void, self.by_class = alpha, beta, void, by_class
 
     def forward(self, logits: Tensor, target: Tensor, blobs: Blobs | None = None) -> Tensor:
+        if blobs is None:
+            blobs = find_blobs(target, self.void, self.by_class)
         return consensus_loss(logits, target, alpha=self.alpha, beta=self.beta, void=self.void, blobs=blobs)
 
 

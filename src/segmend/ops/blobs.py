@@ -1,4 +1,4 @@
-"""Blobs: the connected areas of a label map (SVC section 3.2)."""
+"""Blobs: areas of a label map that belong together (SVC section 3.2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segmend.ops.operation import operation
 
 @dataclass(frozen=True)
 class Blobs:
-    """Connected areas of one class each in a batch of label maps.
+    """Areas of one class each in a batch of label maps.
 
     Attributes:
         ids: ``int64 [B, H, W]``, the number of a pixel's blob, counted over the batch from 0; -1 in no blob.
@@ -52,12 +52,20 @@ def label_components(labels: np.ndarray, void: int) -> np.ndarray:
     return components(np.where(labels == void, 0, labels.astype(np.uint32) + 1))
 
 
-def find_blobs(labels: Tensor, void: int | None = None) -> Blobs:
+def _areas_of_classes(labels: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Where a label map is `known`, its classes numbered from 1."""
+    found = np.zeros(labels.shape, np.int32)
+    found[known] = np.unique(labels[known], return_inverse=True)[1] + 1
+    return found
+
+
+def find_blobs(labels: Tensor, void: int | None = None, by_class: bool = False) -> Blobs:
     """The 8-connected areas of each class in label maps; pixels of void are in no blob.
 
     Args:
         labels: integers ``[B, H, W]``.
         void: its id (None: 255, or 65535 of 32-bit maps).
+        by_class: all pixels of a class in a picture are one blob, in however many areas.
     """
     void = void_of(labels) if void is None else void
     ids = np.full(labels.shape, -1, np.int64)
@@ -65,7 +73,7 @@ def find_blobs(labels: Tensor, void: int | None = None) -> Blobs:
     count = 0
     for picture, map_ in enumerate(labels.cpu().numpy()):
         known = map_ != void
-        found = label_components(map_, void)
+        found = _areas_of_classes(map_, known) if by_class else label_components(map_, void)
         number = int(found.max(initial=0))
         ids[picture][known] = found[known].astype(np.int64) - 1 + count
         size = np.bincount(found.ravel(), minlength=number + 1)[1:]

@@ -19,7 +19,7 @@ from segmend.data.dataset import Dataset
 from segmend.data.sampling import CoarseSource, Sample, Samples
 from segmend.data.transforms import training_view
 from segmend.labels import VOID, Classes, InvalidInput
-from segmend.losses import consensus_loss, relaxed_cross_entropy
+from segmend.losses import ConsensusLoss, relaxed_cross_entropy
 from segmend.model_folder import load_model
 from segmend.refiners.ecn import ECN, correction_loss
 from segmend.refiners.spatial_propagation import SpatialPropagation, propagation_loss
@@ -92,13 +92,15 @@ def _of_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Plan:
 
 
 def _segmenter_loss(recipe: SegmenterRecipe, classes: Classes) -> Loss:
-    void, relaxation, consensus = classes.void, recipe.relaxation, recipe.consensus
+    void, relaxation = classes.void, recipe.relaxation
     strict = classes.ids(relaxation.strict) if relaxation else ()
+    consensus = ConsensusLoss(**recipe.consensus.model_dump(), void=void) if recipe.consensus else None
 
     def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
         logits, labels = network(batch["image"]), batch["labels"]
         if consensus is not None:
-            return consensus_loss(logits, labels, alpha=consensus.alpha, beta=consensus.beta, void=void)
+            agreement: Tensor = consensus(logits, labels)
+            return agreement
         radius = relaxation.radius if relaxation and progress < relaxation.until else 0
         return relaxed_cross_entropy(logits, labels, radius=radius, void=void, strict_classes=strict)
 

@@ -91,10 +91,11 @@ class Relaxation(_Strict):
 
 
 class Consensus(_Strict):
-    """Agreement within blobs (see `segmend.losses.consensus_loss`)."""
+    """Agreement within blobs (see `segmend.losses.ConsensusLoss`)."""
 
     alpha: float = Field(10.0, ge=0)
     beta: float = Field(5.0, ge=0)
+    by_class: bool = False
 
 
 class SegmenterRecipe(_Strict):
