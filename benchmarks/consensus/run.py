@@ -64,14 +64,15 @@ def prepare(source: Path, root: Path, merged: dict[str, tuple[str, ...]]) -> Pat
 
 
 def rows() -> tuple[Row, ...]:
-    """The paper's four rows, training sizes, and weights of the consensus."""
+    """The paper's four rows, blobs of another kind, training sizes, and weights of the consensus."""
     plain, agreeing = ("consensus=null",), ()
     bare = ("arguments.dropout=0", "augmentation.mirror=false")
-    four = (
+    most = (
         Row("cross-entropy", (*plain, *bare)),
         Row("consensus", (*agreeing, *bare)),
         Row("cross-entropy, dropout and mirror", plain),
         Row("consensus, dropout and mirror", agreeing),
+        Row("consensus of connected areas, dropout and mirror", ("consensus.by_class=false",)),
     )
     sizes = [
         Row(f"{name}, {size} pictures", (*loss, f"data.train=train_{size}"))
@@ -82,7 +83,7 @@ def rows() -> tuple[Row, ...]:
         )
     ]
     betas = [Row(f"consensus, beta {beta}", (f"consensus.beta={beta}",)) for beta in BETAS if beta != 5]
-    return (*four, *sizes, *betas)
+    return (*most, *sizes, *betas)
 
 
 def main() -> None:
