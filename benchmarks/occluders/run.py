@@ -183,7 +183,12 @@ class Study:
         for name, root, split, loss in (
             ("student of its maps, cross-entropy", binary, "found", "consensus=null"),
             ("student of made labels, cross-entropy", self.out / "made", "train", "consensus=null"),
-            ("student of made labels, consensus", self.out / "made", "train", "consensus={alpha: 10, beta: 5, by_class: true}"),
+            (
+                "student of made labels, consensus",
+                self.out / "made",
+                "train",
+                "consensus={alpha: 10, beta: 5, by_class: true}",
+            ),
         ):
             yield name, self.scored(self.trained(name, root, split, loss), val)
 
