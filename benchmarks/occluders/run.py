@@ -46,6 +46,9 @@ COVERED = 0.75
 SIDES = (0.25, 0.6)
 """Root of an object's area, in sides of the face."""
 
+FURTHER = "optimisation.lr=1.0e-3"
+"""Students start as their teacher, and take smaller steps."""
+
 BINARY = Classes(("other", "face"), CLASSES.palette[:2])
 
 
@@ -169,31 +172,28 @@ class Study:
         taught, found, val = (open_dataset(self.faces, split) for split in ("taught", "found", "val"))
         binary = self.out / "binary"
         write_binary(binary, "taught", taught, map(taught.labels, taught))
-        teacher = self.trained("teacher", binary, "taught", "consensus=null")
+        plain, agreeing = "consensus=null", "consensus={alpha: 10, beta: 5, by_class: true}"
+        teacher = self.trained("teacher", binary, "taught", plain)
         predict(teacher, found, self.out / "teacher_maps")
         maps = self.out / "teacher_maps" / "labels"
         yield "unlabelled: teacher's maps", score(found, maps)
-        seen = found.with_coarse(maps)
-        label_occlusions(seen, self.out / "made", face=(FACE,), steps=True)
-        made = open_dataset(self.out / "made", "train")
-        part = found.subset({record.id for record in made.records})
-        yield "unlabelled: labels made of them", score(part, self.out / "made" / "labels" / "train")
+        seen, made = found.with_coarse(maps), self.out / "made"
+        label_occlusions(seen, made, face=(FACE,), steps=True)
+        part = found.subset({record.id for record in open_dataset(made, "train").records})
+        yield "unlabelled: labels made of them", score(part, made / "labels" / "train")
         write_binary(binary, "found", found, map(seen.coarse, seen))
         yield "teacher", self.scored(teacher, val)
         for name, root, split, loss in (
-            ("student of its maps, cross-entropy", binary, "found", "consensus=null"),
-            ("student of made labels, cross-entropy", self.out / "made", "train", "consensus=null"),
-            (
-                "student of made labels, consensus",
-                self.out / "made",
-                "train",
-                "consensus={alpha: 10, beta: 5, by_class: true}",
-            ),
+            ("teacher, taught as long again", binary, "taught", plain),
+            ("student of its maps, cross-entropy", binary, "found", plain),
+            ("student of made labels, cross-entropy", made, "train", plain),
+            ("student of made labels, consensus", made, "train", agreeing),
         ):
-            yield name, self.scored(self.trained(name, root, split, loss), val)
+            further = f"start={teacher}", FURTHER
+            yield name, self.scored(self.trained(name, root, split, loss, *further), val)
 
-    def trained(self, name: str, root: Path, split: str, loss: str) -> Path:
-        options = (f"data.root={root}", f"data.train={split}", loss, f"optimisation.seed={self.seed}", *NARROW)
+    def trained(self, name: str, root: Path, split: str, *told: str) -> Path:
+        options = (f"data.root={root}", f"data.train={split}", f"optimisation.seed={self.seed}", *NARROW, *told)
         recipe = read_recipe(RECIPES / "face_parser.yaml", options)
         assert isinstance(recipe, SegmenterRecipe)
         train(recipe, self.out / name)
