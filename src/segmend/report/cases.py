@@ -243,7 +243,7 @@ def _build_case(picture: PictureScore, maps: dict[str, Any], notes: list[str]) -
         shares = _shares(maps["changes"])
         void = void_of(maps["truth"])
         true = label_components(maps["truth"], void)
-        maps["blobs"] = label_components(np.where(true == 0, void, maps["mended"]), void)
+        maps["blobs"] = label_components(np.where(true == 0, void, maps["mended"].astype(np.int64)), void)
         counts = int(true.max()), int(maps["blobs"].max())
     scale = min(1.0, SIDE / max(size))
     shown = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
