@@ -77,7 +77,7 @@ def four_rows() -> tuple[Row, ...]:
 def rows() -> tuple[Row, ...]:
     """Those, and with dropout and mirroring: blobs of another kind, training sizes, weights of the consensus."""
     four = four_rows()
-    areas = Row("consensus of connected areas, dropout and mirror", ("consensus.by_class=false",))
+    areas = Row("consensus of connected areas, dropout and mirror", ("consensus.blobs=areas",))
     sizes = (
         Row(f"{row.name}, {size} pictures", (*row.overrides, f"data.train=train_{size}"))
         for size in SIZES[:-1]

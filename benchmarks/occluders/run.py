@@ -172,7 +172,7 @@ class Study:
         taught, found, val = (open_dataset(self.faces, split) for split in ("taught", "found", "val"))
         binary = self.out / "binary"
         write_binary(binary, "taught", taught, map(taught.labels, taught))
-        plain, agreeing = "consensus=null", "consensus={alpha: 10, beta: 5, by_class: true}"
+        plain, agreeing = "consensus=null", "consensus={alpha: 10, beta: 5, blobs: classes}"
         teacher = self.trained("teacher", binary, "taught", plain)
         predict(teacher, found, self.out / "teacher_maps")
         maps = self.out / "teacher_maps" / "labels"

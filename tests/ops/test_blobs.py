@@ -6,7 +6,14 @@ import torch
 from scipy import ndimage
 
 from segmend.ops import native
-from segmend.ops.blobs import blob_log_means, blob_softmax_sums, blob_sums, find_blobs
+from segmend.ops.blobs import (
+    blob_log_means,
+    blob_softmax_sums,
+    blob_sums,
+    find_blobs,
+    label_components,
+    numbered_blobs,
+)
 
 
 def snake(size=65):
@@ -45,6 +52,38 @@ def test_a_class_of_a_picture_can_be_one_blob():
     assert found.labels.tolist() == [0, 3, 0, 3, 9]
     assert found.pictures.tolist() == [0, 0, 1, 1, 1]
     assert found.sizes.tolist() == [1, 2, 2, 2, 1]
+
+
+def test_numbers_of_ones_own_make_blobs():
+    labels = torch.tensor([[[1, 1, 0], [255, 1, 0]], [[1, 1, 0], [0, 0, 0]]]).byte()
+    numbers = torch.tensor([[[7, 2, 0], [7, 7, 0]], [[7, 7, 300], [300, 300, 5]]])
+    found = numbered_blobs(numbers, labels)
+    assert found.ids.tolist() == [[[2, 1, 0], [-1, 2, 0]], [[4, 4, 5], [5, 5, 3]]]
+    assert found.labels.tolist() == [0, 1, 1, 0, 1, 0]
+    assert found.pictures.tolist() == [0, 0, 0, 1, 1, 1]
+    assert found.sizes.tolist() == [2, 1, 2, 1, 2, 3]
+    assert len(numbered_blobs(numbers, torch.full_like(labels, 255))) == 0
+
+
+def test_areas_with_numbers_are_the_same_blobs():
+    labels = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (2, 20, 30)).astype(np.uint8))
+    areas = np.stack([label_components(map_, 255) for map_ in labels.numpy()])
+    found, again = find_blobs(labels), numbered_blobs(torch.from_numpy(areas), labels)
+    for name in ("ids", "labels", "pictures", "sizes"):
+        assert torch.equal(getattr(found, name), getattr(again, name))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ([[[0, 0, 1]]], "one label in each blob, found 2 and 3 in blob 0"),
+        ([[[0, -1, 1]]], "from 0, found -1"),
+        ([[[0, 1]]], r"size \[1, 1, 3\], found \[1, 1, 2\]"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(numbers, words):
+    with pytest.raises(ValueError, match=words):
+        numbered_blobs(torch.tensor(numbers), torch.tensor([[[2, 3, 3]]]).byte())
 
 
 def test_a_snake_is_one_blob():

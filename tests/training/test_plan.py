@@ -1,14 +1,18 @@
 """What a recipe trains."""
 
+import shutil
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from segmend.data.files import read_labels, write_labels
 from segmend.data.sampling import collate
 from segmend.labels import Classes, InvalidInput
 from segmend.losses import consensus_loss, relaxed_cross_entropy
 from segmend.model_folder import load_model, save_model
-from segmend.ops.blobs import find_blobs
+from segmend.ops.blobs import find_blobs, numbered_blobs
 from segmend.refiners import ECN, UniversalPropagation
 from segmend.segmenters import Segmenter
 from segmend.training.plan import plan
@@ -118,10 +122,35 @@ def test_a_segmenters_loss_is_the_one_asked_for(drawn):
     agreeing = plan(segmenter(drawn, consensus=Consensus(alpha=3.0, beta=2.0)))
     expected = consensus_loss(logits, labels, alpha=3.0, beta=2.0).item()
     assert loss(agreeing, 0.0) == pytest.approx(expected, rel=1e-5)
-    agreeing = plan(segmenter(drawn, consensus=Consensus(by_class=True)))
+    agreeing = plan(segmenter(drawn, consensus=Consensus(blobs="classes")))
     expected = consensus_loss(logits, labels, blobs=find_blobs(labels, 255, by_class=True)).item()
     assert expected != pytest.approx(consensus_loss(logits, labels).item(), rel=1e-3)
     assert loss(agreeing, 0.0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_blobs_may_be_those_of_the_data_set(drawn, tmp_path):
+    root = tmp_path / "numbered"
+    shutil.copytree(drawn, root)
+    for path in (root / "labels" / "train").glob("*.png"):
+        labels, _ = read_labels(path)
+        left = np.arange(labels.shape[1]) < labels.shape[1] // 2  # halves of a class apart
+        write_labels(root / "blobs" / "train" / path.name, 300 * left + labels)
+    planned = plan(segmenter(root, consensus=Consensus(blobs="files")))
+    batch = collate([planned.samples[i] for i in range(3)])
+    assert batch["broken"] == []
+    labels, numbers = batch["labels"], batch["blobs"]
+    known = labels != 255
+    assert ((numbers % 300)[known] == labels[known]).all()
+    planned.model.eval()
+    found = planned.loss(planned.model, batch, 0.0)
+    expected = consensus_loss(planned.model(batch["image"]), labels, blobs=numbered_blobs(numbers, labels, 255))
+    assert found.item() == pytest.approx(expected.item())
+    for path in (root / "blobs" / "train").glob("*.png"):
+        write_labels(path, np.zeros_like(read_labels(path)[0]))
+    with pytest.raises(InvalidInput, match=r"blobs/train/.*one label in each blob, found \d+ and \d+ in blob 0"):
+        planned.samples[0]
+    with pytest.raises(InvalidInput, match="no file in blobs/SPLIT numbers its blobs"):
+        plan(segmenter(drawn, consensus=Consensus(blobs="files"))).samples[0]
 
 
 def test_unknown_strict_classes_are_named(drawn):

@@ -1,4 +1,4 @@
-"""Data sets on disk: the layout ``NAME/{images,labels,probs}/SPLIT/ID.*``, or plain folders."""
+"""Data sets on disk: the layout ``NAME/{images,labels,probs,blobs}/SPLIT/ID.*``, or plain folders."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from segmend.data.files import (
     InvalidFile,
     find_files,
     read_image,
+    read_labels,
     write_whole,
 )
 from segmend.data.maps import find_classes, find_maps, read_label_map, read_map
@@ -34,6 +35,7 @@ class Record:
     labels: Path | None = None
     coarse: Path | None = None
     tags: tuple[str, ...] | None = None
+    blobs: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,16 @@ class Dataset:
         if record.coarse is None:
             raise InvalidInput(f"{record.id}: no coarse map belongs to this picture")
         return read_map(record.coarse, self.classes, self.merge_coarse, self.max_pixels, as_stored)
+
+    def blobs(self, record: Record) -> np.ndarray:
+        """The numbers of the pixels' blobs, integers ``[H, W]`` from 0, as they stand in the file.
+
+        Raises:
+            InvalidFile: the record has none, or they cannot be read.
+        """
+        if record.blobs is None:
+            raise InvalidFile(record.labels or record.id, "no file in blobs/SPLIT numbers its blobs")
+        return read_labels(record.blobs, self.max_pixels)[0]
 
     def with_coarse(self, folder: Path | str) -> Dataset:
         """The same records with the coarse maps (probabilities or label maps) found in `folder` by ID.
@@ -263,9 +275,10 @@ def _open_layout(root: Path, split: str | None) -> Dataset:
     images = find_files(root / "images" / split, IMAGE_SUFFIXES)
     masks = _files_if_any(root / "labels" / split, LABEL_SUFFIXES)
     maps = _files_if_any(root / "probs" / split, PROBABILITY_SUFFIXES)
+    blobs = _files_if_any(root / "blobs" / split, LABEL_SUFFIXES)
     tags = _read_tags(root / "tags.json", classes).get(split, {})
     records = tuple(
-        Record(i, path, masks.get(i), maps.get(i), tuple(tags[i]) if i in tags else None)
+        Record(i, path, masks.get(i), maps.get(i), tuple(tags[i]) if i in tags else None, blobs.get(i))
         for i, path in images.items()
     )
     name = str(description.get("name") or root.resolve().name)

@@ -18,6 +18,7 @@ from segmend.data.dataset import Dataset, Record, check_fits, pair_labels
 from segmend.data.files import InvalidFile
 from segmend.data.transforms import Centre, LabelMap, ProbabilityMap
 from segmend.labels import InvalidInput, as_probabilities
+from segmend.ops.blobs import label_of_numbers
 
 Sample = dict[str, Any]
 
@@ -55,6 +56,7 @@ class Samples(torch.utils.data.Dataset[Sample]):
         held_out: IDs of records that are marked by ``"held_out"``, for training to treat apart.
         centroids: of each class (`find_centroids`); every second sample then has one of them in its middle,
             of each class that has some in turn.
+        blobs: samples also hold the numbers of their pixels' blobs (`Dataset.blobs`).
     """
 
     def __init__(
@@ -66,9 +68,10 @@ class Samples(torch.utils.data.Dataset[Sample]):
         coarse: CoarseSource | None = None,
         held_out: frozenset[str] = frozenset(),
         centroids: list[list[Centroid]] | None = None,
+        blobs: bool = False,
     ) -> None:
         self.dataset, self.view, self.length, self.seed, self.coarse = dataset, view, length, seed, coarse
-        self.held_out = held_out
+        self.held_out, self.blobs = held_out, blobs
         self.centroids = [some for some in centroids or () if some]
 
     def __len__(self) -> int:
@@ -105,6 +108,8 @@ class Samples(torch.utils.data.Dataset[Sample]):
         sample: Sample = {"image": tv_tensors.Image(image.permute(2, 0, 1)), "labels": LabelMap(labels)}
         if centre is not None:
             sample["centre"] = centre
+        if self.blobs:
+            sample["blobs"] = LabelMap(torch.from_numpy(self._numbers(record, labels.numpy())))
         count = len(self.dataset.classes)
         if self.coarse is None:
             return _plain(self.view(sample))
@@ -117,6 +122,16 @@ class Samples(torch.utils.data.Dataset[Sample]):
             if self.coarse.variation > 0:
                 sample["coarse"] = Damage(self.coarse.variation)(sample["coarse"])
         return sample
+
+    def _numbers(self, record: Record, labels: np.ndarray) -> np.ndarray:
+        numbers = self.dataset.blobs(record).astype(np.int32)
+        check_fits(record.blobs or record.id, labels=labels, blobs=numbers)
+        known = labels != self.dataset.classes.void
+        try:
+            label_of_numbers(numbers[known], labels[known])
+        except ValueError as error:
+            raise InvalidFile(record.blobs or record.id, str(error)) from None
+        return numbers
 
     def _coarse(self, record: Record, labels: Tensor) -> Tensor:
         coarse = self.dataset.coarse(record)

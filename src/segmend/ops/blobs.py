@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -52,13 +53,6 @@ def label_components(labels: np.ndarray, void: int) -> np.ndarray:
     return components(np.where(labels == void, 0, labels.astype(np.uint32) + 1))
 
 
-def _areas_of_classes(labels: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Where a label map is `known`, its classes numbered from 1."""
-    found = np.zeros(labels.shape, np.int32)
-    found[known] = np.unique(labels[known], return_inverse=True)[1] + 1
-    return found
-
-
 def find_blobs(labels: Tensor, void: int | None = None, by_class: bool = False) -> Blobs:
     """The 8-connected areas of each class in label maps; pixels of void are in no blob.
 
@@ -68,21 +62,60 @@ def find_blobs(labels: Tensor, void: int | None = None, by_class: bool = False) 
         by_class: all pixels of a class in a picture are one blob, in however many areas.
     """
     void = void_of(labels) if void is None else void
+    maps = labels.cpu().numpy()
+    return _gathered(maps if by_class else (label_components(map_, void) for map_ in maps), labels, void)
+
+
+def numbered_blobs(numbers: Tensor, labels: Tensor, void: int | None = None) -> Blobs:
+    """Blobs that have numbers already: the pixels of a picture that share one; pixels of void are in none.
+
+    Args:
+        numbers: integers from 0, ``[B, H, W]``.
+        labels, void: as of `find_blobs`.
+
+    Raises:
+        ValueError: sizes that differ, a negative number, or a blob with two labels.
+    """
+    if numbers.shape != labels.shape:
+        raise ValueError(f"expected numbers of the labels' size {list(labels.shape)}, found {list(numbers.shape)}")
+    return _gathered(numbers.cpu().numpy(), labels, void_of(labels) if void is None else void)
+
+
+def label_of_numbers(numbers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The label of each number 0..N among those of pixels, ``int64 [N + 1]``; -1 where it does not occur.
+
+    Args:
+        numbers, labels: of the same pixels, integers of any one shape.
+
+    Raises:
+        ValueError: a negative number, or one with two labels.
+    """
+    if numbers.min(initial=0) < 0:
+        raise ValueError(f"expected numbers of blobs from 0, found {numbers.min()}")
+    owner = np.full(int(numbers.max()) + 1 if numbers.size else 0, -1, np.int64)
+    owner[numbers] = labels
+    torn = owner[numbers] != labels
+    if torn.any():
+        number, label = numbers[torn][0], labels[torn][0]
+        raise ValueError(f"expected one label in each blob, found {label} and {owner[number]} in blob {number}")
+    return owner
+
+
+def _gathered(numbers: Iterable[np.ndarray], labels: Tensor, void: int) -> Blobs:
+    """A blob for each number in each picture, where its labels are known."""
     ids = np.full(labels.shape, -1, np.int64)
     classes, pictures, sizes = [], [], []
     count = 0
-    for picture, map_ in enumerate(labels.cpu().numpy()):
+    for picture, (own, map_) in enumerate(zip(numbers, labels.cpu().numpy(), strict=True)):
         known = map_ != void
-        found = _areas_of_classes(map_, known) if by_class else label_components(map_, void)
-        number = int(found.max(initial=0))
-        ids[picture][known] = found[known].astype(np.int64) - 1 + count
-        size = np.bincount(found.ravel(), minlength=number + 1)[1:]
-        own = np.zeros(number, np.int64)
-        own[found[known] - 1] = map_[known]
-        classes.append(own)
-        sizes.append(size)
-        pictures.append(np.full(number, picture))
-        count += number
+        found = own[known]
+        owner = label_of_numbers(found, map_[known])
+        there = owner >= 0
+        ids[picture][known] = (count + np.cumsum(there) - 1)[found]
+        classes.append(owner[there])
+        sizes.append(np.bincount(found, minlength=len(owner))[there])
+        pictures.append(np.full(int(there.sum()), picture))
+        count += int(there.sum())
     parts = (np.concatenate(part).astype(np.int64) for part in (classes, pictures, sizes))
     return Blobs(torch.from_numpy(ids), *(torch.from_numpy(part) for part in parts)).to(labels.device)
 

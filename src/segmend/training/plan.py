@@ -19,8 +19,9 @@ from segmend.data.dataset import Dataset
 from segmend.data.sampling import CoarseSource, Sample, Samples
 from segmend.data.transforms import training_view
 from segmend.labels import VOID, Classes, InvalidInput
-from segmend.losses import ConsensusLoss, relaxed_cross_entropy
+from segmend.losses import consensus_loss, relaxed_cross_entropy
 from segmend.model_folder import load_model
+from segmend.ops.blobs import find_blobs, numbered_blobs
 from segmend.refiners.ecn import ECN, correction_loss
 from segmend.refiners.spatial_propagation import SpatialPropagation, propagation_loss
 from segmend.refiners.universal import UniversalPropagation, universal_loss
@@ -29,6 +30,7 @@ from segmend.segmenters.features import load_imagenet_features
 from segmend.training.loop import Loss
 from segmend.training.recipe import (
     CoarseOptions,
+    Consensus,
     DataOptions,
     ECNOptions,
     RefinerRecipe,
@@ -87,22 +89,33 @@ def labelled(data: DataOptions, coarse: CoarseOptions | None = None) -> Dataset:
 
 def _of_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Plan:
     centroids = find_centroids(dataset, recipe.class_uniform) if recipe.class_uniform else None
-    samples = _samples(recipe, dataset, centroids=centroids)
+    numbered = recipe.consensus is not None and recipe.consensus.blobs == "files"
+    samples = _samples(recipe, dataset, centroids=centroids, blobs=numbered)
     return Plan(make_segmenter(recipe, dataset), samples, _segmenter_loss(recipe, dataset.classes), _told(dataset))
 
 
 def _segmenter_loss(recipe: SegmenterRecipe, classes: Classes) -> Loss:
     void, relaxation = classes.void, recipe.relaxation
+    if recipe.consensus is not None:
+        return _consensus_loss(recipe.consensus, void)
     strict = classes.ids(relaxation.strict) if relaxation else ()
-    consensus = ConsensusLoss(**recipe.consensus.model_dump(), void=void) if recipe.consensus else None
 
     def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
-        logits, labels = network(batch["image"]), batch["labels"]
-        if consensus is not None:
-            agreement: Tensor = consensus(logits, labels)
-            return agreement
         radius = relaxation.radius if relaxation and progress < relaxation.until else 0
-        return relaxed_cross_entropy(logits, labels, radius=radius, void=void, strict_classes=strict)
+        logits = network(batch["image"])
+        return relaxed_cross_entropy(logits, batch["labels"], radius=radius, void=void, strict_classes=strict)
+
+    return loss
+
+
+def _consensus_loss(options: Consensus, void: int) -> Loss:
+    def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
+        logits, labels = network(batch["image"]), batch["labels"]
+        if options.blobs == "files":
+            blobs = numbered_blobs(batch["blobs"], labels, void)
+        else:
+            blobs = find_blobs(labels, void, by_class=options.blobs == "classes")
+        return consensus_loss(logits, labels, alpha=options.alpha, beta=options.beta, void=void, blobs=blobs)
 
     return loss
 
@@ -149,10 +162,11 @@ def _samples(
     coarse: CoarseSource | None = None,
     held_out: frozenset[str] = frozenset(),
     centroids: list[list[Centroid]] | None = None,
+    blobs: bool = False,
 ) -> Samples:
     options = recipe.optimisation
     view = training_view(**recipe.augmentation.model_dump(), void=dataset.classes.void)
-    return Samples(dataset, view, options.steps * options.batch, options.seed, coarse, held_out, centroids)
+    return Samples(dataset, view, options.steps * options.batch, options.seed, coarse, held_out, centroids, blobs)
 
 
 def _told(dataset: Dataset) -> str:

@@ -91,11 +91,15 @@ class Relaxation(_Strict):
 
 
 class Consensus(_Strict):
-    """Agreement within blobs (see `segmend.losses.ConsensusLoss`)."""
+    """Agreement within blobs (see `segmend.losses.consensus_loss`).
+
+    A blob is a connected area of one class, all of a class in a picture (``classes``), or what has one number in
+    the data set's ``blobs/SPLIT`` (``files``).
+    """
 
     alpha: float = Field(10.0, ge=0)
     beta: float = Field(5.0, ge=0)
-    by_class: bool = False
+    blobs: Literal["areas", "classes", "files"] = "areas"
 
 
 class SegmenterRecipe(_Strict):
