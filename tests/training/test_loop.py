@@ -34,9 +34,9 @@ def loss(network, batch, progress):
     return F.mse_loss(network(batch["image"]), 2 * batch["image"])
 
 
-def train(run, stop_after=None, **changed):
+def train(run, stop_after=None, make=lambda: nn.Linear(1, 1), **changed):
     torch.manual_seed(0)
-    network = nn.Linear(1, 1)
+    network = make()
     chosen = options(**changed)
 
     def on_step(step, value):
@@ -66,6 +66,21 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path, average, mo
     rest, _ = train(tmp_path / "halves", average=average, schedule="cosine")
     for a, b in zip(whole.state_dict().values(), rest.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_chance_in_a_network_goes_on_too(tmp_path, workers, monkeypatch):
+    def make():
+        return nn.Sequential(nn.Linear(1, 16), nn.Dropout(0.5), nn.Linear(16, 1))
+
+    whole, _ = train(tmp_path / "whole", make=make, workers=workers)
+    monkeypatch.setattr("segmend.training.loop.CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "halves", stop_after=13, make=make, workers=workers)
+    rest, _ = train(tmp_path / "halves", make=make, workers=workers)
+    assert torch.equal(whole[0].weight, rest[0].weight)
+    other, _ = train(tmp_path / "other", make=make, seed=1)  # the same first weights and samples
+    assert not torch.equal(whole[0].weight, other[0].weight)
 
 
 def test_a_spoiled_checkpoint_is_named(tmp_path):

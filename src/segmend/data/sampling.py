@@ -23,6 +23,11 @@ from segmend.ops.blobs import label_of_numbers
 Sample = dict[str, Any]
 
 
+def seed_of(*numbers: int) -> int:
+    """A seed of 64 bits for some numbers, another one for others."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+
+
 @dataclass(frozen=True)
 class CoarseSource:
     """Where the coarse map of a training sample comes from.
@@ -81,7 +86,7 @@ class Samples(torch.utils.data.Dataset[Sample]):
         order, centre = self._place(index)
         broken: list[str] = []
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(np.random.SeedSequence((self.seed, index)).generate_state(1, np.uint64)[0]))
+            torch.manual_seed(seed_of(self.seed, index))
             for number in order:
                 record = self.dataset.records[number]
                 try:

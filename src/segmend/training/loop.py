@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from segmend.data.sampling import Sample, collate
+from segmend.data.sampling import Sample, collate, seed_of
 from segmend.devices import available_cores, pick_device, to_device, uses_bfloat16
 from segmend.labels import InvalidInput
 from segmend.training.checkpoint import load_checkpoint, save_checkpoint
@@ -62,7 +62,6 @@ def fit(
     Raises:
         InvalidInput: a batch that the processes cannot share.
     """
-    torch.manual_seed(options.seed)
     fabric = _fabric(options)
     model = to_device(model, fabric.device)
     optimiser = make_optimiser(model, options, pretrained)
@@ -79,6 +78,7 @@ def fit(
         broken |= dict.fromkeys(batch["broken"])
         for group in optimiser.param_groups:
             group["lr"] = group["full_lr"] * schedule(options, done)
+        torch.manual_seed(seed_of(options.seed, done, rank()))  # dropout: of this step, whatever came before
         with SyncedBatchNorm() if world() > 1 else nullcontext():
             value = loss(wrapped, batch, done / options.steps)
         optimiser.zero_grad()
