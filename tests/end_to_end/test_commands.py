@@ -246,6 +246,7 @@ def test_broken_pictures_are_listed_and_the_rest_is_done(segmend_, drawn, coarse
         ),
         (["predict", "nowhere", "--images", "IMAGES", "--out", "OUT"], "nowhere"),
         (["train", "nowhere.yaml", "--out", "OUT"], "nowhere.yaml"),
+        (["train", "FACES", "consensus.blobs=files", "--out", "OUT"], "no file in blobs/SPLIT numbers its blobs"),
         (["evaluate", "--truth", "PLAIN", "--pred", "COARSE"], "expected class ids"),
         (["report", "nowhere.json"], "nowhere.json"),
         (["convert", "a", "b", "--from", "vok"], "voc"),
@@ -260,7 +261,10 @@ def test_unusable_input_gives_one_message_and_code_2(segmend_, drawn, coarse, tm
         "IMAGES": drawn / "images" / "val",
         "COARSE": coarse / "val",
         "OUT": tmp_path / "out",
+        "FACES": tmp_path / "faces.yaml",
     }
+    faces = {"task": "segmenter", "data": {"root": str(drawn), "train": "train"}}
+    places["FACES"].write_text(yaml.safe_dump(faces | {"network": "segmend.segmenters.faces.FaceParser"}))
     code, _, err = segmend_(*(places.get(a, a) for a in arguments))
     assert code == 2
     assert words in err

@@ -60,7 +60,7 @@ def fit(
         The model, and messages about files that could not be read.
 
     Raises:
-        InvalidInput: a batch that the processes cannot share.
+        InvalidInput: a batch that the processes cannot share, or no picture that can be read.
     """
     fabric = _fabric(options)
     model = to_device(model, fabric.device)
@@ -70,6 +70,7 @@ def fit(
     if options.average > 0:
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
     done = _restore(load_checkpoint(run), model, average, optimiser)
+    samples[0]  # where no picture can be read this says so, and a worker would with a traceback
     broken: dict[str, None] = {}
     saved = time.monotonic()
     wrapped.train()
