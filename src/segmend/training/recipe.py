@@ -93,8 +93,8 @@ class Relaxation(_Strict):
 class Consensus(_Strict):
     """Agreement within blobs (see `segmend.losses.consensus_loss`).
 
-    A blob is a connected area of one class, all of a class in a picture (``classes``), or what has one number in
-    the data set's ``blobs/SPLIT`` (``files``).
+    A blob is a connected area of one class (``areas``), all of a class in a picture (``classes``), or what has one
+    number in the data set's ``blobs/SPLIT`` (``files``).
     """
 
     alpha: float = Field(10.0, ge=0)
