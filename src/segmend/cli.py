@@ -245,7 +245,7 @@ def occlusions(
     )
     kept = f", {outcome.kept} kept from before" if outcome.kept else ""
     skipped = [f"{s.file}: {s.reason}" for s in outcome.skipped]
-    _finish(f"{outcome.done} pictures labelled in {out}{kept}; {outcome.rate:.1f} a second", skipped)
+    _finish(f"{_counted(outcome.done)} labelled in {out}{kept}; {outcome.rate:.1f} a second", skipped)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from segmend.jobs.maps import is_current
 from segmend.jobs.pipeline import Outcome, Pipeline
 from segmend.jobs.progress import bar
 from segmend.labels import Classes, as_tensor, most_likely, voc_colour
+from segmend.report import wording
 from segmend.report.results import Skipped
 from segmend.report.steps import row, write_steps
 
@@ -129,4 +130,6 @@ def _write_page(page: Path, strips: dict[str, Path], outcome: Outcome) -> None:
         parts = np.split(read_image(path), len(STEPS), axis=1)
         rows.append(row(identity, {t: (c, part) for (t, c), part in zip(STEPS.items(), parts, strict=True)}))
     more = f"; the first {len(rows)} are here" if len(rows) < len(there) else ""
-    write_steps(page, "What covers faces", f"{len(there)} pictures, step by step{more}", rows, outcome.skipped)
+    write_steps(
+        page, "What covers faces", f"{wording.pictures(len(there))}, step by step{more}", rows, outcome.skipped
+    )
