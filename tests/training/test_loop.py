@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from segmend.data.files import InvalidFile
 from segmend.training.checkpoint import NAME, load_checkpoint
-from segmend.training.loop import fit, make_optimiser, schedule
+from segmend.training.loop import Check, Plateau, fit, make_optimiser, schedule
 from segmend.training.recipe import Optimisation
 
 
@@ -34,7 +34,7 @@ def loss(network, batch, progress):
     return F.mse_loss(network(batch["image"]), 2 * batch["image"])
 
 
-def train(run, stop_after=None, make=lambda: nn.Linear(1, 1), **changed):
+def train(run, stop_after=None, make=lambda: nn.Linear(1, 1), check=None, **changed):
     torch.manual_seed(0)
     network = make()
     chosen = options(**changed)
@@ -43,7 +43,9 @@ def train(run, stop_after=None, make=lambda: nn.Linear(1, 1), **changed):
         if step == stop_after:
             raise KeyboardInterrupt
 
-    kept, broken = fit(network, Lines(chosen.steps * chosen.batch), loss, chosen, run, on_step=on_step)
+    kept, broken = fit(
+        network, Lines(chosen.steps * chosen.batch), loss, chosen, run, on_step=on_step, check=check
+    )
     return kept, broken
 
 
@@ -96,6 +98,44 @@ def test_schedules():
     assert schedule(options(schedule="poly", steps=100), 50) == pytest.approx(0.5)
     assert schedule(options(schedule="poly", steps=100, power=0.9), 50) == pytest.approx(0.5**0.9)
     assert schedule(options(), 29) == 1.0
+
+
+def test_a_plateau_is_found_where_pytorch_finds_it():
+    weight = nn.Parameter(torch.zeros(1))
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        torch.optim.SGD([weight], lr=1.0), mode="max", factor=0.1, patience=1, threshold=0.0, min_lr=0.01
+    )
+    ours = Plateau(patience=2)
+    factors = []
+    for score in (0.1, 0.3, 0.3, 0.2, 0.4, 0.1, 0.5, 0.5, 0.4, 0.4, 0.1, 0.1):
+        theirs.step(score)
+        ours.update(score)
+        factors.append(ours.factor)
+        assert ours.factor == pytest.approx(theirs.get_last_lr()[0])
+    assert set(factors) == {1.0, 0.1, 0.01}
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_scores_steer_the_learning_rate_and_a_stopped_run_goes_on_with_it(tmp_path, average, monkeypatch):
+    seen = []
+
+    def score(model, step):
+        assert not model.training
+        seen.append(step)
+        return {3: 0.5, 6: 0.7, 9: 0.6}.get(step, 0.1)
+
+    check, changed = Check(3, score), {"schedule": "plateau", "patience": 2, "average": average, "steps": 20}
+    whole, _ = train(tmp_path / "whole", check=check, **changed)
+    assert seen == [3, 6, 9, 12, 15, 18, 20]
+    optimiser = load_checkpoint(tmp_path / "whole")["optimiser"]
+    assert [group["lr"] for group in optimiser["param_groups"]] == [pytest.approx(0.05 * 0.01)]
+    monkeypatch.setattr("segmend.training.loop.CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "halves", stop_after=11, check=check, **changed)
+    rest, _ = train(tmp_path / "halves", check=check, **changed)
+    assert torch.equal(whole.weight, rest.weight)
+    steady, _ = train(tmp_path / "steady", check=check, **(changed | {"schedule": "constant"}))
+    assert not torch.equal(whole.weight, steady.weight)
 
 
 def test_pretrained_layers_get_their_own_rate_and_biases_no_decay():

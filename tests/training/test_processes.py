@@ -1,5 +1,6 @@
 """Several processes train as one does with their joint batch."""
 
+import json
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ data: {{root: {root}, train: train}}
 network: segmend.segmenters.faces.FaceParser
 augmentation: {{crop: 48, scale: [1, 1], colour: 0}}
 optimisation: {{steps: 3, batch: 4, optimiser: sgd, lr: 0.05, workers: 0, precision: "32", average: 0.5}}
+validation: {{split: val, every: 2}}
 """
 
 
@@ -37,8 +39,14 @@ def test_two_processes_end_with_the_weights_of_one(drawn, tmp_path):
     for name, values in one.items():
         assert torch.allclose(values, two[name], rtol=1e-4, atol=1e-5), name
     assert any("running_mean" in name for name in one)
-    log = (tmp_path / "two" / "log.jsonl").read_text().splitlines()
-    assert len(log) == 1
+    told = [
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
+    assert [list(line) for line in told[0]] == [list(line) for line in told[1]]
+    assert [line["step"] for line in told[1]] == [2, 3, 3]
+    for mine, theirs in zip(*told, strict=True):
+        assert mine.get("mean_accuracy") == pytest.approx(theirs.get("mean_accuracy"), abs=2e-3)
 
 
 @pytest.fixture

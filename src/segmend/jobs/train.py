@@ -6,19 +6,21 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import TextIO
 
 from torch import nn
 
 from segmend.data.dataset import Dataset
 from segmend.data.files import write_whole
 from segmend.jobs.predict import predict
-from segmend.jobs.progress import bar
+from segmend.jobs.progress import Progress, bar
 from segmend.jobs.search import fit_votes, search
 from segmend.labels import InvalidInput
+from segmend.metrics import mean_accuracy, mean_iou
 from segmend.model_folder import save_model
 from segmend.segmenters.base import Segmenter
 from segmend.segmenters.prediction import TestTime
-from segmend.training.loop import fit
+from segmend.training.loop import Check, fit
 from segmend.training.plan import labelled, plan
 from segmend.training.processes import rank, wait, world
 from segmend.training.recipe import (
@@ -30,6 +32,7 @@ from segmend.training.recipe import (
     read_recipe,
     write_recipe,
 )
+from segmend.training.validation import validate
 
 
 def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = False) -> list[str]:
@@ -96,25 +99,53 @@ def _train_once(
         bar(title, options.steps, quiet or not first) as progress,
         (out / "log.jsonl" if first else Path(os.devnull)).open("a") as log,
     ):
-        smoothed: float | None = None
-        start = time.monotonic()
+        diary = _Diary(log, progress, options.steps)
+        unread: dict[str, None] = {}
 
-        def on_step(step: int, value: float) -> None:
-            nonlocal smoothed
-            if smoothed is None:
-                progress.found(step - 1)  # a stopped run goes on at its step
-            smoothed = value if smoothed is None else 0.98 * smoothed + 0.02 * value
-            if step % 20 == 0 or step == options.steps:
-                seconds = round(time.monotonic() - start, 1)
-                log.write(json.dumps({"step": step, "loss": round(smoothed, 4), "seconds": seconds}) + "\n")
-                log.flush()
-            progress.advance(f"loss {smoothed:.3f}")
+        def score(model: nn.Module, step: int) -> float:
+            assert planned.validation is not None
+            confusion, messages = validate(model, planned.validation, options.precision)
+            unread.update(dict.fromkeys(messages))
+            diary.scored(step, mean_accuracy(confusion), mean_iou(confusion))
+            return mean_accuracy(confusion)
 
-        kept, broken = fit(planned.model, planned.samples, planned.loss, options, out, _is_pretrained, on_step)
+        shown = None if isinstance(recipe, UniversalRecipe) else recipe.validation
+        check = Check(shown.every, score) if shown else None
+        kept, broken = fit(
+            planned.model, planned.samples, planned.loss, options, out, _is_pretrained, diary.stepped, check
+        )
     if first:
         save_model(kept, out, _card(kept, planned.data, text))  # type: ignore[arg-type]
     wait()
-    return broken
+    return [*broken, *unread]
+
+
+class _Diary:
+    """What a training tells of itself, into its log and beside its bar."""
+
+    def __init__(self, log: TextIO, progress: Progress, steps: int) -> None:
+        self.log, self.progress, self.steps = log, progress, steps
+        self.start = time.monotonic()
+        self.loss: float | None = None
+        self.recall = ""
+
+    def stepped(self, step: int, value: float) -> None:
+        """A step is done; the loss that is told is a moving average."""
+        if self.loss is None:
+            self.progress.found(step - 1)  # a stopped run goes on at its step
+        self.loss = value if self.loss is None else 0.98 * self.loss + 0.02 * value
+        if step % 20 == 0 or step == self.steps:
+            self._write(step=step, loss=round(self.loss, 4), seconds=round(time.monotonic() - self.start, 1))
+        self.progress.advance(f"loss {self.loss:.3f}{self.recall}")
+
+    def scored(self, step: int, mean_accuracy: float, mean_iou: float) -> None:
+        """The validation split was scored after a step."""
+        self._write(step=step, mean_accuracy=round(mean_accuracy, 4), mean_iou=round(mean_iou, 4))
+        self.recall = f", mean recall {100 * mean_accuracy:.1f}"
+
+    def _write(self, **told: float) -> None:
+        self.log.write(json.dumps(told) + "\n")
+        self.log.flush()
 
 
 def _with_votes(

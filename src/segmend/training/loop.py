@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,31 @@ Loss = Callable[[nn.Module, Sample, float], Tensor]
 OnStep = Callable[[int, float], None]
 
 
+@dataclass(frozen=True)
+class Check:
+    """A score, higher is better, of the model to keep after every so many steps and after the last one."""
+
+    every: int
+    score: Callable[[nn.Module, int], float]
+
+
+@dataclass
+class Plateau:
+    """Divides the learning rate by ten, at most twice, when a score has not risen `patience` times in a row."""
+
+    patience: int
+    best: float = -math.inf
+    stalled: int = 0
+    factor: float = 1.0
+
+    def update(self, score: float) -> None:
+        """Heed another score."""
+        self.stalled = 0 if score > self.best else self.stalled + 1
+        self.best = max(self.best, score)
+        if self.stalled == self.patience:
+            self.factor, self.stalled = max(self.factor / 10, 0.01), 0
+
+
 def fit(
     model: nn.Module,
     samples: Dataset[Sample],
@@ -43,6 +69,7 @@ def fit(
     run: Path,
     pretrained: Callable[[str], bool] = lambda name: False,
     on_step: OnStep = lambda step, loss: None,
+    check: Check | None = None,
 ) -> tuple[nn.Module, list[str]]:
     """Train `model` in place and give back the model to keep (the averaged one where asked for).
 
@@ -55,6 +82,7 @@ def fit(
         run: folder of the checkpoint; a training that was stopped there goes on.
         pretrained: whether a parameter of this name gets `encoder_lr`.
         on_step: called with the step's number and loss.
+        check: what the schedule `plateau` heeds.
 
     Returns:
         The model, and messages about files that could not be read.
@@ -69,7 +97,9 @@ def fit(
     average = None
     if options.average > 0:
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
-    done = _restore(load_checkpoint(run), model, average, optimiser)
+    kept: nn.Module = model if average is None else average.module
+    plateau = Plateau(options.patience)
+    done = _restore(load_checkpoint(run), model, average, optimiser, plateau)
     samples[0]  # where no picture can be read this says so, and a worker would with a traceback
     broken: dict[str, None] = {}
     saved = time.monotonic()
@@ -78,7 +108,7 @@ def fit(
     for batch in batches:
         broken |= dict.fromkeys(batch["broken"])
         for group in optimiser.param_groups:
-            group["lr"] = group["full_lr"] * schedule(options, done)
+            group["lr"] = group["full_lr"] * schedule(options, done) * plateau.factor
         torch.manual_seed(seed_of(options.seed, done, rank()))  # dropout: of this step, whatever came before
         with SyncedBatchNorm() if world() > 1 else nullcontext():
             value = loss(wrapped, batch, done / options.steps)
@@ -90,10 +120,14 @@ def fit(
             average.update_parameters(model)
         done += 1
         on_step(done, value.item())
+        if check is not None and (done % check.every == 0 or done == options.steps):
+            score = check.score(kept.eval(), done)
+            wrapped.train()
+            if options.schedule == "plateau":
+                plateau.update(score)
         if rank() == 0 and (done == options.steps or time.monotonic() - saved > CHECKPOINT_SECONDS):
-            _save(run, done, model, average, optimiser)
+            _save(run, done, model, average, optimiser, plateau)
             saved = time.monotonic()
-    kept: nn.Module = model if average is None else average.module
     return kept.eval(), gathered(list(broken))
 
 
@@ -160,7 +194,12 @@ def _batches(samples: Dataset[Sample], options: Optimisation, done: int) -> Data
 
 
 def _save(
-    run: Path, done: int, model: nn.Module, average: AveragedModel | None, optimiser: torch.optim.Optimizer
+    run: Path,
+    done: int,
+    model: nn.Module,
+    average: AveragedModel | None,
+    optimiser: torch.optim.Optimizer,
+    plateau: Plateau,
 ) -> None:
     save_checkpoint(
         run,
@@ -169,6 +208,7 @@ def _save(
             "model": model.state_dict(),
             "average": None if average is None else average.state_dict(),
             "optimiser": optimiser.state_dict(),
+            "plateau": asdict(plateau),
         },
     )
 
@@ -178,6 +218,7 @@ def _restore(
     model: nn.Module,
     average: AveragedModel | None,
     optimiser: torch.optim.Optimizer,
+    plateau: Plateau,
 ) -> int:
     if state is None:
         return 0
@@ -185,4 +226,6 @@ def _restore(
     if average is not None and state["average"] is not None:
         average.load_state_dict(state["average"])
     optimiser.load_state_dict(state["optimiser"])
+    for name, value in state["plateau"].items():
+        setattr(plateau, name, value)
     return int(state["step"])

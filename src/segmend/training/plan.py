@@ -51,12 +51,14 @@ class Plan:
         samples: as many as all steps take.
         loss: of the model on a batch.
         data: what it learns from, in words.
+        validation: what it is scored on meanwhile.
     """
 
     model: Model
     samples: torch.utils.data.Dataset[Sample]
     loss: Loss
     data: str
+    validation: Dataset | None = None
 
 
 def plan(recipe: SegmenterRecipe | RefinerRecipe | UniversalRecipe, dataset: Dataset | None = None) -> Plan:
@@ -78,12 +80,16 @@ def plan(recipe: SegmenterRecipe | RefinerRecipe | UniversalRecipe, dataset: Dat
 
 def labelled(data: DataOptions, coarse: CoarseOptions | None = None) -> Dataset:
     """The records of the training split that have a label map."""
-    dataset = data.open(data.train)
-    if coarse is not None and coarse.train is not None:
-        dataset = dataset.with_coarse(coarse.train)
+    return _labelled(data, data.train, coarse.train if coarse else None)
+
+
+def _labelled(data: DataOptions, split: str | None, coarse: Path | None) -> Dataset:
+    dataset = data.open(split)
+    if coarse is not None:
+        dataset = dataset.with_coarse(coarse)
     records = tuple(r for r in dataset if r.labels is not None)
     if not records:
-        raise InvalidInput(f"{data.root}: no picture of the training split has a label map")
+        raise InvalidInput(f"{data.root}: no picture{f' of {split}' if split else ''} has a label map")
     return dataclasses.replace(dataset, records=records)
 
 
@@ -91,7 +97,9 @@ def _of_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Plan:
     centroids = find_centroids(dataset, recipe.class_uniform) if recipe.class_uniform else None
     numbered = recipe.consensus is not None and recipe.consensus.blobs == "files"
     samples = _samples(recipe, dataset, centroids=centroids, blobs=numbered)
-    return Plan(make_segmenter(recipe, dataset), samples, _segmenter_loss(recipe, dataset.classes), _told(dataset))
+    scored = _labelled(recipe.data, recipe.validation.split, None) if recipe.validation else None
+    loss = _segmenter_loss(recipe, dataset.classes)
+    return Plan(make_segmenter(recipe, dataset), samples, loss, _told(dataset), scored)
 
 
 def _segmenter_loss(recipe: SegmenterRecipe, classes: Classes) -> Loss:
@@ -134,7 +142,9 @@ def _of_refiner(recipe: RefinerRecipe, dataset: Dataset) -> Plan:
 
     maps = recipe.coarse
     coarse = CoarseSource(maps.truth_share, maps.truth_steps * recipe.optimisation.batch, maps.variation)
-    return Plan(model, _samples(recipe, dataset, coarse, held_out), loss, _told(dataset))
+    samples, shown = _samples(recipe, dataset, coarse, held_out), recipe.validation
+    scored = _labelled(recipe.data, shown.split, shown.coarse) if shown else None
+    return Plan(model, samples, loss, _told(dataset), scored)
 
 
 def _of_universal(recipe: UniversalRecipe) -> Plan:

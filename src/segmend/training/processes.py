@@ -43,6 +43,14 @@ def gathered(messages: list[str]) -> list[str]:
     return list(dict.fromkeys(message for some in everyone for message in some))
 
 
+def summed(values: Tensor) -> Tensor:
+    """The sum over all processes."""
+    total = values.clone()
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(total)
+    return total
+
+
 class SyncedBatchNorm(TorchFunctionMode):
     """Where it is entered, batch norm in training uses the mean and variance of the batches of all processes.
 
@@ -72,15 +80,11 @@ class _SumOverProcesses(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        total = values.clone()
-        torch.distributed.all_reduce(total)
-        return total
+        return summed(values)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        torch.distributed.all_reduce(total)
-        return total
+        return summed(gradient)
 
 
 def synced_batch_norm(

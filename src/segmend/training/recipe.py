@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -23,7 +23,6 @@ class DataOptions(_Strict):
 
     root: Path
     train: str | None = None
-    validation: str | None = None
     labels: Path | None = Field(None, description="for a plain folder of pictures, the folder of masks")
     classes: list[str] | int | None = Field(None, description="for plain folders, names or number")
     merge: dict[str, tuple[str, ...]] = Field({}, description="new class name -> classes it joins")
@@ -54,6 +53,8 @@ class Optimisation(_Strict):
     """Steps, optimiser and schedule.
 
     `power` is that of the schedule `poly`, `average` the decay of a moving average of the weights (0: none).
+    With the schedule `plateau` the learning rate falls to a tenth, and then a hundredth, each time that the mean
+    recall in `validation` has not risen in `patience` scores (SVC).
     """
 
     steps: int = Field(20_000, ge=1)
@@ -62,8 +63,9 @@ class Optimisation(_Strict):
     lr: float = Field(1e-4, gt=0)
     encoder_lr: float | None = Field(None, gt=0, description="for pretrained layers, where it differs")
     weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["constant", "poly", "cosine"] = "constant"
+    schedule: Literal["constant", "poly", "cosine", "plateau"] = "constant"
     power: float = Field(1.0, gt=0)
+    patience: int = Field(3, ge=1)
     warmup: int = Field(0, ge=0)
     average: float = Field(0.0, ge=0, lt=1)
     precision: Literal["auto", "32", "bf16"] = "auto"
@@ -76,6 +78,19 @@ class Prediction(_Strict):
 
     scales: tuple[float, ...] = (1.0,)
     mirror: bool = False
+
+
+class Validation(_Strict):
+    """Another split to be scored every so many steps: mean recall over its classes and mIoU go to the log."""
+
+    split: str
+    every: int = Field(500, ge=1)
+
+
+class PairValidation(Validation):
+    """The same for a corrector, with the folder of its coarse maps."""
+
+    coarse: Path
 
 
 class Relaxation(_Strict):
@@ -124,11 +139,17 @@ class SegmenterRecipe(_Strict):
     consensus: Consensus | None = None
     augmentation: Augmentation = Augmentation(scale=(0.5, 2.0), colour=1.0)
     optimisation: Optimisation = Optimisation()
+    validation: Validation | None = None
 
     @model_validator(mode="after")
     def _one_loss(self) -> SegmenterRecipe:
         if self.relaxation is not None and self.consensus is not None:
             raise ValueError("give one loss, `relaxation` or `consensus`")
+        return self
+
+    @model_validator(mode="after")
+    def _scored(self) -> SegmenterRecipe:
+        _check_plateau(self.optimisation, self.validation)
         return self
 
 
@@ -171,7 +192,6 @@ class CoarseOptions(_Strict):
     """Coarse maps for training: folders of them, and how much is damaged truth (see `CoarseSource`)."""
 
     train: Path | None = None
-    validation: Path | None = None
     truth_share: float = Field(0.0, ge=0, le=1)
     truth_steps: int = Field(0, ge=0)
     variation: float = Field(0.0, ge=0)
@@ -192,11 +212,17 @@ class RefinerRecipe(_Strict):
     mask_share: float = Field(0.0, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()
+    validation: PairValidation | None = None
 
     @model_validator(mode="after")
     def _one_network(self) -> RefinerRecipe:
         if (self.ecn is None) == (self.spn is None):
             raise ValueError("give one network, `ecn` or `spn`")
+        return self
+
+    @model_validator(mode="after")
+    def _scored(self) -> RefinerRecipe:
+        _check_plateau(self.optimisation, self.validation)
         return self
 
 
@@ -224,6 +250,12 @@ class UniversalRecipe(_Strict):
     slots: int = Field(5, ge=2)
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()
+
+    @model_validator(mode="after")
+    def _unscored(self) -> UniversalRecipe:
+        if self.optimisation.schedule == "plateau":
+            raise ValueError("the schedule `plateau` is for segmenters and refiners of one data set")
+        return self
 
 
 class FilterRecipe(_Strict):
@@ -274,6 +306,11 @@ def write_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
+def _check_plateau(optimisation: Optimisation, validation: Validation | None) -> None:
+    if optimisation.schedule == "plateau" and validation is None:
+        raise ValueError("the schedule `plateau` heeds the scores of `validation`: name its split")
+
+
 def _set(content: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals:
@@ -293,13 +330,21 @@ def _explain(error: ValidationError) -> str:
         where = [str(part) for part in fault["loc"][1:]]  # the first is the task
         message = fault["msg"]
         if fault["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(where[-1], _all_keys(), n=1)
+            near = difflib.get_close_matches(where[-1], _keys_beside(fault["loc"]), n=1)
             message = "no such key" + (f"; did you mean {near[0]!r}?" if near else "")
         lines.append(f"{'.'.join(where) or 'recipe'}: {message}")
     return "; ".join(lines)
 
 
-def _all_keys() -> list[str]:
-    parts: list[type[BaseModel]] = [SegmenterRecipe, RefinerRecipe, DataOptions, Augmentation, Optimisation]
-    parts += [FilterRecipe, Prediction, ECNOptions, SPNOptions, CoarseOptions]
-    return [name for part in parts for name in part.model_fields]
+def _keys_beside(place: tuple[int | str, ...]) -> list[str]:
+    """The keys that a recipe may have at a place: its task, then keys and positions in lists."""
+    task, *parents, _ = place
+    part: type[BaseModel] = next(kind for kind in get_args(Recipe) if task in get_args(_type_of(kind, "task")))
+    for parent in (name for name in parents if isinstance(name, str)):
+        inside = _type_of(part, parent)
+        part = next(kind for kind in (inside, *get_args(inside)) if isinstance(kind, type(BaseModel)))
+    return list(part.model_fields)
+
+
+def _type_of(part: type[BaseModel], key: str) -> Any:
+    return part.model_fields[key].annotation

@@ -1,0 +1,77 @@
+"""Scores while training are those of the finished maps, whoever makes them."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from segmend.data.dataset import open_dataset
+from segmend.jobs.predict import predict
+from segmend.jobs.refine import refine
+from segmend.labels import InvalidInput
+from segmend.metrics import confusion_matrix
+from segmend.model_folder import save_model
+from segmend.refiners.base import Mended, Refiner
+from segmend.segmenters import Segmenter
+from segmend.training.validation import validate
+
+
+def of_files(dataset, maps):
+    written = dataset.with_coarse(maps)
+    counts = [
+        confusion_matrix(written.coarse(r), written.labels(r), len(written.classes)) for r in written.records
+    ]
+    return np.sum(counts, axis=0)
+
+
+def test_of_a_segmenter(drawn, tmp_path):
+    dataset = open_dataset(drawn, "val")
+    torch.manual_seed(0)
+    arguments = {"classes": len(dataset.classes), "width": 8}
+    segmenter = Segmenter(dataset.classes, "segmend.segmenters.faces.FaceParser", arguments, 4).eval()
+    found, broken = validate(segmenter, dataset, "32")
+    save_model(segmenter, tmp_path / "model", "")
+    predict(tmp_path / "model", dataset, tmp_path / "maps", precision="32", quiet=True)
+    assert np.array_equal(found, of_files(dataset, tmp_path / "maps" / "labels"))
+    assert found.sum() == 4 * 64 * 96
+    assert broken == []
+
+
+class Careful(torch.nn.Module, Refiner):
+    """A corrector with a parameter, which gives the coarse map of the brighter half of a picture to class 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.least = torch.nn.Parameter(torch.tensor(0.5))
+
+    def mend(self, image, coarse):
+        bright = (image.mean(dim=1, keepdim=True) > self.least).float()
+        first = torch.zeros_like(coarse)
+        first[:, 0] = 1
+        return Mended.of(coarse + bright * (first - coarse), coarse)
+
+
+def test_of_a_corrector(drawn, coarse, tmp_path):
+    dataset = open_dataset(drawn, "val").with_coarse(coarse / "val")
+    found, _ = validate(Careful(), dataset, "32")
+    run = refine(Careful(), dataset, tmp_path / "maps", precision="32", quiet=True)
+    assert np.array_equal(found, of_files(dataset, tmp_path / "maps" / "labels"))
+    assert run.changed
+
+
+def test_unreadable_pictures_are_left_out_and_named(drawn, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(drawn, root)
+    dataset = open_dataset(root, "val")
+    arguments = {"classes": len(dataset.classes), "width": 8}
+    segmenter = Segmenter(dataset.classes, "segmend.segmenters.faces.FaceParser", arguments, 4).eval()
+    dataset.records[0].image.write_bytes(b"no picture")
+    found, broken = validate(segmenter, dataset, "32")
+    assert found.sum() == 3 * 64 * 96
+    assert len(broken) == 1
+    assert str(dataset.records[0].image) in broken[0]
+    for record in dataset:
+        record.image.write_bytes(b"no picture")
+    with pytest.raises(InvalidInput, match="no picture of the validation split can be read"):
+        validate(segmenter, dataset, "32")
