@@ -25,7 +25,6 @@ from segmend.labels import (
     check_probabilities,
     check_same_size,
     most_likely,
-    named_classes,
     one_hot,
     voc_colour,
     void_of,
@@ -90,12 +89,6 @@ def test_more_than_255_classes_need_16_bits(count: int, void: int, dtype: type) 
 def test_classes_that_cannot_be(names: tuple[str, ...], palette: tuple, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         Classes(names, palette)
-
-
-def test_names_become_classes() -> None:
-    classes = Classes(("a", "b"))
-    assert named_classes(classes) is classes
-    assert named_classes(["a", "b"]) == classes
 
 
 # ---- label maps and probability maps ----

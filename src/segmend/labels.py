@@ -11,7 +11,7 @@ dimensions; `as_image` and `as_probabilities` take one picture, of what people h
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -304,8 +304,3 @@ def check_same_size(**maps: Tensor | np.ndarray) -> None:
     if len(set(sizes.values())) > 1:
         found = ", ".join(f"{name} {w} x {h}" for name, (h, w) in sizes.items())
         raise InvalidInput(f"expected one size, found {found} (width x height): resize one of them")
-
-
-def named_classes(names: Classes | Sequence[str]) -> Classes:
-    """`names` as `Classes`."""
-    return names if isinstance(names, Classes) else Classes(tuple(names))

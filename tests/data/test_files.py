@@ -26,7 +26,6 @@ from segmend.data.files import (
     InvalidFile,
     copy_whole,
     find_files,
-    image_size,
     note_in,
     read_image,
     read_labels,
@@ -178,7 +177,6 @@ def test_what_cannot_be_written_as_labels(tmp_path: Path, labels: np.ndarray) ->
 def test_pictures_come_back_as_they_were(tmp_path: Path, suffix: str) -> None:
     write_image(tmp_path / f"a{suffix}", RGB)
     np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}"), RGB)
-    assert image_size(tmp_path / f"a{suffix}") == (6, 8)
 
 
 def test_jpeg_is_close_and_unknown_suffixes_are_refused(tmp_path: Path) -> None:
@@ -252,7 +250,6 @@ def test_exif_turns_the_picture_upright(tmp_path: Path, orientation: int) -> Non
     turns = {2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: np.rot90(np.fliplr(a))}
     turns |= {6: lambda a: np.rot90(a, 3), 7: lambda a: np.rot90(np.fliplr(a), 3), 8: np.rot90}
     np.testing.assert_array_equal(read, turns.get(orientation, lambda a: a)(RGB))
-    assert image_size(tmp_path / "a.png") == read.shape[:2]
 
 
 # ---- files that cannot be used ----
@@ -294,7 +291,7 @@ def test_broken_pictures_are_named(tmp_path: Path, kind: str, reader: str) -> No
     assert str(caught.value) == f"{path}: {caught.value.reason}"
 
 
-@pytest.mark.parametrize("reader", [*READERS.values(), read_probabilities, image_size])
+@pytest.mark.parametrize("reader", [*READERS.values(), read_probabilities])
 def test_missing_folder_or_pipe_instead_of_a_file(tmp_path: Path, reader: Callable[..., object]) -> None:
     (tmp_path / "file").write_bytes(b"x")
     for missing in (tmp_path / "none.png", tmp_path / "file" / "a.png"):
@@ -336,9 +333,9 @@ def test_damaged_files_give_a_picture_or_an_invalid_file(tmp_path: Path, data: s
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     (tmp_path / "a").write_bytes(content)
 
-    for reader in (read_image, read_labels, image_size):
+    for reader in (read_image, read_labels):
         with suppress(InvalidFile):
-            reader(tmp_path / "a", **({} if reader is image_size else {"max_pixels": 10_000}))
+            reader(tmp_path / "a", max_pixels=10_000)
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -362,8 +359,6 @@ def test_pixel_limit_can_be_set_and_lifted(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # as if 8 x 6 were too large for Pillow
     with pytest.raises(InvalidFile, match="--max-pixels"):
         read_labels(tmp_path / "a.png")
-    with pytest.raises(InvalidFile, match="not a readable picture"):
-        image_size(tmp_path / "a.png")
     read_labels(tmp_path / "a.png", max_pixels=MAX_PIXELS + 1)
 
 

@@ -116,21 +116,6 @@ def _grey(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(shades * scale), 0, 255).astype(np.uint8)
 
 
-def image_size(path: Path | str) -> tuple[int, int]:
-    """Height and width of the picture at `path` as `read_image` would give them, from its header."""
-    path = Path(path)
-    try:
-        _check_file(path)
-        with Image.open(path) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except InvalidFile:
-        raise
-    except Exception as error:  # Pillow raises a dozen types for broken files
-        raise InvalidFile(path, f"not a readable picture ({error})") from error
-    return (width, height) if turned else (height, width)
-
-
 def read_labels(path: Path | str, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, Palette | None]:
     """The ids in a label file, as they stand there, and its palette where it has one.
 
