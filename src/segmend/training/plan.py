@@ -30,7 +30,6 @@ from segmend.segmenters.features import load_imagenet_features
 from segmend.training.loop import Loss
 from segmend.training.recipe import (
     CoarseOptions,
-    Consensus,
     DataOptions,
     ECNOptions,
     RefinerRecipe,
@@ -103,27 +102,25 @@ def _of_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Plan:
 
 
 def _segmenter_loss(recipe: SegmenterRecipe, classes: Classes) -> Loss:
-    void, relaxation = classes.void, recipe.relaxation
-    if recipe.consensus is not None:
-        return _consensus_loss(recipe.consensus, void)
+    void, relaxation, consensus = classes.void, recipe.relaxation, recipe.consensus
     strict = classes.ids(relaxation.strict) if relaxation else ()
 
-    def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
+    def of_pixels(logits: Tensor, labels: Tensor, progress: float) -> Tensor:
         radius = relaxation.radius if relaxation and progress < relaxation.until else 0
-        logits = network(batch["image"])
-        return relaxed_cross_entropy(logits, batch["labels"], radius=radius, void=void, strict_classes=strict)
+        return relaxed_cross_entropy(logits, labels, radius=radius, void=void, strict_classes=strict)
 
-    return loss
-
-
-def _consensus_loss(options: Consensus, void: int) -> Loss:
     def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
         logits, labels = network(batch["image"]), batch["labels"]
-        if options.blobs == "files":
+        if consensus is None:
+            return of_pixels(logits, labels, progress)
+        if consensus.blobs == "files":
             blobs = numbered_blobs(batch["blobs"], labels, void)
         else:
-            blobs = find_blobs(labels, void, by_class=options.blobs == "classes")
-        return consensus_loss(logits, labels, alpha=options.alpha, beta=options.beta, void=void, blobs=blobs)
+            blobs = find_blobs(labels, void, by_class=consensus.blobs == "classes")
+        agreed = consensus_loss(logits, labels, alpha=consensus.alpha, beta=consensus.beta, void=void, blobs=blobs)
+        if not consensus.cross_entropy:
+            return agreed
+        return agreed + consensus.cross_entropy * of_pixels(logits, labels, progress)
 
     return loss
 

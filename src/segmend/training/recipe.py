@@ -109,18 +109,20 @@ class Consensus(_Strict):
     """Agreement within blobs (see `segmend.losses.consensus_loss`).
 
     A blob is a connected area of one class (``areas``), all of a class in a picture (``classes``), or what has one
-    number in the data set's ``blobs/SPLIT`` (``files``).
+    number in the data set's ``blobs/SPLIT`` (``files``). `cross_entropy` is a weight for the loss of each pixel
+    by itself, which is added.
     """
 
     alpha: float = Field(10.0, ge=0)
     beta: float = Field(5.0, ge=0)
+    cross_entropy: float = Field(0.0, ge=0)
     blobs: Literal["areas", "classes", "files"] = "areas"
 
 
 class SegmenterRecipe(_Strict):
     """Train a segmenter: any importable network from image to logits.
 
-    The loss is cross-entropy, or what one of `relaxation` and `consensus` says.
+    The loss is cross-entropy, relaxed where `relaxation` says so, or what `consensus` says.
 
     With `class_uniform`, the side of tiles in pixels, every second sample is a crop around the middle of a class's
     pixels in a tile, of all classes alike.
@@ -142,9 +144,9 @@ class SegmenterRecipe(_Strict):
     validation: Validation | None = None
 
     @model_validator(mode="after")
-    def _one_loss(self) -> SegmenterRecipe:
-        if self.relaxation is not None and self.consensus is not None:
-            raise ValueError("give one loss, `relaxation` or `consensus`")
+    def _no_idle_loss(self) -> SegmenterRecipe:
+        if self.relaxation and self.consensus and not self.consensus.cross_entropy:
+            raise ValueError("`relaxation` is of the cross-entropy, which `consensus.cross_entropy` leaves out: 0")
         return self
 
     @model_validator(mode="after")
