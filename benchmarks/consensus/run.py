@@ -63,31 +63,32 @@ def prepare(source: Path, root: Path, merged: dict[str, tuple[str, ...]]) -> Pat
     return root
 
 
-def four_rows() -> tuple[Row, ...]:
-    """The paper's: each loss without and with dropout and mirroring."""
-    plain, bare = ("consensus=null",), ("arguments.dropout=0", "augmentation.mirror=false")
-    return (
-        Row("cross-entropy", (*plain, *bare)),
-        Row("consensus", bare),
-        Row("cross-entropy, dropout and mirror", plain),
-        Row("consensus, dropout and mirror"),
-    )
+PLAIN = ("consensus=null",)
+PAPERS = ("consensus.alpha=10", "consensus.beta=5", "consensus.cross_entropy=0")
+BARE = ("arguments.dropout=0", "augmentation.mirror=false")
+
+
+def rows_of_losses() -> tuple[Row, ...]:
+    """The paper's four, each loss without and with dropout and mirroring; and both losses in one."""
+    losses = {"cross-entropy": PLAIN, "consensus": PAPERS, "consensus and cross-entropy": ()}
+    bare = (Row(name, (*overrides, *BARE)) for name, overrides in losses.items())
+    return (*bare, *(Row(f"{name}, dropout and mirror", overrides) for name, overrides in losses.items()))
 
 
 def rows() -> tuple[Row, ...]:
     """Those, and with dropout and mirroring: blobs of another kind, training sizes, weights of the consensus."""
-    four = four_rows()
-    areas = Row("consensus of connected areas, dropout and mirror", ("consensus.blobs=areas",))
+    losses = rows_of_losses()
+    areas = Row("consensus of connected areas, dropout and mirror", (*PAPERS, "consensus.blobs=areas"))
     sizes = (
         Row(f"{row.name}, {size} pictures", (*row.overrides, f"data.train=train_{size}"))
         for size in SIZES[:-1]
-        for row in four[2:]
+        for row in losses[3:]
     )
-    betas = (Row(f"consensus, beta {beta}", (f"consensus.beta={beta}",)) for beta in BETAS if beta != 5)
-    return (*four, areas, *sizes, *betas)
+    betas = (Row(f"consensus, beta {beta}", (*PAPERS, f"consensus.beta={beta}")) for beta in BETAS if beta != 5)
+    return (*losses, areas, *sizes, *betas)
 
 
-ROWS = {"three": rows(), "all": four_rows()}
+ROWS = {"three": rows(), "all": rows_of_losses()}
 
 
 def main() -> None:

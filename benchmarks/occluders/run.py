@@ -176,8 +176,8 @@ class Study:
         taught, found, val = (open_dataset(self.faces, split) for split in ("taught", "found", "val"))
         faces = self.out / "faces"
         write_faces(faces, "taught", taught, map(taught.labels, taught))
-        plain, agreeing = "consensus=null", "consensus={alpha: 10, beta: 5, blobs: classes}"
-        teacher = self.trained("teacher", faces, "taught", plain, TAUGHT_STEPS)
+        plain, agreeing = ("consensus=null",), ()
+        teacher = self.trained("teacher", faces, "taught", *plain, TAUGHT_STEPS)
         predict(teacher, found, self.out / "teacher_maps")
         maps = self.out / "teacher_maps" / "labels"
         yield "unlabelled: teacher's maps", score(found, maps)
@@ -195,7 +195,7 @@ class Study:
             ("student of made labels, consensus", made, "train", agreeing),
         ):
             further = f"start={teacher}", FURTHER
-            yield name, self.scored(self.trained(name, root, split, loss, *further), val)
+            yield name, self.scored(self.trained(name, root, split, *loss, *further), val)
 
     def trained(self, name: str, root: Path, split: str, *told: str) -> Path:
         options = (f"data.root={root}", f"data.train={split}", f"optimisation.seed={self.seed}", *NARROW, *told)
