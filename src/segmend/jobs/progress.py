@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.progress import Task as RichTask
+from rich.table import Column
 from rich.text import Text
 
 SILENCE = 30.0
@@ -65,9 +66,9 @@ def bar(title: str, total: int, quiet: bool = False) -> Iterator[Progress]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        _Pace(),
-        TextColumn("{task.fields[note]}"),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),  # in a narrow terminal the bar gives way
+        _Pace(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
     )
     with RichProgress(*columns, console=Console(stderr=True)) as rich:
         task = rich.add_task(title, total=total, note="", found=0)

@@ -141,7 +141,7 @@ class _Diary:
     def scored(self, step: int, mean_accuracy: float, mean_iou: float) -> None:
         """The validation split was scored after a step."""
         self._write(step=step, mean_accuracy=round(mean_accuracy, 4), mean_iou=round(mean_iou, 4))
-        self.recall = f", mean recall {100 * mean_accuracy:.1f}"
+        self.recall = f", recall {100 * mean_accuracy:.1f}"
 
     def _write(self, **told: float) -> None:
         self.log.write(json.dumps(told) + "\n")
