@@ -330,7 +330,7 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for fault in error.errors():
         where = [str(part) for part in fault["loc"][1:]]  # the first is the task
-        message = fault["msg"]
+        message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             near = difflib.get_close_matches(where[-1], _keys_beside(fault["loc"]), n=1)
             message = "no such key" + (f"; did you mean {near[0]!r}?" if near else "")
