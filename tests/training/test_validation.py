@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from segmend.data.dataset import open_dataset
+from segmend.data.files import write_labels
 from segmend.jobs.predict import predict
 from segmend.jobs.refine import refine
 from segmend.labels import InvalidInput
@@ -25,11 +26,15 @@ def of_files(dataset, maps):
     return np.sum(counts, axis=0)
 
 
+def parser_of(classes):
+    torch.manual_seed(0)
+    arguments = {"classes": len(classes), "width": 8}
+    return Segmenter(classes, "segmend.segmenters.faces.FaceParser", arguments, 4).eval()
+
+
 def test_of_a_segmenter(drawn, tmp_path):
     dataset = open_dataset(drawn, "val")
-    torch.manual_seed(0)
-    arguments = {"classes": len(dataset.classes), "width": 8}
-    segmenter = Segmenter(dataset.classes, "segmend.segmenters.faces.FaceParser", arguments, 4).eval()
+    segmenter = parser_of(dataset.classes)
     found, broken = validate(segmenter, dataset, "32")
     save_model(segmenter, tmp_path / "model", "")
     predict(tmp_path / "model", dataset, tmp_path / "maps", precision="32", quiet=True)
@@ -64,8 +69,7 @@ def test_unreadable_pictures_are_left_out_and_named(drawn, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(drawn, root)
     dataset = open_dataset(root, "val")
-    arguments = {"classes": len(dataset.classes), "width": 8}
-    segmenter = Segmenter(dataset.classes, "segmend.segmenters.faces.FaceParser", arguments, 4).eval()
+    segmenter = parser_of(dataset.classes)
     dataset.records[0].image.write_bytes(b"no picture")
     found, broken = validate(segmenter, dataset, "32")
     assert found.sum() == 3 * 64 * 96
@@ -73,5 +77,16 @@ def test_unreadable_pictures_are_left_out_and_named(drawn, tmp_path):
     assert str(dataset.records[0].image) in broken[0]
     for record in dataset:
         record.image.write_bytes(b"no picture")
-    with pytest.raises(InvalidInput, match="no picture of the validation split can be read"):
+    with pytest.raises(InvalidInput, match=r"no labelled pixel of the validation split .*the first: .*no"):
+        validate(segmenter, dataset, "32")
+
+
+def test_a_split_of_void_alone_is_told(drawn, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(drawn, root)
+    dataset = open_dataset(root, "val")
+    for record in dataset:
+        write_labels(record.labels, np.full((64, 96), 255, np.uint8))
+    segmenter = parser_of(dataset.classes)
+    with pytest.raises(InvalidInput, match=r"no labelled pixel of the validation split can be read$"):
         validate(segmenter, dataset, "32")

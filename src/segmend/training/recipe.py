@@ -146,7 +146,7 @@ class SegmenterRecipe(_Strict):
     @model_validator(mode="after")
     def _no_idle_loss(self) -> SegmenterRecipe:
         if self.relaxation and self.consensus and not self.consensus.cross_entropy:
-            raise ValueError("`relaxation` is of the cross-entropy, which `consensus.cross_entropy` leaves out: 0")
+            raise ValueError("`relaxation` is of cross-entropy, and `consensus.cross_entropy` is 0: there is none")
         return self
 
     @model_validator(mode="after")

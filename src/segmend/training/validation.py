@@ -31,7 +31,7 @@ def validate(model: nn.Module, dataset: Dataset, precision: Precision) -> tuple[
         The matrix, and messages about files that could not be read, which are left out.
 
     Raises:
-        InvalidInput: none could be read.
+        InvalidInput: none could be read, or all is void.
     """
     device = next(model.parameters()).device
     count = len(dataset.classes)
@@ -49,8 +49,9 @@ def validate(model: nn.Module, dataset: Dataset, precision: Precision) -> tuple[
             found = _label_map(model, as_image(image).to(device), coarse, count)
         confusion += confusion_matrix(found.cpu(), labels, count)
     confusion, broken = summed(torch.from_numpy(confusion).to(device)).cpu().numpy(), gathered(broken)
-    if len(broken) == len(dataset):
-        raise InvalidInput("no picture of the validation split can be read; the first: " + broken[0])
+    if not confusion.any():
+        first = f"; the first: {broken[0]}" if broken else ""
+        raise InvalidInput(f"no labelled pixel of the validation split can be read{first}")
     return confusion, broken
 
 
