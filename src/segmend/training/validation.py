@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segmend.data.dataset import Dataset, pair_coarse, pair_labels
+from segmend.data.dataset import Dataset, check_fits, pair_labels
 from segmend.data.files import InvalidFile
 from segmend.devices import Precision, autocast
 from segmend.labels import InvalidInput, as_image, as_tensor, most_likely
@@ -41,7 +41,8 @@ def validate(model: nn.Module, dataset: Dataset, precision: Precision) -> tuple[
     for record in part:
         try:
             image, labels = pair_labels(part, record)
-            coarse = pair_coarse(part, record)[1] if isinstance(model, Refiner) else None
+            coarse = part.coarse(record) if isinstance(model, Refiner) else labels
+            check_fits(record.coarse or record.id, labels=labels, coarse=coarse)
         except InvalidFile as error:
             broken.append(str(error))
             continue
@@ -55,7 +56,7 @@ def validate(model: nn.Module, dataset: Dataset, precision: Precision) -> tuple[
     return confusion, broken
 
 
-def _label_map(model: nn.Module, image: Tensor, coarse: np.ndarray | None, count: int) -> Tensor:
+def _label_map(model: nn.Module, image: Tensor, coarse: np.ndarray, count: int) -> Tensor:
     if isinstance(model, Refiner):
         return torch.cat([mended.labels for _, mended in mend_bands(model, image, as_tensor(coarse), count)])
     return torch.cat([most_likely(band) for _, band in predict_bands(model, image, TestTime())])
