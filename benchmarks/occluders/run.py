@@ -190,9 +190,9 @@ class Study:
         for name, root, split, loss in (
             ("teacher, taught on", faces, "taught", plain),
             ("student of its maps, cross-entropy", faces, "found", plain),
-            ("student of its maps, consensus", faces, "found", agreeing),
+            ("student of its maps, consensus and cross-entropy", faces, "found", agreeing),
             ("student of made labels, cross-entropy", made, "train", plain),
-            ("student of made labels, consensus", made, "train", agreeing),
+            ("student of made labels, consensus and cross-entropy", made, "train", agreeing),
         ):
             further = f"start={teacher}", FURTHER
             yield name, self.scored(self.trained(name, root, split, *loss, *further), val)
