@@ -27,10 +27,10 @@ def available_cores() -> int:
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies matrices of bfloat16 in hardware (Tensor cores, AMX)."""
+    """Whether the device multiplies bfloat16 in hardware (Tensor cores; AVX-512 BF16, which AMX comes with)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def uses_bfloat16(device: torch.device, precision: Precision) -> bool:
