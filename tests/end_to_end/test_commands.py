@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -282,7 +283,13 @@ def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, drawn, 
         os.link(coarse / "val" / f"{number % 4:05d}.npz", maps / f"{number}.npz")
     command = [sys.executable, "-m", "segmend", "refine", "--images", images, "--coarse", maps]
     command += ["--out", out, "--refiner", "guided", "--probs", "--quiet"]
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # Shells have what they start in the background ignore it, tests too.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 90
     while len(list(out.glob("labels/*.png"))) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
