@@ -2,6 +2,7 @@
 
 python benchmarks/consensus/run.py --classes three
 python benchmarks/consensus/run.py --classes all
+python benchmarks/consensus/run.py --classes three --longer
 python benchmarks/consensus/run.py --classes all --longer
 """
 
@@ -105,11 +106,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA / "celebamask_hq_mini", help="folder of the data set")
     parser.add_argument("--runs", type=Path, default=Path("runs/consensus"), help="folder for all that is made")
     parser.add_argument("--classes", choices=list(MERGED), default="three")
-    parser.add_argument("--longer", action="store_true", help=f"all classes for {LONGER} steps")
+    parser.add_argument("--longer", action="store_true", help=f"the three losses alone, {LONGER} steps")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    if arguments.longer and arguments.classes != "all":
-        parser.error("--longer is for --classes all")
     runs = arguments.runs / arguments.classes
     data = prepare(arguments.data, runs / "data", MERGED[arguments.classes])
     truth: Dataset = open_dataset(data, "val")
