@@ -11,16 +11,31 @@ from segmend.ops.scan import DOWN, LEFT, RIGHT, UP, normalize_gates, scan, scan4
 
 ALL = (RIGHT, LEFT, DOWN, UP)
 BACKENDS = {"native": scan_native, "triton": scan_triton, "reference": scan_reference}
-SIZES = [(1, 3, 5, 7), (2, 2, 4, 3), (1, 2, 1, 6), (1, 2, 6, 1), (1, 1, 1, 1), (1, 3, 2, 2)]
+SIZES = [(1, 3, 5, 7), (1, 1, 10, 9), (2, 2, 4, 3), (1, 2, 1, 6), (1, 2, 6, 1), (1, 1, 1, 1), (1, 3, 2, 2)]
 LARGER = [(1, 2, 37, 16), (1, 2, 16, 48), (2, 3, 33, 50)]
 
 
 @pytest.fixture(params=BACKENDS)
-def backend(request):
+def backend(request, monkeypatch):
     """A module with `forward` and `backward`."""
     if request.param == "native" and native.library() is None:
         pytest.skip("the native library was not built here")
+    if request.param == "triton" and torch.cuda.is_available():
+        return OnGPU
+    monkeypatch.setattr(scan_triton, "TILE", 2)  # which Triton's interpreter is through with sooner
     return BACKENDS[request.param]
+
+
+class OnGPU:
+    """Triton's kernels, compiled, for maps of the CPU."""
+
+    @staticmethod
+    def forward(x, gates, *how):
+        return scan_triton.forward(x.cuda(), gates.cuda(), *how).cpu()
+
+    @staticmethod
+    def backward(x, gates, grad, *how):
+        return [found.cpu() for found in scan_triton.backward(x.cuda(), gates.cuda(), grad.cuda(), *how)]
 
 
 def example(size=(2, 3, 5, 7), shared=False, neighbours=3, directions=4, dtype=torch.float32, positive=False):
@@ -174,12 +189,12 @@ def test_gates_are_normalised_to_one():
     assert torch.equal(normalize_gates(small), small)
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("neighbours", [1, 3])
-def test_gradients_are_right_in_float64(shared, neighbours):
+def test_gradients_are_right_in_float64(shared, neighbours, device):
     x, gates = example((1, 2, 3, 4), shared, neighbours, dtype=torch.float64)
-    x.requires_grad_()
-    gates.requires_grad_()
+    x, gates = (map_.to(device).requires_grad_() for map_ in (x, gates))
     for pooled in ("max", "sum"):
         assert torch.autograd.gradcheck(partial(scan4, pooled=pooled), (x, gates))
     assert torch.autograd.gradcheck(lambda a, b: scan(a, b[:, 1], LEFT), (x, gates))

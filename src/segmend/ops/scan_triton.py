@@ -1,7 +1,7 @@
 """The scan on a GPU, as Triton kernels: one program a plane, the pixels of a line side by side.
 
-Along a direction, line t is at ``start + t * step`` of a plane and its pixels `apart` from each other, so that one
-kernel serves all four. Neighbours come from the line before, which stays in registers.
+Lines are read in tiles of `TILE` at once: memory answers late, and where lines are columns one of them alone would
+fetch eight times the bytes that it needs. What passes from line to line stays in registers.
 """
 
 from __future__ import annotations
@@ -17,101 +17,166 @@ CHUNKS = 8
 """Channels that share gates are split into so many parts, each with gate gradients of its own: a sum of parts is
 the same every time, atomic additions are not."""
 
-
-@triton.jit
-def _from_before(line, index, shift: tl.constexpr, size):  # type: ignore[no-untyped-def]
-    """Values of the neighbours at `shift`, and whether they are inside."""
-    source = index + shift
-    inside = (source >= 0) & (source < size)
-    return tl.gather(line, tl.where(inside, source, index), 0), inside & (index < size)
+TILE = 8
+"""Lines that are read at once: 32 bytes of a row where lines are columns, the least that memory gives."""
 
 
 @triton.jit
+def _places(number, index, lines, size, ACROSS: tl.constexpr, BACKWARDS: tl.constexpr, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """A tile's pixels ``[TILE, BLOCK]``: places in a plane, which are inside, which have a line before theirs."""
+    tiles = tl.cdiv(lines, TILE)
+    t = (tiles - 1 - number if BACKWARDS else number) * TILE + tl.arange(0, TILE)[:, None]
+    at = index[None, :] * lines + t if ACROSS else t * size + index[None, :]
+    inside = (index[None, :] < size) & (t < lines)
+    return at, inside, inside & (t != (lines - 1 if BACKWARDS else 0))
+
+
+@triton.jit
+def _gates(gates_ptr, at, inside, follows, index, area, size, NEIGHBOURS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Gates of a tile to the pixel before, the same and the next in the line before; 0 where it is not there.
+
+    The zeros are put in after loading: loads whose masks are the same for 16 bytes are whole.
+    """
+    same = tl.where(follows, tl.load(gates_ptr + (NEIGHBOURS // 2) * area + at, inside, 0.0), 0.0)
+    if NEIGHBOURS == 1:
+        return same, same, same
+    before = tl.load(gates_ptr + at, inside, 0.0)
+    after = tl.load(gates_ptr + 2 * area + at, inside, 0.0)
+    before = tl.where(follows & (index[None, :] > 0), before, 0.0)
+    return before, same, tl.where(follows & (index[None, :] + 1 < size), after, 0.0)
+
+
+@triton.jit
+def _line(tile, number, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """One line of a tile; its lines lie in registers, so that this costs next to nothing."""
+    return tl.sum(tl.where(tl.arange(0, TILE)[:, None] == number, tile, 0.0), 0)
+
+
+@triton.jit
+def _neighbours(line, index, shift: tl.constexpr, size):  # type: ignore[no-untyped-def]
+    """Values at the pixels `shift` further; at the ends some value of the line."""
+    return tl.gather(line, tl.minimum(tl.maximum(index + shift, 0), size - 1), 0)
+
+
+@triton.jit
+def _propagate(line, h, x, before, same, after, number, index, size, NEIGHBOURS: tl.constexpr, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Equation 9 for one line of a tile: that line, and the tile `h` with it."""
+    own = _line(x, number, TILE)
+    new = own + _line(same, number, TILE) * (line - own)
+    if NEIGHBOURS == 3:
+        new += _line(before, number, TILE) * (_neighbours(line, index, -1, size) - own)
+        new += _line(after, number, TILE) * (_neighbours(line, index, 1, size) - own)
+    return new, tl.where(tl.arange(0, TILE)[:, None] == number, new[None, :], h)
+
+
+@triton.jit(do_not_specialize_on_alignment=["winner_ptr"])  # whose bytes would set how pixels are dealt to threads
 def _forward(  # type: ignore[no-untyped-def]
-    x_ptr, gates_ptr, h_ptr, winner_ptr, channels, lines, size, start, step, apart,
-    direction, picture_gates, channel_gates,
-    NEIGHBOURS: tl.constexpr, FOLD: tl.constexpr, SUM: tl.constexpr, WINNER: tl.constexpr, BLOCK: tl.constexpr,
+    x_ptr, gates_ptr, h_ptr, winner_ptr, channels, lines, size, direction, picture_gates, channel_gates,
+    ACROSS: tl.constexpr, BACKWARDS: tl.constexpr, NEIGHBOURS: tl.constexpr, FOLD: tl.constexpr, SUM: tl.constexpr,
+    WINNER: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
     """Scan one plane; with FOLD into the maximum that `h_ptr` holds, or the SUM; WINNER: noting where it won."""
     plane = tl.program_id(0).to(tl.int64)
-    area = lines.to(tl.int64) * size
-    index = tl.arange(0, BLOCK)
-    mask = index < size
+    area = lines * size
     x_ptr += plane * area
     h_ptr += plane * area
     winner_ptr += plane * area
     gates_ptr += (plane // channels) * picture_gates + (plane % channels) * channel_gates
+    index = tl.arange(0, BLOCK)
     line = tl.zeros([BLOCK], dtype=h_ptr.dtype.element_ty)
-    for t in range(lines):
-        at = start + t * step + index * apart
-        x = tl.load(x_ptr + at, mask, 0.0)
-        h = x
-        if t > 0:
-            if NEIGHBOURS == 1:
-                h += tl.load(gates_ptr + at, mask, 0.0) * (line - x)
-            else:
-                for k in tl.static_range(3):
-                    before, inside = _from_before(line, index, k - 1, size)
-                    h += tl.load(gates_ptr + k * area + at, inside, 0.0) * (before - x)
-        line = h
+    for number in range(tl.cdiv(lines, TILE)):
+        at, inside, follows = _places(number, index, lines, size, ACROSS, BACKWARDS, TILE)
+        x = tl.load(x_ptr + at, inside, 0.0)
+        before, same, after = _gates(gates_ptr, at, inside, follows, index, area, size, NEIGHBOURS)
         if FOLD:
-            held = tl.load(h_ptr + at, mask, 0.0)
+            held = tl.load(h_ptr + at, inside, 0.0)
+        h = x
+        for i in tl.static_range(TILE):
+            line, h = _propagate(
+                line, h, x, before, same, after, TILE - 1 - i if BACKWARDS else i, index, size, NEIGHBOURS, TILE
+            )
+        if FOLD:
             larger = h > held
-            tl.store(h_ptr + at, held + h if SUM else tl.where(larger, h, held), mask)
+            tl.store(h_ptr + at, held + h if SUM else tl.where(larger, h, held), inside)
             if WINNER:
-                tl.store(winner_ptr + at, direction.to(tl.int8), mask & larger)
+                tl.store(winner_ptr + at, direction + tl.zeros_like(h).to(tl.int8), inside & larger)
         else:
-            tl.store(h_ptr + at, h, mask)
+            tl.store(h_ptr + at, h, inside)
 
 
 @triton.jit
-def _backward(  # type: ignore[no-untyped-def]
-    x_ptr, gates_ptr, h_ptr, grad_ptr, winner_ptr, dx_ptr, dgates_ptr, channels, lines, size, start, step, apart,
-    direction, picture_gates, channel_gates, per_chunk, chunk_gates,
-    NEIGHBOURS: tl.constexpr, WINNER: tl.constexpr, BLOCK: tl.constexpr,
+def _return(  # type: ignore[no-untyped-def]
+    carried, totals, dx, grad, before, same, after, number, index, size,
+    NEIGHBOURS: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """The adjoint of a scan over a chunk of channels; dx and dgates are added to."""
+    """The adjoint of `_propagate`: what goes to the line before; all that reached this line, and its gradient."""
+    total = _line(grad, number, TILE) + carried
+    given = total * _line(same, number, TILE)
+    kept = total - given
+    if NEIGHBOURS == 3:
+        to_before = total * _line(before, number, TILE)
+        to_after = total * _line(after, number, TILE)
+        kept -= to_before + to_after
+        given += tl.where(index + 1 < size, _neighbours(to_before, index, 1, size), 0.0)
+        given += tl.where(index > 0, _neighbours(to_after, index, -1, size), 0.0)
+    here = tl.arange(0, TILE)[:, None] == number
+    return given, tl.where(here, total[None, :], totals), tl.where(here, kept[None, :], dx)
+
+
+@triton.jit(do_not_specialize_on_alignment=["winner_ptr"])  # whose bytes would set how pixels are dealt to threads
+def _backward(  # type: ignore[no-untyped-def]
+    x_ptr, gates_ptr, h_ptr, grad_ptr, winner_ptr, dx_ptr, dgates_ptr, channels, lines, size, direction,
+    picture_gates, channel_gates, per_chunk, chunk_gates,
+    ACROSS: tl.constexpr, BACKWARDS: tl.constexpr, NEIGHBOURS: tl.constexpr, FOLD: tl.constexpr,
+    WINNER: tl.constexpr, SHARED: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
+    """The adjoint of a scan over a chunk of channels; dx (with FOLD) and dgates (if SHARED) are added to."""
     picture = tl.program_id(0).to(tl.int64)
     chunk = tl.program_id(1)
-    area = lines.to(tl.int64) * size
+    area = lines * size
+    back = (1 if ACROSS else size) * (1 if BACKWARDS else -1)
     index = tl.arange(0, BLOCK)
-    mask = index < size
+    tiles = tl.cdiv(lines, TILE)
     for c in range(chunk * per_chunk, tl.minimum((chunk + 1) * per_chunk, channels)):
         plane = (picture * channels + c) * area
         gates_at = picture * picture_gates + c * channel_gates
-        gates = gates_ptr + gates_at
         dgates = dgates_ptr + chunk * chunk_gates + gates_at
         carried = tl.zeros([BLOCK], dtype=dx_ptr.dtype.element_ty)
-        for back in range(lines):
-            t = lines - 1 - back
-            at = start + t * step + index * apart
-            grad = tl.load(grad_ptr + plane + at, mask, 0.0)
+        for undone in range(tiles):
+            at, inside, follows = _places(tiles - 1 - undone, index, lines, size, ACROSS, BACKWARDS, TILE)
+            grad = tl.load(grad_ptr + plane + at, inside, 0.0)
             if WINNER:
-                grad = tl.where(tl.load(winner_ptr + plane + at, mask, 0) == direction, grad, 0.0)
-            total = grad + carried
-            dx = total
-            carried = tl.zeros_like(total)
-            if t > 0:
-                x = tl.load(x_ptr + plane + at, mask, 0.0)
-                for k in tl.static_range(NEIGHBOURS):
-                    shift: tl.constexpr = k - NEIGHBOURS // 2
-                    inside = mask & (index + shift >= 0) & (index + shift < size)
-                    before = tl.load(h_ptr + plane + at - step + shift * apart, inside, 0.0)
-                    p = tl.load(gates + k * area + at, inside, 0.0)
-                    held = tl.load(dgates + k * area + at, inside, 0.0)
-                    tl.store(dgates + k * area + at, held + total * (before - x), inside)
-                    dx -= total * p
-                    given, there = _from_before(tl.where(inside, total * p, 0.0), index, -shift, size)
-                    carried += tl.where(there, given, 0.0)
-            held = tl.load(dx_ptr + plane + at, mask, 0.0)
-            tl.store(dx_ptr + plane + at, held + dx, mask)
+                grad = tl.where(tl.load(winner_ptr + plane + at, inside, 0) == direction, grad, 0.0)
+            x = tl.load(x_ptr + plane + at, inside, 0.0)
+            before, same, after = _gates(gates_ptr + gates_at, at, inside, follows, index, area, size, NEIGHBOURS)
+            totals = grad
+            dx = grad
+            for i in tl.static_range(TILE):
+                carried, totals, dx = _return(
+                    carried, totals, dx, grad, before, same, after, i if BACKWARDS else TILE - 1 - i, index, size,
+                    NEIGHBOURS, TILE,
+                )  # fmt: skip
+            for k in tl.static_range(NEIGHBOURS):
+                beside = index[None, :] + k - NEIGHBOURS // 2
+                there = follows & (beside >= 0) & (beside < size)
+                step = (k - NEIGHBOURS // 2) * (lines if ACROSS else 1)
+                h = tl.load(h_ptr + plane + at + back + step, there, 0.0)
+                dgate = tl.where(there, totals * (h - x), 0.0)
+                if SHARED:
+                    dgate += tl.load(dgates + k * area + at, inside, 0.0)
+                tl.store(dgates + k * area + at, dgate, inside)
+            if FOLD:
+                dx += tl.load(dx_ptr + plane + at, inside, 0.0)
+            tl.store(dx_ptr + plane + at, dx, inside)
 
 
-def _path(direction: int, height: int, width: int) -> tuple[int, int, int, int, int]:
-    """Number of lines, pixels of one, and start, step and distance of pixels in a plane."""
-    lines, size, step, apart = (width, height, 1, width) if direction < 2 else (height, width, width, 1)
-    backwards = direction % 2 == 1
-    return lines, size, (lines - 1) * step if backwards else 0, -step if backwards else step, apart
+def _along(x: Tensor, direction: int) -> tuple[int, int, dict[str, bool | int]]:
+    """Number of lines, pixels of one, and what a kernel is compiled for."""
+    height, width = x.shape[2:]
+    lines, size = (width, height) if direction < 2 else (height, width)
+    block = triton.next_power_of_2(size)
+    how = {"ACROSS": direction < 2, "BACKWARDS": direction % 2 == 1, "BLOCK": block, "TILE": TILE}
+    return lines, size, {**how, "num_warps": min(max(block // 128, 1), 16)}
 
 
 def _gate_strides(gates: Tensor) -> tuple[int, int]:
@@ -132,14 +197,12 @@ def _scan_into(
     winner: Tensor | None = None,
 ) -> None:
     """Scan along `direction`, whose gates are the ones at `first` in `gates` ``[B, 4 or 1, G, K, H, W]``."""
-    pictures, channels, height, width = x.shape
-    lines, size, start, step, apart = _path(direction, height, width)
+    pictures, channels = x.shape[:2]
+    lines, size, along = _along(x, direction)
     picture, channel = _gate_strides(gates)
     _forward[(pictures * channels,)](
-        x, gates[:, first:], out, out if winner is None else winner, channels, lines, size, start, step, apart,
-        direction, picture, channel,
-        NEIGHBOURS=gates.shape[3], FOLD=fold, SUM=summed, WINNER=winner is not None,
-        BLOCK=triton.next_power_of_2(size),
+        x, gates[:, first:], out, out if winner is None else winner, channels, lines, size, direction,
+        picture, channel, NEIGHBOURS=gates.shape[3], FOLD=fold, SUM=summed, WINNER=winner is not None, **along,
     )  # fmt: skip
 
 
@@ -163,8 +226,7 @@ def backward(
     x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int], summed: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Gradients of `forward`; a maximum's go to the first direction that is largest."""
-    pictures, channels, height, width = x.shape
-    neighbours = gates.shape[3]
+    pictures, channels = x.shape[:2]
     winner = torch.zeros(x.shape, dtype=torch.int8, device=x.device)
     won_by_one = len(directions) > 1 and not summed
     if won_by_one:
@@ -172,16 +234,16 @@ def backward(
     picture, channel = _gate_strides(gates)
     chunks = channels if channel else min(CHUNKS, channels)
     per_chunk = triton.cdiv(channels, chunks)
-    dx = torch.zeros_like(x)
-    dgates = torch.zeros((1 if channel else chunks, *gates.shape), dtype=x.dtype, device=x.device)
+    dx = torch.empty_like(x)
+    make = torch.empty if channel else torch.zeros
+    dgates = make((1 if channel else chunks, *gates.shape), dtype=x.dtype, device=x.device)
     h = torch.empty_like(x)
     for place, direction in enumerate(directions):
         _scan_into(h, x, gates, direction, place)
-        lines, size, start, step, apart = _path(direction, height, width)
+        lines, size, along = _along(x, direction)
         _backward[(pictures, chunks)](
             x, gates[:, place:], h, grad, winner, dx, dgates[:, :, place:],
-            channels, lines, size, start, step, apart, direction, picture, channel,
-            per_chunk, 0 if channel else gates.numel(),
-            NEIGHBOURS=neighbours, WINNER=won_by_one, BLOCK=triton.next_power_of_2(size),
+            channels, lines, size, direction, picture, channel, per_chunk, 0 if channel else gates.numel(),
+            NEIGHBOURS=gates.shape[3], FOLD=place > 0, WINNER=won_by_one, SHARED=not channel, **along,
         )  # fmt: skip
-    return dx, dgates.sum(0)
+    return dx, dgates[0] if channel else dgates.sum(0)
