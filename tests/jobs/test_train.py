@@ -38,8 +38,9 @@ def test_one_seed_gives_one_network_and_another_another(drawn, coarse, tmp_path)
     torch.manual_seed(456)
     train(recipe(drawn, coarse), tmp_path / "b", quiet=True)
     train(recipe(drawn, coarse, seed=1), tmp_path / "c", quiet=True)
-    assert torch.equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    assert not torch.equal(weights(tmp_path / "a"), weights(tmp_path / "c"))
+    rounding = 1e-3 if torch.cuda.is_available() else 0.0  # a GPU adds in any order
+    assert torch.allclose(weights(tmp_path / "a"), weights(tmp_path / "b"), rtol=0, atol=rounding)
+    assert not torch.allclose(weights(tmp_path / "a"), weights(tmp_path / "c"), atol=1e-3)
 
 
 def test_a_folder_is_not_overwritten_by_another_recipe(drawn, coarse, tmp_path):

@@ -10,7 +10,9 @@ from segmend.metrics import Sparsity, sparsity
 
 
 def components(labels, void=255):
-    _, count = label(np.where(labels == void, -1, labels), background=-1, return_num=True, connectivity=2)
+    _, count = label(
+        np.where(labels == void, -1, labels.astype(int)), background=-1, return_num=True, connectivity=2
+    )
     return count
 
 

@@ -1,6 +1,7 @@
 """Several processes train as one does with their joint batch."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -29,9 +30,10 @@ def test_two_processes_end_with_the_weights_of_one(drawn, tmp_path):
     recipe.write_text(RECIPE.format(root=drawn))
     command = ["-m", "segmend", "train", str(recipe), "--quiet", "--out"]
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    on_cpu = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     for name, launcher in (("one", []), ("two", together)):
         whole = [sys.executable, *launcher, *command, str(tmp_path / name)]
-        done = subprocess.run(whole, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(whole, capture_output=True, text=True, timeout=300, env=on_cpu)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("Trained:") == 1
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
@@ -88,6 +90,14 @@ def test_synced_batch_norm_is_batch_norm(alone, shape):
 def test_a_batch_that_cannot_be_shared_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(InvalidInput, match="3 processes cannot share 4 samples evenly"):
+        fit(nn.Linear(1, 1), [], lambda *_: None, Optimisation(steps=1, batch=4), tmp_path)
+
+
+def test_more_processes_than_gpus_are_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("segmend.training.loop.pick_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(InvalidInput, match=r"2 processes.* 1 GPU"):
         fit(nn.Linear(1, 1), [], lambda *_: None, Optimisation(steps=1, batch=4), tmp_path)
 
 

@@ -38,7 +38,8 @@ def test_of_a_segmenter(drawn, tmp_path):
     found, broken = validate(segmenter, dataset, "32")
     save_model(segmenter, tmp_path / "model", "")
     predict(tmp_path / "model", dataset, tmp_path / "maps", precision="32", quiet=True)
-    assert np.array_equal(found, of_files(dataset, tmp_path / "maps" / "labels"))
+    differences = np.abs(found - of_files(dataset, tmp_path / "maps" / "labels")).sum()
+    assert differences <= (0.01 * found.sum() if torch.cuda.is_available() else 0)  # of TF32
     assert found.sum() == 4 * 64 * 96
     assert broken == []
 

@@ -134,12 +134,18 @@ def fit(
 def _fabric(options: Optimisation) -> Fabric:
     if options.batch % world():
         raise InvalidInput(f"optimisation.batch: {world()} processes cannot share {options.batch} samples evenly")
-    bfloat16 = uses_bfloat16(pick_device(), options.precision)
+    device, here = pick_device(), on_this_machine()
+    if device.type == "cuda" and here > torch.cuda.device_count():
+        raise InvalidInput(
+            f"{here} processes on this machine, but {torch.cuda.device_count()} GPU(s): start one process "
+            "for each, or set CUDA_VISIBLE_DEVICES= (to nothing) to train on the CPU"
+        )
+    bfloat16 = uses_bfloat16(device, options.precision)
     fabric = Fabric(
         accelerator="auto",
         strategy="ddp" if world() > 1 else "auto",
-        devices=on_this_machine(),
-        num_nodes=world() // on_this_machine(),
+        devices=here,
+        num_nodes=world() // here,
         precision="bf16-mixed" if bfloat16 else "32-true",
     )
     fabric.launch()
