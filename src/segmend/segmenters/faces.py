@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from segmend.ops.elu import elu
+
 
 class FaceParser(nn.Module):
     """Two encoders and a decoder of blocks of convolution, ELU and batch norm; 4,524,323 parameters for 3 classes.
@@ -28,7 +30,7 @@ class FaceParser(nn.Module):
         two, four, eight, half = 2 * width, 4 * width, 8 * width, width // 2
         self.encoder = nn.Sequential(
             _conv(3, width),
-            nn.ELU(),
+            _ELU(),
             *_block(width, two, stride=2),
             *_block(two, two),
             *_block(two, two),
@@ -44,9 +46,9 @@ class FaceParser(nn.Module):
             nn.PixelShuffle(2),
             nn.Dropout2d(dropout),
             _conv(half, half),
-            nn.ELU(),
+            _ELU(),
             _conv(half, half),
-            nn.ELU(),
+            _ELU(),
             _conv(half, classes),
         )
         for module in self.modules():
@@ -61,9 +63,14 @@ class FaceParser(nn.Module):
         return logits
 
 
+class _ELU(nn.Module):
+    def forward(self, features: Tensor) -> Tensor:
+        return elu(features)
+
+
 def _conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation, padding_mode="reflect")
 
 
 def _block(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> list[nn.Module]:
-    return [_conv(inputs, outputs, stride, dilation), nn.ELU(), nn.BatchNorm2d(outputs)]
+    return [_conv(inputs, outputs, stride, dilation), _ELU(), nn.BatchNorm2d(outputs)]
