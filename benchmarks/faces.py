@@ -14,9 +14,9 @@ from segmend.data.files import write_image, write_labels
 PAIRS = {part: (f"left_{part}", f"right_{part}") for part in ("eye", "brow", "ear")}
 """Left and right are one class: the source swaps them in one picture of fifteen."""
 
-NARROW = ("arguments.width=16", "optimisation.steps=500")
-"""Of `recipes/face_parser.yaml`, a sixteenth of the multiplications, and fewer steps: dozens of trainings of the
-paper's width would take two cores days."""
+NARROW = "arguments.width=16"
+"""Of `recipes/face_parser.yaml`, a sixteenth of the multiplications: dozens of trainings of the paper's width
+would take two cores days."""
 
 GROUPS = {"whole_mouth": ("mouth", "upper_lip", "lower_lip")}
 PARTS = {

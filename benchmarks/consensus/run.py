@@ -1,9 +1,9 @@
 """Faces at 128 x 128 px: consensus inside blobs against cross-entropy, in the same recipe.
 
-python benchmarks/consensus/run.py --classes three
-python benchmarks/consensus/run.py --classes all
-python benchmarks/consensus/run.py --classes three --longer
-python benchmarks/consensus/run.py --classes all --longer
+python benchmarks/consensus/run.py --table three
+python benchmarks/consensus/run.py --table sizes
+python benchmarks/consensus/run.py --table betas
+python benchmarks/consensus/run.py --table all
 """
 
 import argparse
@@ -19,7 +19,7 @@ from segmend.data.files import write_image, write_labels
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import DATA, folder_of, replace_table  # noqa: E402
+from comparison import DATA, replace_table  # noqa: E402
 from trainings import Columns, Row, Trainings  # noqa: E402
 
 from faces import NARROW, PAIRS  # noqa: E402
@@ -37,9 +37,6 @@ MERGED = {"three": THREE, "all": PAIRS}
 
 SIZES = (50, 150, 600)
 BETAS = (0, 1, 5, 20)
-LONGER = 2000
-"""Steps, instead of the 500 of other rows."""
-
 COLUMNS: Columns = {
     "mIoU": lambda o: 100 * o.scores.mean_iou,
     "mean recall": lambda o: 100 * o.scores.mean_accuracy,
@@ -70,54 +67,52 @@ def prepare(source: Path, root: Path, merged: dict[str, tuple[str, ...]]) -> Pat
 PLAIN = ("consensus=null",)
 PAPERS = ("consensus.alpha=10", "consensus.beta=5", "consensus.cross_entropy=0")
 BARE = ("arguments.dropout=0", "augmentation.mirror=false")
+LOSSES = {"cross-entropy": PLAIN, "consensus": PAPERS, "consensus and cross-entropy": ()}
 
 
 def rows_of_losses() -> tuple[Row, ...]:
     """The paper's four, each loss without and with dropout and mirroring; and both losses in one."""
-    losses = {"cross-entropy": PLAIN, "consensus": PAPERS, "consensus and cross-entropy": ()}
-    bare = (Row(name, (*overrides, *BARE)) for name, overrides in losses.items())
-    return (*bare, *(Row(f"{name}, dropout and mirror", overrides) for name, overrides in losses.items()))
+    bare = (Row(name, (*overrides, *BARE)) for name, overrides in LOSSES.items())
+    return (*bare, *(Row(f"{name}, dropout and mirror", overrides) for name, overrides in LOSSES.items()))
 
 
-def rows_of_longer() -> tuple[Row, ...]:
-    """The losses without dropout and mirroring, for `LONGER` steps."""
-    more = f"optimisation.steps={LONGER}"
-    return tuple(Row(f"{r.name}, {LONGER} steps", (*r.overrides, more)) for r in rows_of_losses()[:3])
-
-
-def rows_of_three() -> tuple[Row, ...]:
-    """All losses, and with dropout and mirroring: other blobs, training sizes, weights of the consensus."""
-    losses = rows_of_losses()
-    areas = Row("consensus of connected areas, dropout and mirror", (*PAPERS, "consensus.blobs=areas"))
-    sizes = (
-        Row(f"{row.name}, {size} pictures", (*row.overrides, f"data.train=train_{size}"))
-        for size in SIZES[:-1]
-        for row in losses[3:]
+def rows_of_sizes() -> tuple[Row, ...]:
+    """The losses with dropout and mirroring, on the fewest pictures."""
+    return tuple(
+        Row(f"{name}, dropout and mirror, {size} pictures", (*overrides, f"data.train=train_{size}"))
+        for size in SIZES[:1]
+        for name, overrides in LOSSES.items()
     )
-    betas = (Row(f"consensus, beta {beta}", (*PAPERS, f"consensus.beta={beta}")) for beta in BETAS if beta != 5)
-    return (*losses, areas, *sizes, *betas)
 
 
-ROWS = {"three": rows_of_three(), "all": rows_of_losses()}
+def rows_of_betas() -> tuple[Row, ...]:
+    """Consensus with dropout and mirroring, whose pixels are to agree more or less."""
+    return tuple(Row(f"consensus, beta {beta}", (*PAPERS, f"consensus.beta={beta}")) for beta in BETAS)
+
+
+TABLES = {
+    "three": ("three", rows_of_losses()),
+    "sizes": ("three", rows_of_sizes()),
+    "betas": ("three", rows_of_betas()),
+    "all": ("all", rows_of_losses()[:3]),
+}
+"""Classes and rows of a table; all classes without dropout and mirroring."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the face parser with and without consensus.")
     parser.add_argument("--data", type=Path, default=DATA / "celebamask_hq_mini", help="folder of the data set")
     parser.add_argument("--runs", type=Path, default=Path("runs/consensus"), help="folder for all that is made")
-    parser.add_argument("--classes", choices=list(MERGED), default="three")
-    parser.add_argument("--longer", action="store_true", help=f"the three losses alone, {LONGER} steps")
+    parser.add_argument("--table", choices=list(TABLES), default="three")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    runs = arguments.runs / arguments.classes
-    data = prepare(arguments.data, runs / "data", MERGED[arguments.classes])
+    classes, rows = TABLES[arguments.table]
+    runs = arguments.runs / classes
+    data = prepare(arguments.data, runs / "data", MERGED[classes])
     truth: Dataset = open_dataset(data, "val")
-    trainings = Trainings(runs, "face_parser", data, truth, (f"data.train=train_{SIZES[-1]}", *NARROW))
-    rows, table = ROWS[arguments.classes], arguments.classes
-    if arguments.longer:
-        rows, table = rows_of_longer(), f"{table} longer"
-    text = trainings.table(rows, COLUMNS, arguments.seeds, HERE / f"{folder_of(table)}.json")
-    replace_table(HERE.parents[1] / "docs" / "results.md", f"consensus {table}", text)
+    trainings = Trainings(runs, "face_parser", data, truth, (f"data.train=train_{SIZES[-1]}", NARROW))
+    text = trainings.table(rows, COLUMNS, arguments.seeds, HERE / f"{arguments.table}.json")
+    replace_table(HERE.parents[1] / "docs" / "results.md", f"consensus {arguments.table}", text)
     print(text)
 
 
