@@ -11,9 +11,9 @@ VALUES = torch.cat(
 )
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_values_and_gradients_are_those_of_pytorch(dtype):
-    rounding = 1e-6 if dtype == torch.float32 else 8e-3
+    rounding = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 8e-3}[dtype]
     for x in (VALUES.to(dtype), torch.randn(2, 3, 4, 5).to(dtype).to(memory_format=torch.channels_last)):
         mine, theirs = (x.clone().requires_grad_() for _ in "ab")
         found, expected = elu(mine), functional.elu(theirs)

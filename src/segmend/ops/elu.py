@@ -29,7 +29,8 @@ class _ELU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        negative = x.float().clamp_max(0).exp_().sub_(1)
+        precise = x if x.dtype == torch.float64 else x.float()
+        negative = precise.clamp_max(0).exp_().sub_(1)
         result = torch.maximum(x, negative.to(x.dtype))  # exp(x) - 1 is above x on the one side, 0 on the other
         ctx.save_for_backward(result)
         return result
