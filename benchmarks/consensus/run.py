@@ -37,6 +37,7 @@ MERGED = {"three": THREE, "all": PAIRS}
 
 SIZES = (50, 150, 600)
 BETAS = (0, 1, 5, 20)
+
 COLUMNS: Columns = {
     "mIoU": lambda o: 100 * o.scores.mean_iou,
     "mean recall": lambda o: 100 * o.scores.mean_accuracy,

@@ -46,6 +46,8 @@ SIDES = (0.25, 0.6)
 """Root of an object's area, in sides of the face."""
 
 STEPS = "optimisation.steps=500"
+"""Of a student."""
+
 TAUGHT_STEPS = "optimisation.steps=1500"
 """Three times as long as a student: a teacher that still learns is beaten by whatever learns on."""
 
