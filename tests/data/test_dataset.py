@@ -250,6 +250,26 @@ def test_plain_folders_pair_whatever_the_suffix(tmp_path: Path) -> None:
     assert [(r.id, r.image is not None) for r in masks] == [("s/b", True), ("unpaired", False)]
 
 
+def test_masks_of_a_data_set_keep_its_classes_and_void(tmp_path: Path) -> None:
+    """Whatever pictures are given: its void may be an id that looks like a class."""
+    root = write_set(tmp_path / "faces", void=2, evaluate_on=["skin"])
+    labels, images = root / "labels" / "train", root / "images" / "train"
+    whole = open_dataset(root, "train")
+    for dataset in (
+        open_masks(labels, images=images),
+        open_masks(labels, classes=len(NAMES)),
+        open_masks(labels, images=images, classes=whole.classes),
+        open_dataset(images, labels=labels),
+    ):
+        assert (dataset.classes, dataset.void, dataset.scored) == (whole.classes, 2, ("skin",))
+        for one, other in zip(dataset, whole, strict=True):
+            np.testing.assert_array_equal(dataset.labels(one), whole.labels(other))
+    with pytest.raises(InvalidFile, match=r"dataset\.yaml: .* other classes .*: sky, left eye"):
+        open_masks(labels, images=images, classes=9)
+    with pytest.raises(InvalidFile, match="other classes"):
+        open_dataset(images, labels=labels, classes=Classes(("a", "b", "c", "d")))
+
+
 def test_plain_folders_that_cannot_be(tmp_path: Path) -> None:
     write_image(tmp_path / "pictures" / "a.jpg", np.zeros((6, 8, 3), np.uint8))
     (tmp_path / "empty").mkdir()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -208,8 +208,7 @@ def open_dataset(
     if masks and not images.keys() & masks.keys():
         raise InvalidFile(root, f"no picture has the ID of a mask in {labels} (for example {next(iter(masks))})")
     records = tuple(Record(i, image=path, labels=masks.get(i)) for i, path in images.items())
-    named = classes if isinstance(classes, Classes) else find_classes(masks.values(), classes)
-    return Dataset(root.resolve().name, named, records, void=named.void)
+    return _plain(root, records, labels, masks, classes)
 
 
 def open_masks(
@@ -217,21 +216,48 @@ def open_masks(
 ) -> Dataset:
     """Open a folder of masks, each a record, with the pictures that belong to them where `images` is given.
 
-    ``NAME/labels/SPLIT`` of a data set in our layout is that split, pictures and class names included.
+    ``NAME/labels/SPLIT`` of a data set in our layout is that split, pictures included. Its classes and its void
+    hold whatever `images` are given.
 
     Raises:
-        InvalidFile: a missing folder, or one without masks.
+        InvalidFile: a missing folder, one without masks, or classes that are not those of its data set.
     """
     layout = _layout_of(Path(labels))
     if layout is not None and images is None:
-        return _open_layout(*layout)
+        dataset = _open_layout(*layout)
+        _check_asked(layout[0], dataset.classes, classes)
+        return dataset
     masks = find_files(labels, LABEL_SUFFIXES)
     if not masks:
         raise InvalidFile(labels, "holds no label maps (.png)")
     pictures = find_files(images, IMAGE_SUFFIXES) if images is not None else {}
-    named = classes if isinstance(classes, Classes) else find_classes(masks.values(), classes)
     records = tuple(Record(i, image=pictures.get(i), labels=path) for i, path in masks.items())
-    return Dataset(Path(labels).resolve().name, named, records, void=named.void)
+    return _plain(Path(labels), records, labels, masks, classes)
+
+
+def _plain(
+    named_after: Path,
+    records: tuple[Record, ...],
+    labels: Path | str | None,
+    masks: dict[str, Path],
+    classes: Classes | int | None,
+) -> Dataset:
+    """A data set of plain folders; masks that lie in our layout have the classes and the void that it says."""
+    name = named_after.resolve().name
+    layout = None if labels is None else _layout_of(Path(labels))
+    if layout is None:
+        known = classes if isinstance(classes, Classes) else find_classes(masks.values(), classes)
+        return Dataset(name, known, records, void=known.void)
+    described = _described(layout[0])
+    _check_asked(layout[0], described.classes, classes)
+    return Dataset(name, described.classes, records, described.void, scored=described.scored)
+
+
+def _check_asked(root: Path, described: Classes, asked: Classes | int | None) -> None:
+    others = asked.names != described.names if isinstance(asked, Classes) else asked not in (None, len(described))
+    if others:
+        names = ", ".join(described.names)
+        raise InvalidFile(root / "dataset.yaml", f"its masks have other classes than were asked for: {names}")
 
 
 def _layout_of(folder: Path) -> tuple[Path, str] | None:
@@ -269,24 +295,18 @@ def write_description(root: Path, name: str, classes: Classes, **more: Any) -> N
 
 
 def _open_layout(root: Path, split: str | None) -> Dataset:
-    description = read_description(root)
-    classes, void = _described_classes(root / "dataset.yaml", description)
+    described = _described(root)
     split = _chosen_split(root, split)
     images = find_files(root / "images" / split, IMAGE_SUFFIXES)
     masks = _files_if_any(root / "labels" / split, LABEL_SUFFIXES)
     maps = _files_if_any(root / "probs" / split, PROBABILITY_SUFFIXES)
     blobs = _files_if_any(root / "blobs" / split, LABEL_SUFFIXES)
-    tags = _read_tags(root / "tags.json", classes).get(split, {})
+    tags = _read_tags(root / "tags.json", described.classes).get(split, {})
     records = tuple(
         Record(i, path, masks.get(i), maps.get(i), tuple(tags[i]) if i in tags else None, blobs.get(i))
         for i, path in images.items()
     )
-    name = str(description.get("name") or root.resolve().name)
-    scored = tuple(map(str, description.get("evaluate_on") or ()))
-    unknown = set(scored) - set(classes.names)
-    if unknown:
-        raise InvalidFile(root / "dataset.yaml", f"`evaluate_on` names no class: {', '.join(sorted(unknown))}")
-    return Dataset(name, classes, records, void, scored=scored)
+    return Dataset(described.name, described.classes, records, described.void, scored=described.scored)
 
 
 def splits_of(root: Path | str) -> list[str]:
@@ -308,17 +328,30 @@ def _chosen_split(root: Path, split: str | None) -> str:
     return split
 
 
-def _described_classes(path: Path, description: dict[str, Any]) -> tuple[Classes, int]:
+class _Description(NamedTuple):
+    """What a ``dataset.yaml`` says: `void` is its id in files, `scored` the classes that means are over."""
+
+    name: str
+    classes: Classes
+    void: int
+    scored: tuple[str, ...]
+
+
+def _described(root: Path) -> _Description:
+    path, description = root / "dataset.yaml", read_description(root)
     void = description.get("void")
     try:
         classes = Classes(tuple(map(str, description["classes"])), description.get("palette") or ())
     except (InvalidInput, TypeError) as error:
         raise InvalidFile(path, str(error)) from None
-    if void is None:
-        return classes, classes.void
-    if not isinstance(void, int) or not 0 <= void <= VOID_16:
+    if void is not None and (not isinstance(void, int) or not 0 <= void <= VOID_16):
         raise InvalidFile(path, f"expected `void` to be an id 0..{VOID_16}, found {void!r}")
-    return classes, void
+    scored = tuple(map(str, description.get("evaluate_on") or ()))
+    unknown = set(scored) - set(classes.names)
+    if unknown:
+        raise InvalidFile(path, f"`evaluate_on` names no class: {', '.join(sorted(unknown))}")
+    name = str(description.get("name") or root.resolve().name)
+    return _Description(name, classes, classes.void if void is None else void, scored)
 
 
 def _files_if_any(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
