@@ -19,7 +19,7 @@ from segmend.labels import one_hot
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import DATA, replace_table  # noqa: E402
+from comparison import DATA, replace_table, spread  # noqa: E402
 from trainings import Columns, Row, Trainings, mean_of  # noqa: E402
 
 RECIPE = "fpn"
@@ -99,21 +99,23 @@ def rows(moved: Path) -> tuple[Row, ...]:
     )
 
 
-def held_out(source: Path, runs: Path) -> str:
+def held_out(source: Path, runs: Path, seeds: int) -> str:
     """Markdown: mIoU and mean IoU of rare classes on each drive, of segmenters that saw the other two."""
     few = tuple(row for row in rows(source) if row.name in HELD_OUT)
     columns = {title: COLUMNS[title] for title in ("mIoU", "rare classes")}
-    heads = [f"{drive}, {title}" for title in columns for drive in DRIVES]
-    lines = ["| training | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-    raw = {}
+    heads = {(drive, title): f"{drive}, {title}" for title in columns for drive in DRIVES}
+    lines = ["| training | " + " | ".join(heads.values()) + " |", "|---" * (len(heads) + 1) + "|"]
+    raw: dict[str, dict[str, list[float]]] = {}
     for row in few:
-        outcomes = []
+        outcomes = {}
         for drive in DRIVES:
             data = hold_out(source, runs / drive / "data", drive)
-            outcomes.append(Trainings(runs / drive, RECIPE, data, open_dataset(data, "val")).outcome(row, seed=0))
-        raw[row.name] = {title: [column(o) for o in outcomes] for title, column in columns.items()}
-        figures = [f"{value:.1f}" for values in raw[row.name].values() for value in values]
-        lines.append(f"| {row.name} | " + " | ".join(figures) + " |")
+            trainings = Trainings(runs / drive, RECIPE, data, open_dataset(data, "val"))
+            outcomes[drive] = [trainings.outcome(row, seed) for seed in range(seeds)]
+        raw[row.name] = {
+            head: [columns[title](o) for o in outcomes[drive]] for (drive, title), head in heads.items()
+        }
+        lines.append(f"| {row.name} | " + " | ".join(map(spread, raw[row.name].values())) + " |")
     write_json(HERE / "camvid_held_out.json", raw)
     return "\n".join(lines)
 
@@ -127,7 +129,7 @@ def main() -> None:
     arguments = parser.parse_args()
     page = HERE.parents[1] / "docs" / "results.md"
     if arguments.held_out:
-        text = held_out(arguments.data, arguments.runs / "held_out")
+        text = held_out(arguments.data, arguments.runs / "held_out", arguments.seeds)
         replace_table(page, "relaxation held out", text)
         print(text)
         return

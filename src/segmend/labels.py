@@ -88,7 +88,7 @@ class Classes:
         names = tuple(names)
         unknown = sorted(set(names) - set(self.names))
         if unknown:
-            raise InvalidInput(f"no class is named {', '.join(unknown)}")
+            raise InvalidInput(f"no class is named {', '.join(unknown)}; there are {', '.join(self.names)}")
         return tuple(self.names.index(name) for name in names)
 
 

@@ -159,7 +159,7 @@ def test_blobs_may_be_those_of_the_data_set(drawn, tmp_path):
 
 
 def test_unknown_strict_classes_are_named(drawn):
-    with pytest.raises(InvalidInput, match="no class is named moon"):
+    with pytest.raises(InvalidInput, match="no class is named moon; there are "):
         plan(segmenter(drawn, relaxation=Relaxation(strict=("moon",))))
 
 

@@ -147,9 +147,7 @@ class Dataset:
         owner = {old: new for new, olds in groups.items() for old in olds}
         if len(owner) < sum(map(len, groups.values())):
             raise InvalidInput("a class stands in two groups: name it once")
-        unknown = set(owner) - set(self.classes.names)
-        if unknown:
-            raise InvalidInput(f"no class is named {', '.join(sorted(unknown))}")
+        self.classes.ids(owner)  # all of them are there
         new_names = list(dict.fromkeys(owner.get(name, name) for name in self.classes.names))
         merge = tuple(new_names.index(owner.get(name, name)) for name in self.classes.names)
         colours = dict(zip(reversed(merge), reversed(self.classes.palette), strict=True))
