@@ -8,7 +8,8 @@ import comparison
 import cv2
 import numpy as np
 
-from segmend.data.dataset import open_dataset, write_description
+from segmend.data.dataset import open_dataset
+from segmend.data.description import write_description
 from segmend.data.files import write_image, write_labels
 
 PAIRS = {part: (f"left_{part}", f"right_{part}") for part in ("eye", "brow", "ear")}

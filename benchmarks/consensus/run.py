@@ -13,7 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segmend.data.dataset import Dataset, open_dataset, write_description
+from segmend.data.dataset import Dataset, open_dataset
+from segmend.data.description import write_description
 from segmend.data.files import write_image, write_labels
 
 HERE = Path(__file__).parent

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from segmend import metrics
-from segmend.data.dataset import Dataset, open_dataset, write_description
+from segmend.data.dataset import Dataset, open_dataset
+from segmend.data.description import write_description
 from segmend.data.files import write_image, write_json, write_labels
 from segmend.faces.occlusion import BACKGROUND, FACE, OCCLUSION
 from segmend.jobs.occlusions import CLASSES, label_occlusions

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from segmend.data.damage import wobble
-from segmend.data.dataset import open_dataset, write_description
+from segmend.data.dataset import open_dataset
+from segmend.data.description import write_description
 from segmend.data.files import copy_whole, write_json, write_labels
 from segmend.labels import one_hot
 

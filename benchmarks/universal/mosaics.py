@@ -13,7 +13,8 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from segmend.data.dataset import Dataset, open_dataset, pair_labels, write_description
+from segmend.data.dataset import Dataset, open_dataset, pair_labels
+from segmend.data.description import write_description
 from segmend.data.files import write_image, write_labels
 from segmend.jobs.predict import predict
 

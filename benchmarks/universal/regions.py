@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from skimage.segmentation import felzenszwalb
 
-from segmend.data.dataset import write_description
+from segmend.data.description import write_description
 from segmend.data.files import find_files, read_image, write_image, write_labels
 from segmend.labels import Classes
 

@@ -14,7 +14,6 @@ from segmend.data.dataset import (
     open_dataset,
     open_masks,
     pair_labels,
-    read_description,
     splits_of,
 )
 from segmend.data.files import (
@@ -103,55 +102,10 @@ def test_name_defaults_to_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert open_dataset(".").name == "folder"
 
 
-BAD_DESCRIPTIONS = {
-    "no yaml": ("{a: [", "not readable as YAML"),
-    "no text": (b"\xff\xfe\x00", "not readable as YAML"),
-    "python object": ("classes: !!python/object/apply:os.system [ls]", "not readable as YAML"),
-    "a list": ("- a\n- b", "expected keys `name` and `classes`"),
-    "no classes": ("name: x", "expected keys"),
-    "classes by number": ("classes: {0: a}", "expected keys"),
-    "empty": ("classes: []", "at least one class"),
-    "twice": ("classes: [a, b, a]", "must differ"),
-    "void": ("classes: [a]\nvoid: none", "`void` to be an id 0..65535, found 'none'"),
-    "large void": ("classes: [a]\nvoid: 70000", "found 70000"),
-    "palette": ("classes: [a]\npalette: ['#ff0000']", "expected a colour as"),
-    "palette of one number": ("classes: [a]\npalette: 7", "palette|iterable"),
-}
-
-
-@pytest.mark.parametrize("kind", BAD_DESCRIPTIONS)
-def test_descriptions_that_cannot_be(tmp_path: Path, kind: str) -> None:
-    text, message = BAD_DESCRIPTIONS[kind]
-    write_set(tmp_path)
-    write_whole(tmp_path / "dataset.yaml", text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(InvalidFile, match=rf"dataset\.yaml: .*({message})"):
-        open_dataset(tmp_path, "train")
-
-
-def test_missing_description_and_folders(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match=r"dataset\.yaml: not readable"):
-        read_description(tmp_path)
+def test_missing_folders(tmp_path: Path) -> None:
     write_whole(tmp_path / "dataset.yaml", b"classes: [a]")
     with pytest.raises(InvalidFile, match="images: expected a folder for each split, found none"):
         open_dataset(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "not readable as JSON"),
-        ("[]", r"expected \{SPLIT"),
-        ('{"train": ["a"]}', r"expected \{SPLIT"),
-        ('{"train": {"a": "sky"}}', "a: expected a list of class names, found 'sky'"),
-        ('{"train": {"a": ["cloud"]}}', r"a: expected a list of class names, found \['cloud'\]"),
-        ('{"train": {"a": [["sky"]]}}', "a: expected a list"),
-    ],
-)
-def test_tags_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
-    write_set(tmp_path)
-    write_whole(tmp_path / "tags.json", text.encode())
-    with pytest.raises(InvalidFile, match=rf"tags\.json: {message}"):
-        open_dataset(tmp_path, "train")
 
 
 # ---- void and ids ----

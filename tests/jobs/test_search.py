@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from segmend.data.dataset import open_dataset, write_description
+from segmend.data.dataset import open_dataset
+from segmend.data.description import write_description
 from segmend.data.files import write_image, write_labels, write_probabilities
 from segmend.jobs import search as module
 from segmend.labels import Classes

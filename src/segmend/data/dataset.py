@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 
+from segmend.data.description import describe, read_tags
 from segmend.data.files import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -20,10 +18,9 @@ from segmend.data.files import (
     find_files,
     read_image,
     read_labels,
-    write_whole,
 )
 from segmend.data.maps import find_classes, find_maps, read_label_map, read_map
-from segmend.labels import VOID, VOID_16, Classes, InvalidInput, check_same_size
+from segmend.labels import VOID, Classes, InvalidInput, check_same_size
 
 
 @dataclass(frozen=True)
@@ -246,7 +243,7 @@ def _plain(
     if layout is None:
         known = classes if isinstance(classes, Classes) else find_classes(masks.values(), classes)
         return Dataset(name, known, records, void=known.void)
-    described = _described(layout[0])
+    described = describe(layout[0])
     _check_asked(layout[0], described.classes, classes)
     return Dataset(name, described.classes, records, described.void, scored=described.scored)
 
@@ -267,39 +264,14 @@ def _layout_of(folder: Path) -> tuple[Path, str] | None:
     return None
 
 
-def read_description(root: Path | str) -> dict[str, Any]:
-    """The content of ``dataset.yaml`` in `root`; `classes` is checked to be a list."""
-    path = Path(root) / "dataset.yaml"
-    try:
-        description = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidFile(path, f"not readable as YAML ({error})") from None
-    if not isinstance(description, dict) or not isinstance(description.get("classes"), list):
-        raise InvalidFile(path, "expected keys `name` and `classes` (a list of names)")
-    return description
-
-
-def write_description(root: Path, name: str, classes: Classes, **more: Any) -> None:
-    """Write ``dataset.yaml``, which makes of folders in `root` a data set; `more`: further keys."""
-    description = {
-        "name": name,
-        "classes": list(classes.names),
-        "void": classes.void,
-        "palette": [list(colour) for colour in classes.palette],
-        **more,
-    }
-    text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    write_whole(root / "dataset.yaml", text.encode())
-
-
 def _open_layout(root: Path, split: str | None) -> Dataset:
-    described = _described(root)
+    described = describe(root)
     split = _chosen_split(root, split)
     images = find_files(root / "images" / split, IMAGE_SUFFIXES)
     masks = _files_if_any(root / "labels" / split, LABEL_SUFFIXES)
     maps = _files_if_any(root / "probs" / split, PROBABILITY_SUFFIXES)
     blobs = _files_if_any(root / "blobs" / split, LABEL_SUFFIXES)
-    tags = _read_tags(root / "tags.json", described.classes).get(split, {})
+    tags = read_tags(root / "tags.json", described.classes).get(split, {})
     records = tuple(
         Record(i, path, masks.get(i), maps.get(i), tuple(tags[i]) if i in tags else None, blobs.get(i))
         for i, path in images.items()
@@ -326,50 +298,8 @@ def _chosen_split(root: Path, split: str | None) -> str:
     return split
 
 
-class _Description(NamedTuple):
-    """What a ``dataset.yaml`` says: `void` is its id in files, `scored` the classes that means are over."""
-
-    name: str
-    classes: Classes
-    void: int
-    scored: tuple[str, ...]
-
-
-def _described(root: Path) -> _Description:
-    path, description = root / "dataset.yaml", read_description(root)
-    void = description.get("void")
-    try:
-        classes = Classes(tuple(map(str, description["classes"])), description.get("palette") or ())
-    except (InvalidInput, TypeError) as error:
-        raise InvalidFile(path, str(error)) from None
-    if void is not None and (not isinstance(void, int) or not 0 <= void <= VOID_16):
-        raise InvalidFile(path, f"expected `void` to be an id 0..{VOID_16}, found {void!r}")
-    scored = tuple(map(str, description.get("evaluate_on") or ()))
-    unknown = set(scored) - set(classes.names)
-    if unknown:
-        raise InvalidFile(path, f"`evaluate_on` names no class: {', '.join(sorted(unknown))}")
-    name = str(description.get("name") or root.resolve().name)
-    return _Description(name, classes, classes.void if void is None else void, scored)
-
-
 def _files_if_any(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return find_files(folder, suffixes) if folder.is_dir() else {}
-
-
-def _read_tags(path: Path, classes: Classes) -> dict[str, dict[str, list[str]]]:
-    if not path.is_file():
-        return {}
-    try:
-        tags = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidFile(path, f"not readable as JSON ({error})") from None
-    if not isinstance(tags, dict) or not all(isinstance(v, dict) for v in tags.values()):
-        raise InvalidFile(path, "expected {SPLIT: {ID: [class name, ...]}}")
-    known = set(classes.names)
-    for identity, names in ((i, names) for of_split in tags.values() for i, names in of_split.items()):
-        if not isinstance(names, list) or not known.issuperset(map(str, names)):
-            raise InvalidFile(path, f"{identity}: expected a list of class names, found {names!r}")
-    return tags
 
 
 def pair_labels(dataset: Dataset, record: Record) -> tuple[np.ndarray, np.ndarray]:

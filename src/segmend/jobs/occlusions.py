@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segmend.data.dataset import Dataset, Record, pair_coarse, write_description
+from segmend.data.dataset import Dataset, Record, pair_coarse
+from segmend.data.description import write_description
 from segmend.data.files import InvalidFile, copy_whole, read_image, write_image, write_labels
 from segmend.faces.occlusion import PAPER, Amplification, Occlusions, factor_occlusions
 from segmend.faces.outline import FaceMesh, Outline

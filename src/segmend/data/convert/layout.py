@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from segmend.data.convert.source import Item, Source
-from segmend.data.dataset import open_dataset, read_description, splits_of, write_description
+from segmend.data.dataset import open_dataset, splits_of
+from segmend.data.description import read_description, write_description
 from segmend.data.files import InvalidFile, write_json, write_labels
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segmend.data.dataset import write_description
+from segmend.data.description import write_description
 from segmend.data.drawn.canvas import SUPERSAMPLING, Array, Canvas, Colour, Id, Mood, arc, framed, profile
 from segmend.data.drawn.grounds import (
     draw_grass,

@@ -1,0 +1,85 @@
+"""What a data set says of itself: ``dataset.yaml``, and ``tags.json`` beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from segmend.data.files import InvalidFile, write_whole
+from segmend.labels import VOID_16, Classes, InvalidInput
+
+
+class Description(NamedTuple):
+    """What a ``dataset.yaml`` says: `void` is its id in files, `scored` the classes that means are over."""
+
+    name: str
+    classes: Classes
+    void: int
+    scored: tuple[str, ...]
+
+
+def describe(root: Path) -> Description:
+    """What the ``dataset.yaml`` in `root` says.
+
+    Raises:
+        InvalidFile: unreadable, or a key that cannot be; the message says which.
+    """
+    path, description = root / "dataset.yaml", read_description(root)
+    void = description.get("void")
+    try:
+        classes = Classes(tuple(map(str, description["classes"])), description.get("palette") or ())
+    except (InvalidInput, TypeError) as error:
+        raise InvalidFile(path, str(error)) from None
+    if void is not None and (not isinstance(void, int) or not 0 <= void <= VOID_16):
+        raise InvalidFile(path, f"expected `void` to be an id 0..{VOID_16}, found {void!r}")
+    scored = tuple(map(str, description.get("evaluate_on") or ()))
+    unknown = set(scored) - set(classes.names)
+    if unknown:
+        raise InvalidFile(path, f"`evaluate_on` names no class: {', '.join(sorted(unknown))}")
+    name = str(description.get("name") or root.resolve().name)
+    return Description(name, classes, classes.void if void is None else void, scored)
+
+
+def read_description(root: Path | str) -> dict[str, Any]:
+    """The content of ``dataset.yaml`` in `root`; `classes` is checked to be a list."""
+    path = Path(root) / "dataset.yaml"
+    try:
+        description = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidFile(path, f"not readable as YAML ({error})") from None
+    if not isinstance(description, dict) or not isinstance(description.get("classes"), list):
+        raise InvalidFile(path, "expected keys `name` and `classes` (a list of names)")
+    return description
+
+
+def write_description(root: Path, name: str, classes: Classes, **more: Any) -> None:
+    """Write ``dataset.yaml``, which makes of folders in `root` a data set; `more`: further keys."""
+    description = {
+        "name": name,
+        "classes": list(classes.names),
+        "void": classes.void,
+        "palette": [list(colour) for colour in classes.palette],
+        **more,
+    }
+    text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    write_whole(root / "dataset.yaml", text.encode())
+
+
+def read_tags(path: Path, classes: Classes) -> dict[str, dict[str, list[str]]]:
+    """Names of the classes in each picture, by split and ID; none without a ``tags.json``."""
+    if not path.is_file():
+        return {}
+    try:
+        tags = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidFile(path, f"not readable as JSON ({error})") from None
+    if not isinstance(tags, dict) or not all(isinstance(v, dict) for v in tags.values()):
+        raise InvalidFile(path, "expected {SPLIT: {ID: [class name, ...]}}")
+    known = set(classes.names)
+    for identity, names in ((i, names) for of_split in tags.values() for i, names in of_split.items()):
+        if not isinstance(names, list) or not known.issuperset(map(str, names)):
+            raise InvalidFile(path, f"{identity}: expected a list of class names, found {names!r}")
+    return tags
