@@ -28,6 +28,7 @@ from segmend.data.files import (
     find_files,
     note_in,
     read_image,
+    read_json,
     read_labels,
     read_probabilities,
     write_arrays,
@@ -564,6 +565,18 @@ def test_long_and_odd_names(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == b"x"
     write_json(tmp_path / "names.json", [os.fsdecode(b"\xff.png"), "é"])
     assert json.loads((tmp_path / "names.json").read_text(encoding="utf-8")) == [os.fsdecode(b"\xff.png"), "é"]
+    assert read_json(tmp_path / "names.json") == [os.fsdecode(b"\xff.png"), "é"]
+
+
+def test_json_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(InvalidFile, match=r"none\.json: no such file"):
+        read_json(tmp_path / "none.json")
+    for content in (b"{", b"\xff"):
+        (tmp_path / "broken.json").write_bytes(content)
+        with pytest.raises(InvalidFile, match=r"broken\.json: not readable as JSON"):
+            read_json(tmp_path / "broken.json")
+    with pytest.raises(InvalidFile, match="not readable as JSON"):
+        read_json(tmp_path)
 
 
 # ---- finding ----

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from segmend.data.files import InvalidFile, write_whole
+from segmend.data.files import InvalidFile, read_json, write_whole
 from segmend.labels import VOID_16, Classes, InvalidInput
 
 
@@ -72,10 +71,7 @@ def read_tags(path: Path, classes: Classes) -> dict[str, dict[str, list[str]]]:
     """Names of the classes in each picture, by split and ID; none without a ``tags.json``."""
     if not path.is_file():
         return {}
-    try:
-        tags = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidFile(path, f"not readable as JSON ({error})") from None
+    tags = read_json(path)
     if not isinstance(tags, dict) or not all(isinstance(v, dict) for v in tags.values()):
         raise InvalidFile(path, "expected {SPLIT: {ID: [class name, ...]}}")
     known = set(classes.names)

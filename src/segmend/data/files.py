@@ -295,6 +295,20 @@ def write_arrays(path: Path | str, **arrays: np.ndarray) -> None:
     write_whole(path, buffer.getbuffer())
 
 
+def read_json(path: Path | str) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        InvalidFile: it is not there, or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidFile(path, "no such file") from None
+    except (OSError, ValueError) as error:
+        raise InvalidFile(path, f"not readable as JSON ({error})") from None
+
+
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"

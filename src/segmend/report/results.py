@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from segmend.data.files import InvalidFile, write_json
+from segmend.data.files import InvalidFile, read_json, write_json
 
 SCHEMA = 1
 """Version of the schema; a file with a higher one is refused."""
@@ -155,13 +154,9 @@ def read_results(path: Path | str) -> Results:
     """Read ``results.json``.
 
     Raises:
-        InvalidFile: not JSON, another schema, or a newer version of it.
+        InvalidFile: not there, not JSON, another schema, or a newer version of it.
     """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidFile(path, f"not readable as JSON ({error})") from None
+    content = read_json(path)
     if isinstance(content, dict) and content.get("schema_version", SCHEMA) > SCHEMA:
         raise InvalidFile(path, "written by a newer version of segmend: upgrade to read it")
     try:
