@@ -17,6 +17,7 @@ from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.description import write_description
 from segmend.data.files import copy_whole, write_json, write_labels
 from segmend.labels import one_hot
+from segmend.metrics import confusion_matrix, trimap_confusion
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -41,6 +42,9 @@ MOVED = (1.0, 3.0)
 
 GRAIN = 24.0
 """Extent in pixels of what moves together."""
+
+NEAR = 3
+"""Pixels from a border within which errors are counted."""
 
 COLUMNS: Columns = {
     "mIoU": lambda o: 100 * o.scores.mean_iou,
@@ -117,6 +121,21 @@ def rows(moved: Path) -> tuple[Row, ...]:
     )
 
 
+def errors_near_borders(truth: Dataset, labels: Path) -> float:
+    """Percentage of the wrong pixels that lie within `NEAR` pixels of a border of the truth."""
+    near, whole = 0, 0
+    maps = truth.with_coarse(labels)
+    for record in maps:
+        pair = maps.coarse(record), maps.labels(record), len(truth.classes)
+        near += _wrong(trimap_confusion(*pair, NEAR)[-1])
+        whole += _wrong(confusion_matrix(*pair))
+    return 100 * near / whole
+
+
+def _wrong(confusion: np.ndarray) -> int:
+    return int(confusion.sum() - confusion.trace())
+
+
 def held_out(source: Path, runs: Path, kind: str, seeds: int) -> str:
     """Markdown: mIoU and mean IoU of rare classes on each part, of segmenters that saw the others."""
     whole = open_dataset(source, "train")
@@ -136,6 +155,15 @@ def held_out(source: Path, runs: Path, kind: str, seeds: int) -> str:
         }
         lines.append(f"| {row.name} | " + " | ".join(map(spread, raw[row.name].values())) + " |")
     write_json(HERE / f"camvid_{kind}.json", raw)
+    shares = {
+        part: [
+            errors_near_borders(one.truth, one.runs / CROSS_ENTROPY.folder / str(seed) / "maps" / "labels")
+            for seed in range(seeds)
+        ]
+        for part, one in trainings.items()
+    }
+    told = ", ".join(f"{part} {spread(values)}" for part, values in shares.items())
+    lines += ["", f"Percentage of cross-entropy's errors within {NEAR} px of a border: {told}."]
     return "\n".join(lines)
 
 
