@@ -63,9 +63,13 @@ class Trainings:
     overrides: tuple[str, ...] = ()
     groups: Groups | None = None
 
+    def labels(self, row: Row, seed: int) -> Path:
+        """Folder of the label maps of a segmenter that is trained."""
+        return self._run(row, seed) / "maps" / "labels"
+
     def outcome(self, row: Row, seed: int) -> Outcome:
         """Train one row with one seed, and score it; what an earlier call finished is kept."""
-        out = self.runs / row.folder / str(seed)
+        out, labels = self._run(row, seed), self.labels(row, seed)
         options = (f"data.root={row.data or self.data}", *self.overrides, *row.overrides)
         recipe = read_recipe(RECIPES / f"{self.recipe}.yaml", (*options, f"optimisation.seed={seed}"))
         assert isinstance(recipe, SegmenterRecipe)
@@ -74,10 +78,13 @@ class Trainings:
         if not results.is_file():
             shown = TestTime(recipe.prediction.scales, recipe.prediction.mirror)
             predict(out / "segmenter", self.truth, out / "maps", test_time=shown)
-            evaluate(self.truth, out / "maps" / "labels", None, results, groups=self.groups or {})
+            evaluate(self.truth, labels, None, results, groups=self.groups or {})
         found = read_results(results)
         assert isinstance(found, Evaluation)
-        return Outcome(found.scores, self._sparsity(out / "maps" / "labels"))
+        return Outcome(found.scores, self._sparsity(labels))
+
+    def _run(self, row: Row, seed: int) -> Path:
+        return self.runs / row.folder / str(seed)
 
     def _sparsity(self, labels: Path) -> float:
         torn = Sparsity(len(self.truth.classes))

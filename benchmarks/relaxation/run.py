@@ -156,10 +156,7 @@ def held_out(source: Path, runs: Path, kind: str, seeds: int) -> str:
         lines.append(f"| {row.name} | " + " | ".join(map(spread, raw[row.name].values())) + " |")
     write_json(HERE / f"camvid_{kind}.json", raw)
     shares = {
-        part: [
-            errors_near_borders(one.truth, one.runs / CROSS_ENTROPY.folder / str(seed) / "maps" / "labels")
-            for seed in range(seeds)
-        ]
+        part: [errors_near_borders(one.truth, one.labels(CROSS_ENTROPY, seed)) for seed in range(seeds)]
         for part, one in trainings.items()
     }
     told = ", ".join(f"{part} {spread(values)}" for part, values in shares.items())

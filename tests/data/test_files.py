@@ -568,7 +568,7 @@ def test_long_and_odd_names(tmp_path: Path) -> None:
     assert read_json(tmp_path / "names.json") == [os.fsdecode(b"\xff.png"), "é"]
 
 
-def test_json_that_cannot_be_read_is_named(tmp_path):
+def test_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match=r"none\.json: no such file"):
         read_json(tmp_path / "none.json")
     for content in (b"{", b"\xff"):
