@@ -1,4 +1,4 @@
-"""Compare refiners over coarse maps: train, mend and score each, and make the table of docs/results.md.
+"""Compare refiners over coarse maps: train, refine and score each, and make the table of docs/results.md.
 
 Every stage keeps what an earlier call finished, so a stopped benchmark goes on. The functions here are
 what the scripts in the folders beside this file share.
@@ -48,9 +48,9 @@ class Method:
         made: gives the refiner, where nothing is trained.
         overrides: ``key=value`` for it.
         seeds: trainings with different seeds; a search has one.
-        in_sample: trained on the coarse maps of the segmenter's own training pictures, which are too good,
+        in_sample: trained on the coarse maps of the segmenter's own training images, which are too good,
             instead of out-of-fold maps.
-        keep_below: as of `refine`.
+        min_confidence: as of `refine`.
         trained_as: the method whose trained refiners it takes (None: it trains its own).
     """
 
@@ -59,7 +59,7 @@ class Method:
     overrides: tuple[str, ...] = ()
     seeds: int = 1
     in_sample: bool = False
-    keep_below: float | None = None
+    min_confidence: float | None = None
     trained_as: Method | None = None
     made: Callable[[], Refiner] | None = None
 
@@ -77,13 +77,13 @@ class Coarse:
     scored: Path
 
 
-KEEP_BELOW = 0.6
-"""Chosen on a fold of MSRC-21's training split: 7 instead of 11 % of pictures made worse, 0.4 mIoU less."""
+MIN_CONFIDENCE = 0.6
+"""Chosen on a fold of MSRC-21's training split: 7 instead of 11 % of images degraded, 0.4 mIoU less."""
 
 
 def compared(*shortened: str) -> tuple[Method, ...]:
     """What every data set is compared on; `shortened`: overrides for all that is trained."""
-    ecn = Method("ECN", "ecn_few_pictures", shortened, seeds=3)
+    ecn = Method("ECN", "ecn_few_images", shortened, seeds=3)
     return (
         Method("guided filter", "guided"),
         Method("dense CRF", "crf"),
@@ -91,18 +91,20 @@ def compared(*shortened: str) -> tuple[Method, ...]:
         replace(ecn, name="ECN, propagation only", overrides=("ecn.branches=propagation", *shortened)),
         replace(ecn, name="ECN, replacement only", overrides=("ecn.branches=replacement", *shortened)),
         ecn,
-        replace(ecn, name="ECN, unsure changes undone", keep_below=KEEP_BELOW, trained_as=ecn),
+        replace(ecn, name="ECN, unsure changes undone", min_confidence=MIN_CONFIDENCE, trained_as=ecn),
         Method("universal", made=partial(load, "universal")),
     )
 
 
 def propagations(*shortened: str) -> tuple[Method, ...]:
     """SPN one-way and three-way."""
-    three = Method("SPN, three-way", "spn_few_pictures", shortened, seeds=3)
+    three = Method("SPN, three-way", "spn_few_images", shortened, seeds=3)
     return (
         replace(three, name="SPN, one-way", overrides=("spn.connections=1", *shortened)),
         three,
-        replace(three, name="SPN, three-way, unsure changes undone", keep_below=KEEP_BELOW, trained_as=three),
+        replace(
+            three, name="SPN, three-way, unsure changes undone", min_confidence=MIN_CONFIDENCE, trained_as=three
+        ),
     )
 
 
@@ -117,7 +119,7 @@ SHORTER = (*compared("optimisation.steps=500"), *propagations("optimisation.step
 
 @dataclass(frozen=True)
 class Comparison:
-    """Coarse maps of one kind over one data set, and the methods that mend them.
+    """Coarse maps of one kind over one data set, and the methods that refine them.
 
     Attributes:
         runs: folder for everything that is trained and written.
@@ -169,8 +171,8 @@ class Comparison:
         train(_seeded(read_recipe(RECIPES / f"{method.recipe}.yaml", overrides), seed), folder)
         return folder
 
-    def mend(self, method: Method, seed: int, coarse: Coarse) -> Evaluation:
-        """Mend the scored split by a method trained with a seed, and score it."""
+    def evaluated(self, method: Method, seed: int, coarse: Coarse) -> Evaluation:
+        """Refine the scored split by a method trained with a seed, and score it."""
         out = self.folder / method.folder / str(seed)
         results = out / "results.json"
         if results.is_file():
@@ -182,8 +184,10 @@ class Comparison:
         images = truth.records[0].image
         assert images is not None
         pairs, _ = open_pairs(images.parent, coarse.scored, refiner)
-        refine(refiner, pairs, out / "mended", name=method.name, details=True, keep_below=method.keep_below)
-        evaluation = evaluate(truth, out / "mended" / "labels", coarse.scored, results, groups=self.groups)
+        refine(
+            refiner, pairs, out / "refined", name=method.name, details=True, min_confidence=method.min_confidence
+        )
+        evaluation = evaluate(truth, out / "refined" / "labels", coarse.scored, results, groups=self.groups)
         write_report(results)
         return evaluation
 
@@ -192,7 +196,7 @@ class Comparison:
         coarse = self.make_coarse()
         found = {}
         for method in self.methods:
-            found[method.name] = [self.mend(method, s, coarse) for s in range(method.seeds)]
+            found[method.name] = [self.evaluated(method, s, coarse) for s in range(method.seeds)]
         return found
 
 
@@ -216,13 +220,13 @@ COLUMNS: Columns = {
 
 def table(found: dict[str, list[Evaluation]], columns: Columns = COLUMNS) -> str:
     """Markdown: a row a method, mean and spread (half the range) over seeds, all figures in points."""
-    lines = ["| refiner | " + " | ".join(columns) + " | made worse | ms a picture |"]
+    lines = ["| refiner | " + " | ".join(columns) + " | degraded | ms an image |"]
     lines.append("|---" * (len(columns) + 3) + "|")
     first = next(iter(found.values()))[0]
     assert first.coarse_scores is not None
     lines.append(_row("coarse", columns, [first.coarse_scores], [], []))
     for name, evaluations in found.items():
-        worse = [100 * e.made_worse for e in evaluations if e.made_worse is not None]
+        worse = [100 * e.degraded for e in evaluations if e.degraded is not None]
         times = [_milliseconds(e.run) for e in evaluations if e.run is not None and e.run.done]
         lines.append(_row(name, columns, [e.scores for e in evaluations], worse, times))
     return "\n".join(lines)
@@ -283,15 +287,13 @@ def merged(old: str, new: str, order: list[str]) -> str:
 
 
 def write_raw(path: Path, found: dict[str, list[Evaluation]]) -> None:
-    """The raw results beside the benchmark: every figure of every seed, without the pictures' paths.
+    """The raw results beside the benchmark: every figure of every seed, without the images' paths.
 
     Refiners that are not in `found` keep what is there of them.
     """
     raw = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     raw |= {
-        name: [
-            e.model_dump(mode="json", include={"scores", "coarse_scores", "made_worse", "made_better"}) for e in es
-        ]
+        name: [e.model_dump(mode="json", include={"scores", "coarse_scores", "degraded", "improved"}) for e in es]
         for name, es in found.items()
     }
     path.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from segmend.data.description import write_description
 from segmend.data.files import write_image, write_labels
 
 PAIRS = {part: (f"left_{part}", f"right_{part}") for part in ("eye", "brow", "ear")}
-"""Left and right are one class: the source swaps them in one picture of fifteen."""
+"""Left and right are one class: the source swaps them in one image of fifteen."""
 
 NARROW = "arguments.width=16"
 """Of `recipes/face_parser.yaml`, a sixteenth of the multiplications: dozens of trainings of the paper's width

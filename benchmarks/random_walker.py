@@ -9,19 +9,19 @@ import torch
 from skimage.segmentation import random_walker
 from torch import Tensor
 
-from segmend.refiners import Mended, Refiner
+from segmend.refiners import Refinement, Refiner
 
 SURE = 0.9
-"""Share of a class's highest probability in the picture from which its pixels are seeds."""
+"""Share of a class's highest probability in the image from which its pixels are seeds."""
 
 
 class RandomWalker(Refiner):
     """Grady, Random Walks for Image Segmentation (2006), from seeds where the coarse map is sure."""
 
-    def mend(self, image: Tensor, coarse: Tensor) -> Mended:
-        """Mend a batch (see `Refiner.mend`), picture by picture."""
+    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
+        """Refine a batch (see `Refiner.refine_batch`), image by image."""
         walked = [_walk(*pair) for pair in zip(image, coarse, strict=True)]
-        return Mended.of(torch.stack(walked), coarse)
+        return Refinement.of(torch.stack(walked), coarse)
 
 
 def _walk(image: Tensor, coarse: Tensor) -> Tensor:

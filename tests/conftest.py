@@ -13,24 +13,24 @@ if not torch.cuda.is_available():
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory):
-    """The embedded data set, small: 12 training and 4 validation pictures of 96 x 64."""
-    from segmend.data.drawn import draw_dataset
+def synthetic(tmp_path_factory):
+    """The embedded data set, small: 12 training and 4 validation images of 96 x 64."""
+    from segmend.data.synthetic import generate_dataset
 
-    root = tmp_path_factory.mktemp("drawn") / "data"
-    draw_dataset(root, train=12, val=4, height=64, width=96)
+    root = tmp_path_factory.mktemp("synthetic") / "data"
+    generate_dataset(root, train=12, val=4, height=64, width=96)
     return root
 
 
 @pytest.fixture(scope="session")
-def coarse(drawn):
-    """Folder of coarse maps of the drawn set, ``train`` and ``val``, made by damage."""
+def coarse(synthetic):
+    """Folder of coarse maps of the synthetic set, ``train`` and ``val``, made by corruption."""
     from segmend.data.dataset import open_dataset
-    from segmend.jobs.demo import spoil
+    from segmend.jobs.demo import corrupt
 
     for split in ("train", "val"):
-        spoil(open_dataset(drawn, split), drawn.parent / "coarse" / split, seed=0, quiet=True)
-    return drawn.parent / "coarse"
+        corrupt(open_dataset(synthetic, split), synthetic.parent / "coarse" / split, seed=0, quiet=True)
+    return synthetic.parent / "coarse"
 
 
 @pytest.fixture(scope="session")

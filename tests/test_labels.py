@@ -243,7 +243,7 @@ def test_stored_probabilities_are_those_they_were_stored_from():
         (torch.zeros(4, 4, 3, dtype=torch.uint8), r"found torch.uint8 of shape \(4, 4, 3\)"),
         (torch.zeros(2, 4, 4, dtype=torch.uint8), "sum to 1 within"),
         (torch.zeros(1, 2, 4, 4), r"of shape \(1, 2, 4, 4\)"),
-        ("mask.png", "an array, a picture or a tensor, found str"),
+        ("mask.png", "an array, an image or a tensor, found str"),
         (None, "found NoneType"),
     ],
 )
@@ -280,7 +280,7 @@ def test_an_image_is_the_same_however_it_is_held(pixels: np.ndarray) -> None:
         held += [expected, pixels.transpose(2, 0, 1)]
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # the memory of a picture is read-only, of which torch warns
+        warnings.simplefilter("error")  # the memory of an image is read-only, of which torch warns
         images = [as_image(image) for image in held]
 
     for image in images:

@@ -39,7 +39,7 @@ def test_another_kind_is_refused(folder):
         load_model(Segmenter, folder)
 
 
-def test_spoilt_weights_and_configurations_are_named(folder):
+def test_corrupted_weights_and_configurations_are_named(folder):
     weights = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     with pytest.raises(InvalidInput, match="weights cannot be loaded"):

@@ -48,7 +48,7 @@ COLUMNS: Columns = {
 
 
 def prepare(source: Path, root: Path, merged: dict[str, tuple[str, ...]]) -> Path:
-    """The data set at 128 x 128 px in fewer classes, and splits of its first pictures; kept where it is there."""
+    """The data set at 128 x 128 px in fewer classes, and splits of its first images; kept where it is there."""
     if (root / "dataset.yaml").is_file():
         return root
     for split in ("train", "val"):
@@ -89,9 +89,9 @@ def rows_of_all() -> tuple[Row, ...]:
 
 
 def rows_of_sizes() -> tuple[Row, ...]:
-    """The losses with dropout and mirroring, on fewer pictures."""
+    """The losses with dropout and mirroring, on fewer images."""
     return tuple(
-        Row(f"{name}, dropout and mirror, {size} pictures", (*overrides, f"data.train=train_{size}"))
+        Row(f"{name}, dropout and mirror, {size} images", (*overrides, f"data.train=train_{size}"))
         for size in SIZES[:-1]
         for name, overrides in LOSSES.items()
     )

@@ -68,7 +68,7 @@ class Cutout:
 
 
 def cutouts(dataset: Dataset) -> list[Cutout]:
-    """The largest region of every picture's objects that are no people, and do not touch the picture's sides."""
+    """The largest region of every image's objects that are no people, and do not touch the image's sides."""
     person, void = dataset.classes.names.index("person"), dataset.classes.void
     found = []
     for record in dataset:
@@ -130,13 +130,13 @@ def prepare(faces: Path, things: Path, root: Path) -> Path:
     return root
 
 
-def write_faces(root: Path, split: str, pictures: Dataset, maps: Iterable[np.ndarray]) -> None:
+def write_faces(root: Path, split: str, images: Dataset, maps: Iterable[np.ndarray]) -> None:
     """A data set of faces and background: what covers faces is background too.
 
     It has the class of what covers faces all the same, so that students can start as their teacher.
     """
-    for record, map_ in zip(pictures, maps, strict=True):
-        write_image(root / "images" / split / f"{record.id}.png", pictures.image(record))
+    for record, map_ in zip(images, maps, strict=True):
+        write_image(root / "images" / split / f"{record.id}.png", images.image(record))
         labels = np.where(map_ == FACE, FACE, BACKGROUND).astype(np.uint8)
         write_labels(root / "labels" / split / f"{record.id}.png", labels, CLASSES.palette)
     write_description(root, "faces", CLASSES)

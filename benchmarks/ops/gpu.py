@@ -23,9 +23,9 @@ def milliseconds(call: Callable[[], object]) -> float:
 
 def compare(shape: tuple[int, int, int, int], groups: int) -> str:
     """A row of the table; shares are of a copy's bandwidth, for each number read or written once."""
-    pictures, _, height, width = shape
+    images, _, height, width = shape
     x, grad = torch.randn(shape, device="cuda"), torch.randn(shape, device="cuda")
-    gates = normalize_gates(torch.randn(pictures, 4, groups, 3, height, width, device="cuda"))
+    gates = normalize_gates(torch.randn(images, 4, groups, 3, height, width, device="cuda"))
     places = torch.empty_like(x), torch.empty_like(gates)
     copy = milliseconds(lambda: (places[0].copy_(x), places[1].copy_(gates)))
     forward = milliseconds(lambda: scan_triton.forward(x, gates, FOUR))

@@ -134,7 +134,7 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
     "relaxed cross-entropy, forward and backward, 8 x 19 x 512 x 512, beside plain": partial(
         beside_cross_entropy, relaxed_cross_entropy
     ),
-    "consensus of 42 blobs a picture, the same": partial(beside_cross_entropy, consensus_loss),
+    "consensus of 42 blobs an image, the same": partial(beside_cross_entropy, consensus_loss),
 }
 
 

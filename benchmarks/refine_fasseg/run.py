@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from segmend.data.damage import fill_void, low_resolution
+from segmend.data.corruptions import fill_void, low_resolution
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.files import write_probabilities
 from segmend.jobs.progress import bar
@@ -33,11 +33,11 @@ COMPARED = {"eighth": (*UNTRAINED, *propagations(*EXACT))}
 class AtAnEighth(Comparison):
     """Coarse maps are the shares of the classes in blocks of 8 x 8 pixels, brought back bilinearly.
 
-    The pictures are too few to teach a segmenter that sees them at that size.
+    The images are too few to teach a segmenter that sees them at that size.
     """
 
     def make_coarse(self) -> Coarse:
-        """Write the coarse maps of both splits; no picture is seen for them, so none is out of fold."""
+        """Write the coarse maps of both splits; no image is seen for them, so none is out of fold."""
         train, scored = self.folder / "train", self.folder / self.split
         for dataset, folder in ((open_dataset(self.root, "train"), train), (self.truth(), scored)):
             _write(dataset, folder / "probs")

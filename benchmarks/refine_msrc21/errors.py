@@ -67,11 +67,11 @@ def moves_by_band(truth: Dataset, folder: Path) -> tuple[np.ndarray, np.ndarray]
     return np.array(medians), np.array([float(np.concatenate(values).mean()) for values in masks])
 
 
-def harmed(truth: Dataset, coarse: Path, mended: Path) -> str:
-    """Markdown: the pictures whose own mIoU fell by more than half a point, and what else became of them."""
+def degraded(truth: Dataset, coarse: Path, refined: Path) -> str:
+    """Markdown: the images whose own mIoU fell by more than half a point, and what else became of them."""
     count = len(truth.classes)
-    files = find_maps(coarse), find_maps(mended)
-    lines = ["| made worse | own mIoU | over its true classes alone | right pixels, % |", "|---|---|---|---|"]
+    files = find_maps(coarse), find_maps(refined)
+    lines = ["| degraded | own mIoU | over its true classes alone | right pixels, % |", "|---|---|---|---|"]
     for record in truth:
         true = truth.labels(record)
         before, after = (confusion_matrix(labels_in(f[record.id], truth), true, count) for f in files)
@@ -97,13 +97,13 @@ def main() -> None:
     titles = [f"{low:.0f} to {high:.0f} px" if np.isfinite(high) else f"over {low:.0f} px" for low, high in BANDS]
     lines = ["| wrong pixels, % | " + " | ".join(titles) + " |", "|---" * (len(BANDS) + 1) + "|"]
     rows = {"coarse": comparison.folder / "val" / "probs"}
-    rows |= {m.name: comparison.folder / m.folder / "0" / "mended" / "labels" for m in METHODS}
+    rows |= {m.name: comparison.folder / m.folder / "0" / "refined" / "labels" for m in METHODS}
     for name, folder in rows.items():
         lines.append(f"| {name} | " + " | ".join(f"{w:.1f}" for w in wrong_by_band(truth, folder)) + " |")
-    lengths, masks = moves_by_band(truth, comparison.folder / "ecn" / "0" / "mended" / "details")
+    lengths, masks = moves_by_band(truth, comparison.folder / "ecn" / "0" / "refined" / "details")
     lines.append("| ECN: median displacement, px | " + " | ".join(f"{v:.1f}" for v in lengths) + " |")
     lines.append("| ECN: mean fusion mask | " + " | ".join(f"{v:.2f}" for v in masks) + " |")
-    worse = harmed(truth, rows["coarse"], rows["ECN"])
+    worse = degraded(truth, rows["coarse"], rows["ECN"])
     text = "\n".join(lines) + "\n\n" + worse
     replace_table(HERE.parents[1] / "docs" / "results.md", f"msrc21 {arguments.kind} errors", text)
     print(text)

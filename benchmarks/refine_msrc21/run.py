@@ -17,11 +17,11 @@ SHORTENED = (
     "optimisation.batch=4",
     "optimisation.steps=1200",
 )
-"""The paper's schedule (20,000 steps of 8 pictures of 256 x 256 px at full width) would take two cores days."""
+"""The paper's schedule (20,000 steps of 8 images of 256 x 256 px at full width) would take two cores days."""
 
 MORE = (
-    # With all of the votes, like ECN beside it: in-sample maps are sharper and would be fitted half of them.
-    Method("ECN, in-sample coarse maps", "ecn_few_pictures", ("ecn.votes=1",), in_sample=True),
+    # With all of the appearance, like ECN beside it: in-sample maps are sharper and would be fitted half of them.
+    Method("ECN, in-sample coarse maps", "ecn_few_images", ("ecn.appearance=1",), in_sample=True),
     Method("ECN as in its paper, shortened", "ecn_paper", SHORTENED),
 )
 

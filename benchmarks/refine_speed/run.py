@@ -2,8 +2,8 @@
 
     python benchmarks/refine_speed/run.py
 
-Over 20 pictures of 500 x 375 with 21 classes and with 100, and over some of 2048 x 1024 with 19. The package draws
-the pictures, so the benchmark needs no data; networks have random weights, which cost as much as trained ones.
+Over 20 images of 500 x 375 with 21 classes and with 100, and over some of 2048 x 1024 with 19. The package draws
+the images, so the benchmark needs no data; networks have random weights, which cost as much as trained ones.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from segmend.report.results import Run  # noqa: E402
 
 @dataclass(frozen=True)
 class Size:
-    """Pictures that are mended."""
+    """Images that are refined."""
 
     height: int
     width: int
     classes: int
-    pictures: int
+    images: int
     names: tuple[str, ...]
 
 
@@ -53,9 +53,9 @@ SMALL = Size(
         "guided filter",
         "random walker",
         "universal",
-        "SPN for few pictures, one-way",
-        "SPN for few pictures, three-way",
-        "ECN for few pictures",
+        "SPN for few images, one-way",
+        "SPN for few images, three-way",
+        "ECN for few images",
         "ECN full",
         "ECN half",
         "ECN quarter",
@@ -64,7 +64,7 @@ SMALL = Size(
 MANY_CLASSES = Size(375, 500, 100, 20, ("dense CRF, 5 iterations", "universal"))
 LARGE = Size(1024, 2048, 19, 4, ("dense CRF, 5 iterations", "universal"))
 # Where the hardware multiplies it; elsewhere it is slower.
-IN_BF16 = ("universal", "SPN for few pictures, three-way", "ECN for few pictures", "ECN full", "ECN half")
+IN_BF16 = ("universal", "SPN for few images, three-way", "ECN for few images", "ECN full", "ECN half")
 
 
 def make(name: str, count: int) -> Refiner:
@@ -82,7 +82,7 @@ def make(name: str, count: int) -> Refiner:
     if kind == "dense":
         return DenseCRF()
     classes = Classes.numbered(count)
-    if kind == "ECN" and detail != "for few pictures":
+    if kind == "ECN" and detail != "for few images":
         return ECN(classes, detail).eval()  # type: ignore[arg-type]
 
     from comparison import RECIPES
@@ -90,37 +90,37 @@ def make(name: str, count: int) -> Refiner:
     from segmend.training.recipe import RefinerRecipe, read_recipe
 
     if kind == "SPN":
-        recipe = read_recipe(RECIPES / "spn_few_pictures.yaml")
+        recipe = read_recipe(RECIPES / "spn_few_images.yaml")
         assert isinstance(recipe, RefinerRecipe)
         assert recipe.spn is not None
-        options = recipe.spn.model_dump(exclude={"features"}) | {"votes": 1.0}
+        options = recipe.spn.model_dump(exclude={"features"}) | {"appearance": 1.0}
         return SpatialPropagation(classes, **(options | {"connections": 1 if "one" in detail else 3})).eval()
-    recipe = read_recipe(RECIPES / "ecn_few_pictures.yaml")
+    recipe = read_recipe(RECIPES / "ecn_few_images.yaml")
     assert isinstance(recipe, RefinerRecipe)
     assert recipe.ecn is not None
-    return ECN(classes, **(recipe.ecn.model_dump(exclude={"features"}) | {"votes": 1.0})).eval()
+    return ECN(classes, **(recipe.ecn.model_dump(exclude={"features"}) | {"appearance": 1.0})).eval()
 
 
 def prepare(folder: Path, size: Size) -> None:
-    """Draw the pictures and damage their truth, with room for all classes in the maps."""
-    from segmend.data.damage import Damage
+    """Draw the images and corruption their truth, with room for all classes in the maps."""
+    from segmend.data.corruptions import Corruption
     from segmend.data.dataset import open_dataset
-    from segmend.data.drawn import CLASSES, draw_dataset
     from segmend.data.files import write_probabilities
+    from segmend.data.synthetic import CLASSES, generate_dataset
 
     assert len(CLASSES) <= size.classes
-    draw_dataset(folder / "data", train=1, val=size.pictures, height=size.height, width=size.width)
+    generate_dataset(folder / "data", train=1, val=size.images, height=size.height, width=size.width)
     dataset = open_dataset(folder / "data", "val")
     torch.manual_seed(0)
     for record in dataset:
         labels = torch.from_numpy(dataset.labels(record))
         write_probabilities(
-            folder / "coarse" / f"{record.id}.npz", Damage().of_truth(labels, size.classes).numpy()
+            folder / "coarse" / f"{record.id}.npz", Corruption().of_truth(labels, size.classes).numpy()
         )
 
 
 def measure(folder: Path, name: str, precision: Precision, count: int) -> tuple[Run, int, float]:
-    """A run over the prepared pictures, the refiner's parameters, and the peak memory in MB of this process."""
+    """A run over the prepared images, the refiner's parameters, and the peak memory in MB of this process."""
     keep_memory()  # as the command does, which also settles how threads wait
     refiner = make(name, count)
     pairs, _ = open_pairs(folder / "data" / "images" / "val", folder / "coarse", refiner, count)
@@ -137,12 +137,12 @@ def peak_memory() -> float:
 
 
 def row(name: str, run: Run, parameters: int, peak: float) -> str:
-    """A line of the table: rate, milliseconds a picture by part, memory and parameters."""
+    """A line of the table: rate, milliseconds an image by part, memory and parameters."""
     each = {part: 1000 * seconds / run.done for part, seconds in run.seconds.items()}
     idle = run.seconds["waited"] / run.seconds["total"]
     millions = f"{parameters / 1e6:.1f} M" if parameters else ""
     return (
-        f"| {name} | {run.pictures_per_second:.2f} | {each['network']:.0f} | {each['read']:.0f} | "
+        f"| {name} | {run.images_per_second:.2f} | {each['network']:.0f} | {each['read']:.0f} | "
         f"{each['write']:.0f} | {each['total']:.0f} | {idle:.1%} | {peak:.0f} | {millions} |"
     )
 
@@ -154,12 +154,12 @@ def main() -> None:
     parser.parse_args()
     wait_briefly()  # for the processes of the rows
     head = (
-        "| refiner | pictures a second | network ms | reading ms | writing ms | total ms | network idle "
+        "| refiner | images a second | network ms | reading ms | writing ms | total ms | network idle "
         "| peak MB | parameters |"
     )
     raw, tables = {}, []
     for size in (SMALL, MANY_CLASSES, LARGE):
-        title = f"{size.pictures} pictures of {size.width} x {size.height}, {size.classes} classes"
+        title = f"{size.images} images of {size.width} x {size.height}, {size.classes} classes"
         lines = [title + ":", "", head, "|---" * 9 + "|"]
         rows: list[tuple[str, Precision]] = [(name, "32") for name in size.names]
         if fast_bfloat16(torch.device("cpu")):
@@ -173,7 +173,7 @@ def main() -> None:
                     ).result()
                 shown = name if precision == "32" else f"{name}, bf16"
                 raw[f"{shown}, {size.width} x {size.height}, {size.classes} classes"] = run.model_dump(
-                    mode="json", include={"done", "seconds", "pictures_per_second"}
+                    mode="json", include={"done", "seconds", "images_per_second"}
                 ) | {"peak_mb": peak}
                 lines.append(row(shown, run, parameters, peak))
                 print(lines[-1], flush=True)

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segmend.data.damage import wobble
+from segmend.data.corruptions import wobble
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.description import write_description
-from segmend.data.files import copy_whole, write_json, write_labels
+from segmend.data.files import atomic_copy, write_json, write_labels
 from segmend.labels import one_hot
 from segmend.metrics import confusion_matrix, trimap_confusion
 
@@ -38,7 +38,7 @@ DRIVES = ("0001TP", "0006R0", "0016E5")
 FOLDS = 3
 
 MOVED = (1.0, 3.0)
-"""Pixels by which contours move, typically: drawn for each picture from this range."""
+"""Pixels by which contours move, typically: drawn for each image from this range."""
 
 GRAIN = 24.0
 """Extent in pixels of what moves together."""
@@ -67,7 +67,7 @@ def move_contours(source: Path, root: Path) -> Path:
         moved = wobble(map_, pixels, GRAIN).argmax(dim=0)
         moved[moved == void] = dataset.classes.void
         assert record.image is not None
-        copy_whole(record.image, root / "images" / "train" / f"{record.id}{record.image.suffix}")
+        atomic_copy(record.image, root / "images" / "train" / f"{record.id}{record.image.suffix}")
         write_labels(root / "labels" / "train" / f"{record.id}.png", moved.numpy().astype(np.uint8))
     write_description(root, "camvid_moved", dataset.classes)
     return root
@@ -88,8 +88,8 @@ def hold_out(dataset: Dataset, ids: set[str], root: Path) -> Path:
         assert record.image is not None
         assert record.labels is not None
         split = "val" if record.id in ids else "train"
-        copy_whole(record.image, root / "images" / split / record.image.name)
-        copy_whole(record.labels, root / "labels" / split / record.labels.name)
+        atomic_copy(record.image, root / "images" / split / record.image.name)
+        atomic_copy(record.labels, root / "labels" / split / record.labels.name)
     write_description(root, f"{dataset.name}_held_out", dataset.classes)
     return root
 

@@ -1,6 +1,6 @@
-"""Mosaics of small pictures, with the maps of a segmenter that saw none of them.
+"""Mosaics of small images, with the maps of a segmenter that saw none of them.
 
-Many classes, and objects that are small beside the blur of their coarse maps, as on faces and in streets: pictures
+Many classes, and objects that are small beside the blur of their coarse maps, as on faces and in streets: images
 of one object teach too rarely that such regions are to be kept.
 """
 
@@ -20,20 +20,20 @@ from segmend.jobs.predict import predict
 
 SIDE = 384
 TILES = (2, 3)
-"""Pictures in a row and in a column."""
+"""Images in a row and in a column."""
 
 
-def write_mosaics(pictures: Path, segmenter: Path, root: Path, count: int, seed: int = 0) -> None:
+def write_mosaics(images: Path, segmenter: Path, root: Path, count: int, seed: int = 0) -> None:
     """A data set whose split ``train`` is `count` mosaics, and their coarse maps in ``coarse/probs``.
 
     Args:
-        pictures: a data set whose split ``train`` has labels.
-        segmenter: what ``segmend train --folds`` made of it: a mosaic's pictures are of one fold, and its coarse
+        images: a data set whose split ``train`` has labels.
+        segmenter: what ``segmend train --folds`` made of it: a mosaic's images are of one fold, and its coarse
             map is by the segmenter of that fold, which has not seen them.
     """
-    dataset = open_dataset(pictures, "train")
+    dataset = open_dataset(images, "train")
     folds = sorted((segmenter / "folds").iterdir(), key=lambda folder: int(folder.name))
-    write_description(root, "mosaics", dataset.classes, source=f"pictures of {dataset.name}, put together by code")
+    write_description(root, "mosaics", dataset.classes, source=f"images of {dataset.name}, put together by code")
     for number in range(count):
         _, part = dataset.fold(number % len(folds), len(folds))
         image, labels = mosaic(part, np.random.default_rng((seed, number)))
@@ -46,14 +46,14 @@ def write_mosaics(pictures: Path, segmenter: Path, root: Path, count: int, seed:
         predict(folder, own, root / "coarse", probs=True)
 
 
-def mosaic(pictures: Dataset, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Picture ``uint8 [SIDE, SIDE, 3]`` and labels ``uint8 [SIDE, SIDE]`` of random pictures side by side."""
+def mosaic(images: Dataset, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Image ``uint8 [SIDE, SIDE, 3]`` and labels ``uint8 [SIDE, SIDE]`` of random images side by side."""
     tiles = int(rng.choice(TILES))
     side = SIDE // tiles
     image, labels = np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
-    for place, number in enumerate(rng.choice(len(pictures), tiles**2, replace=False)):
+    for place, number in enumerate(rng.choice(len(images), tiles**2, replace=False)):
         rows, columns = (slice(at * side, (at + 1) * side) for at in divmod(place, tiles))
-        seen, truth = (torch.from_numpy(a) for a in pair_labels(pictures, pictures.records[number]))
+        seen, truth = (torch.from_numpy(a) for a in pair_labels(images, images.records[number]))
         small = F.resize(seen.permute(2, 0, 1), [side], antialias=True)
         nearest = InterpolationMode.NEAREST_EXACT
         image[rows, columns] = F.center_crop(small, [side]).permute(1, 2, 0)

@@ -1,7 +1,7 @@
 """Label maps of nothing in particular: regions of one colour, which any photograph has, in random classes.
 
-Their borders lie where the picture changes, at every size down to a few pixels. So they teach what label maps of
-objects teach too rarely: to move borders to where a picture has them, and to leave small regions in place.
+Their borders lie where the image changes, at every size down to a few pixels. So they teach what label maps of
+objects teach too rarely: to move borders to where an image has them, and to leave small regions in place.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ SCALES = (100.0, 2000.0)
 """How large regions are, in units of Felzenszwalb and Huttenlocher, Efficient Graph-Based Image Segmentation."""
 
 
-def write_regions(pictures: Path, root: Path, count: int, seed: int = 0) -> None:
-    """A data set whose split ``train`` is `count` pictures of a folder, evenly spread, with regions for labels."""
-    files = list(find_files(pictures, (".jpg", ".png")).items())
+def write_regions(images: Path, root: Path, count: int, seed: int = 0) -> None:
+    """A data set whose split ``train`` is `count` images of a folder, evenly spread, with regions for labels."""
+    files = list(find_files(images, (".jpg", ".png")).items())
     for number, (name, file) in enumerate(files[:: max(1, len(files) // count)][:count]):
         image = read_image(file)
         write_image(root / "images" / "train" / f"{name}.png", image)
         labels = regions(image, np.random.default_rng((seed, number)))
         write_labels(root / "labels" / "train" / f"{name}.png", labels, CLASSES.palette)
-    write_description(root, "regions", CLASSES, source="pictures of the VOC 2012 subset, labelled by code")
+    write_description(root, "regions", CLASSES, source="images of the VOC 2012 subset, labelled by code")
 
 
 def regions(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Labels ``uint8 [H, W]`` of a picture ``uint8 [H, W, 3]``: regions, each in one of 2 to 5 classes."""
+    """Labels ``uint8 [H, W]`` of an image ``uint8 [H, W, 3]``: regions, each in one of 2 to 5 classes."""
     low, high = np.log(SCALES)
     scale = float(np.exp(rng.uniform(low, high)))
     found = felzenszwalb(image, scale=scale, sigma=0.8, min_size=int(scale / 4))

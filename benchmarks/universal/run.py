@@ -1,4 +1,4 @@
-"""The refiner of any classes: trained by its recipe, scored on sets that it never saw, beside the dense CRF.
+"""The class-agnostic refiner: trained by its recipe, scored on sets that it never saw, beside the dense CRF.
 
 python benchmarks/universal/run.py [--ship]
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from segmend.data.drawn import draw_dataset
+from segmend.data.synthetic import generate_dataset
 from segmend.devices import available_cores
 from segmend.jobs.train import train
 from segmend.metrics import calibration_error
@@ -30,14 +30,14 @@ from segmend.training.recipe import UniversalRecipe, read_recipe
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from caution import find_caution  # noqa: E402
+from coarse_weight import find_coarse_weight  # noqa: E402
 from comparison import DATA, RECIPES, replace_table  # noqa: E402
 from mosaics import write_mosaics  # noqa: E402
 from regions import write_regions  # noqa: E402
 from scoring import Score, by_hand, cases, held_out, score, set_aside, table  # noqa: E402
 
 REGIONS = 600
-"""Pictures whose regions of one colour are learned from."""
+"""Images whose regions of one colour are learned from."""
 
 MOSAICS = 300
 
@@ -50,7 +50,7 @@ def trained(data: Path, runs: Path, seed: int) -> Path:
     made = {
         "mosaics": lambda root: write_mosaics(voc, segmenter, root, MOSAICS),
         "regions": lambda root: write_regions(voc / "images" / "weak", root, REGIONS),
-        "drawn": lambda root: draw_dataset(root, train=200, val=1),
+        "synthetic": lambda root: generate_dataset(root, train=200, val=1),
     }
     for name, make in made.items():
         places[name] = folder / name
@@ -76,7 +76,7 @@ def trained(data: Path, runs: Path, seed: int) -> Path:
 
 
 def cautious(folder: Path, data: Path, runs: Path) -> Path:
-    """The folder of a trained refiner that is as careful as it should be (`find_caution`); kept once found."""
+    """The folder of a trained refiner with coarse weights chosen (`find_coarse_weight`); kept once found."""
     trained = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
     place = runs / "universal" / "careful" / trained
     if place.is_dir():
@@ -84,9 +84,9 @@ def cautious(folder: Path, data: Path, runs: Path) -> Path:
     torch.set_num_threads(1)
     model = load_model(UniversalPropagation, folder)
     config = {name: value for name, value in read_config(folder).items() if name != "type"}
-    caution = find_caution(model, held_out(data, runs), *set_aside(data))
-    print(caution, flush=True)
-    careful = UniversalPropagation(**(config | caution._asdict())).eval()
+    coarse_weight = find_coarse_weight(model, held_out(data, runs), *set_aside(data))
+    print(coarse_weight, flush=True)
+    careful = UniversalPropagation(**(config | coarse_weight._asdict())).eval()
     careful.load_state_dict(model.state_dict())
     save_model(careful, place)
     return place
@@ -121,7 +121,7 @@ def scored(number: int, data: Path, runs: Path, folders: list[Path]) -> list[dic
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the refiner of any classes, and score it.")
+    parser = argparse.ArgumentParser(description="Train the class-agnostic refiner, and score it.")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for all that is made")
     parser.add_argument("--seeds", type=int, default=3)

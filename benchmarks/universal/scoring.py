@@ -1,4 +1,4 @@
-"""Cases that no refiner has seen, segmenters' maps and damage done by hand, and what refiners score there."""
+"""Cases that no refiner has seen, segmenters' maps and corruption done by hand, and what refiners score there."""
 
 import statistics
 from collections.abc import Callable, Iterator
@@ -12,17 +12,17 @@ from torch import Tensor
 
 from faces import PAIRS
 from segmend import metrics
-from segmend.data.damage import fill_void, grow, low_resolution, polygons, shifted
+from segmend.data.corruptions import fill_void, grow, low_resolution, polygons, shifted
 from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse, pair_labels
 from segmend.labels import as_tensor, one_hot, void_of
 from segmend.metrics.confidence import BINS
-from segmend.refiners import Mended, Refiner, UniversalPropagation
+from segmend.refiners import Refinement, Refiner, UniversalPropagation
 
-PICTURES = 20
-"""Of each set, for hand-made damage."""
+IMAGES = 20
+"""Of each set, for hand-made corruption."""
 
 HELD_OUT = 150
-"""Pictures of each set, at most about, on which caution is found."""
+"""Images of each set, at most about, on which coarse_weight is found."""
 
 Coarsen = Callable[[Tensor, int], Tensor]
 """A coarse probability map ``[C, H, W]`` of true labels ``[H, W]`` and the number of classes."""
@@ -32,7 +32,7 @@ def hard(change: Callable[[Tensor], Tensor]) -> Coarsen:
     return lambda labels, count: one_hot(change(fill_void(labels)), count)
 
 
-DAMAGE: dict[str, Coarsen] = {
+CORRUPTION: dict[str, Coarsen] = {
     "eroded, 3 px": hard(lambda labels: grow(labels, -3)),
     "eroded, 9 px": hard(lambda labels: grow(labels, -9)),
     "dilated, 3 px": hard(lambda labels: grow(labels, 3)),
@@ -46,13 +46,13 @@ DAMAGE: dict[str, Coarsen] = {
 }
 
 SOFT = ("1/8 resolution", "1/16 resolution")
-"""Kinds of `DAMAGE` that are no masks."""
+"""Kinds of `CORRUPTION` that are no masks."""
 
 TOLD = {"eroded, 3 px": 3.0, "eroded, 9 px": 9.0, "dilated, 3 px": 3.0, "dilated, 9 px": 9.0}
-"""Kinds of `DAMAGE` that refiners mend once more when they know how many pixels borders are off."""
+"""Kinds of `CORRUPTION` that refiners refine once more when they know how many pixels borders are off."""
 
 GOOD = ("the truth", "off by one pixel")
-"""Kinds of `DAMAGE` that leave little to mend, if anything."""
+"""Kinds of `CORRUPTION` that leave little to refine, if anything."""
 
 REAL = (
     ("msrc21", "linear"),
@@ -60,7 +60,7 @@ REAL = (
     ("camvid", "linear"),
     ("celebamask_hq_mini", "unet_small"),
 )
-"""Sets, and segmenters whose maps of them are mended."""
+"""Sets, and segmenters whose maps of them are refined."""
 
 
 @dataclass(frozen=True)
@@ -71,28 +71,28 @@ class Case:
     kind: str
     dataset: Dataset
     coarse: Callable[[Record, Tensor], Tensor]
-    error_px: float = 0.0
+    border_error_px: float = 0.0
 
 
 def cases(data: Path, runs: Path) -> Iterator[Case]:
-    """Real segmenters' maps first, then damage done by hand, and some of it told."""
+    """Real segmenters' maps first, then corruption done by hand, and some of it told."""
     for name, kind in REAL:
         root = runs / name / "data"
         dataset = open_dataset(root if root.is_dir() else data / name, "val")
         yield from of_segmenter(name, kind, dataset, runs / name / kind / "val")
     for name in ("msrc21", "camvid", "fasseg_frontal", "celebamask_hq_mini"):
         dataset = open_dataset(data / name, "val")
-        changed = list(damaged(dataset.merged(PAIRS) if name == "celebamask_hq_mini" else dataset))
+        changed = list(corrupted(dataset.merged(PAIRS) if name == "celebamask_hq_mini" else dataset))
         yield from [*changed, *told(changed)]
 
 
 def told(changed: list[Case]) -> list[Case]:
     """Those of `TOLD`, told."""
-    return [replace(c, kind=f"{c.kind}, told", error_px=TOLD[c.kind]) for c in changed if c.kind in TOLD]
+    return [replace(c, kind=f"{c.kind}, told", border_error_px=TOLD[c.kind]) for c in changed if c.kind in TOLD]
 
 
 def held_out(data: Path, runs: Path) -> Iterator[Case]:
-    """Segmenters' maps of pictures that the refiner has not learned from, and that are not scored."""
+    """Segmenters' maps of images that the refiner has not learned from, and that are not scored."""
     for name, kind, split, folder in (
         ("voc12_subset", "linear", "val", "val"),
         ("msrc21", "linear", "train", "segmenter/out_of_fold"),
@@ -104,14 +104,14 @@ def held_out(data: Path, runs: Path) -> Iterator[Case]:
 
 
 def set_aside(data: Path) -> tuple[list[Case], list[Case], list[Case]]:
-    """Damage done by hand to sets that the refiner does not learn from, and to pictures that are not scored.
+    """Corruption done by hand to sets that the refiner does not learn from, and to images that are not scored.
 
     Soft maps, masks, and masks whose error is told.
     """
     found = [
         case
         for name in ("msrc21", "camvid", "fasseg_frontal")
-        for case in damaged(open_dataset(data / name, "train"))
+        for case in corrupted(open_dataset(data / name, "train"))
     ]
     hard = [case for case in found if case.kind not in SOFT]
     return [case for case in found if case.kind in SOFT], hard, told(hard)
@@ -124,11 +124,11 @@ def of_segmenter(name: str, kind: str, dataset: Dataset, folder: Path) -> Iterat
         yield Case(name, kind, maps, lambda record, labels: as_tensor(pair_coarse(maps, record)[1]))
 
 
-def damaged(dataset: Dataset) -> Iterator[Case]:
-    """`PICTURES` of a set, damaged in each way."""
-    few = evenly(dataset, PICTURES)
-    for kind, change in DAMAGE.items():
-        yield Case(dataset.name, kind, few, partial(_damaged, change, len(dataset.classes)))
+def corrupted(dataset: Dataset) -> Iterator[Case]:
+    """`IMAGES` of a set, corrupted in each way."""
+    few = evenly(dataset, IMAGES)
+    for kind, change in CORRUPTION.items():
+        yield Case(dataset.name, kind, few, partial(_corrupted, change, len(dataset.classes)))
 
 
 def evenly(dataset: Dataset, count: int) -> Dataset:
@@ -137,18 +137,18 @@ def evenly(dataset: Dataset, count: int) -> Dataset:
     return dataset.subset({record.id for record in dataset.records[::step]})
 
 
-def _damaged(change: Coarsen, count: int, record: Record, labels: Tensor) -> Tensor:
+def _corrupted(change: Coarsen, count: int, record: Record, labels: Tensor) -> Tensor:
     torch.manual_seed(int(np.frombuffer(record.id.encode(), np.uint8).sum()))
     return change(labels, count)
 
 
 @dataclass
 class Score:
-    """What one refiner makes of a case, in points, the share of pictures made worse, and `metrics.reliability`."""
+    """What one refiner makes of a case, in points, the share of images degraded, and `metrics.reliability`."""
 
     mean_iou: float
     boundary_iou: float
-    made_worse: float
+    degraded: float
     reliability: np.ndarray
 
 
@@ -162,20 +162,20 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
     sure = {name: np.zeros((BINS, 3)) for name in names}
     for refiner in refiners.values():
         if isinstance(refiner, UniversalPropagation):
-            refiner.error_px = case.error_px
+            refiner.border_error_px = case.border_error_px
     for record in case.dataset:
         image, labels = pair_labels(case.dataset, record)
         coarse = case.coarse(record, torch.from_numpy(labels))
         known = labels != void_of(labels)
-        found = {"coarse": Mended.of(coarse, coarse)}
+        found = {"coarse": Refinement.of(coarse, coarse)}
         found |= {name: refiner.refine(image, coarse) for name, refiner in refiners.items()}
-        for name, mended in found.items():
-            map_ = mended.labels.numpy()
+        for name, refined in found.items():
+            map_ = refined.labels.numpy()
             counts = metrics.confusion_matrix(map_, labels, count)
             confusion[name] += counts
             boundary[name] += metrics.boundary_iou_counts(map_, labels, count)
             own[name].append(metrics.mean_iou(counts))
-            sure[name] += metrics.reliability(mended.confidence.numpy()[known], (map_ == labels)[known])
+            sure[name] += metrics.reliability(refined.confidence.numpy()[known], (map_ == labels)[known])
     return {
         name: Score(
             100 * metrics.mean_iou(confusion[name]),
@@ -188,8 +188,8 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
 
 
 def by_hand(case: Case) -> bool:
-    """Whether its maps are damaged truth, and not a segmenter's."""
-    return case.kind in DAMAGE or case.error_px > 0
+    """Whether its maps are corrupted truth, and not a segmenter's."""
+    return case.kind in CORRUPTION or case.border_error_px > 0
 
 
 def table(found: list[tuple[Case, list[dict[str, Score]]]]) -> str:
@@ -213,7 +213,7 @@ def table(found: list[tuple[Case, list[dict[str, Score]]]]) -> str:
 def _gains(seeds: list[dict[str, Score]], name: str) -> str:
     overall = [seed[name].mean_iou - seed["coarse"].mean_iou for seed in seeds]
     border = [seed[name].boundary_iou - seed["coarse"].boundary_iou for seed in seeds]
-    worse = statistics.mean(seed[name].made_worse for seed in seeds)
+    worse = statistics.mean(seed[name].degraded for seed in seeds)
     return f" {_signed(overall)} | {_signed(border)} | {worse:.1f} % |"
 
 

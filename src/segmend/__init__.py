@@ -2,24 +2,24 @@
 
 >>> import segmend
 >>> refiner = segmend.load("crf")  # or the folder of a trained corrector
->>> mended = refiner.refine(image, coarse)  # doctest: +SKIP
+>>> refined = refiner.refine(image, coarse)  # doctest: +SKIP
 """
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0.dev0"
-__all__ = ["Classes", "InvalidInput", "Mended", "Refiner", "Segmenter", "load", "open_dataset"]
+__all__ = ["Classes", "InvalidInput", "Refinement", "Refiner", "Segmenter", "load", "open_dataset"]
 
 if TYPE_CHECKING:
     from segmend.data.dataset import open_dataset
     from segmend.labels import Classes, InvalidInput
-    from segmend.refiners import Mended, Refiner, load
+    from segmend.refiners import Refinement, Refiner, load
     from segmend.segmenters.base import Segmenter
 
 _HOMES = {
     "Classes": "segmend.labels",
     "InvalidInput": "segmend.labels",
-    "Mended": "segmend.refiners",
+    "Refinement": "segmend.refiners",
     "Refiner": "segmend.refiners",
     "Segmenter": "segmend.segmenters.base",
     "load": "segmend.refiners",

@@ -28,14 +28,14 @@ READ = "segmend, voc, camvid, cityscapes, kitti, mapillary, mapillary-2.0, helen
 DONE, SKIPPED_SOME, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
-Images = Annotated[Path, typer.Option(help="Folder of pictures.")]
+Images = Annotated[Path, typer.Option(help="Folder of images.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make again what is finished.")]
-MaxPixels = Annotated[int | None, typer.Option(help="Refuse pictures with more pixels.")]
+MaxPixels = Annotated[int | None, typer.Option(help="Refuse images with more pixels.")]
 Probs = Annotated[bool, typer.Option("--probs", help="Also write probability maps (.npz).")]
 Quantised = Annotated[bool, typer.Option("--quantised", help="Probabilities as 0..255: half the size.")]
 PrecisionOption = Annotated[str, typer.Option(help="32, bf16, or auto: bf16 where the hardware is fast at it.")]
-Tile = Annotated[int, typer.Option(min=64, help="Pictures with a larger side are cut into tiles.")]
+Tile = Annotated[int, typer.Option(min=64, help="Images with a larger side are cut into tiles.")]
 
 console = Console(soft_wrap=True, highlight=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -59,7 +59,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Draws another data set.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Draw a data set, spoil its masks, mend them without and with training, evaluate, and show it on pages."""
+    """Generate a synthetic data set, corrupt its masks, refine them with and without training, and report."""
     from segmend.jobs.demo import demo as job
 
     untrained, trained = job(out, seed, quiet)
@@ -111,7 +111,7 @@ def predict(
     out: Out,
     probs: Probs = False,
     quantised: Quantised = False,
-    scales: Annotated[str, typer.Option(help="Show the picture at these sizes, as 0.5,1,2.")] = "1",
+    scales: Annotated[str, typer.Option(help="Show the image at these sizes, as 0.5,1,2.")] = "1",
     mirror: Annotated[bool, typer.Option("--mirror", help="And mirrored.")] = False,
     tile: Tile = 1024,
     overlap: Annotated[int, typer.Option(min=0, help="Pixels that neighbouring tiles share.")] = 128,
@@ -123,7 +123,7 @@ def predict(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict label maps (and probability maps) of a folder of pictures."""
+    """Predict label maps (and probability maps) of a folder of images."""
     from segmend.jobs.predict import predict as job
     from segmend.segmenters.prediction import TestTime
 
@@ -131,7 +131,7 @@ def predict(
         raise InvalidInput(f"--overlap {overlap}: must be less than the tile of {tile}")
     run = job(
         model,
-        _pictures(images, max_pixels),
+        _images(images, max_pixels),
         out,
         test_time=TestTime(_numbers(scales), mirror, tile, overlap),
         probs=probs,
@@ -158,31 +158,31 @@ def refine(
     details: Annotated[bool, typer.Option("--details", help="Also what the refiner can show.")] = False,
     quantised: Quantised = False,
     tile: Tile = 1152,
-    keep_below: Annotated[
+    min_confidence: Annotated[
         float | None,
         typer.Option(
             min=0.5, max=1, help="Keep the coarse label where a change is less sure (default: the refiner's own)."
         ),
     ] = None,
-    error_px: Annotated[
+    border_error_px: Annotated[
         float | None,
-        typer.Option(min=0, help="Pixels by which borders are off, where known; for refiners of any classes."),
+        typer.Option(min=0, help="Pixels by which borders are off, where known; for class-agnostic refiners."),
     ] = None,
     precision: PrecisionOption = "auto",
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Mend a folder of coarse maps."""
+    """Refine a folder of coarse maps."""
     from segmend.jobs.refine import open_pairs
     from segmend.jobs.refine import refine as job
     from segmend.refiners import UniversalPropagation, load
 
     method = load(refiner)
-    if error_px is not None:
+    if border_error_px is not None:
         if not isinstance(method, UniversalPropagation):
-            raise InvalidInput(f"--error-px: {refiner} has no use for it, a refiner of any classes has")
-        method.error_px = error_px
+            raise InvalidInput(f"--border-error-px: {refiner} has no use for it, a class-agnostic refiner has")
+        method.border_error_px = border_error_px
     pairs, unpaired = open_pairs(images, coarse, method, classes, max_pixels)
     run = job(
         method,
@@ -193,7 +193,7 @@ def refine(
         details=details,
         quantised=quantised,
         tile=tile,
-        keep_below=keep_below,
+        min_confidence=min_confidence,
         logits=logits,
         precision=_precision(precision),
         overwrite=overwrite,
@@ -201,9 +201,9 @@ def refine(
         unpaired=unpaired,
     )
     if run.changed == 0:
-        bolder = "--keep-below 0.5 lets the refiner change what it is less sure of"
-        if isinstance(method, UniversalPropagation) and not method.error_px:
-            bolder = f"--error-px tells it by how many pixels borders are off, {bolder}"
+        bolder = "--min-confidence 0.5 lets the refiner change what it is less sure of"
+        if isinstance(method, UniversalPropagation) and not method.border_error_px:
+            bolder = f"--border-error-px tells it by how many pixels borders are off, {bolder}"
         console.print(f"No label changed. Where masks are known to be wrong: {bolder}.")
     _finish_run(run, out)
 
@@ -219,7 +219,7 @@ def occlusions(
     by_hand: Annotated[
         bool, typer.Option("--by-hand", help="The masks were made by hand: take the residual as it is.")
     ] = False,
-    steps: Annotated[bool, typer.Option("--steps", help="Also a page with pictures of every step.")] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Also a page with images of every step.")] = False,
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -253,7 +253,7 @@ def evaluate(
     truth: Annotated[Path, typer.Option(help="Folder of true label maps.")],
     pred: Annotated[Path, typer.Option(help="Folder of maps to score.")],
     coarse: Annotated[Path | None, typer.Option(help="Folder of the coarse maps, to compare with.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of pictures, for the report.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of images, for the report.")] = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the truth holds).")] = None,
     group: Annotated[
         list[str] | None, typer.Option(help="F-measure of classes together: lips=upper,lower.")
@@ -279,12 +279,12 @@ def evaluate(
         if before is not None:
             text = f"{title:15} {100 * getattr(before, name):5.1f} -> {after:5.1f}"
         console.print(text)
-    if result.made_worse is not None and result.made_better is not None:
-        console.print(f"made better {result.made_better:.0%}, made worse {result.made_worse:.0%} of pictures")
+    if result.degraded is not None and result.improved is not None:
+        console.print(f"improved {result.improved:.0%}, degraded {result.degraded:.0%} of images")
     sure = result.confidence
-    if sure is not None and sure.best.mean_iou - sure.keeping[0].mean_iou >= WORTH_SAYING:
-        told = f"mIoU {100 * sure.best.mean_iou:.1f}, {sure.best.made_worse:.0%} made worse"
-        console.print(f"with refine --keep-below {sure.best.below:g}, on these pictures: {told}")
+    if sure is not None and sure.best.mean_iou - sure.thresholds[0].mean_iou >= WORTH_SAYING:
+        told = f"mIoU {100 * sure.best.mean_iou:.1f}, {sure.best.degraded:.0%} degraded"
+        console.print(f"with refine --min-confidence {sure.best.below:g}, on these images: {told}")
     _finish(f"Results: {out}", [f"{s.file}: {s.reason}" for s in result.skipped])
 
 
@@ -310,7 +310,7 @@ def doctor() -> None:
         console.print(f"{mark} {finding.what:15} {escape(finding.found + advice)}")
 
 
-def _pictures(folder: Path, max_pixels: int | None):  # type: ignore[no-untyped-def]
+def _images(folder: Path, max_pixels: int | None):  # type: ignore[no-untyped-def]
     from segmend.data.dataset import open_dataset
 
     return _limited(open_dataset(folder), max_pixels)
@@ -361,17 +361,17 @@ def _finish_run(run, out: Path) -> None:  # type: ignore[no-untyped-def]
     kept = f", {run.kept} kept from before" if run.kept else ""
     changed = f", {100 * run.changed:.2g} % of pixels changed" if run.changed is not None else ""
     message = (
-        f"{_counted(run.done)} written to {out}{kept}{changed}; {run.pictures_per_second:.1f} a second ({spent})"
+        f"{_counted(run.done)} written to {out}{kept}{changed}; {run.images_per_second:.1f} a second ({spent})"
     )
     _finish(message, [f"{s.file}: {s.reason}" for s in run.skipped])
 
 
 def _counted(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count} pictures"
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def _finish(message: str, skipped: list[str]) -> None:
-    """Say what was done, list what was passed over, and leave with the right code."""
+    """Say what was done, list what was skipped, and leave with the right code."""
     console.print(escape(message))
     if skipped:
         errors.print(f"[yellow]{len(skipped)} skipped:[/yellow]")

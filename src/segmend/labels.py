@@ -1,7 +1,7 @@
 """The vocabulary: classes, void, label maps, probability maps, and the checks that guard them.
 
-Shapes here are those of one picture. `one_hot`, `most_likely` and the checks also take leading batch
-dimensions; `as_image` and `as_probabilities` take one picture, of what people hold in their hands.
+Shapes here are those of one image. `one_hot`, `most_likely` and the checks also take leading batch
+dimensions; `as_image` and `as_probabilities` take one image, of what people hold in their hands.
 
 * image: ``float32 [3, H, W]``, RGB, 0..1
 * label map: ``uint8`` or ``int32 [H, W]`` of class ids ``0..C-1``, or void
@@ -154,7 +154,7 @@ _WIDER = {
 
 
 def as_tensor(value: Any) -> Tensor:
-    """A tensor of an array, picture or tensor: a view where torch can compute with the memory, else a copy.
+    """A tensor of an array, image or tensor: a view where torch can compute with the memory, else a copy.
 
     Integers that cannot hold void, or that torch cannot compute with, become wider.
 
@@ -164,7 +164,7 @@ def as_tensor(value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
-            raise InvalidInput(f"expected an array, a picture or a tensor, found {type(value).__name__}")
+            raise InvalidInput(f"expected an array, an image or a tensor, found {type(value).__name__}")
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
         value = torch.from_numpy(array if array.flags.writeable else array.copy())
     return value.to(_WIDER[value.dtype]) if value.dtype in _WIDER else value
@@ -173,7 +173,7 @@ def as_tensor(value: Any) -> Tensor:
 def as_image(image: Any) -> Tensor:
     """An image ``float32 [3, H, W]`` in 0..1, of what people hold in their hands.
 
-    Takes a ``uint8 [H, W, 3]`` array, PIL picture or tensor, or floats in 0..1 as ``[H, W, 3]`` or
+    Takes a ``uint8 [H, W, 3]`` array, PIL image or tensor, or floats in 0..1 as ``[H, W, 3]`` or
     ``[3, H, W]`` (a tensor with 3 first is taken as channels first).
 
     Raises:
@@ -183,7 +183,7 @@ def as_image(image: Any) -> Tensor:
     if tensor.ndim != 3 or 3 not in (tensor.shape[0], tensor.shape[-1]) or tensor.numel() == 0:
         raise InvalidInput(
             f"expected an RGB image [H, W, 3] or [3, H, W], found shape {tuple(tensor.shape)}: "
-            "convert grey, palette and transparent pictures to RGB"
+            "convert grey, palette and transparent images to RGB"
         )
     channels_first = tensor.shape[0] == 3 and (isinstance(image, Tensor) or tensor.shape[-1] != 3)
     if not channels_first:

@@ -56,7 +56,7 @@ def load_model(kind: type[Model], name: str | Path) -> Model:
         raise InvalidInput(f"{name}: holds a {found}, expected a {kind.__name__}")
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # the mixin tells where it loads from
-            model = kind.from_pretrained(str(name))
+            model = kind.from_pretrained(str(name), strict=True)
     except (SafetensorError, RuntimeError, OSError, TypeError) as error:
         raise InvalidInput(f"{name}: its weights cannot be loaded ({error}): train or copy it anew") from error
     assert isinstance(model, nn.Module)

@@ -18,10 +18,10 @@ def wait_briefly() -> None:
 
 
 def keep_memory() -> None:
-    """Let this process keep the memory that it frees, for the next picture; for programs, not for libraries.
+    """Let this process keep the memory that it frees, for the next image; for programs, not for libraries.
 
     glibc gives large blocks back at once, and each time the system hands out pages anew, which takes a third of
-    the time of a refiner on large pictures. Nothing happens with other C libraries.
+    the time of a refiner on large images. Nothing happens with other C libraries.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

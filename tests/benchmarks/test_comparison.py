@@ -15,12 +15,12 @@ from random_walker import RandomWalker
 FEW = ("optimisation.steps=2", "optimisation.batch=2", "optimisation.workers=0")
 
 
-def test_from_raw_data_to_a_table(drawn, tmp_path):
-    ecn = Method("ECN", "ecn_few_pictures", (*FEW, "ecn.width=quarter", "augmentation.crop=32"), seeds=2)
-    careful = replace(ecn, name="ECN, unsure changes undone", keep_below=1.0, trained_as=ecn)
-    filters = (Method("guided filter", "guided", ("trials=2", "pictures=2")),)
+def test_from_raw_data_to_a_table(synthetic, tmp_path):
+    ecn = Method("ECN", "ecn_few_images", (*FEW, "ecn.width=quarter", "augmentation.crop=32"), seeds=2)
+    careful = replace(ecn, name="ECN, unsure changes undone", min_confidence=1.0, trained_as=ecn)
+    filters = (Method("guided filter", "guided", ("trials=2", "images=2")),)
     methods = (*filters, ecn, careful, Method("random walker", made=RandomWalker))
-    comparison = Comparison(tmp_path, "linear", "val", drawn, methods, segmenter=FEW)
+    comparison = Comparison(tmp_path, "linear", "val", synthetic, methods, segmenter=FEW)
     found = comparison.run()
     assert [len(evaluations) for evaluations in found.values()] == [1, 2, 2, 1]
     undone = found[careful.name][0]
@@ -44,15 +44,15 @@ def test_from_raw_data_to_a_table(drawn, tmp_path):
         replace_table(document, "elsewhere", text)
 
 
-def test_a_random_walker_stops_at_borders_of_the_picture():
+def test_a_random_walker_stops_at_borders_of_the_image():
     image = torch.zeros(3, 20, 30)
     image[:, :, 17:] = 0.8
     coarse = torch.zeros(4, 20, 30)
     coarse[2] = torch.linspace(1.4, -0.4, 30).clamp(0, 1)  # even at column 14.5
     coarse[1] = 1 - coarse[2]
-    mended = RandomWalker().refine(image, coarse)
-    assert (mended.labels[:, :17] == 2).all()
-    assert (mended.labels[:, 17:] == 1).all()
-    assert torch.allclose(mended.probabilities.sum(dim=0), torch.ones(20, 30), atol=1e-2)
+    refined = RandomWalker().refine(image, coarse)
+    assert (refined.labels[:, :17] == 2).all()
+    assert (refined.labels[:, 17:] == 1).all()
+    assert torch.allclose(refined.probabilities.sum(dim=0), torch.ones(20, 30), atol=1e-2)
     alone = torch.eye(4)[:, :1, None].expand(4, 20, 30)
     assert (RandomWalker().refine(image, alone).labels == 0).all()

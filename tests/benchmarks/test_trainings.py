@@ -15,10 +15,10 @@ from segmend.metrics import sparsity
 FEW = ("optimisation.steps=2", "optimisation.batch=2", "optimisation.workers=0", "augmentation.crop=32")
 
 
-def test_from_rows_to_a_table(drawn, tmp_path):
-    truth = open_dataset(drawn, "val")
+def test_from_rows_to_a_table(synthetic, tmp_path):
+    truth = open_dataset(synthetic, "val")
     names = truth.classes.names
-    trainings = Trainings(tmp_path, "face_parser", drawn, truth, ("data.train=train", *FEW))
+    trainings = Trainings(tmp_path, "face_parser", synthetic, truth, ("data.train=train", *FEW))
     rows = (Row("consensus"), Row("cross-entropy, slow", ("consensus=null", "optimisation.lr=1e-5")))
     columns = {"mIoU": lambda o: 100 * o.scores.mean_iou, "all": mean_of(names), "sparsity": lambda o: o.sparsity}
     lines = trainings.table(rows, columns, seeds=2, raw_figures=tmp_path / "table.json").splitlines()

@@ -1,4 +1,4 @@
-"""The refiner of any classes: what it is trained on, and how it is scored."""
+"""The class-agnostic refiner: what it is trained on, and how it is scored."""
 
 import sys
 from dataclasses import replace
@@ -10,18 +10,18 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "universal"))
 
-from caution import OF_MASKS, OF_SOFT, Caution, find_caution
+from coarse_weight import OF_MASKS, OF_SOFT, CoarseWeight, find_coarse_weight
 from mosaics import SIDE, mosaic
 from regions import CLASSES, regions, write_regions
-from scoring import DAMAGE, Case, Score, score, table
+from scoring import CORRUPTION, Case, Score, score, table
 
 from segmend.data.dataset import open_dataset, pair_labels
-from segmend.data.drawn import draw_dataset
+from segmend.data.synthetic import generate_dataset
 from segmend.labels import one_hot
-from segmend.refiners import GuidedFilter, Mended, Refiner, UniversalPropagation
+from segmend.refiners import GuidedFilter, Refinement, Refiner, UniversalPropagation
 
 
-def test_regions_lie_between_borders_of_the_picture():
+def test_regions_lie_between_borders_of_the_image():
     image = np.zeros((192, 288, 3), np.uint8)
     image[:, 120:] = (250, 40, 40)
     image[60:132, 180:240] = (40, 250, 40)
@@ -32,28 +32,28 @@ def test_regions_lie_between_borders_of_the_picture():
             assert (inside == inside[0, 0]).all()
 
 
-def test_a_data_set_of_regions(drawn, tmp_path):
-    write_regions(drawn / "images" / "train", tmp_path, count=5)
+def test_a_data_set_of_regions(synthetic, tmp_path):
+    write_regions(synthetic / "images" / "train", tmp_path, count=5)
     dataset = open_dataset(tmp_path, "train")
     assert len(dataset) == 5
     assert max(int(dataset.labels(record).max()) for record in dataset) > 0
 
 
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_gains_of_a_refiner_over_damage(drawn, kind):
-    dataset = open_dataset(drawn, "val")
-    change, count = DAMAGE[kind], len(dataset.classes)
-    case = Case("drawn", kind, dataset, lambda record, labels: change(labels, count))
+@pytest.mark.parametrize("kind", CORRUPTION)
+def test_gains_of_a_refiner_over_corruption(synthetic, kind):
+    dataset = open_dataset(synthetic, "val")
+    change, count = CORRUPTION[kind], len(dataset.classes)
+    case = Case("synthetic", kind, dataset, lambda record, labels: change(labels, count))
     found = score(case, {"guided": GuidedFilter()})
     assert found["coarse"].mean_iou == 100 if kind == "the truth" else 0 < found["coarse"].mean_iou < 100
     assert found["guided"].mean_iou != found["coarse"].mean_iou
     text = table([(case, [found])])
-    assert f"| drawn | {kind} | {found['coarse'].mean_iou:.1f} |" in text
+    assert f"| synthetic | {kind} | {found['coarse'].mean_iou:.1f} |" in text
     assert len({line.count("|") for line in text.splitlines()}) == 1
 
 
-def test_a_mosaic_holds_small_pictures_and_their_labels(tmp_path):
-    draw_dataset(tmp_path, train=9, val=1, height=64, width=96)
+def test_a_mosaic_holds_small_images_and_their_labels(tmp_path):
+    generate_dataset(tmp_path, train=9, val=1, height=64, width=96)
     dataset = open_dataset(tmp_path, "train")
     image, labels = mosaic(dataset, np.random.default_rng(1))
     assert image.shape == (SIDE, SIDE, 3)
@@ -63,55 +63,57 @@ def test_a_mosaic_holds_small_pictures_and_their_labels(tmp_path):
     assert not np.array_equal(mosaic(dataset, np.random.default_rng(2))[0], image)
     corners = [mosaic(dataset, np.random.default_rng(seed))[0][:128, :128].mean() for seed in range(9)]
     whole = [pair_labels(dataset, record)[0][:, 16:80].mean() for record in dataset.records]
-    assert min(abs(a - b) for a in corners for b in whole) < 2  # a picture's middle, made small
+    assert min(abs(a - b) for a in corners for b in whole) < 2  # an image's middle, made small
 
 
 class Swaps(Refiner):
-    """Gives the top of the picture to the next class, surely enough for a share of the coarse map below 0.359."""
+    """Gives the top of the image to the next class, surely enough for a share of the coarse map below 0.359."""
 
-    caution = caution_sure = caution_hard = caution_told = error_px = 0.0
+    coarse_weight = coarse_weight_confident = coarse_weight_masks = coarse_weight_known_error = border_error_px = (
+        0.0
+    )
 
-    def caution_for(self, coarse):
+    def coarse_weight_for(self, coarse):
         sure = float(coarse.amax(dim=0).mean())
-        hard = self.caution_told if self.error_px else self.caution_hard
-        return self.caution if sure < 0.95 else self.caution_sure if sure < 0.99 else hard
+        hard = self.coarse_weight_known_error if self.border_error_px else self.coarse_weight_masks
+        return self.coarse_weight if sure < 0.95 else self.coarse_weight_confident if sure < 0.99 else hard
 
-    def mend(self, image, coarse):
-        mended, rows = coarse.clone(), slice(0, coarse.shape[2] // 4)
+    def refine_batch(self, image, coarse):
+        refined, rows = coarse.clone(), slice(0, coarse.shape[2] // 4)
         other = coarse.roll(1, dims=1)
-        mended[..., rows, :] += 0.78 * (other - coarse)[..., rows, :]
-        return Mended.of(mended, coarse)
+        refined[..., rows, :] += 0.78 * (other - coarse)[..., rows, :]
+        return Refinement.of(refined, coarse)
 
 
 @pytest.fixture
-def kind(drawn):
-    """Makes a case of true maps, or of maps whose top `Swaps` mends."""
-    dataset = open_dataset(drawn, "val")
+def kind(synthetic):
+    """Makes a case of true maps, or of maps whose top `Swaps` refines."""
+    dataset = open_dataset(synthetic, "val")
     count = len(dataset.classes)
 
-    def make(smoothing, swapped, name="drawn"):
+    def make(smoothing, swapped, name="synthetic"):
         def coarse(record, labels):
             map_ = one_hot(labels.clamp_max(count - 1), count, smoothing)
             if swapped:
                 map_[:, : len(labels) // 4] = map_[:, : len(labels) // 4].roll(-1, dims=0)
             return map_
 
-        return Case("drawn", name, dataset, coarse)
+        return Case("synthetic", name, dataset, coarse)
 
     return make
 
 
 SMOOTHING = (0.1, 0.02, 0.0, 0.0)
-LEAST = Caution(OF_SOFT[0], OF_SOFT[0], OF_MASKS[0], OF_MASKS[0])
+LEAST = CoarseWeight(OF_SOFT[0], OF_SOFT[0], OF_MASKS[0], OF_MASKS[0])
 
 
-def test_caution_gains_most_of_those_that_harm_no_kind(kind):
+def test_coarse_weight_gains_most_of_those_that_harm_no_kind(kind):
     wrong = [[kind(smoothing, True)] * 3 for smoothing in SMOOTHING]
-    wrong[3] = [replace(case, error_px=5.0) for case in wrong[3]]
-    assert find_caution(Swaps(), *wrong) == LEAST
+    wrong[3] = [replace(case, border_error_px=5.0) for case in wrong[3]]
+    assert find_coarse_weight(Swaps(), *wrong) == LEAST
     for number, cases in enumerate(wrong):  # which gain more than what is true loses
-        true = replace(kind(SMOOTHING[number], False), error_px=cases[0].error_px)
-        careful = find_caution(Swaps(), *wrong[:number], [true, *cases], *wrong[number + 1 :])
+        true = replace(kind(SMOOTHING[number], False), border_error_px=cases[0].border_error_px)
+        careful = find_coarse_weight(Swaps(), *wrong[:number], [true, *cases], *wrong[number + 1 :])
         for other, (found, least) in enumerate(zip(careful, LEAST, strict=True)):
             assert found > 0.359 if other == number else found == least
 
@@ -119,17 +121,17 @@ def test_caution_gains_most_of_those_that_harm_no_kind(kind):
 def test_maps_that_are_good_already_may_lose_next_to_nothing(kind, monkeypatch):
     wrong = [[kind(smoothing, True)] * 3 for smoothing in SMOOTHING]
     wrong[2].append(kind(0.0, False, "the truth"))
-    assert find_caution(Swaps(), *wrong).caution_hard > 0.359
-    monkeypatch.setattr("caution.OF_GOOD", 0.9)
-    assert find_caution(Swaps(), *wrong) == LEAST
+    assert find_coarse_weight(Swaps(), *wrong).coarse_weight_masks > 0.359
+    monkeypatch.setattr("coarse_weight.OF_GOOD", 0.9)
+    assert find_coarse_weight(Swaps(), *wrong) == LEAST
 
 
 def test_a_refiner_is_told_how_far_borders_are_off(kind):
     network, case = UniversalPropagation().eval(), kind(0.0, False)
     asked = []
     network.register_forward_pre_hook(lambda _, given: asked.append(given[2]))
-    for error_px in (0.0, 5.0):
-        score(replace(case, error_px=error_px), {"universal": network})
+    for border_error_px in (0.0, 5.0):
+        score(replace(case, border_error_px=border_error_px), {"universal": network})
     silent, said = asked[: len(asked) // 2], asked[len(asked) // 2 :]
     assert set(silent) == {None}
     assert all(float(px) == 5 for px in said)
@@ -147,5 +149,5 @@ def test_means_and_spreads_over_seeds_are_of_gains(kind):
     ]
     text = table([(kind(0.0, False, "a segmenter"), seeds)]).splitlines()
     row = "+1.50 ± 0.50 | +0.83 ± 0.50 | 2.0 % | -1.00 | -1.00 | 10.0 % |"
-    assert text[2] == f"| drawn | a segmenter | 50.0 | {row}"
+    assert text[2] == f"| synthetic | a segmenter | 50.0 | {row}"
     assert text[3:] == ["| mean | segmenters | | +1.50 ± 0.50 | | | -1.00 | | |"]

@@ -1,4 +1,4 @@
-"""Conversions keep ids, void, pictures and splits; small trees stand in the layouts that are published."""
+"""Conversions keep ids, void, images and splits; small trees stand in the layouts that are published."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ VOC_NAMES = (
 ORIGINAL_CAMVID = {"Void": (0, 0, 0), "Animal": (64, 128, 64), "Building": (128, 0, 0), "Wall": (64, 192, 0)}
 
 
-def picture(path: Path, seed: int = 0, size: tuple[int, int] = (7, 9)) -> bytes:
-    """Write a random picture; return its bytes."""
+def image(path: Path, seed: int = 0, size: tuple[int, int] = (7, 9)) -> bytes:
+    """Write a random image; return its bytes."""
     write_image(path, np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8))
     return path.read_bytes()
 
@@ -62,17 +62,17 @@ def write_text(path: Path, *lines: str) -> None:
 
 @pytest.fixture
 def voc(tmp_path: Path) -> Path:
-    """PASCAL VOC 2012 as it is published, with four pictures."""
+    """PASCAL VOC 2012 as it is published, with four images."""
     root = tmp_path / "VOCdevkit" / "VOC2012"
     splits = {"train": ["2007_000032", "2007_000039"], "val": ["2007_000033", "2007_000042"]}
     splits["trainval"] = sorted(splits["train"] + splits["val"])
     for split, names in splits.items():
         write_text(root / "ImageSets" / "Segmentation" / f"{split}.txt", *names)
     for seed, name in enumerate(splits["trainval"]):
-        picture(root / "JPEGImages" / f"{name}.jpg", seed)
+        image(root / "JPEGImages" / f"{name}.jpg", seed)
         save(root / "SegmentationClass" / f"{name}.png", ids(seed, 21), VOC_PALETTE)
         save(root / "SegmentationObject" / f"{name}.png", ids(seed, 3), VOC_PALETTE)
-    picture(root / "JPEGImages" / "2008_999999.jpg")  # most pictures of VOC have no masks and are in no list
+    image(root / "JPEGImages" / "2008_999999.jpg")  # most images of VOC have no masks and are in no list
     return root
 
 
@@ -84,20 +84,20 @@ def camvid(tmp_path: Path) -> Path:
         pairs = [f"/SegNet/CamVid/{split}/{n}.png /SegNet/CamVid/{split}annot/{n}.png " for n in names]
         write_text(root / f"{split}.txt", *pairs)
         for seed, name in enumerate(names):
-            picture(root / split / f"{name}.png", seed)
+            image(root / split / f"{name}.png", seed)
             save(root / f"{split}annot" / f"{name}.png", ids(seed, 11, void=11))
     return root
 
 
 def ours(root: Path, count: int = 3, splits: tuple[str, ...] = ("train",), **description: object) -> Path:
-    """A data set in our layout, with two pictures in each split."""
+    """A data set in our layout, with two images in each split."""
     write_text(
         root / "dataset.yaml",
         yaml.safe_dump({"name": "ours", "classes": [f"class {i}" for i in range(count)], **description}),
     )
     for split in splits:
         for seed, name in enumerate((f"{split} one", f"sequence/{split} é")):
-            picture(root / "images" / split / f"{name}.jpg", seed)
+            image(root / "images" / split / f"{name}.jpg", seed)
             write_labels(root / "labels" / split / f"{name}.png", ids(seed, count))
     return root
 
@@ -117,7 +117,7 @@ def maps(root: Path, split: str) -> dict[str, np.ndarray]:
 
 
 def same_content(one: Path, other: Path, split: str) -> None:
-    """Both data sets in our layout hold the same pictures, byte by byte, and the same label maps."""
+    """Both data sets in our layout hold the same images, byte by byte, and the same label maps."""
     left, right = open_dataset(one, split), open_dataset(other, split)
     assert [r.id for r in left] == [r.id for r in right]
     for a, b in zip(left, right, strict=True):
@@ -128,7 +128,7 @@ def same_content(one: Path, other: Path, split: str) -> None:
 # ---- VOC ----
 
 
-def test_voc_ids_are_those_of_its_palette_pictures(voc: Path, tmp_path: Path) -> None:
+def test_voc_ids_are_those_of_its_palette_images(voc: Path, tmp_path: Path) -> None:
     done = convert(voc, tmp_path / "out", "voc")
 
     assert (done.written, done.skipped, done.unlabelled) == (8, [], 0)
@@ -176,7 +176,7 @@ def test_two_voc_data_sets_are_not_mixed(voc: Path, tmp_path: Path) -> None:
         convert(tmp_path, tmp_path / "out", "voc")
 
 
-def test_voc_lists_with_underscore_and_pictures_without_mask(voc: Path, tmp_path: Path) -> None:
+def test_voc_lists_with_underscore_and_images_without_mask(voc: Path, tmp_path: Path) -> None:
     write_text(voc / "ImageSets" / "Segmentation" / "train_aug.txt", "2008_999999", "2007_000032")
 
     done = convert(voc, tmp_path / "out", "voc")
@@ -217,7 +217,7 @@ def test_voc_with_more_than_255_labels_becomes_16_bit(voc: Path, tmp_path: Path)
     write_text(voc / "labelmap.txt", *(f"label {i}:::" for i in range(300)))
     ids_16 = np.array([[299, 256, 255], [0, 65535, 7]], np.uint16)
     write_text(voc / "ImageSets" / "Segmentation" / "train.txt", "2007_000032")
-    picture(voc / "JPEGImages" / "2007_000032.jpg", size=(2, 3))
+    image(voc / "JPEGImages" / "2007_000032.jpg", size=(2, 3))
     save(voc / "SegmentationClass" / "2007_000032.png", ids_16)
 
     convert(voc, tmp_path / "out", "voc")
@@ -257,7 +257,7 @@ def test_camvid_of_segnet(camvid: Path, tmp_path: Path, outer: str) -> None:
 )
 def test_camvid_lists_as_people_have_them(tmp_path: Path, lines: list[str]) -> None:
     for name in "ab":
-        picture(tmp_path / "train" / f"{name}.png")
+        image(tmp_path / "train" / f"{name}.png")
         save(tmp_path / "trainannot" / f"m_{name}.png", ids(0, 11, void=11))
     write_text(tmp_path / "train.txt", *lines)
     write_text(tmp_path / "README.txt", "This is no list.")
@@ -276,7 +276,7 @@ def test_camvid_in_its_original_colours(tmp_path: Path, has_label_colours: bool,
         save(tmp_path / "trainannot" / "a.png", indices, [v for colour in colours for v in colour])
     else:
         save(tmp_path / "trainannot" / "a.png", np.array(colours, np.uint8)[indices])
-    picture(tmp_path / "train" / "a.png")
+    image(tmp_path / "train" / "a.png")
     write_text(tmp_path / "train.txt", "train/a.png trainannot/a.png")
     if has_label_colours:  # as Cambridge publishes it: with tabs
         lines = [f"{r} {g} {b}\t\t{name}" for name, (r, g, b) in ORIGINAL_CAMVID.items()]
@@ -355,7 +355,7 @@ def test_datumaro_reads_what_we_write(
     assert seen == 4
 
 
-def test_unlabelled_pictures_stay_unlabelled(tmp_path: Path) -> None:
+def test_unlabelled_images_stay_unlabelled(tmp_path: Path) -> None:
     source = ours(tmp_path / "ours", splits=("train", "weak"))
     for mask in (source / "labels" / "weak").rglob("*.png"):
         mask.unlink()
@@ -390,7 +390,7 @@ def test_suffix_in_capitals_is_copied_byte_by_byte(tmp_path: Path, name: str) ->
     assert content in [p.read_bytes() for p in (tmp_path / "out").rglob("*.jpg")]
 
 
-def test_one_picture_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_image_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
     package = "segmend.data.convert"
     monkeypatch.setattr(f"{package}.source.read_image", lambda *a: (events.append("read"), read_image(*a))[1])
@@ -428,24 +428,24 @@ def test_classes_that_would_become_void_or_one_are_refused(tmp_path: Path) -> No
         convert(same_name, tmp_path / "out", "segmend", "camvid")
 
 
-def test_one_id_for_two_pictures_does_not_fit_the_one_folder_of_voc(tmp_path: Path) -> None:
+def test_one_id_for_two_images_does_not_fit_the_one_folder_of_voc(tmp_path: Path) -> None:
     source = ours(tmp_path / "ours", splits=("train", "val"))
     twin = source / "images" / "val" / "train one.jpg"
     twin.write_bytes((source / "images" / "train" / "train one.jpg").read_bytes())
     write_labels(source / "labels" / "val" / "train one.png", ids(0, 3))
     assert convert(source, tmp_path / "same", "segmend", "voc").written == 5
 
-    picture(twin, seed=9)
-    with pytest.raises(InvalidInput, match="train one is one picture in train and another in val"):
+    image(twin, seed=9)
+    with pytest.raises(InvalidInput, match="train one is one image in train and another in val"):
         convert(source, tmp_path / "out", "segmend", "voc")
     assert convert(source, tmp_path / "out", "segmend", "camvid").written == 5
 
 
 def test_names_that_break_lists_are_skipped(tmp_path: Path) -> None:
     source = ours(tmp_path / "ours")
-    picture(source / "images" / "train" / "new\nline.jpg")
-    picture(source / "images" / "train" / 'quo"te.jpg')
-    picture(source / "images" / "train" / "c:drive.jpg")
+    image(source / "images" / "train" / "new\nline.jpg")
+    image(source / "images" / "train" / 'quo"te.jpg')
+    image(source / "images" / "train" / "c:drive.jpg")
 
     done = convert(source, tmp_path / "out", "segmend", "camvid")
 
@@ -473,7 +473,7 @@ def test_the_command_names_all_formats() -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_folder_without_a_data_set(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidFile, match=r"expected|found no pictures"):
+    with pytest.raises(InvalidFile, match=r"expected|found no images"):
         convert(tmp_path / "empty", tmp_path / "out", name)
     with pytest.raises(InvalidFile, match="no such folder"):
         convert(tmp_path / "missing", tmp_path / "out", name)
@@ -518,16 +518,16 @@ BREAK = {
         lambda p: save(p, np.full((7, 9, 3), 77, np.uint8)),
         r"expected the colours of the label map, found \(77, 77, 77\) on 63 pixels",
     ),
-    "picture cut short": ("JPEGImages/2007_000032.jpg", truncate, "broken or cut short"),
-    "no picture": ("JPEGImages/2007_000032.jpg", Path.unlink, "no picture 2007_000032 in JPEGImages"),
+    "image cut short": ("JPEGImages/2007_000032.jpg", truncate, "broken or cut short"),
+    "no image": ("JPEGImages/2007_000032.jpg", Path.unlink, "no image 2007_000032 in JPEGImages"),
 }
 
 
 @pytest.mark.parametrize("case", BREAK)
 def test_a_broken_file_is_listed_and_the_rest_goes_on(voc: Path, tmp_path: Path, case: str) -> None:
-    name, spoil, reason = BREAK[case]
+    name, corrupt, reason = BREAK[case]
     (voc / "ImageSets" / "Segmentation" / "trainval.txt").unlink()
-    spoil(voc / name)
+    corrupt(voc / name)
 
     done = convert(voc, tmp_path / "out", "voc")
 
@@ -552,8 +552,8 @@ def test_broken_camvid_masks_and_double_lines(camvid: Path, tmp_path: Path) -> N
     assert "cut short" in reasons
 
 
-def test_large_pictures_are_skipped(voc: Path, tmp_path: Path) -> None:
-    picture(voc / "JPEGImages" / "2007_000032.jpg", size=(100, 100))
+def test_large_images_are_skipped(voc: Path, tmp_path: Path) -> None:
+    image(voc / "JPEGImages" / "2007_000032.jpg", size=(100, 100))
 
     done = convert(voc, tmp_path / "out", "voc", max_pixels=63)
 
@@ -566,15 +566,15 @@ def test_large_pictures_are_skipped(voc: Path, tmp_path: Path) -> None:
 )
 def test_lists_lead_neither_out_of_the_source_nor_of_the_destination(tmp_path: Path, escape: str) -> None:
     outside = tmp_path / "home"
-    picture(outside / "secret.png")
+    image(outside / "secret.png")
     save(outside / "secret_mask.png", ids(0, 3))
     root, out = outside / "CamVid", tmp_path / "out"
-    picture(root / "train" / "a.png")
+    image(root / "train" / "a.png")
     save(root / "trainannot" / "a.png", ids(0, 11))
     line = escape.format(outside=outside)
     write_text(root / "train.txt", "train/a.png trainannot/a.png", f"{line}.png {line}_mask.png")
     write_text(root / "ImageSets" / "Segmentation" / "train.txt", "a", line)
-    picture(root / "JPEGImages" / "a.png")
+    image(root / "JPEGImages" / "a.png")
     before = files(tmp_path)
 
     for name in ("camvid", "voc"):
@@ -597,7 +597,7 @@ def test_lists_lead_neither_out_of_the_source_nor_of_the_destination(tmp_path: P
 def test_full_disk_and_interruption_leave_nothing_half_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, first: set[str], error: BaseException
 ) -> None:
-    """Of the first of two pictures the files are whole, and no list or description calls them a data set."""
+    """Of the first of two images the files are whole, and no list or description calls them a data set."""
     source, out, whole = ours(tmp_path / "ours"), tmp_path / "out", tmp_path / "whole"
     convert(source, whole, "segmend", name)
     copy, count = shutil.copyfileobj, iter(range(2))
@@ -613,9 +613,9 @@ def test_full_disk_and_interruption_leave_nothing_half_written(
             raise error
         return read_image(path, max_pixels)
 
-    if isinstance(error, OSError):  # while the second picture is written
+    if isinstance(error, OSError):  # while the second image is written
         monkeypatch.setattr("segmend.data.files.shutil.copyfileobj", copy_part)
-    else:  # while the second picture is read
+    else:  # while the second image is read
         monkeypatch.setattr("segmend.data.convert.source.read_image", read)
     with pytest.raises(type(error)):
         convert(source, out, "segmend", name)

@@ -27,7 +27,7 @@ def grey(path, values):
 
 
 def helen(root):
-    """Three pictures with maps of probabilities ``uint8 [11, 25, 20]``; gives those."""
+    """Three images with maps of probabilities ``uint8 [11, 25, 20]``; gives those."""
     maps = RNG.integers(0, 256, (11, 25, 20), dtype=np.uint8)
     maps[:, :3] = 0  # nothing is said there
     maps[4:6, 3] = 255  # as likely
@@ -54,7 +54,7 @@ def test_helen_labels_are_the_likeliest(tmp_path):
         assert (labels[3] == 4).all()
 
 
-def test_broken_pictures_of_helen_are_listed(tmp_path):
+def test_broken_images_of_helen_are_listed(tmp_path):
     helen(tmp_path / "a")
     (tmp_path / "a" / "labels" / "1_2" / "1_2_lbl07.png").unlink()
     grey(tmp_path / "a" / "labels" / "30_1" / "30_1_lbl03.png", np.zeros((5, 5), np.uint8))
@@ -70,7 +70,7 @@ COLOURS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)
 
 
 def part_labels(root):
-    """Three pictures; gives their superpixels ``[25, 20]`` and the labels of those, in theirs."""
+    """Three images; gives their superpixels ``[25, 20]`` and the labels of those, in theirs."""
     superpixels = np.arange(25)[:, None] // 5 * 4 + np.arange(20) // 5
     labels = RNG.integers(0, 3, superpixels.max() + 1)
     for list_, person, number in (("train", "Aaron_Eckhart", 1), ("validation", "A_B", 12), ("test", "Ana", 3)):
@@ -136,7 +136,7 @@ def test_lists_do_not_lead_out_of_their_folders(tmp_path, name):
     helen(tmp_path / "helen")
     (tmp_path / "helen" / "testing.txt").write_text(f"1 , {name}\n")
     for folder, from_format in (("lfw", "part-labels"), ("helen", "helen")):
-        with pytest.raises(InvalidFile, match=r"expected (names of pictures|lines of a name)"):
+        with pytest.raises(InvalidFile, match=r"expected (names of images|lines of a name)"):
             convert(tmp_path / folder, tmp_path / "out", from_format)
 
 
@@ -144,43 +144,43 @@ def test_lists_do_not_lead_out_of_their_folders(tmp_path, name):
 
 
 def cofw(root, end="_color"):
-    """Files as MATLAB 7.3 writes them, whose axes come reversed; gives pictures and boxes of `train`."""
+    """Files as MATLAB 7.3 writes them, whose axes come reversed; gives images and boxes of `train`."""
     root.mkdir(exist_ok=True)
     shape = (25, 20, 3) if end else (25, 20)
-    pictures = [RNG.integers(0, 256, shape, dtype=np.uint8) for _ in range(2)]
+    images = [RNG.integers(0, 256, shape, dtype=np.uint8) for _ in range(2)]
     boxes = np.array([[1.0, 2, 10, 12], [3, 4, 9, 8]])
     for name, suffix in (("COFW_train", "Tr"), ("COFW_test", "T")):
         with h5py.File(root / f"{name}{end}.mat", "w") as file:
-            cells = file.create_dataset(f"Is{suffix}", (1, len(pictures)), dtype=h5py.ref_dtype)
-            for i, picture in enumerate(pictures):
-                cells[0, i] = file.create_dataset(f"#refs#/{i}", data=picture.T).ref
+            cells = file.create_dataset(f"Is{suffix}", (1, len(images)), dtype=h5py.ref_dtype)
+            for i, image in enumerate(images):
+                cells[0, i] = file.create_dataset(f"#refs#/{i}", data=image.T).ref
             file[f"bboxes{suffix}"] = boxes.T
-            file[f"phis{suffix}"] = np.zeros((87, len(pictures)))
-    return pictures, boxes
+            file[f"phis{suffix}"] = np.zeros((87, len(images)))
+    return images, boxes
 
 
 @pytest.mark.parametrize("end", ["_color", ""])
 def test_cofw(tmp_path, end):
-    pictures, boxes = cofw(tmp_path / "a", end)
+    images, boxes = cofw(tmp_path / "a", end)
     done = convert(tmp_path / "a", tmp_path / "out", "cofw")
     assert (done.written, done.unlabelled) == (4, 4)
     for split in ("train", "test"):
         dataset = open_dataset(tmp_path / "out", split)
         assert [record.id for record in dataset] == [f"{split}_0000", f"{split}_0001"]
-        for record, picture in zip(dataset, pictures, strict=True):
-            theirs = picture if picture.ndim == 3 else np.stack([picture] * 3, axis=2)
+        for record, image in zip(dataset, images, strict=True):
+            theirs = image if image.ndim == 3 else np.stack([image] * 3, axis=2)
             assert (dataset.image(record) == theirs).all()
         assert (cofw_boxes(tmp_path / "a", split) == boxes).all()
 
 
 @pytest.mark.parametrize("to_format", ["voc", "camvid"])
-def test_pictures_without_files_of_their_own_reach_every_format(tmp_path, to_format):
-    pictures, _ = cofw(tmp_path / "a")
+def test_images_without_files_of_their_own_reach_every_format(tmp_path, to_format):
+    images, _ = cofw(tmp_path / "a")
     assert convert(tmp_path / "a", tmp_path / "other", "cofw", to_format).written == 4
     back = convert(tmp_path / "other", tmp_path / "out", to_format)
     assert back.written == 4
     dataset = open_dataset(tmp_path / "out", "test")
-    assert (dataset.image(dataset.records[1]) == pictures[1]).all()
+    assert (dataset.image(dataset.records[1]) == images[1]).all()
 
 
 def test_a_file_that_is_not_of_cofw_is_named(tmp_path):

@@ -26,7 +26,7 @@ MASKS = {"config.json": "labels", "config_v1.2.json": "v1.2/labels", "config_v2.
 
 
 def publish(root, config, labels=LABELS, ids=None):
-    """A release with a picture in each split, and one in `training` that has no mask."""
+    """A release with an image in each split, and one in `training` that has no mask."""
     ids = np.random.default_rng(1).integers(0, len(LABELS), (20, 30)).astype(np.uint8) if ids is None else ids
     root.mkdir(exist_ok=True)
     (root / config).write_text(json.dumps({"labels": labels, "version": 1.2, "mapping": "public"}))

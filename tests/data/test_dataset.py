@@ -18,11 +18,11 @@ from segmend.data.dataset import (
 )
 from segmend.data.files import (
     InvalidFile,
+    atomic_write,
     read_labels,
     write_image,
     write_labels,
     write_probabilities,
-    write_whole,
 )
 from segmend.data.maps import find_classes, find_maps, read_map
 from segmend.labels import Classes, InvalidInput
@@ -39,7 +39,7 @@ def label_map(seed: int, count: int = 4, dtype: type = np.uint8) -> np.ndarray:
 
 def write_set(root: Path, split: str = "train", ids: tuple[str, ...] = IDS, **description: object) -> Path:
     """A data set in our layout."""
-    write_whole(
+    atomic_write(
         root / "dataset.yaml", yaml.safe_dump({"name": "faces", "classes": list(NAMES), **description}).encode()
     )
     for seed, name in enumerate(ids):
@@ -62,7 +62,7 @@ def test_layout_pairs_by_id(tmp_path: Path) -> None:
     write_set(tmp_path / "faces", palette=[[1, 2, 3]])
     write_set(tmp_path / "faces", split="val", ids=("c",), palette=[[1, 2, 3]])
     write_probabilities(tmp_path / "faces" / "probs" / "train" / "b.npz", np.full((4, 6, 8), 0.25))
-    write_whole(tmp_path / "faces" / "tags.json", b'{"train": {"a": ["sky", "skin"], "b": []}, "val": {}}')
+    atomic_write(tmp_path / "faces" / "tags.json", b'{"train": {"a": ["sky", "skin"], "b": []}, "val": {}}')
     (tmp_path / "faces" / "labels" / "train" / "a.png").unlink()
 
     train = open_dataset(tmp_path / "faces", "train")
@@ -103,7 +103,7 @@ def test_name_defaults_to_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_missing_folders(tmp_path: Path) -> None:
-    write_whole(tmp_path / "dataset.yaml", b"classes: [a]")
+    atomic_write(tmp_path / "dataset.yaml", b"classes: [a]")
     with pytest.raises(InvalidFile, match="images: expected a folder for each split, found none"):
         open_dataset(tmp_path)
 
@@ -158,7 +158,7 @@ def test_what_a_record_does_not_have(tmp_path: Path) -> None:
     write_set(tmp_path)
     dataset = open_dataset(tmp_path)
     for read, message in (
-        (dataset.image, "no picture"),
+        (dataset.image, "no image"),
         (dataset.labels, "no label map"),
         (dataset.coarse, "no coarse"),
     ):
@@ -184,28 +184,28 @@ def test_pairs_have_one_size(tmp_path: Path) -> None:
 
 def test_plain_folders_pair_whatever_the_suffix(tmp_path: Path) -> None:
     for name in ("a", "s/b"):
-        write_image(tmp_path / "pictures" / f"{name}.jpg", np.zeros((6, 8, 3), np.uint8))
+        write_image(tmp_path / "images" / f"{name}.jpg", np.zeros((6, 8, 3), np.uint8))
     write_labels(tmp_path / "masks" / "s" / "b.png", label_map(0), palette=((9, 9, 9),))
     write_labels(tmp_path / "masks" / "unpaired.png", np.full((6, 8), 6, np.uint8))
 
-    dataset = open_dataset(tmp_path / "pictures", labels=tmp_path / "masks")
+    dataset = open_dataset(tmp_path / "images", labels=tmp_path / "masks")
 
     assert [(r.id, r.labels is not None) for r in dataset] == [("a", False), ("s/b", True)]
     assert dataset.classes.names == tuple(f"class {i}" for i in range(7))
     assert dataset.classes.palette[:2] == ((9, 9, 9), (128, 0, 0))
     np.testing.assert_array_equal(dataset.labels(dataset.records[1]), label_map(0))
-    assert open_dataset(tmp_path / "pictures", labels=tmp_path / "masks", classes=9).classes == Classes.numbered(
+    assert open_dataset(tmp_path / "images", labels=tmp_path / "masks", classes=9).classes == Classes.numbered(
         9, dataset.classes.palette[:1]
     )
     named = Classes(NAMES)
-    assert open_dataset(tmp_path / "pictures", labels=tmp_path / "masks", classes=named).classes is named
+    assert open_dataset(tmp_path / "images", labels=tmp_path / "masks", classes=named).classes is named
 
-    masks = open_masks(tmp_path / "masks", images=tmp_path / "pictures")
+    masks = open_masks(tmp_path / "masks", images=tmp_path / "images")
     assert [(r.id, r.image is not None) for r in masks] == [("s/b", True), ("unpaired", False)]
 
 
 def test_masks_of_a_data_set_keep_its_classes_and_void(tmp_path: Path) -> None:
-    """Whatever pictures are given: its void may be an id that looks like a class."""
+    """Whatever images are given: its void may be an id that looks like a class."""
     root = write_set(tmp_path / "faces", void=2, evaluate_on=["skin"])
     labels, images = root / "labels" / "train", root / "images" / "train"
     whole = open_dataset(root, "train")
@@ -225,24 +225,24 @@ def test_masks_of_a_data_set_keep_its_classes_and_void(tmp_path: Path) -> None:
 
 
 def test_plain_folders_that_cannot_be(tmp_path: Path) -> None:
-    write_image(tmp_path / "pictures" / "a.jpg", np.zeros((6, 8, 3), np.uint8))
+    write_image(tmp_path / "images" / "a.jpg", np.zeros((6, 8, 3), np.uint8))
     (tmp_path / "empty").mkdir()
     write_labels(tmp_path / "masks" / "a_mask.png", label_map(0))
     with pytest.raises(InvalidFile, match="no such folder"):
         open_dataset(tmp_path / "none")
-    with pytest.raises(InvalidFile, match=r"neither a dataset\.yaml nor pictures"):
+    with pytest.raises(InvalidFile, match=r"neither a dataset\.yaml nor images"):
         open_dataset(tmp_path / "empty")
     with pytest.raises(InvalidFile, match="empty: holds no label maps"):
-        open_dataset(tmp_path / "pictures", labels=tmp_path / "empty")
+        open_dataset(tmp_path / "images", labels=tmp_path / "empty")
     with pytest.raises(InvalidFile, match="empty: holds no label maps"):
         open_masks(tmp_path / "empty")
-    with pytest.raises(InvalidFile, match=r"no picture has the ID of a mask .* \(for example a_mask\)"):
-        open_dataset(tmp_path / "pictures", labels=tmp_path / "masks")
+    with pytest.raises(InvalidFile, match=r"no image has the ID of a mask .* \(for example a_mask\)"):
+        open_dataset(tmp_path / "images", labels=tmp_path / "masks")
     with pytest.raises(InvalidFile, match="leave `labels` out"):
         open_dataset(write_set(tmp_path / "set"), labels=tmp_path / "masks")
-    write_image(tmp_path / "pictures" / "a.png", np.zeros((6, 8, 3), np.uint8))
+    write_image(tmp_path / "images" / "a.png", np.zeros((6, 8, 3), np.uint8))
     with pytest.raises(InvalidFile, match=r"a\.png: the same ID as a\.jpg"):
-        open_dataset(tmp_path / "pictures")
+        open_dataset(tmp_path / "images")
 
 
 def test_foreground_drawn_as_255_is_not_taken_for_void(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_with_coarse_keeps_the_records_that_have_one(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="neither probability maps"):
         dataset.with_coarse(tmp_path / "none")
     write_labels(tmp_path / "none" / "z.png", label_map(0))
-    with pytest.raises(InvalidFile, match="none of its 1 maps has the ID of a picture of faces"):
+    with pytest.raises(InvalidFile, match="none of its 1 maps has the ID of an image of faces"):
         dataset.with_coarse(tmp_path / "none")
     with pytest.raises(InvalidFile, match="expected probabilities of 3 classes, found 4"):
         read_map(tmp_path / "probs" / "other.npz", Classes(NAMES[:3]))
@@ -313,7 +313,7 @@ def test_folds_hold_every_record_once(tmp_path: Path) -> None:
 
 def test_merged_classes(tmp_path: Path) -> None:
     write_set(tmp_path / "set", void=200)
-    write_whole(tmp_path / "set" / "tags.json", b'{"train": {"a": ["skin", "left eye", "right eye"]}}')
+    atomic_write(tmp_path / "set" / "tags.json", b'{"train": {"a": ["skin", "left eye", "right eye"]}}')
     soft = np.random.default_rng(0).dirichlet(np.ones(4), (6, 8)).transpose(2, 0, 1)
     write_probabilities(tmp_path / "set" / "probs" / "train" / "a.npz", soft)
     dataset = open_dataset(tmp_path / "set")

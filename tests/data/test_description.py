@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from segmend.data.description import describe, read_description, read_tags, write_description
-from segmend.data.files import InvalidFile, write_whole
+from segmend.data.files import InvalidFile, atomic_write
 from segmend.labels import Classes
 
 
@@ -15,7 +15,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     classes = Classes(("sky", "skin"), ((1, 2, 3), (4, 5, 6)))
     write_description(tmp_path, "faces", classes, evaluate_on=["skin"])
     assert describe(tmp_path) == ("faces", classes, 255, ("skin",))
-    write_whole(tmp_path / "dataset.yaml", b"{classes: [a, b], void: 1}")
+    atomic_write(tmp_path / "dataset.yaml", b"{classes: [a, b], void: 1}")
     assert describe(tmp_path) == (tmp_path.name, Classes(("a", "b")), 1, ())
     assert read_tags(tmp_path / "tags.json", classes) == {}
 
@@ -39,7 +39,7 @@ BAD_DESCRIPTIONS = {
 @pytest.mark.parametrize("kind", BAD_DESCRIPTIONS)
 def test_descriptions_that_cannot_be(tmp_path: Path, kind: str) -> None:
     text, message = BAD_DESCRIPTIONS[kind]
-    write_whole(tmp_path / "dataset.yaml", text if isinstance(text, bytes) else text.encode())
+    atomic_write(tmp_path / "dataset.yaml", text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InvalidFile, match=rf"dataset\.yaml: .*({message})"):
         describe(tmp_path)
 
@@ -61,6 +61,6 @@ def test_a_missing_description_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_tags_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
-    write_whole(tmp_path / "tags.json", text.encode())
+    atomic_write(tmp_path / "tags.json", text.encode())
     with pytest.raises(InvalidFile, match=rf"tags\.json: {message}"):
         read_tags(tmp_path / "tags.json", Classes(("sky", "skin")))

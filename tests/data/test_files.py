@@ -24,7 +24,8 @@ from segmend.data.files import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
     InvalidFile,
-    copy_whole,
+    atomic_copy,
+    atomic_write,
     find_files,
     note_in,
     read_image,
@@ -36,7 +37,6 @@ from segmend.data.files import (
     write_json,
     write_labels,
     write_probabilities,
-    write_whole,
 )
 from segmend.labels import InvalidInput, one_hot, voc_colour
 
@@ -150,7 +150,7 @@ def test_transparency_does_not_touch_ids(tmp_path: Path) -> None:
     Image.merge("LA", [Image.fromarray(ids), Image.new("L", (3, 1), 255)]).save(tmp_path / "opaque.png")
     np.testing.assert_array_equal(read_labels(tmp_path / "opaque.png")[0], ids)
     Image.merge("LA", [Image.fromarray(ids), Image.new("L", (3, 1), 9)]).save(tmp_path / "see_through.png")
-    with pytest.raises(InvalidFile, match="found a LA picture"):
+    with pytest.raises(InvalidFile, match="found a LA image"):
         read_labels(tmp_path / "see_through.png")
 
 
@@ -158,7 +158,7 @@ def test_transparency_does_not_touch_ids(tmp_path: Path) -> None:
 def test_colours_are_no_ids(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("a.png" if mode != "CMYK" else "a.tif")
     Image.new(mode, (3, 2)).save(path)
-    with pytest.raises(InvalidFile, match=rf"{path.name}: expected class ids .* found a {mode} picture: convert"):
+    with pytest.raises(InvalidFile, match=rf"{path.name}: expected class ids .* found a {mode} image: convert"):
         read_labels(path)
 
 
@@ -171,11 +171,11 @@ def test_what_cannot_be_written_as_labels(tmp_path: Path, labels: np.ndarray) ->
     assert list(tmp_path.iterdir()) == []
 
 
-# ---- pictures ----
+# ---- images ----
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp", ".ppm"])
-def test_pictures_come_back_as_they_were(tmp_path: Path, suffix: str) -> None:
+def test_images_come_back_as_they_were(tmp_path: Path, suffix: str) -> None:
     write_image(tmp_path / f"a{suffix}", RGB)
     np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}"), RGB)
 
@@ -194,12 +194,12 @@ OVER_BLACK = RGB * (GREY > 128)[..., None]
 
 
 def transparent_palette() -> Image.Image:
-    picture = Image.fromarray(np.array([[0, 1]], np.uint8))
-    picture.putpalette([9, 8, 7, 200, 100, 50])
-    return picture
+    image = Image.fromarray(np.array([[0, 1]], np.uint8))
+    image.putpalette([9, 8, 7, 200, 100, 50])
+    return image
 
 
-PICTURES = {
+IMAGES = {
     "grey": (Image.fromarray(GREY), {}, np.dstack([GREY] * 3)),
     "binary": (Image.fromarray(GREY > 128), {}, np.dstack([(GREY > 128) * np.uint8(255)] * 3)),
     "16 bits": (Image.fromarray(GREY.astype(np.uint16) * 257), {}, np.dstack([GREY] * 3)),
@@ -219,11 +219,11 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("kind", IMAGES)
 @pytest.mark.filterwarnings("error")
-def test_pictures_of_all_kinds_become_rgb(tmp_path: Path, kind: str) -> None:
-    picture, options, expected = PICTURES[kind]
-    picture.save(tmp_path / "a.png", **options)
+def test_images_of_all_kinds_become_rgb(tmp_path: Path, kind: str) -> None:
+    image, options, expected = IMAGES[kind]
+    image.save(tmp_path / "a.png", **options)
 
     read = read_image(tmp_path / "a.png")
 
@@ -232,7 +232,7 @@ def test_pictures_of_all_kinds_become_rgb(tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(read, expected)
 
 
-def test_cmyk_and_float_pictures(tmp_path: Path) -> None:
+def test_cmyk_and_float_images(tmp_path: Path) -> None:
     ink = Image.merge("CMYK", [Image.new("L", (5, 4), value) for value in (0, 255, 255, 0)])
     ink.save(tmp_path / "cmyk.jpg", quality=100)
     np.testing.assert_allclose(read_image(tmp_path / "cmyk.jpg")[0, 0].astype(int), [255, 0, 0], atol=3)
@@ -241,7 +241,7 @@ def test_cmyk_and_float_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_turns_the_picture_upright(tmp_path: Path, orientation: int) -> None:
+def test_exif_turns_the_image_upright(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
@@ -268,19 +268,19 @@ def encoded(image: Image.Image, kind: str) -> bytes:
 
 BROKEN = {
     "empty": (b"", r"empty \(0 bytes\)"),
-    "text": (b"this is no picture", "not a picture in a known format"),
+    "text": (b"this is no image", "not an image in a known format"),
     "png cut short": (cut(encoded(Image.fromarray(GREY), "PNG")), "broken or cut short"),
-    "png header only": (encoded(Image.fromarray(GREY), "PNG")[:33], "broken or cut short|not a picture"),
+    "png header only": (encoded(Image.fromarray(GREY), "PNG")[:33], "broken or cut short|not an image"),
     "jpeg cut short": (cut(encoded(Image.fromarray(RGB), "JPEG"), 100), "broken or cut short"),
-    "tiff cut short": (cut(encoded(Image.fromarray(GREY), "TIFF"), 20), "broken or cut short|not a picture"),
+    "tiff cut short": (cut(encoded(Image.fromarray(GREY), "TIFF"), 20), "broken or cut short|not an image"),
     "bmp cut short": (cut(encoded(Image.fromarray(GREY), "BMP"), 20), "broken or cut short"),
-    "webp cut short": (cut(encoded(Image.fromarray(RGB), "WEBP")), "broken or cut short|not a picture"),
+    "webp cut short": (cut(encoded(Image.fromarray(RGB), "WEBP")), "broken or cut short|not an image"),
 }
 
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("kind", BROKEN)
-def test_broken_pictures_are_named(tmp_path: Path, kind: str, reader: str) -> None:
+def test_broken_images_are_named(tmp_path: Path, kind: str, reader: str) -> None:
     content, message = BROKEN[kind]
     path = tmp_path / "ö broken.png"
     path.write_bytes(content)
@@ -326,7 +326,7 @@ def test_files_that_may_not_be_read(
 @pytest.mark.filterwarnings("ignore")  # of Pillow, which tells what is wrong with a TIFF
 @few
 @given(st.data())
-def test_damaged_files_give_a_picture_or_an_invalid_file(tmp_path: Path, data: st.DataObject) -> None:
+def test_corrupted_files_give_an_image_or_an_invalid_file(tmp_path: Path, data: st.DataObject) -> None:
     """Pillow raises a dozen types of exceptions; none may reach a loop over many files."""
     kind = data.draw(st.sampled_from(["PNG", "JPEG", "TIFF", "BMP", "WEBP"]))
     content = bytearray(encoded(Image.fromarray(RGB), kind))
@@ -496,8 +496,8 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "a.jpg": lambda p: write_image(p, RGB),
     "a.npz": lambda p: write_arrays(p, x=RGB),
     "a.json": lambda p: write_json(p, {"a": 1}),
-    "a.bin": lambda p: write_whole(p, b"content"),
-    "copy": lambda p: copy_whole(__file__, p),
+    "a.bin": lambda p: atomic_write(p, b"content"),
+    "copy": lambda p: atomic_copy(__file__, p),
 }
 
 
@@ -549,7 +549,7 @@ def test_a_disk_that_is_full_when_the_file_is_closed(tmp_path: Path, monkeypatch
     usual = Path.open
     monkeypatch.setattr(Path, "open", lambda self, mode: usual(Path("/dev/full"), "wb"))
     with pytest.raises(OSError, match="No space left"):
-        write_whole(tmp_path / "a", b"content")
+        atomic_write(tmp_path / "a", b"content")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -561,7 +561,7 @@ def test_long_and_odd_names(tmp_path: Path) -> None:
         "quote'\"; rm",
         os.fsdecode(b"\xff.png"),
     ):
-        write_whole(tmp_path / name, b"x")
+        atomic_write(tmp_path / name, b"x")
         assert (tmp_path / name).read_bytes() == b"x"
     write_json(tmp_path / "names.json", [os.fsdecode(b"\xff.png"), "é"])
     assert json.loads((tmp_path / "names.json").read_text(encoding="utf-8")) == [os.fsdecode(b"\xff.png"), "é"]
@@ -586,7 +586,7 @@ def test_ids_are_paths_without_the_suffix(tmp_path: Path) -> None:
     names = ["b.png", "sequence 1/frame.0002.PNG", "sequence 1/frame.0001.png", "ünï/é à.jpeg", "folder.png/x.png"]
     ignored = [".hidden.png", ".cache/x.png", "notes.txt", "__MACOSX/._b.png"]
     for name in names + ignored:
-        write_whole(tmp_path / name, b"x")
+        atomic_write(tmp_path / name, b"x")
 
     found = find_files(tmp_path, IMAGE_SUFFIXES)
 
@@ -596,15 +596,15 @@ def test_ids_are_paths_without_the_suffix(tmp_path: Path) -> None:
 
 
 def test_the_same_id_twice(tmp_path: Path) -> None:
-    write_whole(tmp_path / "s" / "a.jpg", b"x")
-    write_whole(tmp_path / "s" / "a.png", b"x")
+    atomic_write(tmp_path / "s" / "a.jpg", b"x")
+    atomic_write(tmp_path / "s" / "a.png", b"x")
     with pytest.raises(InvalidFile, match=r"a\.png: the same ID as a\.jpg: keep one"):
         find_files(tmp_path, IMAGE_SUFFIXES)
     assert list(find_files(tmp_path, (".png",))) == ["s/a"]
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
-    write_whole(tmp_path / "data" / "real" / "a.png", b"x")
+    atomic_write(tmp_path / "data" / "real" / "a.png", b"x")
     (tmp_path / "data" / "other").symlink_to(tmp_path / "data" / "real")
     (tmp_path / "data" / "real" / "up").symlink_to(tmp_path / "data")
     (tmp_path / "data" / "self").symlink_to(tmp_path / "data" / "self")
@@ -620,10 +620,10 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
 def test_folders_that_cannot_be_read_are_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidFile, match="no such folder"):
         find_files(tmp_path / "none", IMAGE_SUFFIXES)
-    write_whole(tmp_path / "a.png", b"x")
+    atomic_write(tmp_path / "a.png", b"x")
     with pytest.raises(InvalidFile, match="no such folder"):
         find_files(tmp_path / "a.png", IMAGE_SUFFIXES)
-    write_whole(tmp_path / "closed" / "b.png", b"x")
+    atomic_write(tmp_path / "closed" / "b.png", b"x")
     scan = os.scandir
 
     def refuse(folder: Path) -> object:

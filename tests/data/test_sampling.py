@@ -4,30 +4,30 @@ import dataclasses
 
 import torch
 
-from segmend.data.damage import fill_void
+from segmend.data.corruptions import fill_void
 from segmend.data.dataset import open_dataset
 from segmend.data.sampling import CoarseSource, Samples, collate
 from segmend.data.transforms import training_view
 
 
-def samples(drawn, coarse, seed=0, colour=0.0, **source):
-    dataset = open_dataset(drawn, "train").with_coarse(coarse / "train")
+def samples(synthetic, coarse, seed=0, colour=0.0, **source):
+    dataset = open_dataset(synthetic, "train").with_coarse(coarse / "train")
     view = training_view(48, (0.7, 1.4), True, colour, dataset.classes.void)
     return Samples(dataset, view, 40, seed, CoarseSource(**source))
 
 
-def test_sample_i_is_the_same_whenever_it_is_drawn(drawn, coarse):
-    first, second = samples(drawn, coarse, variation=0.5), samples(drawn, coarse, variation=0.5)
+def test_sample_i_is_the_same_whenever_it_is_drawn(synthetic, coarse):
+    first, second = samples(synthetic, coarse, variation=0.5), samples(synthetic, coarse, variation=0.5)
     second[3]
     a, b = first[7], second[7]
     for name in ("image", "labels", "coarse"):
         assert torch.equal(a[name], b[name])
     assert not torch.equal(a["image"], first[8]["image"])
-    assert not torch.equal(a["image"], samples(drawn, coarse, seed=1)[7]["image"])
+    assert not torch.equal(a["image"], samples(synthetic, coarse, seed=1)[7]["image"])
 
 
-def test_records_held_out_are_marked(drawn, coarse):
-    some = samples(drawn, coarse)
+def test_records_held_out_are_marked(synthetic, coarse):
+    some = samples(synthetic, coarse)
     first = next(iter(some.dataset)).id
     some.held_out = frozenset([first])
     count = len(some.dataset)
@@ -36,28 +36,28 @@ def test_records_held_out_are_marked(drawn, coarse):
     assert collate([some[0], some[1]])["held_out"].shape == (2,)
 
 
-def test_drawing_samples_leaves_the_callers_random_numbers_alone(drawn, coarse):
+def test_drawing_samples_leaves_the_callers_random_numbers_alone(synthetic, coarse):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    samples(drawn, coarse)[0]
+    samples(synthetic, coarse)[0]
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_an_epoch_holds_every_record_once(drawn, coarse):
-    drawn_samples = samples(drawn, coarse)
-    count = len(drawn_samples.dataset)
+def test_an_epoch_holds_every_record_once(synthetic, coarse):
+    synthetic_samples = samples(synthetic, coarse)
+    count = len(synthetic_samples.dataset)
     seen = []
-    drawn_samples._draw = lambda record, index, centre: seen.append(record.id) or {}
+    synthetic_samples._draw = lambda record, index, centre: seen.append(record.id) or {}
     for index in range(2 * count):
-        drawn_samples[index]
-    assert sorted(seen[:count]) == sorted(seen[count:]) == [r.id for r in drawn_samples.dataset]
+        synthetic_samples[index]
+    assert sorted(seen[:count]) == sorted(seen[count:]) == [r.id for r in synthetic_samples.dataset]
     assert seen[:count] != seen[count:]
 
 
-def test_coarse_maps_move_with_their_labels(drawn, coarse):
+def test_coarse_maps_move_with_their_labels(synthetic, coarse):
     """With the truth's own one-hot map as coarse map, the view of both must still agree."""
-    dataset = open_dataset(drawn, "train")
+    dataset = open_dataset(synthetic, "train")
     view = training_view(48, (0.7, 1.4), True, 1.0, dataset.classes.void)
     source = CoarseSource(truth_share=0.0)
     samples_ = Samples(dataset, view, 20, 0, source)
@@ -74,20 +74,20 @@ def test_coarse_maps_move_with_their_labels(drawn, coarse):
         assert agree.float().mean() > 0.97
 
 
-def test_a_broken_picture_is_replaced_and_named(drawn, coarse, tmp_path):
-    drawn_samples = samples(drawn, coarse)
+def test_a_broken_image_is_replaced_and_named(synthetic, coarse, tmp_path):
+    synthetic_samples = samples(synthetic, coarse)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"")
-    records = list(drawn_samples.dataset.records)
+    records = list(synthetic_samples.dataset.records)
     records[5] = dataclasses.replace(records[5], image=broken)
-    drawn_samples.dataset = dataclasses.replace(drawn_samples.dataset, records=tuple(records))
-    batch = collate([drawn_samples[i] for i in range(len(records))])
+    synthetic_samples.dataset = dataclasses.replace(synthetic_samples.dataset, records=tuple(records))
+    batch = collate([synthetic_samples[i] for i in range(len(records))])
     assert len(batch["image"]) == len(records)
     assert len(batch["broken"]) == 1
     assert "broken.png" in batch["broken"][0]
 
 
-def test_truth_comes_first_where_asked(drawn, coarse):
+def test_truth_comes_first_where_asked(synthetic, coarse):
     source = CoarseSource(truth_share=0.0, truth_first=4)
-    record = samples(drawn, coarse).dataset.records[0]
+    record = samples(synthetic, coarse).dataset.records[0]
     assert [source.takes_truth(record, i) for i in range(6)] == [True] * 4 + [False] * 2

@@ -17,7 +17,7 @@ def sample(height, width, classes=3):
 
 
 @pytest.mark.parametrize("size", [(100, 90), (20, 200), (9, 11), (1, 1)])
-def test_views_have_the_size_asked_for_whatever_the_picture(size):
+def test_views_have_the_size_asked_for_whatever_the_image(size):
     torch.manual_seed(0)
     view = training_view(32, (0.5, 1.5), True, 1.0, 255)
     for _ in range(8):
@@ -37,7 +37,7 @@ def test_outside_is_void_and_undecided():
     assert torch.allclose(seen["coarse"][:, outside], torch.tensor(1 / 3))
 
 
-def test_inside_the_picture_nothing_is_padded():
+def test_inside_the_image_nothing_is_padded():
     torch.manual_seed(0)
     given = sample(10, 40)
     given["labels"] = LabelMap((torch.arange(40) // 4).to(torch.uint8).expand(10, 40))
@@ -46,7 +46,7 @@ def test_inside_the_picture_nothing_is_padded():
         labels = view(given)["labels"]
         assert labels.shape == (40, 40)
         assert labels.max() < 10
-        assert labels.unique().numel() <= 4  # bands 4 px wide, in a square as high as the picture
+        assert labels.unique().numel() <= 4  # bands 4 px wide, in a square as high as the image
 
 
 def test_at_scale_one_nothing_is_resampled():

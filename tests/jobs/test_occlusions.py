@@ -12,7 +12,7 @@ from segmend.labels import InvalidInput
 
 
 def outline(image):
-    """A square around what is bright; none in a dark picture."""
+    """A square around what is bright; none in a dark image."""
     rows, columns = np.nonzero(image[..., 0] > 200)
     if not len(rows):
         return []

@@ -14,7 +14,7 @@ from segmend.segmenters.base import Segmenter
 
 
 class Columns(nn.Module):
-    """Each column of a picture is the class of its place."""
+    """Each column of an image is the class of its place."""
 
     def __init__(self, classes):
         super().__init__()
@@ -38,12 +38,12 @@ def segmenter(monkeypatch):
 def test_files_hold_the_servers_ids(segmenter, tmp_path):
     segmenter(CLASSES)
     write_image(tmp_path / "images" / "a.png", np.zeros((8, 40, 3), np.uint8))
-    pictures = open_dataset(tmp_path / "images")
-    predict("model", pictures, tmp_path / "out", server_ids=True, quiet=True)
+    images = open_dataset(tmp_path / "images")
+    predict("model", images, tmp_path / "out", server_ids=True, quiet=True)
     labels, palette = read_labels(tmp_path / "out" / "labels" / "a.png")
     assert labels[0].tolist() == [SCORED[x % 19][0] for x in range(40)]
     assert not palette
-    predict("model", pictures, tmp_path / "own", quiet=True)
+    predict("model", images, tmp_path / "own", quiet=True)
     labels, palette = read_labels(tmp_path / "own" / "labels" / "a.png")
     assert labels[0].tolist() == [x % 19 for x in range(40)]
     assert palette[0] == (128, 64, 128)

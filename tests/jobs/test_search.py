@@ -15,48 +15,48 @@ from segmend.refiners import DenseCRF, GuidedFilter, load
 from segmend.training.recipe import CoarseOptions, DataOptions, FilterRecipe
 
 
-def recipe(drawn, coarse, **changed):
-    data = DataOptions(root=drawn, train="train")
+def recipe(synthetic, coarse, **changed):
+    data = DataOptions(root=synthetic, train="train")
     maps = CoarseOptions(train=coarse / "train")
     return FilterRecipe(task="filter", data=data, coarse=maps, **({"filter": "crf"} | changed))
 
 
-def test_it_comes_close_to_a_planted_optimum(drawn, coarse, tmp_path, monkeypatch):
+def test_it_comes_close_to_a_planted_optimum(synthetic, coarse, tmp_path, monkeypatch):
     """With a score that peaks at known parameters (on a log scale), the best setting must lie near them."""
 
     def peak(setting, *rest):
         return -abs(setting.bilateral_sxy / 33 - 1) - abs(setting.certainty / 0.7 - 1)
 
     monkeypatch.setattr(module, "_score", peak)
-    dataset = open_dataset(drawn, "train").with_coarse(coarse / "train")
-    assert module.search(recipe(drawn, coarse, trials=64, pictures=3), dataset, tmp_path, quiet=True) == []
+    dataset = open_dataset(synthetic, "train").with_coarse(coarse / "train")
+    assert module.search(recipe(synthetic, coarse, trials=64, images=3), dataset, tmp_path, quiet=True) == []
     best = load(tmp_path)
     assert best.bilateral_sxy == pytest.approx(33, rel=0.25)
     assert best.certainty == pytest.approx(0.7, rel=0.25)
     rounds = json.loads((tmp_path / "search.json").read_text())["rounds"]
     assert [len(r["mean_iou"]) for r in rounds] == [64, 16, 4, 64, 16, 4]
-    assert [r["pictures"] for r in rounds] == [3, 9, 12, 3, 9, 12]
+    assert [r["images"] for r in rounds] == [3, 9, 12, 3, 9, 12]
     assert all(r["mean_iou"] == sorted(r["mean_iou"], reverse=True) for r in rounds)
 
 
-def test_parameters_stay_in_range_and_whole_numbers_whole(drawn, coarse, tmp_path, monkeypatch):
+def test_parameters_stay_in_range_and_whole_numbers_whole(synthetic, coarse, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(module, "_score", lambda setting, *rest: seen.append(setting) or setting.radius)
-    dataset = open_dataset(drawn, "train").with_coarse(coarse / "train")
-    module.search(recipe(drawn, coarse, filter="guided", trials=32, pictures=3), dataset, tmp_path, quiet=True)
+    dataset = open_dataset(synthetic, "train").with_coarse(coarse / "train")
+    module.search(recipe(synthetic, coarse, filter="guided", trials=32, images=3), dataset, tmp_path, quiet=True)
     assert all(isinstance(s, GuidedFilter) and isinstance(s.radius, int) and 2 <= s.radius <= 40 for s in seen)
     assert all(1e-6 <= s.eps <= 0.1 for s in seen)
 
 
-def test_the_result_is_never_worse_than_the_default_and_broken_files_are_named(drawn, coarse, tmp_path):
-    dataset = open_dataset(drawn, "train").with_coarse(coarse / "train").subset({"00000", "00001", "00002"})
-    spoilt = tmp_path / "spoilt.jpg"
-    spoilt.write_bytes(b"")
-    records = (*dataset.records[:2], dataclasses.replace(dataset.records[2], image=spoilt))
+def test_the_result_is_never_worse_than_the_default_and_broken_files_are_named(synthetic, coarse, tmp_path):
+    dataset = open_dataset(synthetic, "train").with_coarse(coarse / "train").subset({"00000", "00001", "00002"})
+    corrupted = tmp_path / "corrupted.jpg"
+    corrupted.write_bytes(b"")
+    records = (*dataset.records[:2], dataclasses.replace(dataset.records[2], image=corrupted))
     dataset = dataclasses.replace(dataset, records=records)
-    broken = module.search(recipe(drawn, coarse, trials=3, pictures=2), dataset, tmp_path, quiet=True)
+    broken = module.search(recipe(synthetic, coarse, trials=3, images=2), dataset, tmp_path, quiet=True)
     assert len(broken) == 1
-    assert "spoilt.jpg" in broken[0]
+    assert "corrupted.jpg" in broken[0]
     best = load(tmp_path)
     rounds = json.loads((tmp_path / "search.json").read_text())["rounds"]
     assert isinstance(best, DenseCRF)
@@ -91,31 +91,31 @@ def scenes(root, wrong=False, puddle=False, scored=()):
     return open_dataset(root, "train").with_coarse(root / "coarse")
 
 
-def test_votes_are_heeded_where_they_mend(tmp_path):
-    assert module.fit_votes(scenes(tmp_path, wrong=True), quiet=True) > 0
+def test_appearance_is_weighted_where_it_improves(tmp_path):
+    assert module.fit_appearance(scenes(tmp_path, wrong=True), quiet=True) > 0
 
 
-def test_votes_are_not_heeded_where_they_harm(tmp_path):
-    assert module.fit_votes(scenes(tmp_path, puddle=True), quiet=True) == 0
+def test_appearance_has_no_weight_where_it_degrades(tmp_path):
+    assert module.fit_appearance(scenes(tmp_path, puddle=True), quiet=True) == 0
 
 
-def test_votes_are_heeded_as_the_scored_classes_want(tmp_path):
+def test_appearance_is_weighted_as_the_scored_classes_want(tmp_path):
     both = {"wrong": True, "puddle": True}
-    assert module.fit_votes(scenes(tmp_path / "all", **both), quiet=True) == 0
-    assert module.fit_votes(scenes(tmp_path / "some", **both, scored=("wall", "ground")), quiet=True) > 0
+    assert module.fit_appearance(scenes(tmp_path / "all", **both), quiet=True) == 0
+    assert module.fit_appearance(scenes(tmp_path / "some", **both, scored=("wall", "ground")), quiet=True) > 0
 
 
-def test_without_coarse_maps_votes_are_not_heeded(drawn):
-    assert module.fit_votes(open_dataset(drawn, "train"), quiet=True) == 0
+def test_without_coarse_maps_appearance_has_no_weight(synthetic):
+    assert module.fit_appearance(open_dataset(synthetic, "train"), quiet=True) == 0
 
 
-def test_no_more_pictures_than_needed_are_asked_and_broken_ones_are_passed_over(tmp_path, monkeypatch):
+def test_no_more_images_than_needed_are_asked_and_broken_ones_are_passed_over(tmp_path, monkeypatch):
     dataset = scenes(tmp_path, wrong=True)
     asked = []
-    monkeypatch.setattr(module, "votes_at", lambda image, coarse: asked.append(1) or 0 * coarse)
-    monkeypatch.setattr(module, "HEEDING", 2)
-    module.fit_votes(dataset, quiet=True)
+    monkeypatch.setattr(module, "appearance_at_pixels", lambda image, coarse: asked.append(1) or 0 * coarse)
+    monkeypatch.setattr(module, "FITTED_ON", 2)
+    module.fit_appearance(dataset, quiet=True)
     assert len(asked) == 2
     (tmp_path / "labels" / "train" / "a.png").write_bytes(b"")
-    module.fit_votes(dataset, quiet=True)
+    module.fit_appearance(dataset, quiet=True)
     assert len(asked) == 3

@@ -17,10 +17,10 @@ from segmend.training.recipe import (
 )
 
 
-def recipe(drawn, coarse, seed=0):
+def recipe(synthetic, coarse, seed=0):
     return RefinerRecipe(
         task="refiner",
-        data=DataOptions(root=drawn, train="train"),
+        data=DataOptions(root=synthetic, train="train"),
         coarse=CoarseOptions(train=coarse / "train", truth_share=0.5),
         ecn=ECNOptions(width="quarter"),
         augmentation=Augmentation(crop=32),
@@ -32,35 +32,35 @@ def weights(folder):
     return torch.cat([value.flatten() for value in load(folder).state_dict().values()])
 
 
-def test_one_seed_gives_one_network_and_another_another(drawn, coarse, tmp_path):
+def test_one_seed_gives_one_network_and_another_another(synthetic, coarse, tmp_path):
     torch.manual_seed(123)
-    train(recipe(drawn, coarse), tmp_path / "a", quiet=True)
+    train(recipe(synthetic, coarse), tmp_path / "a", quiet=True)
     torch.manual_seed(456)
-    train(recipe(drawn, coarse), tmp_path / "b", quiet=True)
-    train(recipe(drawn, coarse, seed=1), tmp_path / "c", quiet=True)
+    train(recipe(synthetic, coarse), tmp_path / "b", quiet=True)
+    train(recipe(synthetic, coarse, seed=1), tmp_path / "c", quiet=True)
     rounding = 1e-3 if torch.cuda.is_available() else 0.0  # a GPU adds in any order
     assert torch.allclose(weights(tmp_path / "a"), weights(tmp_path / "b"), rtol=0, atol=rounding)
     assert not torch.allclose(weights(tmp_path / "a"), weights(tmp_path / "c"), atol=1e-3)
 
 
-def test_a_folder_is_not_overwritten_by_another_recipe(drawn, coarse, tmp_path):
-    train(recipe(drawn, coarse), tmp_path / "a", quiet=True)
+def test_a_folder_is_not_overwritten_by_another_recipe(synthetic, coarse, tmp_path):
+    train(recipe(synthetic, coarse), tmp_path / "a", quiet=True)
     before = weights(tmp_path / "a")
     with pytest.raises(InvalidInput, match="another recipe"):
-        train(recipe(drawn, coarse, seed=1), tmp_path / "a", quiet=True)
+        train(recipe(synthetic, coarse, seed=1), tmp_path / "a", quiet=True)
     assert torch.equal(weights(tmp_path / "a"), before)
 
 
 @pytest.mark.parametrize("name", ["ecn", "spn"])
-def test_votes_are_fitted_where_the_recipe_says_so(drawn, coarse, tmp_path, monkeypatch, name):
-    monkeypatch.setattr("segmend.jobs.train.fit_votes", lambda dataset, quiet: 0.25)
+def test_votes_are_fitted_where_the_recipe_says_so(synthetic, coarse, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("segmend.jobs.train.fit_appearance", lambda dataset, quiet: 0.25)
     options = {"width": "quarter", "encoder": "tf_efficientnet_lite0"}
-    changed = {"ecn": None, name: (ECNOptions if name == "ecn" else SPNOptions)(**options, votes="fit")}
-    asked = recipe(drawn, coarse).model_copy(update=changed)
+    changed = {"ecn": None, name: (ECNOptions if name == "ecn" else SPNOptions)(**options, appearance="fit")}
+    asked = recipe(synthetic, coarse).model_copy(update=changed)
     train(asked, tmp_path / "a", quiet=True)
-    assert load(tmp_path / "a").votes == 0.25
-    assert "votes: fit" in (tmp_path / "a" / "recipe.yaml").read_text()
+    assert load(tmp_path / "a").appearance == 0.25
+    assert "appearance: fit" in (tmp_path / "a" / "recipe.yaml").read_text()
     train(asked, tmp_path / "a", quiet=True)  # it is finished
-    given = asked.model_copy(update={name: changed[name].model_copy(update={"votes": 0.5})})
+    given = asked.model_copy(update={name: changed[name].model_copy(update={"appearance": 0.5})})
     train(given, tmp_path / "b", quiet=True)
-    assert load(tmp_path / "b").votes == 0.5
+    assert load(tmp_path / "b").appearance == 0.5

@@ -21,15 +21,15 @@ def slow(logits, target, alpha, beta):
     p = logits.double().softmax(1)
     blobs = find_blobs(target, 255)
     losses = []
-    for picture in range(len(target)):
+    for image in range(len(target)):
         own = []
         for m in range(len(blobs)):
-            places = (blobs.ids[picture] == m).nonzero()
-            if blobs.pictures[m] != picture:
+            places = (blobs.ids[image] == m).nonzero()
+            if blobs.images[m] != image:
                 assert not len(places)
                 continue
-            pixels = [p[picture, :, y, x] for y, x in places.tolist()]
-            assert {target[picture, y, x].item() for y, x in places.tolist()} == {blobs.labels[m].item()}
+            pixels = [p[image, :, y, x] for y, x in places.tolist()]
+            assert {target[image, y, x].item() for y, x in places.tolist()} == {blobs.labels[m].item()}
             q = sum(pixels) / len(pixels)
             kl = sum((q * (q.log() - one.log())).sum() for one in pixels) / len(pixels)
             own.append(alpha * -q[blobs.labels[m]].log() + beta * kl)

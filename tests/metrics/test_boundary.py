@@ -133,7 +133,7 @@ def test_trimap_equals_one_width_after_the_other(case, widths):
 
 @quick
 @given(patchy_maps())
-def test_the_widest_band_is_the_whole_picture(case):
+def test_the_widest_band_is_the_whole_image(case):
     prediction, truth, classes = case
     widest = trimap_confusion(*case, widths=60)[-1]
     if (truth == truth[0, 0]).all():
@@ -190,7 +190,7 @@ def test_boundary_f_is_the_same_beyond_the_largest_disk(monkeypatch):
     np.testing.assert_array_equal(small, large)
 
 
-def test_boundary_f_of_classes_that_fill_or_miss_the_picture():
+def test_boundary_f_of_classes_that_fill_or_miss_the_image():
     full, half = np.zeros((6, 8), np.uint8), np.zeros((6, 8), np.uint8)
     half[:, 4:] = 1
     np.testing.assert_array_equal(boundary_f(full, full, 3), [1.0, np.nan, np.nan])
@@ -270,7 +270,7 @@ def test_unusable_input_is_named(function):
     labels = np.zeros((3, 4), np.uint8)
     with pytest.raises(InvalidInput, match="one shape"):
         function(labels, labels[:2], 2)
-    with pytest.raises(InvalidInput, match="one picture"):
+    with pytest.raises(InvalidInput, match="one image"):
         function(labels[None], labels[None], 2)
     with pytest.raises(InvalidInput, match="found 7"):
         function(labels + 7, labels, 2)
@@ -282,7 +282,7 @@ def test_a_trimap_needs_a_width():
         trimap_confusion(labels, labels, 2, widths=0)
 
 
-def pictures(count=5):
+def images(count=5):
     """`count` coarse maps, predictions and truths of 4 classes, ``uint8 [count, 24, 31]``."""
     rng = np.random.default_rng(4)
     truth = rng.integers(0, 4, (count, 6, 31)).astype(np.uint8).repeat(4, 1)
@@ -292,7 +292,7 @@ def pictures(count=5):
 
 
 def test_metrics_over_pieces_equal_the_functions():
-    _, prediction, truth = pictures()
+    _, prediction, truth = images()
     pairs = list(zip(prediction, truth, strict=True))
     metrics = TrimapIoU(4, 7), BoundaryIoU(4, 0.05), BoundaryF(4, 0.02), RegionJ(4)
     for metric in metrics:
@@ -307,13 +307,13 @@ def test_metrics_over_pieces_equal_the_functions():
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_metrics_without_pictures_are_nan():
+def test_metrics_without_images_are_nan():
     assert all(torch.isnan(m.compute()).all() for m in (TrimapIoU(2), BoundaryIoU(2), BoundaryF(2), RegionJ(2)))
 
 
 def measure(start, step):
-    """Every metric class, over every `step`-th picture from `start` on."""
-    coarse, prediction, truth = (m[start::step] for m in pictures())
+    """Every metric class, over every `step`-th image from `start` on."""
+    coarse, prediction, truth = (m[start::step] for m in images())
     found = {}
     for kind in (ConfusionMatrix, PixelAccuracy, MeanAccuracy, IoU, MeanIoU, FMeasure, TrimapIoU, BoundaryIoU,
                  BoundaryF, RegionJ):  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.classification import BinaryCalibrationError
 
-from segmend.metrics import calibration_error, confusion_by_keeping, confusion_matrix, reliability
+from segmend.metrics import calibration_error, confusion_by_threshold, confusion_matrix, reliability
 
 
 @pytest.fixture
@@ -13,11 +13,11 @@ def maps():
     rng = np.random.default_rng(3)
     truth = rng.integers(0, 4, (20, 30)).astype(np.uint8)
     truth[:2] = 255
-    mended, coarse = (
+    refined, coarse = (
         np.where(rng.random(truth.shape) < 0.6, truth % 4, rng.integers(0, 4, truth.shape)) for _ in "ab"
     )
     confidence = (rng.integers(0, 256, truth.shape) / 255).astype(np.float32)
-    return mended.astype(np.uint8), coarse.astype(np.uint8), confidence, truth
+    return refined.astype(np.uint8), coarse.astype(np.uint8), confidence, truth
 
 
 def test_each_pixel_is_in_the_bin_of_its_confidence():
@@ -41,9 +41,9 @@ def test_the_calibration_error_is_that_of_torchmetrics(maps):
 
 
 def test_changes_below_each_threshold_are_undone(maps):
-    mended, coarse, sure, truth = maps
+    refined, coarse, sure, truth = maps
     thresholds = np.arange(10, 20) / 20
-    found = confusion_by_keeping(mended, coarse, sure, truth, 4, thresholds)
+    found = confusion_by_threshold(refined, coarse, sure, truth, 4, thresholds)
     for threshold, confusion in zip(thresholds, found, strict=True):
-        kept = np.where((mended != coarse) & (sure < threshold), coarse, mended)
+        kept = np.where((refined != coarse) & (sure < threshold), coarse, refined)
         assert (confusion == confusion_matrix(kept, truth, 4)).all()

@@ -45,7 +45,7 @@ def test_every_instance_counts_alike(groups):
         assert mine[number] == pytest.approx(expected, nan_ok=True)
 
 
-def test_the_metric_adds_up_pictures():
+def test_the_metric_adds_up_images():
     metric, counts = InstanceIoU(4, TYPICAL), 0
     for seed in range(3):
         metric.update(*draw(seed))

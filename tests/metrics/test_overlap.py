@@ -167,7 +167,7 @@ def test_a_group_in_neither_map_has_no_f_measure():
     np.testing.assert_array_equal(f_measure(confusion, [[2, 3], [0], []]), [np.nan, 2 / 3, np.nan])
 
 
-def test_share_changed_counts_pictures_beyond_the_threshold():
+def test_share_changed_counts_images_beyond_the_threshold():
     before = np.array([0.5, 0.5, 0.5, 0.5, 0.9, np.nan, 0.2])
     after = np.array([0.505, 0.5051, 0.495, 0.4949, 1.0, np.nan, 0.2])
     assert share_changed(before, after) == (2 / 6, 1 / 6)
@@ -187,7 +187,7 @@ def test_share_changed_counts_pictures_beyond_the_threshold():
         (lambda: confusion_matrix(np.zeros((0, 4), np.uint8), np.zeros((0, 4), np.uint8), 2), "with pixels"),
         (lambda: f_measure(np.zeros((2, 3), np.int64), [[0], [2]]), r"0\.\.1, found \[2\]"),
         (lambda: f_measure(np.zeros((2, 3), np.int64), [[-1]]), r"found \[-1\]"),
-        (lambda: share_changed(np.zeros(2), np.zeros(3)), "same pictures"),
+        (lambda: share_changed(np.zeros(2), np.zeros(3)), "same images"),
         (lambda: ShareChanged(2).update(*(np.zeros((n, 2, 2), np.uint8) for n in (1, 1, 2))), "one shape"),
     ],
 )
@@ -197,7 +197,7 @@ def test_unusable_input_is_named(call, message):
 
 
 def example(seed, count=6, classes=4):
-    """`count` pictures: label maps before and after mending, and the truth, ``uint8 [count, 12, 17]``."""
+    """`count` images: label maps before and after refining, and the truth, ``uint8 [count, 12, 17]``."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, classes, (count, 12, 17)).astype(np.uint8)
     noisy = [np.where(rng.random(truth.shape) < 0.3, rng.integers(0, classes, truth.shape), truth) for _ in "ba"]
@@ -253,6 +253,6 @@ def test_share_changed_over_pieces_equals_the_function():
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_metrics_without_pictures_are_nan():
+def test_metrics_without_images_are_nan():
     assert torch.isnan(MeanIoU(3).compute())
     assert torch.isnan(ShareChanged(3).compute()).all()

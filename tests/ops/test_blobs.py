@@ -31,26 +31,26 @@ def test_components_are_those_of_scipy():
     labels[rng.random(labels.shape) < 0.1] = 255
     found = find_blobs(torch.from_numpy(labels))
     expected = 0
-    for picture in range(2):
+    for image in range(2):
         for c in range(3):
-            areas, number = ndimage.label(labels[picture] == c, np.ones((3, 3)))
+            areas, number = ndimage.label(labels[image] == c, np.ones((3, 3)))
             expected += number
             for area in range(1, number + 1):
-                ids = found.ids[picture].numpy()[areas == area]
+                ids = found.ids[image].numpy()[areas == area]
                 assert len(set(ids.tolist())) == 1
                 assert found.labels[ids[0]] == c
-                assert found.pictures[ids[0]] == picture
+                assert found.images[ids[0]] == image
                 assert found.sizes[ids[0]] == len(ids)
     assert len(found) == expected
     assert (found.ids.numpy() == -1).sum() == (labels == 255).sum()
 
 
-def test_a_class_of_a_picture_can_be_one_blob():
+def test_a_class_of_an_image_can_be_one_blob():
     labels = torch.tensor([[[3, 0, 3], [255, 255, 255]], [[0, 0, 9], [255, 3, 3]]]).byte()
     found = find_blobs(labels, by_class=True)
     assert found.ids.tolist() == [[[1, 0, 1], [-1, -1, -1]], [[2, 2, 4], [-1, 3, 3]]]
     assert found.labels.tolist() == [0, 3, 0, 3, 9]
-    assert found.pictures.tolist() == [0, 0, 1, 1, 1]
+    assert found.images.tolist() == [0, 0, 1, 1, 1]
     assert found.sizes.tolist() == [1, 2, 2, 2, 1]
 
 
@@ -60,7 +60,7 @@ def test_numbers_of_ones_own_make_blobs():
     found = numbered_blobs(numbers, labels)
     assert found.ids.tolist() == [[[2, 1, 0], [-1, 2, 0]], [[4, 4, 5], [5, 5, 3]]]
     assert found.labels.tolist() == [0, 1, 1, 0, 1, 0]
-    assert found.pictures.tolist() == [0, 0, 0, 1, 1, 1]
+    assert found.images.tolist() == [0, 0, 0, 1, 1, 1]
     assert found.sizes.tolist() == [2, 1, 2, 1, 2, 3]
     assert len(numbered_blobs(numbers, torch.full_like(labels, 255))) == 0
 
@@ -69,7 +69,7 @@ def test_areas_with_numbers_are_the_same_blobs():
     labels = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (2, 20, 30)).astype(np.uint8))
     areas = np.stack([label_components(map_, 255) for map_ in labels.numpy()])
     found, again = find_blobs(labels), numbered_blobs(torch.from_numpy(areas), labels)
-    for name in ("ids", "labels", "pictures", "sizes"):
+    for name in ("ids", "labels", "images", "sizes"):
         assert torch.equal(getattr(found, name), getattr(again, name))
 
 

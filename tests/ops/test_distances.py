@@ -65,7 +65,7 @@ def test_half_precision_is_computed_in_float32(backend):
     assert torch.allclose(found, neighbour_distances(features.float(), 3))
 
 
-def test_a_batch_without_pictures_stays_one(backend):
+def test_a_batch_without_images_stays_one(backend):
     assert neighbour_distances(torch.zeros(0, 3, 4, 5), 3).shape == (0, 4, 3, 4, 5)
 
 

@@ -21,8 +21,8 @@ def slow(logits, target, radius, strict=()):
     """Equation 5, pixel by pixel."""
     loss = torch.zeros(target.shape, dtype=torch.float64)
     probabilities = logits.double().softmax(1)
-    pictures, height, width = target.shape
-    for b in range(pictures):
+    images, height, width = target.shape
+    for b in range(images):
         for y in range(height):
             for x in range(width):
                 own = target[b, y, x].item()
@@ -102,7 +102,7 @@ def test_void_teaches_nothing(backend):
     assert grad.movedim(1, -1)[target == 255].abs().max() == 0
 
 
-def test_a_batch_without_pictures_has_no_loss(backend):
+def test_a_batch_without_images_has_no_loss(backend):
     logits = torch.zeros(0, 3, 4, 5, requires_grad=True)
     loss = relaxed_cross_entropy(logits, torch.zeros(0, 4, 5, dtype=torch.int64))
     assert loss == 0

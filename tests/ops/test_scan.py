@@ -40,8 +40,8 @@ class OnGPU:
 
 def example(size=(2, 3, 5, 7), shared=False, neighbours=3, directions=4, dtype=torch.float32, positive=False):
     torch.manual_seed(0)
-    pictures, channels, height, width = size
-    shape = (pictures, directions, 1 if shared else channels, neighbours, height, width)
+    images, channels, height, width = size
+    shape = (images, directions, 1 if shared else channels, neighbours, height, width)
     raw = torch.rand(shape, dtype=dtype) if positive else torch.randn(shape, dtype=dtype)
     return torch.randn(size, dtype=dtype), normalize_gates(raw)
 

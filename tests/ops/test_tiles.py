@@ -24,13 +24,13 @@ def test_starts_cover_the_axis_with_the_overlap_asked_for(length, tile, data):
 
 @pytest.mark.parametrize(("height", "width"), [(50, 70), (8, 200), (200, 8), (1, 1), (33, 33)])
 def test_a_pointwise_function_is_reproduced(height, width):
-    picture = torch.rand(3, height, width)
+    image = torch.rand(3, height, width)
     bands = list(
-        tiled_bands(lambda rows, columns: 2 * picture[:, rows, columns], (height, width), tile=(20, 32), overlap=9)
+        tiled_bands(lambda rows, columns: 2 * image[:, rows, columns], (height, width), tile=(20, 32), overlap=9)
     )
     assert [rows.start for rows, _ in bands] == [0, *(rows.stop for rows, _ in bands[:-1])]
     assert bands[-1][0].stop == height
-    assert torch.allclose(torch.cat([band for _, band in bands], dim=1), 2 * picture, atol=1e-5)
+    assert torch.allclose(torch.cat([band for _, band in bands], dim=1), 2 * image, atol=1e-5)
 
 
 def test_where_tiles_disagree_the_seam_is_a_slope():

@@ -118,7 +118,7 @@ def test_void_moves_like_a_label_and_comes_from_outside():
 
 
 @pytest.mark.parametrize("warped", [warp_labels, warp_labels_reference])
-def test_a_batch_without_pictures_stays_one(warped):
+def test_a_batch_without_images_stays_one(warped):
     assert warped(torch.zeros(0, 4, 5, dtype=torch.uint8), torch.zeros(0, 2, 4, 5)).shape == (0, 4, 5)
 
 

@@ -1,21 +1,21 @@
-"""The protocol: what people hand in, what they get back, and pictures cut into tiles."""
+"""The protocol: what people hand in, what they get back, and images cut into tiles."""
 
 import numpy as np
 import pytest
 import torch
 
 from segmend.labels import InvalidInput, one_hot
-from segmend.refiners.base import Mended, Refiner, mend_bands, mixed
+from segmend.refiners.base import Refinement, Refiner, mixed, refine_bands
 
 
 class Sharpen(Refiner):
     """Squares the probabilities, and pretends to have moved everything by its own column."""
 
-    def mend(self, image, coarse):
+    def refine_batch(self, image, coarse):
         squared = coarse**2
         columns = torch.arange(image.shape[3]).expand(image.shape[0], 2, *image.shape[2:]).float()
         mask = torch.full((image.shape[0], *image.shape[2:]), 0.5)
-        return Mended.of(
+        return Refinement.of(
             squared / squared.sum(1, keepdim=True), coarse, displacement=columns * 0, fusion_mask=mask
         )
 
@@ -25,8 +25,8 @@ class Swap(Refiner):
 
     num_classes = 2
 
-    def mend(self, image, coarse):
-        return Mended.of(coarse.flip(1), coarse)
+    def refine_batch(self, image, coarse):
+        return Refinement.of(coarse.flip(1), coarse)
 
 
 class SwapFour(Swap):
@@ -45,10 +45,10 @@ def test_labels_arrays_and_tensors_give_the_same():
         Swap().refine(tensor, one_hot(torch.from_numpy(labels), 2)),
         Swap().refine(image / np.float32(255), torch.from_numpy(labels)),
     ]
-    for mended in results:
-        assert torch.equal(mended.labels, 1 - torch.from_numpy(labels))
-        assert mended.changed.all()
-        assert torch.allclose(mended.confidence, torch.full((12, 17), 0.98))
+    for refined in results:
+        assert torch.equal(refined.labels, 1 - torch.from_numpy(labels))
+        assert refined.changed.all()
+        assert torch.allclose(refined.confidence, torch.full((12, 17), 0.98))
 
 
 def test_a_refiner_of_any_classes_counts_them_in_the_labels():
@@ -74,11 +74,11 @@ def test_what_does_not_fit_is_refused_with_a_reason(image, coarse, words):
         Swap().refine(image, coarse)
 
 
-def test_tiles_give_what_the_whole_picture_gives():
+def test_tiles_give_what_the_whole_image_gives():
     torch.manual_seed(0)
     image, coarse = torch.rand(3, 90, 75), torch.randn(4, 90, 75).softmax(0)
     whole = Sharpen().refine(image, coarse)
-    bands = list(mend_bands(Sharpen(), image, coarse, 4, tile=32, overlap=8))
+    bands = list(refine_bands(Sharpen(), image, coarse, 4, tile=32, overlap=8))
     assert len(bands) > 1
     assert torch.allclose(torch.cat([m.probabilities for _, m in bands], 1), whole.probabilities, atol=1e-5)
     assert torch.equal(torch.cat([m.labels for _, m in bands]), whole.labels)
@@ -88,14 +88,15 @@ def test_tiles_give_what_the_whole_picture_gives():
 
 def test_what_is_given_is_not_written_to():
     class Same(Refiner):
-        def mend(self, image, coarse):
-            return Mended.of(coarse, coarse)
+        def refine_batch(self, image, coarse):
+            return Refinement.of(coarse, coarse)
 
     torch.manual_seed(0)
     coarse = torch.randn(4, 50, 40).softmax(0)
     before = coarse.clone()
     bands = [
-        m for _, m in mend_bands(Same(), torch.rand(3, 50, 40), coarse, 4, tile=32, overlap=8, keep_below=0.9)
+        m
+        for _, m in refine_bands(Same(), torch.rand(3, 50, 40), coarse, 4, tile=32, overlap=8, min_confidence=0.9)
     ]
     assert torch.equal(coarse, before)
     assert torch.allclose(torch.cat([m.probabilities for m in bands], 1), coarse, atol=1e-6)
@@ -104,15 +105,15 @@ def test_what_is_given_is_not_written_to():
 def test_a_change_is_as_sure_as_the_new_label_is_likelier_than_the_coarse_one():
     new = torch.tensor([0.6, 0.3, 0.1]).view(3, 1, 1).expand(3, 1, 3)
     coarse = torch.eye(3).view(3, 1, 3)  # pixels that were 0, 1 and 2
-    mended = Mended.of(new, coarse)
-    assert mended.changed.tolist() == [[False, True, True]]
-    assert torch.allclose(mended.change_confidence, torch.tensor([[1 / 2, 0.6 / 0.9, 0.6 / 0.7]]))
+    refined = Refinement.of(new, coarse)
+    assert refined.changed.tolist() == [[False, True, True]]
+    assert torch.allclose(refined.change_confidence, torch.tensor([[1 / 2, 0.6 / 0.9, 0.6 / 0.7]]))
 
 
 def test_where_a_refiner_is_unsure_the_coarse_map_may_stay():
     torch.manual_seed(0)
     image, coarse = torch.rand(3, 20, 30), (3 * torch.randn(4, 20, 30)).softmax(0)
-    bold, careful, still = (SwapFour().refine(image, coarse, keep_below=least) for least in (0.0, 0.8, 1.0))
+    bold, careful, still = (SwapFour().refine(image, coarse, min_confidence=least) for least in (0.0, 0.8, 1.0))
     assert bold.changed.all()
     sure = bold.change_confidence >= 0.8
     assert not torch.equal(sure, bold.confidence >= 0.8)  # more than two classes
@@ -120,14 +121,14 @@ def test_where_a_refiner_is_unsure_the_coarse_map_may_stay():
     assert torch.equal(careful.labels, torch.where(sure, bold.labels, coarse.argmax(0)))
     assert torch.equal(careful.probabilities.argmax(0).to(torch.uint8), careful.labels)
     assert not still.changed.any()
-    (band,) = [m for _, m in mend_bands(SwapFour(), image, coarse, 4, keep_below=0.8)]
+    (band,) = [m for _, m in refine_bands(SwapFour(), image, coarse, 4, min_confidence=0.8)]
     assert torch.equal(band.labels, careful.labels)
 
 
 def test_a_mixture_with_the_coarse_map():
     torch.manual_seed(0)
     coarse, new = (torch.randn(4, 20, 30).mul(3).softmax(0) for _ in range(2))
-    before, every = Mended.of(coarse, coarse), Mended.of(new, coarse, fusion_mask=torch.rand(20, 30))
+    before, every = Refinement.of(coarse, coarse), Refinement.of(new, coarse, fusion_mask=torch.rand(20, 30))
     for share, expected in ((0.0, new), (1.0, coarse)):
         assert torch.equal(mixed(every, coarse, share).probabilities, expected)
     found = mixed(every, coarse, 0.6)
@@ -141,16 +142,16 @@ def test_a_mixture_with_the_coarse_map():
     assert torch.equal(found.fusion_mask, every.fusion_mask)
 
 
-def test_a_refiner_chooses_its_caution_by_the_coarse_map():
+def test_a_refiner_chooses_its_coarse_weight_by_the_coarse_map():
     class Turn(Refiner):
         num_classes = 4
 
-        def mend(self, image, coarse):
-            return Mended.of(coarse.roll(1, dims=1), coarse)
+        def refine_batch(self, image, coarse):
+            return Refinement.of(coarse.roll(1, dims=1), coarse)
 
     class Cautious(Turn):
-        def caution_for(self, coarse):
-            assert coarse.shape == (4, 23, 18)  # every fourth pixel of the whole picture, also where that is cut
+        def coarse_weight_for(self, coarse):
+            assert coarse.shape == (4, 23, 18)  # every fourth pixel of the whole image, also where that is cut
             return 0.5
 
     torch.manual_seed(0)
@@ -160,6 +161,8 @@ def test_a_refiner_chooses_its_caution_by_the_coarse_map():
     assert not torch.equal(expected, every.labels)
     assert torch.equal(Cautious().refine(image, coarse).labels, expected)
     for tile in (128, 32):
-        bands = [m.labels for _, m in mend_bands(Cautious(), image, coarse, 4, tile=tile, overlap=8)]
+        bands = [m.labels for _, m in refine_bands(Cautious(), image, coarse, 4, tile=tile, overlap=8)]
         assert torch.equal(torch.cat(bands), expected)
-    assert torch.equal(Cautious().refine(image, coarse, keep_below=0.5).labels, every.labels)  # told, it is not
+    assert torch.equal(
+        Cautious().refine(image, coarse, min_confidence=0.5).labels, every.labels
+    )  # told, it is not

@@ -30,12 +30,12 @@ def test_parameters_are_as_many_as_the_paper_has(width, count):
 def test_any_size_gives_a_probability_map_of_that_size(branches, encoder):
     image, coarse = example()
     network = ECN(CLASSES, "quarter", branches, encoder).eval()
-    mended = network.mend(image, coarse)
-    assert mended.probabilities.shape == coarse.shape
-    assert mended.labels.shape == mended.changed.shape == mended.confidence.shape == (2, 37, 50)
-    assert torch.allclose(mended.probabilities.sum(1), torch.ones(2, 37, 50), atol=1e-4)
-    assert (mended.displacement is None) == (branches == "replacement")
-    assert (mended.fusion_mask is None) == (branches != "both")
+    refined = network.refine_batch(image, coarse)
+    assert refined.probabilities.shape == coarse.shape
+    assert refined.labels.shape == refined.changed.shape == refined.confidence.shape == (2, 37, 50)
+    assert torch.allclose(refined.probabilities.sum(1), torch.ones(2, 37, 50), atol=1e-4)
+    assert (refined.displacement is None) == (branches == "replacement")
+    assert (refined.fusion_mask is None) == (branches != "both")
 
 
 def test_training_starts_from_the_coarse_map():
@@ -66,7 +66,7 @@ def test_loss_is_the_sum_of_three_cross_entropies_over_known_pixels():
     assert torch.allclose(correction_loss(c, target, 255), expected, atol=1e-5)
 
 
-def test_pictures_held_out_teach_the_mask_and_the_others_the_branches():
+def test_images_held_out_teach_the_mask_and_the_others_the_branches():
     image, coarse = example()
     target = torch.randint(0, 5, (2, 37, 50))
     c = ECN(CLASSES, "quarter")(image, coarse)
@@ -87,12 +87,12 @@ def test_a_mask_that_learns_apart_leaves_the_branches_alone(encoder):
     assert reached == {"fusion"}
 
 
-def test_caution_keeps_a_share_of_the_coarse_map():
+def test_coarse_weight_keeps_a_share_of_the_coarse_map():
     image, coarse = example()
     network = ECN(CLASSES, "quarter").eval()
-    bold = network.mend(image, coarse)
-    network.caution = 0.3
-    cautious = network.mend(image, coarse)
+    bold = network.refine_batch(image, coarse)
+    network.coarse_weight = 0.3
+    cautious = network.refine_batch(image, coarse)
     assert torch.allclose(cautious.probabilities, 0.7 * bold.probabilities + 0.3 * coarse, atol=1e-6)
     assert 0 < cautious.changed.sum() < bold.changed.sum()
 
@@ -135,7 +135,7 @@ def test_learns_to_undo_a_known_shift():
         loss.backward()
         optimiser.step()
     before = (most_likely(coarse) == truth).float().mean()
-    after = (network.mend(image, coarse).labels == truth).float().mean()
+    after = (network.refine_batch(image, coarse).labels == truth).float().mean()
     assert after > 0.97 > before
 
 

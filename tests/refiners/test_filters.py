@@ -1,4 +1,4 @@
-"""The baselines: they follow the picture's edges, and are saved and loaded."""
+"""The baselines: they follow the image's edges, and are saved and loaded."""
 
 import pytest
 import torch
@@ -19,17 +19,17 @@ def disk_with_a_square_mask():
 @pytest.mark.parametrize("refiner", [DenseCRF(bilateral_sxy=20), GuidedFilter(radius=6, eps=1e-4)])
 def test_a_filter_brings_a_coarse_mask_to_the_edge(refiner):
     image, disk, square = disk_with_a_square_mask()
-    mended = refiner.refine(image, one_hot(square, 2, smoothing=0.3))
-    assert (mended.labels != disk).sum() < 0.5 * (square != disk).sum()
-    assert torch.allclose(mended.probabilities.sum(0), torch.ones(48, 60), atol=1e-4)
-    assert torch.equal(mended.changed, mended.labels != square)
+    refined = refiner.refine(image, one_hot(square, 2, smoothing=0.3))
+    assert (refined.labels != disk).sum() < 0.5 * (square != disk).sum()
+    assert torch.allclose(refined.probabilities.sum(0), torch.ones(48, 60), atol=1e-4)
+    assert torch.equal(refined.changed, refined.labels != square)
 
 
 def test_without_pairwise_terms_the_crf_changes_nothing():
     torch.manual_seed(0)
     coarse = torch.randn(4, 20, 22).softmax(0)
-    mended = DenseCRF(smooth_weight=0, bilateral_weight=0).refine(torch.rand(3, 20, 22), coarse)
-    assert torch.allclose(mended.probabilities, coarse, atol=1e-4)
+    refined = DenseCRF(smooth_weight=0, bilateral_weight=0).refine(torch.rand(3, 20, 22), coarse)
+    assert torch.allclose(refined.probabilities, coarse, atol=1e-4)
 
 
 @pytest.mark.parametrize("refiner", [DenseCRF(iterations=3, certainty=0.5), GuidedFilter(radius=3)])

@@ -1,11 +1,11 @@
-"""The refiner of any classes that comes with the package."""
+"""The class-agnostic refiner that comes with the package."""
 
 import numpy as np
 import pytest
 import torch
 
 import segmend
-from segmend.data.damage import low_resolution
+from segmend.data.corruptions import low_resolution
 from segmend.data.dataset import open_dataset
 from segmend.labels import one_hot
 from segmend.metrics import confusion_matrix, mean_iou
@@ -25,17 +25,17 @@ def test_it_is_small_and_says_what_it_is(universal):
         assert said in card
 
 
-def test_it_mends_low_resolution_and_leaves_the_truth(universal, drawn):
-    dataset = open_dataset(drawn, "val")
+def test_it_mends_low_resolution_and_leaves_the_truth(universal, synthetic):
+    dataset = open_dataset(synthetic, "val")
     count = len(dataset.classes)
     for change, gain in ((lambda t: low_resolution(t, count, 8), 0.005), (lambda t: one_hot(t, count), -0.002)):
         before, after = (np.zeros((count, count + 1), np.int64) for _ in range(2))
         for record in dataset:
             truth = torch.from_numpy(dataset.labels(record))
             coarse = change(truth)
-            mended = universal.refine(dataset.image(record), coarse)
+            refined = universal.refine(dataset.image(record), coarse)
             before += confusion_matrix(coarse.argmax(0).numpy(), truth.numpy(), count)
-            after += confusion_matrix(mended.labels.numpy(), truth.numpy(), count)
+            after += confusion_matrix(refined.labels.numpy(), truth.numpy(), count)
         assert mean_iou(after) - mean_iou(before) > gain
 
 
@@ -48,9 +48,9 @@ def test_classes_that_are_not_there_change_nothing(universal):
     assert torch.allclose(many.probabilities[[7, 40, 99]], few.probabilities, atol=1e-5)
 
 
-def test_three_lines_of_python(drawn):
-    dataset = open_dataset(drawn, "val")
+def test_three_lines_of_python(synthetic):
+    dataset = open_dataset(synthetic, "val")
     image, mask = dataset.image(dataset.records[0]), dataset.labels(dataset.records[0])
     refiner = segmend.load("universal")
-    mended = refiner.refine(image, mask)
-    assert mended.labels.shape == mask.shape
+    refined = refiner.refine(image, mask)
+    assert refined.labels.shape == mask.shape

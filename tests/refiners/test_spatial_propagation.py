@@ -26,7 +26,7 @@ KINDS = [
     {"gates": "similarity", "lift": 6},
     {"gates": "similarity", "connections": 1, "rounds": 2, "sees_coarse": False},
     {"gates": "free", "lift": 6, "encoder": "tf_efficientnet_lite0"},
-    {"gates": "similarity", "encoder": "tf_efficientnet_lite0", "votes": True},
+    {"gates": "similarity", "encoder": "tf_efficientnet_lite0", "appearance": True},
     {"gates": "similarity", "weighed": True, "rounds": 2},
     {"gates": "similarity", "weighed": True, "lift": 6},
 ]
@@ -41,9 +41,9 @@ def example(height=37, width=50, batch=2):
 def test_any_size_gives_a_probability_map_of_that_size(kind):
     image, coarse = example()
     network = SpatialPropagation(CLASSES, width="quarter", **kind).eval()
-    mended = network.mend(image, coarse)
-    assert mended.probabilities.shape == coarse.shape
-    assert torch.allclose(mended.probabilities.sum(1), torch.ones(2, 37, 50), atol=1e-4)
+    refined = network.refine_batch(image, coarse)
+    assert refined.probabilities.shape == coarse.shape
+    assert torch.allclose(refined.probabilities.sum(1), torch.ones(2, 37, 50), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,17 +93,17 @@ def test_after_propagation_a_lift_starts_from_what_was_propagated():
     assert (lifting(image, coarse).exp()[:, 3] > expected[:, 3]).all()
 
 
-def test_similarity_gates_mend_a_blurred_border_before_any_training():
-    """Two areas of one colour each: what is surely inside must spread up to the edge of the picture."""
+def test_similarity_gates_refine_a_blurred_border_before_any_training():
+    """Two areas of one colour each: what is surely inside must spread up to the edge of the image."""
     truth = torch.zeros(1, 32, 32, dtype=torch.long)
     truth[:, :, 15:] = 1
     image = truth[:, None].expand(-1, 3, -1, -1).float()
     ramp = torch.sigmoid((torch.arange(32.0) - 19.5) / 3).expand(1, 32, 32)
     coarse = torch.stack((1 - ramp, ramp), dim=1)
     torch.manual_seed(0)
-    mended = SpatialPropagation(Classes.numbered(2), width="quarter").eval().mend(image, coarse)
+    refined = SpatialPropagation(Classes.numbered(2), width="quarter").eval().refine_batch(image, coarse)
     before = (most_likely(coarse) == truth).float().mean()
-    after = (mended.labels == truth).float().mean()
+    after = (refined.labels == truth).float().mean()
     assert after > before + 0.05
 
 
@@ -143,7 +143,7 @@ def test_only_similarity_gates_can_be_weighed():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"weighed": True}, {"lift": 4}, {"weighed": True, "lift": 4, "votes": 1.0}]
+    "options", [{}, {"weighed": True}, {"lift": 4}, {"weighed": True, "lift": 4, "appearance": 1.0}]
 )
 def test_classes_that_are_absent_stay_absent(options):
     image, coarse = example(batch=1)
@@ -158,7 +158,7 @@ def test_classes_that_are_absent_stay_absent(options):
     if network.lifted is not None:
         with torch.no_grad():
             network.lifted.project.bias[3] = 40
-    assert not (network.mend(image, coarse).labels == 3).any()
+    assert not (network.refine_batch(image, coarse).labels == 3).any()
 
 
 def test_the_loss_leaves_void_out():

@@ -1,4 +1,4 @@
-"""The refiner of any classes."""
+"""The class-agnostic refiner."""
 
 import math
 
@@ -6,16 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmend.data.damage import low_resolution
+from segmend.data.corruptions import low_resolution
 from segmend.labels import as_probabilities
 from segmend.refiners.spatial_propagation import MOST_TRUST
 from segmend.refiners.universal import (
     BY_CLASS,
+    COST_FLOOR,
     DOUBTFUL,
     ERROR,
     FIRST,
-    HARMLESS,
-    LEAST,
+    MIN_COARSE,
     PIXELS,
     PLACES,
     RARE,
@@ -57,26 +57,26 @@ def network():
 def test_maps_of_any_size_and_classes_stay_probabilities(network, size, classes):
     image, coarse = example(classes, size)
     with torch.inference_mode():
-        mended = network.mend(image, coarse)
-    assert mended.probabilities.shape == coarse.shape
-    assert torch.allclose(mended.probabilities.sum(dim=1), torch.ones(2, *size), atol=1e-4)
-    assert mended.changed.any()
+        refined = network.refine_batch(image, coarse)
+    assert refined.probabilities.shape == coarse.shape
+    assert torch.allclose(refined.probabilities.sum(dim=1), torch.ones(2, *size), atol=1e-4)
+    assert refined.changed.any()
 
 
 def test_names_of_classes_do_not_matter(network):
     image, coarse = example(6)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     with torch.inference_mode():
-        mended, renamed = (network.mend(image, map_).probabilities for map_ in (coarse, coarse[:, order]))
-    assert torch.allclose(mended[:, order], renamed, atol=1e-4)
+        refined, renamed = (network.refine_batch(image, map_).probabilities for map_ in (coarse, coarse[:, order]))
+    assert torch.allclose(refined[:, order], renamed, atol=1e-4)
 
 
 def test_classes_that_are_nowhere_change_nothing(network):
     image, coarse = example(3)
     more = torch.cat((coarse[:, :2], torch.zeros(2, 40, 37, 50), coarse[:, 2:]), dim=1)
     with torch.inference_mode():
-        mended, among = (network.mend(image, map_).probabilities for map_ in (coarse, more))
-    assert torch.allclose(among[:, [0, 1, 42]], mended, atol=1e-5)
+        refined, among = (network.refine_batch(image, map_).probabilities for map_ in (coarse, more))
+    assert torch.allclose(among[:, [0, 1, 42]], refined, atol=1e-5)
     assert among[:, 2:42].max() == 0
 
 
@@ -87,18 +87,18 @@ def test_no_class_appears_that_the_coarse_map_does_not_have(network):
     coarse /= coarse.sum(dim=1, keepdim=True)
     assert (coarse.argmax(dim=1) != 2).all()
     with torch.inference_mode():
-        mended = network.mend(image, coarse)
-    assert mended.changed.any()
-    assert mended.probabilities[:, 2].max() == 0
+        refined = network.refine_batch(image, coarse)
+    assert refined.changed.any()
+    assert refined.probabilities[:, 2].max() == 0
 
 
 def test_a_map_of_one_class_stays_one(network):
     coarse = torch.zeros(1, 5, 20, 20)
     coarse[:, 3] = 1
     with torch.inference_mode():
-        mended = network.mend(torch.rand(1, 3, 20, 20), coarse)
-    assert (mended.labels == 3).all()
-    assert torch.equal(mended.probabilities, coarse)
+        refined = network.refine_batch(torch.rand(1, 3, 20, 20), coarse)
+    assert (refined.labels == 3).all()
+    assert torch.equal(refined.probabilities, coarse)
 
 
 def test_trusted_and_left_alone_the_coarse_map_stays():
@@ -112,7 +112,7 @@ def test_trusted_and_left_alone_the_coarse_map_stays():
         network.overall.bias.copy_((torch.tensor(alone) - torch.tensor(FIRST)) / STEP)
         found = network(image, coarse)
     assert torch.allclose(found.blend.trust, torch.tensor(1.0), atol=1e-5)
-    assert torch.allclose(found.mended, coarse, atol=5e-4)  # the least probabilities are lifted
+    assert torch.allclose(found.refined, coarse, atol=5e-4)  # the least probabilities are lifted
 
 
 def halves(inside, band):
@@ -138,35 +138,37 @@ def test_doubt_is_what_a_map_lacks_near_its_borders_and_far_from_them():
 
 
 def test_it_is_more_careful_with_maps_that_are_sure_of_themselves():
-    careful = UniversalPropagation(caution=0.6, caution_sure=0.9, caution_hard=0.2, caution_told=0.4)
-    assert careful.caution_for(halves(1.0, 0.6)) == pytest.approx(0.9, abs=1e-4)
-    assert careful.caution_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
-    assert careful.caution_for(halves(1.0, 1.0)) == pytest.approx(0.2, abs=1e-4)
-    careful.error_px = 5.0
-    assert careful.caution_for(halves(1.0, 1.0)) == pytest.approx(0.4, abs=1e-4)
-    assert careful.caution_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
-    careful.error_px = 0.0
+    careful = UniversalPropagation(
+        coarse_weight=0.6, coarse_weight_confident=0.9, coarse_weight_masks=0.2, coarse_weight_known_error=0.4
+    )
+    assert careful.coarse_weight_for(halves(1.0, 0.6)) == pytest.approx(0.9, abs=1e-4)
+    assert careful.coarse_weight_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
+    assert careful.coarse_weight_for(halves(1.0, 1.0)) == pytest.approx(0.2, abs=1e-4)
+    careful.border_error_px = 5.0
+    assert careful.coarse_weight_for(halves(1.0, 1.0)) == pytest.approx(0.4, abs=1e-4)
+    assert careful.coarse_weight_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
+    careful.border_error_px = 0.0
     between = 1 - (SURE + DOUBTFUL) / 2
-    assert careful.caution_for(halves(between, 0.6)) == pytest.approx(0.75, abs=1e-4)
+    assert careful.coarse_weight_for(halves(between, 0.6)) == pytest.approx(0.75, abs=1e-4)
 
 
 def test_label_maps_are_taken_for_masks():
-    careful = UniversalPropagation(caution=0.6, caution_sure=0.9, caution_hard=0.2)
+    careful = UniversalPropagation(coarse_weight=0.6, coarse_weight_confident=0.9, coarse_weight_masks=0.2)
     labels = (torch.arange(120) // 40).expand(80, 120).to(torch.uint8).clone()
     labels[:9] = 255
-    assert careful.caution_for(as_probabilities(labels, 3)[:, ::4, ::4]) == pytest.approx(0.2)
-    assert careful.caution_for(low_resolution(labels[9:], 3, 8)[:, ::4, ::4]) == pytest.approx(0.9)
+    assert careful.coarse_weight_for(as_probabilities(labels, 3)[:, ::4, ::4]) == pytest.approx(0.2)
+    assert careful.coarse_weight_for(low_resolution(labels[9:], 3, 8)[:, ::4, ::4]) == pytest.approx(0.9)
 
 
 def test_what_is_known_of_the_error_reaches_the_network(network):
     torch.manual_seed(3)
     image, coarse = torch.rand(2, 3, 32, 32), torch.randn(2, 3, 32, 32).softmax(dim=1)
     with torch.inference_mode():
-        unknown = network.mend(image, coarse).probabilities
-        expected = network(image, coarse, torch.tensor([8.0, 8.0])).mended
-        network.error_px = 8.0
-        told = network.mend(image, coarse).probabilities
-        network.error_px = 0.0
+        unknown = network.refine_batch(image, coarse).probabilities
+        expected = network(image, coarse, torch.tensor([8.0, 8.0])).refined
+        network.border_error_px = 8.0
+        told = network.refine_batch(image, coarse).probabilities
+        network.border_error_px = 0.0
     assert not torch.allclose(told, unknown)
     assert torch.allclose(told, expected, atol=1e-5)
 
@@ -175,7 +177,7 @@ def test_every_weight_learns():
     image, coarse = example()
     network = UniversalPropagation()
     found = network(image, coarse, torch.tensor([0.0, 4.0]))
-    (found.mended[:, 0].log().mean() + found.error.mean()).backward()
+    (found.refined[:, 0].log().mean() + found.error.mean()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
@@ -189,7 +191,7 @@ def test_the_start_is_a_product_of_what_is_known_to_powers():
     assert torch.allclose(held.likeness, ((held.alike + RARE) / (whole + RARE)).log(), atol=1e-5)
     around = held.coarse[0, :, 4:13].mean(dim=(1, 2))  # of the place in row 8 and column 4
     assert torch.allclose(held.surroundings[0, :, 8, 4], (around + RARE).log(), atol=1e-5)
-    known = coarse.clamp_min(LEAST).log()
+    known = coarse.clamp_min(MIN_COARSE).log()
     one, place = torch.ones(1, 1, 64, 32), torch.ones(1, 1, 16, 8)
     start = start_of(known, held, Blend(2 * one, one, one, 0.2 * place, 0.3 * place))
     said = 0.2 * held.likeness - 0.3 * held.surroundings
@@ -203,9 +205,9 @@ def test_what_is_not_known_of_the_error_is_guessed(network):
         guessed = network(image, coarse)
         with_one_known = network(image, coarse, torch.tensor([0.0, 6.0]))
         told = network(image, coarse, guessed.error.clamp_min(0).exp2() - 1)
-    assert torch.allclose(told.mended, guessed.mended, atol=1e-5)
-    assert torch.allclose(with_one_known.mended[0], guessed.mended[0], atol=1e-5)
-    assert not torch.allclose(with_one_known.mended[1], guessed.mended[1])
+    assert torch.allclose(told.refined, guessed.refined, atol=1e-5)
+    assert torch.allclose(with_one_known.refined[0], guessed.refined[0], atol=1e-5)
+    assert not torch.allclose(with_one_known.refined[1], guessed.refined[1])
     assert torch.equal(with_one_known.error, guessed.error)
     assert scale_of(torch.tensor([0.0, 3.0])).tolist() == [0, 2]
 
@@ -220,7 +222,7 @@ def test_summaries_tell_nothing_of_names():
         assert torch.allclose(renamed, told, atol=1e-5)
 
 
-def test_summaries_tell_borders_sureness_votes_and_shares():
+def test_summaries_tell_borders_confidence_appearance_and_shares():
     coarse = torch.zeros(1, 3, 32, 32)
     coarse[:, 0, :, :8] = 0.8
     coarse[:, 1, :, :8] = 0.2
@@ -246,12 +248,12 @@ def test_summaries_tell_borders_sureness_votes_and_shares():
 
 
 def told_of(image, coarse):
-    return summaries(image, coarse, coarse.clamp_min(LEAST).log(), clues(image, coarse))
+    return summaries(image, coarse, coarse.clamp_min(MIN_COARSE).log(), clues(image, coarse))
 
 
 def test_means_are_told_near_borders_and_away_from_them():
     seen = Summaries(torch.zeros(1, PIXELS, 32, 64), torch.zeros(1, PLACES, 8, 16))
-    seen.pixels[:, 0, :, 31] = 1  # a border down the picture: near are the place of it, and two to either side
+    seen.pixels[:, 0, :, 31] = 1  # a border down the image: near are the place of it, and two to either side
     seen.pixels[:, 1, :, 20:40] = 3
     seen.pixels[:, 1, :, 60:] = -11
     seen.places[:, 2, :, 5:10] = 4
@@ -267,18 +269,18 @@ def test_means_are_told_near_borders_and_away_from_them():
 
 def test_the_loss_is_a_mean_of_logarithms_of_means_over_pixels_and_over_classes():
     torch.manual_seed(0)
-    mended = torch.rand(3, 3, 4, 5).softmax(dim=1)
+    refined = torch.rand(3, 3, 4, 5).softmax(dim=1)
     target = torch.zeros(3, 4, 5, dtype=torch.int64)
     target[0, 0] = 2
     target[1, 1] = 1
     target[1, 2] = 255
     target[2] = 255
-    costs = F.nll_loss(mended.log(), target, ignore_index=255, reduction="none")
+    costs = F.nll_loss(refined.log(), target, ignore_index=255, reduction="none")
     logs = []
     for i, classes in ((0, (0, 2)), (1, (0, 1))):
         by_class = sum(costs[i][target[i] == c].mean() for c in classes) / 2
-        logs.append((costs[i][target[i] != 255].mean() + BY_CLASS * by_class + HARMLESS).log())
-    found = Propagated(mended, Blend(*[mended] * 5), torch.tensor([2.0, 4.5, 9.0]))
+        logs.append((costs[i][target[i] != 255].mean() + BY_CLASS * by_class + COST_FLOOR).log())
+    found = Propagated(refined, Blend(*[refined] * 5), torch.tensor([2.0, 4.5, 9.0]))
     off = ERROR * 2.0  # smooth L1 of a guess that is off by 2.5, in logarithms
     loss = universal_loss(found, target, 255, torch.tensor([3.0, 3.0, 3.0]))
     assert torch.allclose(loss, (sum(logs) + off) / 2)

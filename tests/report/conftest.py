@@ -1,4 +1,4 @@
-"""A small evaluation with its folders: four pictures of three classes."""
+"""A small evaluation with its folders: four images of three classes."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from segmend.report.results import (
     Bin,
     Confidence,
     Evaluation,
-    Keeping,
-    PictureScore,
+    ImageScore,
     Run,
     Scores,
     Skipped,
+    Threshold,
     write_results,
 )
 
@@ -49,14 +49,14 @@ def make_truth() -> np.ndarray:
 def folder(tmp_path: Path) -> Path:
     """A folder with ``results.json`` and all that it names.
 
-    Of the pictures a, b, sub/c and d, a got better, b worse, sub/c hardly moved and d much better.
+    Of the images a, b, sub/c and d, a got better, b worse, sub/c hardly moved and d much better.
     """
     truth = make_truth()
     coarse = np.roll(np.where(truth == 255, 0, truth), 4, axis=1)
     worse = np.roll(coarse, 9, axis=0)
-    mended = {"a": np.where(truth == 255, 0, truth), "b": worse, "sub/c": coarse, "d": truth}
+    refined = {"a": np.where(truth == 255, 0, truth), "b": worse, "sub/c": coarse, "d": truth}
     photo = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-    for name, labels in mended.items():
+    for name, labels in refined.items():
         write_labels(tmp_path / "truth" / f"{name}.png", truth, tuple(PALETTE))
         write_labels(tmp_path / "coarse" / f"{name}.png", coarse)
         write_labels(tmp_path / "out" / "labels" / f"{name}.png", labels)
@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
     mask = np.full(SIZE, 128, np.uint8)
     details = {"displacement": displacement, "fusion_mask": mask, "confidence": mask, "change_confidence": mask}
     write_arrays(tmp_path / "out" / "details" / "a.npz", **details)
-    sure = np.eye(3)[mended["a"]].transpose(2, 0, 1)
+    sure = np.eye(3)[refined["a"]].transpose(2, 0, 1)
     sure[:, :, :32] = 1 / 3
     write_probabilities(tmp_path / "out" / "probs" / "a.npz", sure)
     run = Run(
@@ -75,7 +75,7 @@ def folder(tmp_path: Path) -> Path:
         classes=CLASSES,
         done=4,
         seconds={"read": 0.5, "network": 1.5, "write": 0.25, "total": 2.0},
-        pictures_per_second=2.0,
+        images_per_second=2.0,
         skipped=[Skipped(file="e.jpg", reason="the file is empty")],
     )
     evaluation = Evaluation(
@@ -88,22 +88,22 @@ def folder(tmp_path: Path) -> Path:
         images="images",
         scores=make_scores(0.794),
         coarse_scores=make_scores(0.726),
-        made_better=0.5,
-        made_worse=0.25,
+        improved=0.5,
+        degraded=0.25,
         confidence=Confidence(
             calibration_error=0.034,
             reliability=[Bin(pixels=40, confidence=0.55, right=0.5), Bin(pixels=900, confidence=0.97, right=0.93)],
-            keeping=[
-                Keeping(below=0.5, mean_iou=0.794, made_worse=0.25),
-                Keeping(below=0.55, mean_iou=0.797, made_worse=0.0),
-                Keeping(below=0.6, mean_iou=0.788, made_worse=0.0),
+            thresholds=[
+                Threshold(below=0.5, mean_iou=0.794, degraded=0.25),
+                Threshold(below=0.55, mean_iou=0.797, degraded=0.0),
+                Threshold(below=0.6, mean_iou=0.788, degraded=0.0),
             ],
         ),
-        pictures=[
-            PictureScore(id="a", coarse=0.7, pred=0.8),
-            PictureScore(id="b", coarse=0.7, pred=0.5),
-            PictureScore(id="sub/c", coarse=0.7, pred=0.704),
-            PictureScore(id="d", coarse=0.7, pred=1.0),
+        per_image=[
+            ImageScore(id="a", coarse=0.7, pred=0.8),
+            ImageScore(id="b", coarse=0.7, pred=0.5),
+            ImageScore(id="sub/c", coarse=0.7, pred=0.704),
+            ImageScore(id="d", coarse=0.7, pred=1.0),
         ],
         run=run,
         skipped=[Skipped(file="f.png", reason="no truth <for> it")],

@@ -27,28 +27,28 @@ def cases_of(report: Report) -> dict[str, Case]:
 def without_coarse(folder: Path) -> dict[str, Any]:
     evaluation = read_results(folder / "results.json")
     assert isinstance(evaluation, Evaluation)
-    pictures = [picture.model_copy(update={"coarse": None}) for picture in evaluation.pictures]
-    return {"coarse": None, "coarse_scores": None, "pictures": pictures}
+    images = [image.model_copy(update={"coarse": None}) for image in evaluation.per_image]
+    return {"coarse": None, "coarse_scores": None, "per_image": images}
 
 
-def test_best_and_worst_pictures_are_chosen_and_unmoved_ones_left_out(folder: Path) -> None:
-    improved, harmed = collected(folder).groups
+def test_best_and_worst_images_are_chosen_and_unmoved_ones_left_out(folder: Path) -> None:
+    improved, degraded = collected(folder).groups
     assert [case.id for case in improved.cases] == ["d", "a"]
-    assert [case.id for case in harmed.cases] == ["b"]
+    assert [case.id for case in degraded.cases] == ["b"]
     assert [case.id for case in collected(folder, cases=1).groups[0].cases] == ["d"]
 
 
-def test_pictures_are_counted_as_better_and_worse(folder: Path) -> None:
+def test_images_are_counted_as_better_and_worse(folder: Path) -> None:
     report = collected(folder)
     assert (report.better, report.worse) == (2, 1)
     assert report.gains == pytest.approx((0.3, 0.1, 0.004, -0.2))
 
 
 def test_group_without_a_case_says_so(folder: Path) -> None:
-    pictures = read_results(folder / "results.json").pictures[:1]  # type: ignore[union-attr]
-    harmed = collected(folder, pictures=pictures).groups[1]
-    assert harmed.cases == ()
-    assert harmed.lead == "No picture got worse by more than half a point."
+    images = read_results(folder / "results.json").per_image[:1]  # type: ignore[union-attr]
+    degraded = collected(folder, per_image=images).groups[1]
+    assert degraded.cases == ()
+    assert degraded.lead == "No image got worse by more than half a point."
 
 
 def test_measures_pair_before_with_after(folder: Path) -> None:
@@ -79,7 +79,7 @@ def test_folders_start_at_the_results_not_at_the_working_folder(
     case = cases_of(collected(folder))["a"]
     assert case.image is not None
     assert case.image.shape == (48, 64, 3)
-    for labels in (case.coarse, case.mended, case.truth, case.changes):
+    for labels in (case.coarse, case.refined, case.truth, case.changes):
         assert labels is not None
         assert labels.shape == (48, 64)
     assert case.notes == ()
@@ -93,9 +93,9 @@ def test_shares_count_every_pixel_that_is_not_void(folder: Path) -> None:
     cases = cases_of(collected(folder))
     for case in cases.values():
         assert sum(case.shares.values()) == pytest.approx(1.0)
-    assert cases["a"].shares[Change.MENDED] > 0
-    assert cases["a"].shares[Change.HARMED] == 0
-    assert cases["b"].shares[Change.HARMED] > cases["b"].shares[Change.MENDED]
+    assert cases["a"].shares[Change.REFINED] > 0
+    assert cases["a"].shares[Change.DEGRADED] == 0
+    assert cases["b"].shares[Change.DEGRADED] > cases["b"].shares[Change.REFINED]
 
 
 def test_details_are_shown_where_there_are_any(folder: Path) -> None:
@@ -142,7 +142,7 @@ def test_entropy_of_the_probabilities_beside_the_labels(folder: Path) -> None:
     assert note.startswith("The probability map cannot be read")
 
 
-def test_large_pictures_are_shrunk_but_displacements_stay_pixels_of_the_picture(folder: Path) -> None:
+def test_large_images_are_shrunk_but_displacements_stay_pixels_of_the_image(folder: Path) -> None:
     size = (600, 1200)
     labels = np.zeros(size, np.uint8)
     for name in ("truth", "coarse", "out/labels"):
@@ -171,7 +171,7 @@ def test_probabilities_serve_as_coarse_maps(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("moved", "lost"),
-    [("truth", "truth"), ("coarse", "coarse"), ("images", "image"), ("out", "mended")],
+    [("truth", "truth"), ("coarse", "coarse"), ("images", "image"), ("out", "refined")],
 )
 def test_moved_folder_leaves_a_note_and_the_rest(folder: Path, moved: str, lost: str) -> None:
     (folder / moved).rename(folder / "moved")
@@ -181,7 +181,7 @@ def test_moved_folder_leaves_a_note_and_the_rest(folder: Path, moved: str, lost:
     assert str(folder) not in report.notes[0]
     assert report.measures[0].score.gain == pytest.approx(0.068)
     case = cases_of(report)["a"]
-    names = {"image", "coarse", "mended", "truth"}
+    names = {"image", "coarse", "refined", "truth"}
     assert {name for name in names if getattr(case, name) is None} == {lost}
     assert case.notes == ()
 
@@ -194,10 +194,10 @@ def test_nothing_left_but_the_results(folder: Path) -> None:
     assert cases_of(report)["a"].size is None
 
 
-def test_missing_picture_is_noted_in_its_case(folder: Path) -> None:
+def test_missing_image_is_noted_in_its_case(folder: Path) -> None:
     (folder / "coarse" / "a.png").unlink()
     cases = cases_of(collected(folder))
-    assert cases["a"].notes == ("The coarse map of this picture is missing.",)
+    assert cases["a"].notes == ("The coarse map of this image is missing.",)
     assert cases["a"].coarse is None
     assert cases["a"].changes is not None
     assert cases["d"].notes == ()
@@ -209,7 +209,7 @@ def test_broken_and_foreign_files_are_noted_in_their_case(folder: Path) -> None:
     write_labels(folder / "truth" / "a.png", np.full((48, 64), 9, np.uint8))
     write_labels(folder / "coarse" / "a.png", np.zeros((10, 20), np.uint8))
     case = cases_of(collected(folder))["a"]
-    assert case.mended is not None
+    assert case.refined is not None
     assert len(case.notes) == 4
     assert any("20 x 10 pixels where others have 64 x 48" in note for note in case.notes)
     assert not any(str(folder) in note for note in case.notes)
@@ -223,7 +223,7 @@ def test_details_of_another_shape_are_left_out(folder: Path) -> None:
     assert len(case.notes) == 1
 
 
-def test_without_coarse_the_weakest_pictures_are_shown(folder: Path) -> None:
+def test_without_coarse_the_weakest_images_are_shown(folder: Path) -> None:
     report = collected(folder, cases=2, **without_coarse(folder))
     assert not report.compared
     (group,) = report.groups
@@ -270,11 +270,11 @@ def test_folder_of_a_run_stands_for_its_labels(folder: Path) -> None:
     assert evaluation.run is not None
     write_results(folder / "out" / "results.json", evaluation.run)
     case = cases_of(collected(folder, pred="out"))["a"]
-    assert case.mended is not None
+    assert case.refined is not None
     assert case.displacement is not None
 
 
-def test_no_pictures_no_cases(folder: Path) -> None:
-    report = collected(folder, pictures=[])
+def test_no_images_no_cases(folder: Path) -> None:
+    report = collected(folder, per_image=[])
     assert report.groups == ()
     assert report.gains == ()

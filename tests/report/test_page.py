@@ -52,9 +52,9 @@ def change(folder: Path, **changes: Any) -> Path:
 
 
 def without_coarse(folder: Path) -> Path:
-    pictures = read_results(folder / "results.json").pictures  # type: ignore[union-attr]
-    pictures = [picture.model_copy(update={"coarse": None}) for picture in pictures]
-    return change(folder, coarse=None, coarse_scores=None, pictures=pictures, made_better=None, made_worse=None)
+    images = read_results(folder / "results.json").per_image  # type: ignore[union-attr]
+    images = [image.model_copy(update={"coarse": None}) for image in images]
+    return change(folder, coarse=None, coarse_scores=None, per_image=images, improved=None, degraded=None)
 
 
 def without_images(folder: Path) -> Path:
@@ -112,7 +112,7 @@ def test_figures_are_there_whatever_is_missing(folder: Path, variant: Any) -> No
 def test_headline_table_and_cases_are_told(folder: Path) -> None:
     content = content_of(folder)
     assert "mIoU 72.6 → 79.4 (+6.8)" in content
-    assert "1 of 4 pictures got worse by more than half a point" in content
+    assert "1 of 4 images got worse by more than half a point" in content
     assert [content.count(f"<h3>{name}") for name in ("a", "b", "d", "sub/c")] == [1, 1, 1, 0]
     for words in (
         "What changed",
@@ -136,7 +136,7 @@ def test_trust_is_shown_where_the_run_told_how_sure_it_was(folder: Path) -> None
     assert "How sure it is" not in content_of(change(folder, confidence=None))
 
 
-def test_pictures_come_with_a_slider_only_where_there_are_two_maps(folder: Path) -> None:
+def test_images_come_with_a_slider_only_where_there_are_two_maps(folder: Path) -> None:
     (folder / "coarse" / "a.png").unlink()
     ranges = [i for i in Page(content_of(folder)).all("input") if "aria-label" in i]
     assert len(ranges) == 2
@@ -164,8 +164,8 @@ def test_long_lists_of_skipped_inputs_are_cut(folder: Path) -> None:
 
 
 def test_empty_evaluation_makes_a_page(folder: Path) -> None:
-    content = content_of(change(folder, pictures=[], run=None, skipped=[]))
-    assert "Over 0 pictures" in content
+    content = content_of(change(folder, per_image=[], run=None, skipped=[]))
+    assert "Over 0 images" in content
 
 
 def test_run_is_refused_with_a_hint(folder: Path) -> None:

@@ -25,7 +25,7 @@ def test_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
         done=3,
         kept=1,
         seconds={"total": 1.0},
-        pictures_per_second=3.0,
+        images_per_second=3.0,
     )
     write_results(tmp_path / "results.json", run)
     assert read_results(tmp_path / "results.json") == run

@@ -8,7 +8,7 @@ import pytest
 
 from segmend.report.collect import collect
 from segmend.report.results import Evaluation, read_results
-from segmend.report.wording import NONE, headline, percent, pictures, signed, verdict
+from segmend.report.wording import NONE, headline, images, percent, signed, verdict
 
 
 @pytest.mark.parametrize(("value", "words"), [(0.7264, "72.6"), (1.0, "100.0"), (None, NONE), (math.nan, NONE)])
@@ -31,8 +31,8 @@ def test_gain_and_its_verdict_agree(gain: float | None, words: str, kind: str) -
     assert verdict(gain) == kind
 
 
-def test_pictures_are_counted() -> None:
-    assert [pictures(count) for count in (0, 1, 1200)] == ["0 pictures", "1 picture", "1,200 pictures"]
+def test_images_are_counted() -> None:
+    assert [images(count) for count in (0, 1, 1200)] == ["0 images", "1 image", "1,200 images"]
 
 
 def headline_of(folder: Path, **changes: Any) -> tuple[str, str]:
@@ -44,20 +44,20 @@ def headline_of(folder: Path, **changes: Any) -> tuple[str, str]:
 def test_headline_says_what_came_out(folder: Path) -> None:
     assert headline_of(folder) == (
         "mIoU 72.6 → 79.4 (+6.8)",
-        "1 of 4 pictures got worse by more than half a point",
+        "1 of 4 images got worse by more than half a point",
     )
 
 
-def test_headline_when_no_picture_got_worse(folder: Path) -> None:
-    pictures = read_results(folder / "results.json").pictures[:1]  # type: ignore[union-attr]
-    _, second = headline_of(folder, pictures=pictures)
-    assert second == "None of 1 picture got worse by more than half a point"
+def test_headline_when_no_image_got_worse(folder: Path) -> None:
+    images = read_results(folder / "results.json").per_image[:1]  # type: ignore[union-attr]
+    _, second = headline_of(folder, per_image=images)
+    assert second == "None of 1 image got worse by more than half a point"
 
 
 def test_headline_without_comparison(folder: Path) -> None:
-    pictures = [
+    images = [
         p.model_copy(update={"coarse": None})
-        for p in read_results(folder / "results.json").pictures  # type: ignore[union-attr]
+        for p in read_results(folder / "results.json").per_image  # type: ignore[union-attr]
     ]
-    changes = {"coarse": None, "coarse_scores": None, "pictures": pictures}
-    assert headline_of(folder, **changes) == ("mIoU 79.4", "Over 4 pictures")
+    changes = {"coarse": None, "coarse_scores": None, "per_image": images}
+    assert headline_of(folder, **changes) == ("mIoU 79.4", "Over 4 images")

@@ -15,7 +15,7 @@ CLASSES = Classes(("one", "two", "three"))
 
 
 class Local(nn.Module):
-    """Logits that depend on nothing but the pixel itself, so that any way to cut the picture agrees."""
+    """Logits that depend on nothing but the pixel itself, so that any way to cut the image agrees."""
 
     def __init__(self, classes: int = 3) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Local(nn.Module):
         ("segmend.segmenters.linear.LinearProbe", {}),
     ],
 )
-def test_any_network_gives_logits_of_the_pictures_size_and_is_saved(tmp_path, network, arguments):
+def test_any_network_gives_logits_of_the_images_size_and_is_saved(tmp_path, network, arguments):
     torch.manual_seed(0)
     segmenter = Segmenter(CLASSES, network, {"classes": 3, **arguments}).eval()
     image = torch.rand(1, 3, 45, 70)
@@ -61,7 +61,7 @@ def test_a_network_of_other_classes_is_refused():
 
 
 def test_imagenet_features_see_a_cat():
-    """The whole classifier, loaded the same way, names scikit-image's picture of a cat."""
+    """The whole classifier, loaded the same way, names scikit-image's image of a cat."""
     import timm
     from skimage import data, transform
 

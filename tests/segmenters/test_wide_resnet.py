@@ -34,7 +34,7 @@ def test_layers_are_those_of_the_paper():
 
 
 @pytest.mark.parametrize("size", [(96, 128), (97, 130)])
-def test_features_have_stride_2_and_8_and_logits_the_picture_s_size(size):
+def test_features_have_stride_2_and_8_and_logits_the_image_s_size(size):
     with torch.device("meta"):
         image = torch.zeros(2, 3, *size)
         fine, deep = WideResNet38()(image)

@@ -85,7 +85,7 @@ def test_chance_in_a_network_goes_on_too(tmp_path, workers, monkeypatch):
     assert not torch.equal(whole[0].weight, other[0].weight)
 
 
-def test_a_spoiled_checkpoint_is_named(tmp_path):
+def test_a__corrupted_is_named(tmp_path):
     (tmp_path / NAME).write_bytes(b"not a checkpoint")
     with pytest.raises(InvalidFile, match="delete it to start anew"):
         load_checkpoint(tmp_path)

@@ -33,35 +33,35 @@ from segmend.training.recipe import (
 OPTIONS = {"augmentation": Augmentation(crop=32), "optimisation": Optimisation(steps=2, batch=3, workers=0)}
 
 
-def corrector(drawn, coarse, **options):
+def corrector(synthetic, coarse, **options):
     whole = {
-        "data": DataOptions(root=drawn, train="train"),
+        "data": DataOptions(root=synthetic, train="train"),
         "coarse": CoarseOptions(train=coarse / "train", truth_share=0.5),
         "ecn": ECNOptions(width="quarter"),
     }
     return RefinerRecipe(task="refiner", **(whole | options), **OPTIONS)
 
 
-def test_a_share_of_the_pictures_is_for_the_mask(drawn, coarse):
-    chosen = plan(corrector(drawn, coarse, mask_share=0.25)).samples.held_out
+def test_a_share_of_the_images_is_for_the_mask(synthetic, coarse):
+    chosen = plan(corrector(synthetic, coarse, mask_share=0.25)).samples.held_out
     assert len(chosen) == 3
-    assert chosen == plan(corrector(drawn, coarse, mask_share=0.25)).samples.held_out
+    assert chosen == plan(corrector(synthetic, coarse, mask_share=0.25)).samples.held_out
     alone = ECNOptions(width="quarter", branches="propagation")
-    assert not plan(corrector(drawn, coarse, mask_share=0.25, ecn=alone)).samples.held_out
+    assert not plan(corrector(synthetic, coarse, mask_share=0.25, ecn=alone)).samples.held_out
 
 
-def test_a_set_without_labels_is_refused(drawn, coarse, tmp_path):
+def test_a_set_without_labels_is_refused(synthetic, coarse, tmp_path):
     (tmp_path / "images").mkdir()
-    for path in list((drawn / "images" / "val").iterdir())[:2]:
+    for path in list((synthetic / "images" / "val").iterdir())[:2]:
         (tmp_path / "images" / path.name).write_bytes(path.read_bytes())
     with pytest.raises(InvalidInput, match="has a label map"):
-        plan(corrector(drawn, coarse, data=DataOptions(root=tmp_path / "images", classes=3)))
+        plan(corrector(synthetic, coarse, data=DataOptions(root=tmp_path / "images", classes=3)))
 
 
-def test_a_refiner_of_any_classes_learns_from_several_sets(drawn, coarse):
+def test_a_refiner_of_any_classes_learns_from_several_sets(synthetic, coarse):
     sources = [
-        Source(data=DataOptions(root=drawn, train="train"), coarse=CoarseOptions(train=coarse / "train")),
-        Source(data=DataOptions(root=drawn, train="val"), share=3.0),
+        Source(data=DataOptions(root=synthetic, train="train"), coarse=CoarseOptions(train=coarse / "train")),
+        Source(data=DataOptions(root=synthetic, train="val"), share=3.0),
     ]
     planned = plan(UniversalRecipe(task="universal", sources=sources, slots=4, **OPTIONS))
     assert isinstance(planned.model, UniversalPropagation)
@@ -76,34 +76,34 @@ def test_a_refiner_of_any_classes_learns_from_several_sets(drawn, coarse):
     assert planned.model.at_pixels[0].weight.grad.abs().max() > 0
 
 
-def test_the_first_weights_belong_to_the_seed(drawn, coarse):
+def test_the_first_weights_belong_to_the_seed(synthetic, coarse):
     torch.manual_seed(1)
-    first = plan(corrector(drawn, coarse)).model
+    first = plan(corrector(synthetic, coarse)).model
     torch.manual_seed(2)
-    again = plan(corrector(drawn, coarse)).model
+    again = plan(corrector(synthetic, coarse)).model
     assert isinstance(first, ECN)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
 
 
-def segmenter(drawn, **options):
+def segmenter(synthetic, **options):
     return SegmenterRecipe(
         task="segmenter",
-        data=DataOptions(root=drawn, train="train"),
+        data=DataOptions(root=synthetic, train="train"),
         network="segmend.segmenters.faces.FaceParser",
         **options,
         **OPTIONS,
     )
 
 
-def test_a_segmenter_may_see_all_classes_alike(drawn):
-    planned = plan(segmenter(drawn, class_uniform=32))
+def test_a_segmenter_may_see_all_classes_alike(synthetic):
+    planned = plan(segmenter(synthetic, class_uniform=32))
     assert len(planned.samples.centroids) > 2
     loss = planned.loss(planned.model, collate([planned.samples[i] for i in range(3)]), 0.0)
     assert loss.isfinite()
 
 
-def test_a_segmenters_loss_is_the_one_asked_for(drawn):
-    relaxed = plan(segmenter(drawn, relaxation=Relaxation(radius=2, until=0.5, strict=("sky",))))
+def test_a_segmenters_loss_is_the_one_asked_for(synthetic):
+    relaxed = plan(segmenter(synthetic, relaxation=Relaxation(radius=2, until=0.5, strict=("sky",))))
     names = relaxed.samples.dataset.classes.names
     batch = collate([relaxed.samples[i] for i in range(3)])
     logits = relaxed.model(batch["image"])
@@ -118,24 +118,24 @@ def test_a_segmenters_loss_is_the_one_asked_for(drawn):
     assert forgiving < plain
     assert loss(relaxed, 0.4) == pytest.approx(forgiving, rel=1e-5)
     assert loss(relaxed, 0.5) == pytest.approx(plain, rel=1e-5)
-    assert loss(plan(segmenter(drawn)), 0.0) == pytest.approx(plain, rel=1e-5)
-    agreeing = plan(segmenter(drawn, consensus=Consensus(alpha=3.0, beta=2.0)))
+    assert loss(plan(segmenter(synthetic)), 0.0) == pytest.approx(plain, rel=1e-5)
+    agreeing = plan(segmenter(synthetic, consensus=Consensus(alpha=3.0, beta=2.0)))
     expected = consensus_loss(logits, labels, alpha=3.0, beta=2.0).item()
     assert loss(agreeing, 0.0) == pytest.approx(expected, rel=1e-5)
     both = Consensus(alpha=3.0, beta=2.0, cross_entropy=0.5)
-    assert loss(plan(segmenter(drawn, consensus=both)), 0.0) == pytest.approx(expected + 0.5 * plain, rel=1e-5)
+    assert loss(plan(segmenter(synthetic, consensus=both)), 0.0) == pytest.approx(expected + 0.5 * plain, rel=1e-5)
     thin = Relaxation(radius=2, strict=("sky",))
-    mixed = plan(segmenter(drawn, consensus=both, relaxation=thin))
+    mixed = plan(segmenter(synthetic, consensus=both, relaxation=thin))
     assert loss(mixed, 0.0) == pytest.approx(expected + 0.5 * forgiving, rel=1e-5)
-    agreeing = plan(segmenter(drawn, consensus=Consensus(blobs="classes")))
+    agreeing = plan(segmenter(synthetic, consensus=Consensus(blobs="classes")))
     expected = consensus_loss(logits, labels, blobs=find_blobs(labels, 255, by_class=True)).item()
     assert expected != pytest.approx(consensus_loss(logits, labels).item(), rel=1e-3)
     assert loss(agreeing, 0.0) == pytest.approx(expected, rel=1e-5)
 
 
-def test_blobs_may_be_those_of_the_data_set(drawn, tmp_path):
+def test_blobs_may_be_those_of_the_data_set(synthetic, tmp_path):
     root = tmp_path / "numbered"
-    shutil.copytree(drawn, root)
+    shutil.copytree(synthetic, root)
     for path in (root / "labels" / "train").glob("*.png"):
         labels, _ = read_labels(path)
         left = np.arange(labels.shape[1]) < labels.shape[1] // 2  # halves of a class apart
@@ -155,20 +155,20 @@ def test_blobs_may_be_those_of_the_data_set(drawn, tmp_path):
     with pytest.raises(InvalidInput, match=r"blobs/train/.*one label in each blob, found \d+ and \d+ in blob 0"):
         planned.samples[0]
     with pytest.raises(InvalidInput, match="no file in blobs/SPLIT numbers its blobs"):
-        plan(segmenter(drawn, consensus=Consensus(blobs="files"))).samples[0]
+        plan(segmenter(synthetic, consensus=Consensus(blobs="files"))).samples[0]
 
 
-def test_unknown_strict_classes_are_named(drawn):
+def test_unknown_strict_classes_are_named(synthetic):
     with pytest.raises(InvalidInput, match="no class is named moon; there are "):
-        plan(segmenter(drawn, relaxation=Relaxation(strict=("moon",))))
+        plan(segmenter(synthetic, relaxation=Relaxation(strict=("moon",))))
 
 
-def test_a_segmenter_may_start_from_one_of_other_classes(drawn, tmp_path):
+def test_a_segmenter_may_start_from_one_of_other_classes(synthetic, tmp_path):
     torch.manual_seed(5)
     save_model(Segmenter(Classes.numbered(3), "segmend.segmenters.faces.FaceParser", {"classes": 3}, 32), tmp_path)
     trained = load_model(Segmenter, tmp_path).state_dict()
-    fresh = plan(segmenter(drawn)).model.state_dict()
-    started = plan(segmenter(drawn, start=tmp_path)).model.state_dict()
+    fresh = plan(segmenter(synthetic)).model.state_dict()
+    started = plan(segmenter(synthetic, start=tmp_path)).model.state_dict()
     same = {name for name, weight in started.items() if torch.equal(weight, fresh[name])}
     taken = {name for name, weight in started.items() if torch.equal(weight, trained[name])}
     other = {name for name, weight in started.items() if weight.shape != trained[name].shape}
@@ -178,10 +178,10 @@ def test_a_segmenter_may_start_from_one_of_other_classes(drawn, tmp_path):
     assert other <= same
 
 
-def test_a_segmenter_does_not_start_from_another_network(drawn, tmp_path):
+def test_a_segmenter_does_not_start_from_another_network(synthetic, tmp_path):
     arguments = {"encoder_name": "resnet18", "encoder_weights": None, "classes": 3}
     save_model(Segmenter(Classes.numbered(3), "segmentation_models_pytorch.Unet", arguments, 32), tmp_path)
     with pytest.raises(InvalidInput, match="another network, none of its weights fits"):
-        plan(segmenter(drawn, start=tmp_path))
+        plan(segmenter(synthetic, start=tmp_path))
     with pytest.raises(InvalidInput, match="not a model folder"):
-        plan(segmenter(drawn, start=drawn))
+        plan(segmenter(synthetic, start=synthetic))

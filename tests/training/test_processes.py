@@ -25,9 +25,9 @@ validation: {{split: val, every: 2}}
 """
 
 
-def test_two_processes_end_with_the_weights_of_one(drawn, tmp_path):
+def test_two_processes_end_with_the_weights_of_one(synthetic, tmp_path):
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(RECIPE.format(root=drawn))
+    recipe.write_text(RECIPE.format(root=synthetic))
     command = ["-m", "segmend", "train", str(recipe), "--quiet", "--out"]
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     on_cpu = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}

@@ -54,7 +54,7 @@ def test_what_is_written_reads_back_the_same(tmp_path):
         ("task: segmenter\ndata: {root: x}\nconsensus: {by_class: true}", r"consensus\.by_class: no such key$"),
         ("task: segmenter\ndata: {root: x}\nvalidation: {splits: v}", r"splits: .* did you mean 'split'"),
         ("task: universal\nsources: [{date: {root: x}}]", r"sources\.0\.date: .* did you mean 'data'"),
-        (GOOD + "optimisation: {schedule: plateau}", "heeds the scores of `validation`"),
+        (GOOD + "optimisation: {schedule: plateau}", "depends on the scores of `validation`"),
         ("data: {root: x}", "task"),
         ("task: sing\ndata: {root: x}", "sing"),
         ("- a list", "expected keys"),

@@ -13,7 +13,7 @@ from segmend.jobs.refine import refine
 from segmend.labels import InvalidInput
 from segmend.metrics import confusion_matrix
 from segmend.model_folder import save_model
-from segmend.refiners.base import Mended, Refiner
+from segmend.refiners.base import Refinement, Refiner
 from segmend.segmenters import Segmenter
 from segmend.training.validation import validate
 
@@ -32,8 +32,8 @@ def parser_of(classes):
     return Segmenter(classes, "segmend.segmenters.faces.FaceParser", arguments, 4).eval()
 
 
-def test_of_a_segmenter(drawn, tmp_path):
-    dataset = open_dataset(drawn, "val")
+def test_of_a_segmenter(synthetic, tmp_path):
+    dataset = open_dataset(synthetic, "val")
     segmenter = parser_of(dataset.classes)
     found, broken = validate(segmenter, dataset, "32")
     save_model(segmenter, tmp_path / "model", "")
@@ -45,46 +45,46 @@ def test_of_a_segmenter(drawn, tmp_path):
 
 
 class Careful(torch.nn.Module, Refiner):
-    """A corrector with a parameter, which gives the coarse map of the brighter half of a picture to class 0."""
+    """A corrector with a parameter, which gives the coarse map of the brighter half of an image to class 0."""
 
     def __init__(self):
         super().__init__()
         self.least = torch.nn.Parameter(torch.tensor(0.5))
 
-    def mend(self, image, coarse):
+    def refine_batch(self, image, coarse):
         bright = (image.mean(dim=1, keepdim=True) > self.least).float()
         first = torch.zeros_like(coarse)
         first[:, 0] = 1
-        return Mended.of(coarse + bright * (first - coarse), coarse)
+        return Refinement.of(coarse + bright * (first - coarse), coarse)
 
 
-def test_of_a_corrector(drawn, coarse, tmp_path):
-    dataset = open_dataset(drawn, "val").with_coarse(coarse / "val")
+def test_of_a_corrector(synthetic, coarse, tmp_path):
+    dataset = open_dataset(synthetic, "val").with_coarse(coarse / "val")
     found, _ = validate(Careful(), dataset, "32")
     run = refine(Careful(), dataset, tmp_path / "maps", precision="32", quiet=True)
     assert np.array_equal(found, of_files(dataset, tmp_path / "maps" / "labels"))
     assert run.changed
 
 
-def test_unreadable_pictures_are_left_out_and_named(drawn, tmp_path):
+def test_unreadable_images_are_left_out_and_named(synthetic, tmp_path):
     root = tmp_path / "data"
-    shutil.copytree(drawn, root)
+    shutil.copytree(synthetic, root)
     dataset = open_dataset(root, "val")
     segmenter = parser_of(dataset.classes)
-    dataset.records[0].image.write_bytes(b"no picture")
+    dataset.records[0].image.write_bytes(b"no image")
     found, broken = validate(segmenter, dataset, "32")
     assert found.sum() == 3 * 64 * 96
     assert len(broken) == 1
     assert str(dataset.records[0].image) in broken[0]
     for record in dataset:
-        record.image.write_bytes(b"no picture")
+        record.image.write_bytes(b"no image")
     with pytest.raises(InvalidInput, match=r"no labelled pixel of the validation split .*the first: .*no"):
         validate(segmenter, dataset, "32")
 
 
-def test_a_split_of_void_alone_is_told(drawn, tmp_path):
+def test_a_split_of_void_alone_is_told(synthetic, tmp_path):
     root = tmp_path / "data"
-    shutil.copytree(drawn, root)
+    shutil.copytree(synthetic, root)
     dataset = open_dataset(root, "val")
     for record in dataset:
         write_labels(record.labels, np.full((64, 96), 255, np.uint8))

@@ -12,7 +12,7 @@ from segmend.data.files import InvalidFile
 
 @dataclass(frozen=True)
 class Centroid:
-    """Where pixels of a class lie in a tile of a picture: their mean, in pixels.
+    """Where pixels of a class lie in a tile of an image: their mean, in pixels.
 
     Attributes:
         record: its number in the data set.
@@ -26,7 +26,7 @@ class Centroid:
 def centroids_in(labels: np.ndarray, num_classes: int, tile: int) -> list[tuple[int, float, float]]:
     """Class, y and x of each class's pixels in each tile of a label map ``[H, W]``; void has none.
 
-    Tiles have sides of `tile` px from the top left corner; the last ones may be smaller, and so may a picture.
+    Tiles have sides of `tile` px from the top left corner; the last ones may be smaller, and so may an image.
     """
     height, width = labels.shape
     across = -(-width // tile)
@@ -41,9 +41,9 @@ def centroids_in(labels: np.ndarray, num_classes: int, tile: int) -> list[tuple[
 
 
 def find_centroids(dataset: Dataset, tile: int) -> list[list[Centroid]]:
-    """The centroids of each class over the labelled records; a class that no picture holds has none.
+    """The centroids of each class over the labelled records; a class that no image holds has none.
 
-    Records whose labels cannot be read are passed over: sampling meets and names them.
+    Records whose labels cannot be read are skipped: sampling meets and names them.
     """
     found: list[list[Centroid]] = [[] for _ in dataset.classes.names]
     for number, record in enumerate(dataset):

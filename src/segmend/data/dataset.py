@@ -25,7 +25,7 @@ from segmend.labels import VOID, Classes, InvalidInput, check_same_size
 
 @dataclass(frozen=True)
 class Record:
-    """One picture of a data set, by the files that belong to it. An ID may hold folders."""
+    """One image of a data set, by the files that belong to it. An ID may hold folders."""
 
     id: str
     image: Path | None = None
@@ -45,7 +45,7 @@ class Dataset:
             never seen.
         merge: for each id in the label files, the id of `classes` that it stands for (None: as it is).
         merge_coarse: the same for coarse maps.
-        max_pixels: larger pictures and maps are refused.
+        max_pixels: larger images and maps are refused.
         scored: names of the classes that scores are averaged over (``evaluate_on`` in ``dataset.yaml``);
             empty for all.
     """
@@ -71,9 +71,9 @@ class Dataset:
         return iter(self.records)
 
     def image(self, record: Record) -> np.ndarray:
-        """The picture, ``uint8 [H, W, 3]``."""
+        """The image, ``uint8 [H, W, 3]``."""
         if record.image is None:
-            raise InvalidInput(f"{record.id}: no picture belongs to this label map")
+            raise InvalidInput(f"{record.id}: no image belongs to this label map")
         return read_image(record.image, self.max_pixels)
 
     def labels(self, record: Record) -> np.ndarray:
@@ -83,7 +83,7 @@ class Dataset:
             InvalidFile: unreadable, or ids that are neither a class nor void.
         """
         if record.labels is None:
-            raise InvalidInput(f"{record.id}: no label map belongs to this picture")
+            raise InvalidInput(f"{record.id}: no label map belongs to this image")
         return read_label_map(record.labels, self.classes, self.void, self.merge, self.max_pixels)
 
     def coarse(self, record: Record, as_stored: bool = False) -> np.ndarray:
@@ -93,7 +93,7 @@ class Dataset:
             as_stored: see `read_map`.
         """
         if record.coarse is None:
-            raise InvalidInput(f"{record.id}: no coarse map belongs to this picture")
+            raise InvalidInput(f"{record.id}: no coarse map belongs to this image")
         return read_map(record.coarse, self.classes, self.merge_coarse, self.max_pixels, as_stored)
 
     def blobs(self, record: Record) -> np.ndarray:
@@ -115,7 +115,7 @@ class Dataset:
         maps = find_maps(folder)
         records = tuple(replace(r, coarse=maps[r.id]) for r in self.records if r.id in maps)
         if not records:
-            raise InvalidFile(folder, f"none of its {len(maps)} maps has the ID of a picture of {self.name}")
+            raise InvalidFile(folder, f"none of its {len(maps)} maps has the ID of an image of {self.name}")
         return replace(self, records=records, merge_coarse=None)
 
     def subset(self, ids: set[str]) -> Dataset:
@@ -178,9 +178,9 @@ def open_dataset(
 
     Args:
         root: a folder with ``dataset.yaml`` and ``images/SPLIT`` (or that ``images/SPLIT`` itself), or a
-            plain folder of pictures.
+            plain folder of images.
         split: which split; may be left out where there is only one, or for a plain folder.
-        labels: for a plain folder of pictures, the folder of masks; they pair by ID whatever their suffix.
+        labels: for a plain folder of images, the folder of masks; they pair by ID whatever their suffix.
         classes: for plain folders, the classes or their number (None: as many as the masks hold).
 
     Raises:
@@ -196,12 +196,12 @@ def open_dataset(
         return _open_layout(*layout)
     images = find_files(root, IMAGE_SUFFIXES)
     if not images:
-        raise InvalidFile(root, "holds neither a dataset.yaml nor pictures")
+        raise InvalidFile(root, "holds neither a dataset.yaml nor images")
     masks = find_files(labels, LABEL_SUFFIXES) if labels is not None else {}
     if labels is not None and not masks:
         raise InvalidFile(labels, "holds no label maps (.png)")
     if masks and not images.keys() & masks.keys():
-        raise InvalidFile(root, f"no picture has the ID of a mask in {labels} (for example {next(iter(masks))})")
+        raise InvalidFile(root, f"no image has the ID of a mask in {labels} (for example {next(iter(masks))})")
     records = tuple(Record(i, image=path, labels=masks.get(i)) for i, path in images.items())
     return _plain(root, records, labels, masks, classes)
 
@@ -209,9 +209,9 @@ def open_dataset(
 def open_masks(
     labels: Path | str, *, images: Path | str | None = None, classes: Classes | int | None = None
 ) -> Dataset:
-    """Open a folder of masks, each a record, with the pictures that belong to them where `images` is given.
+    """Open a folder of masks, each a record, with the images that belong to them where `images` is given.
 
-    ``NAME/labels/SPLIT`` of a data set in our layout is that split, pictures included. Its classes and its void
+    ``NAME/labels/SPLIT`` of a data set in our layout is that split, images included. Its classes and its void
     hold whatever `images` are given.
 
     Raises:
@@ -225,8 +225,8 @@ def open_masks(
     masks = find_files(labels, LABEL_SUFFIXES)
     if not masks:
         raise InvalidFile(labels, "holds no label maps (.png)")
-    pictures = find_files(images, IMAGE_SUFFIXES) if images is not None else {}
-    records = tuple(Record(i, image=pictures.get(i), labels=path) for i, path in masks.items())
+    found = find_files(images, IMAGE_SUFFIXES) if images is not None else {}
+    records = tuple(Record(i, image=found.get(i), labels=path) for i, path in masks.items())
     return _plain(Path(labels), records, labels, masks, classes)
 
 
@@ -303,7 +303,7 @@ def _files_if_any(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
 
 
 def pair_labels(dataset: Dataset, record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """Picture and true labels of a record, of one size.
+    """Image and true labels of a record, of one size.
 
     Raises:
         InvalidFile: the sizes differ.
@@ -314,7 +314,7 @@ def pair_labels(dataset: Dataset, record: Record) -> tuple[np.ndarray, np.ndarra
 
 
 def pair_coarse(dataset: Dataset, record: Record, as_stored: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Picture and coarse map of a record (see `Dataset.coarse`), of one size.
+    """Image and coarse map of a record (see `Dataset.coarse`), of one size.
 
     Raises:
         InvalidFile: unreadable, or the sizes differ.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from segmend.data.files import InvalidFile, read_json, write_whole
+from segmend.data.files import InvalidFile, atomic_write, read_json
 from segmend.labels import VOID_16, Classes, InvalidInput
 
 
@@ -64,11 +64,11 @@ def write_description(root: Path, name: str, classes: Classes, **more: Any) -> N
         **more,
     }
     text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    write_whole(root / "dataset.yaml", text.encode())
+    atomic_write(root / "dataset.yaml", text.encode())
 
 
 def read_tags(path: Path, classes: Classes) -> dict[str, dict[str, list[str]]]:
-    """Names of the classes in each picture, by split and ID; none without a ``tags.json``."""
+    """Names of the classes in each image, by split and ID; none without a ``tags.json``."""
     if not path.is_file():
         return {}
     tags = read_json(path)

@@ -1,4 +1,4 @@
-"""What a refiner shows of a picture beside its labels: files ``OUT/details/ID.npz``."""
+"""What a refiner shows of an image beside its labels: files ``OUT/details/ID.npz``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def find_beside(maps: Path, kind: Literal["details", "probs"]) -> dict[str, Path
 
 
 def read_details(path: Path, names: Iterable[str] = PLANES) -> dict[str, np.ndarray]:
-    """Arrays of one picture; those that are not there, or have other dimensions, are left out.
+    """Arrays of one image; those that are not there, or have other dimensions, are left out.
 
     Returns:
         ``displacement`` as ``float32 [2, H, W]``, ``changed`` as 0 or 1, the others as ``uint8 [H, W]`` for 0..1.

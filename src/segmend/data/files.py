@@ -1,4 +1,4 @@
-"""Reading and writing of pictures, label maps and probability maps: lossless, whole or not at all.
+"""Reading and writing of images, label maps and probability maps: lossless, whole or not at all.
 
 Everything here raises `InvalidFile`, whose message names the file, for a file that cannot be used.
 """
@@ -26,7 +26,7 @@ from segmend.labels import VOID, InvalidInput, Palette, normalised, voc_colour
 from segmend.labels import as_tensor as _as_tensor
 
 MAX_PIXELS = 178_956_970
-"""Pixels above which a picture is refused as a decompression bomb (Pillow's own limit)."""
+"""Pixels above which an image is refused as a decompression bomb (Pillow's own limit)."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
@@ -51,18 +51,18 @@ class InvalidFile(InvalidInput):
 
 
 @contextmanager
-def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
-    """The decoded picture at `path`; every way to fail, here or in the block, becomes `InvalidFile`."""
+def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """The decoded image at `path`; every way to fail, here or in the block, becomes `InvalidFile`."""
     if max_pixels > MAX_PIXELS:
         Image.MAX_IMAGE_PIXELS = None  # lifted by the user; Pillow has no limit for one file alone
     try:
         _check_file(path)
-        with Image.open(path) as picture:
-            width, height = picture.size
+        with Image.open(path) as image:
+            width, height = image.size
             if width * height > max_pixels:
                 raise _too_large(path, f"{width} x {height} pixels", max_pixels)
-            picture.load()
-            yield picture
+            image.load()
+            yield image
     except InvalidFile:
         raise
     except Image.DecompressionBombError as error:
@@ -70,7 +70,7 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Ima
     except (FileNotFoundError, NotADirectoryError):
         raise InvalidFile(path, "no such file") from None
     except UnidentifiedImageError:
-        raise InvalidFile(path, "not a picture in a known format (PNG, JPEG, WebP, TIFF, BMP)") from None
+        raise InvalidFile(path, "not an image in a known format (PNG, JPEG, WebP, TIFF, BMP)") from None
     except PermissionError:
         raise InvalidFile(path, "not readable: check its permissions") from None
     except Exception as error:  # Pillow raises a dozen types for broken files
@@ -94,18 +94,18 @@ def _too_large(path: Path, found: str, max_pixels: int) -> InvalidFile:
 
 
 def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """The picture at `path` as ``uint8 [H, W, 3]``, RGB, turned upright by its EXIF orientation.
+    """The image at `path` as ``uint8 [H, W, 3]``, RGB, turned upright by its EXIF orientation.
 
-    Grey, palette, CMYK, transparent (over black) and 16-bit pictures are brought to 8-bit RGB.
+    Grey, palette, CMYK, transparent (over black) and 16-bit images are brought to 8-bit RGB.
     """
-    with open_picture(Path(path), max_pixels) as picture:
-        ImageOps.exif_transpose(picture, in_place=True)
-        if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-            return np.repeat(_grey(np.asarray(picture))[:, :, None], 3, axis=2)
-        if picture.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in picture.info:
-            black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-            picture = Image.alpha_composite(black, picture.convert("RGBA"))
-        return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    with open_image(Path(path), max_pixels) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+            return np.repeat(_grey(np.asarray(image))[:, :, None], 3, axis=2)
+        if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
+            black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+            image = Image.alpha_composite(black, image.convert("RGBA"))
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _grey(values: np.ndarray) -> np.ndarray:
@@ -123,47 +123,47 @@ def read_labels(path: Path | str, max_pixels: int = MAX_PIXELS) -> tuple[np.ndar
         ``uint8 [H, W]`` for files of up to 8 bits, ``int32 [H, W]`` for wider ones; the palette or None.
     """
     path = Path(path)
-    with open_picture(path, max_pixels) as picture:
-        ids = ids_in(picture)
+    with open_image(path, max_pixels) as image:
+        ids = ids_in(image)
         if ids is None:
             raise InvalidFile(
                 path,
                 "expected class ids (one channel of 8 or 16 bits, or a palette), "
-                f"found a {picture.mode} picture: convert its colours to ids first (segmend convert), "
+                f"found a {image.mode} image: convert its colours to ids first (segmend convert), "
                 "or point to the folder of label maps",
             )
-        return ids, palette_of(picture)
+        return ids, palette_of(image)
 
 
-def ids_in(picture: Image.Image) -> np.ndarray | None:
-    """The ids in a label file opened with `open_picture` (see `read_labels`); None where it shows colours."""
-    if picture.mode == "L":
-        return np.array(picture) // _stretch(picture)
-    if picture.mode in ("P", "1"):
-        return np.array(picture).astype(np.uint8, copy=False)
-    if picture.mode == "I" or picture.mode.startswith("I;16"):
-        return np.array(picture).astype(np.int32)
-    if picture.mode == "LA" and picture.getextrema()[1] == (255, 255):
-        return np.array(picture)[..., 0]
+def ids_in(image: Image.Image) -> np.ndarray | None:
+    """The ids in a label file opened with `open_image` (see `read_labels`); None where it shows colours."""
+    if image.mode == "L":
+        return np.array(image) // _stretch(image)
+    if image.mode in ("P", "1"):
+        return np.array(image).astype(np.uint8, copy=False)
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return np.array(image).astype(np.int32)
+    if image.mode == "LA" and image.getextrema()[1] == (255, 255):
+        return np.array(image)[..., 0]
     return None
 
 
-def palette_of(picture: Image.Image) -> Palette | None:
-    """The palette of a picture, where it has one."""
-    if picture.mode != "P":
+def palette_of(image: Image.Image) -> Palette | None:
+    """The palette of an image, where it has one."""
+    if image.mode != "P":
         return None
-    flat = picture.getpalette() or []
+    flat = image.getpalette() or []
     return tuple((flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat) - 2, 3))
 
 
-def _stretch(picture: Image.Image) -> np.uint8:
-    """What Pillow multiplied the values of a grey picture by: it stretches 2 and 4 bits over 0..255."""
+def _stretch(image: Image.Image) -> np.uint8:
+    """What Pillow multiplied the values of a grey image by: it stretches 2 and 4 bits over 0..255."""
     bits = 8
-    if isinstance(picture, PngImageFile):
-        with Path(str(picture.filename)).open("rb") as file:
+    if isinstance(image, PngImageFile):
+        with Path(str(image.filename)).open("rb") as file:
             bits = file.read(25)[24]
-    elif isinstance(picture, TiffImageFile):
-        bits = picture.tag_v2.get(BITSPERSAMPLE, (8,))[0]
+    elif isinstance(image, TiffImageFile):
+        bits = image.tag_v2.get(BITSPERSAMPLE, (8,))[0]
     return np.uint8({2: 85, 4: 17}.get(bits, 1))
 
 
@@ -180,33 +180,33 @@ def write_labels(path: Path | str, labels: np.ndarray, palette: Palette | None =
     if labels.dtype == bool:
         labels = labels.astype(np.uint8)
     if labels.dtype == np.uint8:
-        picture = Image.fromarray(labels)
+        image = Image.fromarray(labels)
         if palette:
             # all 256 colours: with 16 or fewer, Pillow writes 4 bits a pixel, and void (255) becomes 15
             full = (*palette[: VOID + 1], *(voc_colour(i) for i in range(len(palette), VOID + 1)))
-            picture.putpalette([value for colour in full for value in colour])
+            image.putpalette([value for colour in full for value in colour])
     else:
         if labels.min() < 0 or labels.max() > 65535:
             raise InvalidInput(f"{path}: ids {labels.min()}..{labels.max()} do not fit 16 bits")
-        picture = Image.fromarray(labels.astype(np.uint16))
+        image = Image.fromarray(labels.astype(np.uint16))
     buffer = io.BytesIO()
     about = PngInfo()
     if note:
         about.add_text(NOTE, OURS + note)
-    picture.save(buffer, format="PNG", compress_level=4, pnginfo=about)
-    write_whole(path, buffer.getbuffer())
+    image.save(buffer, format="PNG", compress_level=4, pnginfo=about)
+    atomic_write(path, buffer.getbuffer())
 
 
 def note_in(path: Path | str) -> str:
     """The note that `write_labels` put into a file; empty where there is none. No pixel is decoded."""
-    with suppress(OSError, ValueError, SyntaxError), Image.open(path) as picture:
-        software = str(picture.info.get(NOTE, ""))
+    with suppress(OSError, ValueError, SyntaxError), Image.open(path) as image:
+        software = str(image.info.get(NOTE, ""))
         return software.partition(OURS)[2]
     return ""
 
 
 def write_image(path: Path | str, image: np.ndarray) -> None:
-    """Write a picture ``uint8 [H, W, 3]``, in the format that the suffix names."""
+    """Write an image ``uint8 [H, W, 3]``, in the format that the suffix names."""
     path = Path(path)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise InvalidInput(f"{path}: expected one of {' '.join(IMAGE_SUFFIXES)}")
@@ -217,7 +217,7 @@ def write_image(path: Path | str, image: np.ndarray) -> None:
     }
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format=file_format, **best.get(file_format, {}))
-    write_whole(path, buffer.getbuffer())
+    atomic_write(path, buffer.getbuffer())
 
 
 def read_probabilities(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -292,7 +292,7 @@ def write_arrays(path: Path | str, **arrays: np.ndarray) -> None:
     """Write named arrays as an ``.npz`` file (not compressed: deflate costs more than a refiner)."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # its stubs mistake a name for an option
-    write_whole(path, buffer.getbuffer())
+    atomic_write(path, buffer.getbuffer())
 
 
 def read_json(path: Path | str) -> Any:
@@ -312,16 +312,16 @@ def read_json(path: Path | str) -> Any:
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    write_whole(path, text.encode(errors="backslashreplace"))  # file names need not be valid Unicode
+    atomic_write(path, text.encode(errors="backslashreplace"))  # file names need not be valid Unicode
 
 
-def write_whole(path: Path | str, content: bytes | memoryview) -> None:
+def atomic_write(path: Path | str, content: bytes | memoryview) -> None:
     """Write a file under a temporary name in its folder, then rename it: a file that exists is whole."""
     with _temporary(Path(path)) as file:
         file.write(content)
 
 
-def copy_whole(source: Path | str, path: Path | str) -> None:
+def atomic_copy(source: Path | str, path: Path | str) -> None:
     """Copy a file byte by byte, under a temporary name until it is whole."""
     with Path(source).open("rb") as original, _temporary(Path(path)) as file:
         shutil.copyfileobj(original, file)
@@ -343,7 +343,7 @@ def _temporary(path: Path) -> Iterator[IO[bytes]]:
 def find_files(folder: Path | str, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Files below `folder` by ID: the path inside it without the suffix (``sequence/frame``), sorted.
 
-    Hidden files and folders are passed over; links to folders are followed.
+    Hidden files and folders are skipped; links to folders are followed.
 
     Raises:
         InvalidFile: no such folder, a folder that cannot be read, or two files with the same ID.

@@ -103,7 +103,7 @@ def find_maps(folder: Path | str) -> dict[str, Path]:
 def find_classes(maps: Iterable[Path], count: int | None = None) -> Classes:
     """Classes of plain maps: `count` of them, or as many as the maps hold; colours from a palette in them.
 
-    Unreadable maps are passed over here; whoever reads them for their content will list them.
+    Unreadable maps are skipped here; whoever reads them for their content will list them.
 
     Raises:
         InvalidInput: nothing but class 0 and void: most likely foreground was drawn as 255.

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from segmend.data.class_uniform import Centroid
-from segmend.data.damage import AnyDamage, Damage
+from segmend.data.corruptions import AnyCorruption, Corruption
 from segmend.data.dataset import Dataset, Record, check_fits, pair_labels
 from segmend.data.files import InvalidFile
 from segmend.data.transforms import Centre, LabelMap, ProbabilityMap
@@ -33,20 +33,20 @@ class CoarseSource:
     """Where the coarse map of a training sample comes from.
 
     Attributes:
-        truth_share: share of samples whose coarse map is the truth, damaged on purpose; the others have
+        truth_share: share of samples whose coarse map is the truth, corrupted on purpose; the others have
             the data set's own coarse map.
         truth_first: so many samples at the start are all of that kind (pretraining).
-        variation: strength of the damage done to the data set's own maps, as augmentation.
-        damage: what is done to the truth.
+        variation: strength of the corruption done to the data set's own maps, as augmentation.
+        corruption: what is done to the truth.
     """
 
     truth_share: float = 0.0
     truth_first: int = 0
     variation: float = 0.0
-    damage: Damage | AnyDamage = field(default_factory=Damage)
+    corruption: Corruption | AnyCorruption = field(default_factory=Corruption)
 
     def takes_truth(self, record: Record, index: int) -> bool:
-        """Whether sample `index` gets the truth, damaged, for its coarse map."""
+        """Whether sample `index` gets the truth, corrupted, for its coarse map."""
         return record.coarse is None or index < self.truth_first or bool(torch.rand(()) < self.truth_share)
 
 
@@ -94,8 +94,8 @@ class Samples(torch.utils.data.Dataset[Sample]):
                     return sample | {"held_out": torch.tensor(record.id in self.held_out), "broken": broken}
                 except InvalidFile as error:
                     broken.append(str(error))
-                    centre = None  # it was this picture's
-        raise InvalidInput("no picture of the training split can be read; the first: " + broken[0])
+                    centre = None  # it was this image's
+        raise InvalidInput("no image of the training split can be read; the first: " + broken[0])
 
     def _place(self, index: int) -> tuple[np.ndarray, Centre | None]:
         """Records for a sample, best first, and what its view is to have in the middle."""
@@ -120,12 +120,12 @@ class Samples(torch.utils.data.Dataset[Sample]):
             return _plain(self.view(sample))
         if self.coarse.takes_truth(record, index):
             sample = _plain(self.view(sample))
-            sample["coarse"] = self.coarse.damage.of_truth(sample["labels"], count)
+            sample["coarse"] = self.coarse.corruption.of_truth(sample["labels"], count)
         else:
             sample["coarse"] = ProbabilityMap(self._coarse(record, labels))
             sample = _plain(self.view(sample))
             if self.coarse.variation > 0:
-                sample["coarse"] = Damage(self.coarse.variation)(sample["coarse"])
+                sample["coarse"] = Corruption(self.coarse.variation)(sample["coarse"])
         return sample
 
     def _numbers(self, record: Record, labels: np.ndarray) -> np.ndarray:

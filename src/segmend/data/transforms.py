@@ -1,4 +1,4 @@
-"""Joint random transforms of a picture, its labels and its coarse map, on torchvision's `transforms.v2`."""
+"""Joint random transforms of an image, its labels and its coarse map, on torchvision's `transforms.v2`."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from torchvision.transforms.v2 import functional as F
 
 
 class ProbabilityMap(tv_tensors.TVTensor):
-    """A probability map ``[C, H, W]``: moved with its picture, resized bilinearly, untouched by colour."""
+    """A probability map ``[C, H, W]``: moved with its image, resized bilinearly, untouched by colour."""
 
 
 class LabelMap(tv_tensors.Mask):
-    """A label map ``[H, W]``: moved with its picture, resized to the nearest label, padded with void."""
+    """A label map ``[H, W]``: moved with its image, resized to the nearest label, padded with void."""
 
 
 class Centre(tv_tensors.TVTensor):
-    """A place in the picture, (y, x) in pixels, that the view of a sample is to have in its middle."""
+    """A place in the image, (y, x) in pixels, that the view of a sample is to have in its middle."""
 
 
 class RandomView(v2.Transform):
-    """A random square of the picture at a random size, mirrored half of the time.
+    """A random square of the image at a random size, mirrored half of the time.
 
-    A sample that holds a `Centre` has it in the middle, or as near as the picture's sides allow.
+    A sample that holds a `Centre` has it in the middle, or as near as the image's sides allow.
 
     Args:
         size: side of the result in pixels.
-        scale: the picture is enlarged by a factor from this range (drawn evenly on a log scale).
+        scale: the image is enlarged by a factor from this range (drawn evenly on a log scale).
         mirror: whether to mirror from left to right.
-        void: id that fills label maps outside the picture; images are filled grey, and probability
+        void: id that fills label maps outside the image; images are filled grey, and probability
             maps evenly.
         mixed: only squares with more than one class (SPN), where a few tries find one.
-        inside: squares that would reach over the picture's sides are as large as it allows instead.
+        inside: squares that would reach over the image's sides are as large as it allows instead.
     """
 
     TRIES = 10
@@ -81,7 +81,7 @@ class RandomView(v2.Transform):
             side = min(side, height, width)
 
         def start(length: int, middle: float | None) -> int:
-            """Anywhere inside; a picture smaller than the square lies anywhere in it."""
+            """Anywhere inside; an image smaller than the square lies anywhere in it."""
             slack = length - side
             if middle is None or slack <= 0:
                 return round(slack * torch.rand(()).item())

@@ -71,7 +71,7 @@ class Occlusions(NamedTuple):
 
 
 def fill_hull(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The convex hull of points ``[N, 2]`` (x, y) as a mask ``bool [H, W]``; it may reach out of the picture."""
+    """The convex hull of points ``[N, 2]`` (x, y) as a mask ``bool [H, W]``; it may reach out of the image."""
     mask = np.zeros(size, np.uint8)
     hull = cv2.convexHull(np.round(outline).astype(np.int32))
     return cv2.fillConvexPoly(mask, hull, 1).astype(bool)
@@ -80,7 +80,7 @@ def fill_hull(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def factor_occlusions(
     outlines: Sequence[np.ndarray], face: np.ndarray, amplification: Amplification | None = PAPER
 ) -> Occlusions:
-    """Factor what covers faces out of a picture's background.
+    """Factor what covers faces out of an image's background.
 
     Args:
         outlines: of each face, points ``[N, 2]`` (x, y) in pixels whose convex hull is all of it.

@@ -1,4 +1,4 @@
-"""Outlines of faces in a picture: points whose convex hull is a face, forehead included."""
+"""Outlines of faces in an image: points whose convex hull is a face, forehead included."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class CascadeDetector:
     """Frontal faces by scikit-image's cascade of local binary patterns.
 
     Args:
-        working: pictures are shrunk to this longest side.
-        least: side of the smallest face as a share of the picture's shorter side.
+        working: images are shrunk to this longest side.
+        least: side of the smallest face as a share of the image's shorter side.
 
     Raises:
         InvalidInput: scikit-image is not installed.
@@ -101,8 +101,8 @@ class BlazeFace:
         edges = (top, longest - height - top, left, longest - width - left)
         square = cv2.copyMakeBorder(image, *edges, cv2.BORDER_CONSTANT, value=(0, 0, 0))
         seen = cv2.resize(square, (self._side, self._side), interpolation=cv2.INTER_AREA)
-        boxes, sureness = _run(self._network, seen.astype(np.float32) / 127.5 - 1)
-        score = 1 / (1 + np.exp(-np.clip(sureness[:, 0], -80, 80)))
+        boxes, confidence = _run(self._network, seen.astype(np.float32) / 127.5 - 1)
+        score = 1 / (1 + np.exp(-np.clip(confidence[:, 0], -80, 80)))
         likely = score >= self.surest
         centres, sides = boxes[likely, :2] + self._places[likely], boxes[likely, 2:4]
         corners = np.concatenate((centres - sides / 2, sides), axis=1)

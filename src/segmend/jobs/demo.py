@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segmend.data.damage import Damage
+from segmend.data.corruptions import Corruption
 from segmend.data.dataset import Dataset, open_dataset
-from segmend.data.drawn import draw_dataset
 from segmend.data.files import write_image, write_probabilities
 from segmend.data.maps import read_map
+from segmend.data.synthetic import generate_dataset
 from segmend.jobs.evaluate import evaluate
 from segmend.jobs.progress import bar
 from segmend.jobs.refine import open_pairs, refine
@@ -30,16 +30,16 @@ from segmend.training.recipe import (
 )
 
 SHOWN = (0.1, 0.5, 0.9)
-"""Which pictures the strip before / after shows, from the largest gain (0) to the smallest (1)."""
+"""Which images the strip before / after shows, from the largest gain (0) to the smallest (1)."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What one refiner made of the demo's pictures.
+    """What one refiner made of the demo's images.
 
     Attributes:
         report: the page (an HTML file).
-        scores: of pictures that nothing was trained on.
+        scores: of images that nothing was trained on.
     """
 
     report: Path
@@ -47,43 +47,43 @@ class Shown:
 
 
 def demo(out: Path, seed: int = 0, quiet: bool = False) -> tuple[Shown, Shown]:
-    """Draw pictures, spoil their masks, mend some: without training, and by a corrector trained on the others.
+    """Draw images, corrupt their masks, refine some: without training, and by a corrector trained on the others.
 
     Returns:
         What the refiner that comes with the package made of them, and the trained corrector.
     """
     data = out / "data"
-    draw_dataset(data, train=240, val=40, seed=seed)
+    generate_dataset(data, train=240, val=40, seed=seed)
     for split in ("train", "val"):
-        spoil(open_dataset(data, split), out / "coarse" / split, seed, quiet)
-    untrained = mend("universal", data, out / "coarse" / "val", out / "universal", quiet)
+        corrupt(open_dataset(data, split), out / "coarse" / split, seed, quiet)
+    untrained = refine_and_evaluate("universal", data, out / "coarse" / "val", out / "universal", quiet)
     corrector = out / "corrector"
     train(recipe(data, out / "coarse" / "train", seed), corrector, quiet=quiet)
-    trained = mend(str(corrector), data, out / "coarse" / "val", out, quiet)
-    by_gain = sorted(trained.scores.pictures, key=lambda p: p.pred - (p.coarse or 0), reverse=True)
+    trained = refine_and_evaluate(str(corrector), data, out / "coarse" / "val", out, quiet)
+    by_gain = sorted(trained.scores.per_image, key=lambda p: p.pred - (p.coarse or 0), reverse=True)
     shown = [by_gain[round(share * (len(by_gain) - 1))].id for share in SHOWN]
     truth = open_dataset(data, "val")
-    rows = [before_after(truth, out / "coarse" / "val", out / "mended", identity) for identity in shown]
+    rows = [before_after(truth, out / "coarse" / "val", out / "refined", identity) for identity in shown]
     write_image(out / "before_after.png", np.concatenate(rows))
     return untrained, trained
 
 
-def mend(name: str, data: Path, coarse: Path, out: Path, quiet: bool) -> Shown:
-    """Mend the split ``val`` by a refiner, score it and write its report into `out`."""
+def refine_and_evaluate(name: str, data: Path, coarse: Path, out: Path, quiet: bool) -> Shown:
+    """Refine the split ``val`` by a refiner, score it and write its report into `out`."""
     refiner, truth = load(name), open_dataset(data, "val")
     pairs, _ = open_pairs(data / "images" / "val", coarse, refiner)
-    refine(refiner, pairs, out / "mended", name=name, details=True, quiet=quiet)
+    refine(refiner, pairs, out / "refined", name=name, details=True, quiet=quiet)
     results = out / "results.json"
-    scores = evaluate(truth, out / "mended" / "labels", coarse, results, quiet)
+    scores = evaluate(truth, out / "refined" / "labels", coarse, results, quiet)
     return Shown(write_report(results), scores)
 
 
-def before_after(truth: Dataset, coarse: Path, mended: Path, identity: str) -> np.ndarray:
-    """Picture, coarse map, mended map and truth of a record, side by side: ``uint8 [H, 4 W, 3]`` with margins."""
+def before_after(truth: Dataset, coarse: Path, refined: Path, identity: str) -> np.ndarray:
+    """Image, coarse map, refined map and truth of a record, side by side: ``uint8 [H, 4 W, 3]`` with margins."""
     record = truth.subset({identity}).with_coarse(coarse).records[0]
     colours = np.array([*truth.classes.palette, (255, 255, 255)], dtype=np.uint8)
     rough = truth.with_coarse(coarse).coarse(record).argmax(axis=0)
-    maps = [rough, read_map(mended / "labels" / f"{identity}.png", truth.classes), truth.labels(record)]
+    maps = [rough, read_map(refined / "labels" / f"{identity}.png", truth.classes), truth.labels(record)]
     image = truth.image(record)
     panels = [image, *(colours[np.minimum(m, len(truth.classes))] for m in maps)]
     framed = [np.pad(panel, ((3, 3), (3, 3), (0, 0)), constant_values=255) for panel in panels]
@@ -91,12 +91,12 @@ def before_after(truth: Dataset, coarse: Path, mended: Path, identity: str) -> n
 
 
 def recipe(data: Path, coarse: Path, seed: int = 0, steps: int = 250) -> RefinerRecipe:
-    """The demo's corrector: a quarter-width ECN, trained on its coarse maps and on more damage like theirs."""
+    """The demo's corrector: a quarter-width ECN, trained on its coarse maps and on more corruption like theirs."""
     return RefinerRecipe(
         task="refiner",
         data=DataOptions(root=data, train="train"),
         coarse=CoarseOptions(train=coarse, truth_share=0.5),
-        ecn=ECNOptions(width="quarter", max_displacement=16, residual=True, caution=0.3),
+        ecn=ECNOptions(width="quarter", max_displacement=16, residual=True, coarse_weight=0.3),
         augmentation=Augmentation(crop=128, scale=(0.8, 1.25)),
         optimisation=Optimisation(
             steps=steps, optimiser="adamw", lr=2e-3, schedule="cosine", warmup=10, seed=seed
@@ -104,12 +104,12 @@ def recipe(data: Path, coarse: Path, seed: int = 0, steps: int = 250) -> Refiner
     )
 
 
-def spoil(dataset: Dataset, folder: Path, seed: int, quiet: bool = False) -> None:
-    """Write a coarse probability map for each picture: its true labels, damaged."""
-    damage = Damage()
-    with bar("spoil", len(dataset), quiet) as progress, torch.random.fork_rng(devices=[]):
+def corrupt(dataset: Dataset, folder: Path, seed: int, quiet: bool = False) -> None:
+    """Write a coarse probability map for each image: its true labels, corrupted."""
+    corruption = Corruption()
+    with bar("corrupt", len(dataset), quiet) as progress, torch.random.fork_rng(devices=[]):
         for index, record in enumerate(dataset):
             torch.manual_seed(int(np.random.SeedSequence((seed, index)).generate_state(1)[0]))
-            coarse = damage.of_truth(torch.from_numpy(dataset.labels(record)), len(dataset.classes))
+            coarse = corruption.of_truth(torch.from_numpy(dataset.labels(record)), len(dataset.classes))
             write_probabilities(folder / f"{record.id}.npz", coarse.numpy())
             progress.advance()

@@ -16,19 +16,19 @@ from segmend.data.files import InvalidFile
 from segmend.data.maps import find_maps, read_map
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
-from segmend.jobs.tally import ConfidenceCounts, ConfidenceTally, Counts, Groups, Sureness, Tally
+from segmend.jobs.tally import ConfidenceCounts, ConfidenceMaps, ConfidenceTally, Counts, Groups, Tally
 from segmend.labels import InvalidInput, as_tensor, most_likely
 from segmend.report.results import (
     Confidence,
     Evaluation,
-    PictureScore,
+    ImageScore,
     Run,
     Skipped,
     read_results,
     write_results,
 )
 
-SURENESS = ("confidence", "change_confidence", "changed")
+CONFIDENCE_ARRAYS = ("confidence", "change_confidence", "changed")
 """Arrays of details."""
 
 Files = dict[str, Path]
@@ -55,7 +55,7 @@ def evaluate(
         merge: true classes that are one class in the maps (see `Dataset.merged`).
 
     Raises:
-        InvalidInput: not one picture could be scored, a group names a class that is none, or has a class's name.
+        InvalidInput: not one image could be scored, a group names a class that is none, or has a class's name.
     """
     truth = truth.merged(merge) if merge else truth
     groups = groups or {}
@@ -73,15 +73,15 @@ def evaluate(
         if not all(record.id in found for found in files)
     ]
     found = _count(truth, present, files, find_beside(pred, "details") if coarse else None, quiet)
-    tallies, pictures, skipped = found.tallies, found.pictures, found.skipped
-    if not pictures:
+    tallies, images, skipped = found.tallies, found.images, found.skipped
+    if not images:
         reasons = "; ".join(s.reason for s in skipped[:3])
         raise InvalidInput(f"{pred}: not one map could be scored against the truth. {reasons}")
     scores = [tally.scores(truth.classes, truth.scored, groups) for tally in tallies]
     better, worse = None, None
     if coarse is not None:
-        befores = np.array([picture.coarse for picture in pictures], dtype=float)
-        better, worse = metrics.share_changed(befores, np.array([picture.pred for picture in pictures]))
+        befores = np.array([image.coarse for image in images], dtype=float)
+        better, worse = metrics.share_changed(befores, np.array([image.pred for image in images]))
     base = (out.parent if out else Path()).resolve()
     evaluation = Evaluation(
         version=__version__,
@@ -95,10 +95,10 @@ def evaluate(
         merge=merge or {},
         scores=scores[0],
         coarse_scores=None if coarse is None else scores[1],
-        made_better=better,
-        made_worse=worse,
+        improved=better,
+        degraded=worse,
         confidence=found.confidence(truth.scored_ids),
-        pictures=pictures,
+        per_image=images,
         run=_run_of(pred),
         skipped=skipped + missing,
     )
@@ -113,16 +113,16 @@ class _Found:
 
     tallies: list[Tally]
     trust: ConfidenceTally = field(default_factory=ConfidenceTally)
-    pictures: list[PictureScore] = field(default_factory=list)
+    images: list[ImageScore] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
     def confidence(self, chosen: tuple[int, ...]) -> Confidence | None:
-        """Known where it is of every picture: of some it would not stand beside the scores of all."""
-        complete = self.trust.pictures == self.tallies[0].pictures > 0
+        """Known where it is of every image: of some it would not stand beside the scores of all."""
+        complete = self.trust.images == self.tallies[0].images > 0
         return self.trust.confidence(chosen) if complete else None
 
 
-Maps = tuple[np.ndarray, list[np.ndarray], Sureness | None]
+Maps = tuple[np.ndarray, list[np.ndarray], ConfidenceMaps | None]
 """True labels, the maps to count, and how sure the first is."""
 
 
@@ -136,7 +136,7 @@ def _count(
     def read(record: Record) -> Maps:
         true = truth.labels(record)
         maps = [_labels_like(true, truth, paths[record.id]) for paths in files]
-        return true, maps, _sureness_like(true, details, record.id)
+        return true, maps, _confidence_like(true, details, record.id)
 
     def work(record: Record, read: Maps) -> tuple[list[Counts], ConfidenceCounts | None]:
         true, maps, sure = read
@@ -153,7 +153,7 @@ def _count(
             found.trust.add(trust)
         if not math.isnan(own[0]):
             before = own[1] if len(own) > 1 else None
-            found.pictures.append(PictureScore(id=record.id, coarse=before, pred=own[0]))
+            found.images.append(ImageScore(id=record.id, coarse=before, pred=own[0]))
 
     pipeline = Pipeline[Record, Maps, tuple[list[Counts], ConfidenceCounts | None]](
         lambda record: record.id, read, work, keep
@@ -163,17 +163,17 @@ def _count(
     return found
 
 
-def _sureness_like(true: np.ndarray, details: Files | None, identity: str) -> Sureness | None:
-    """What a run wrote of how sure it is of a picture, of the truth's size; None where it wrote nothing."""
+def _confidence_like(true: np.ndarray, details: Files | None, identity: str) -> ConfidenceMaps | None:
+    """What a run wrote of how sure it is of an image, of the truth's size; None where it wrote nothing."""
     if details is None or identity not in details:
         return None
-    stored = read_details(details[identity], SURENESS)
-    if len(stored) < len(SURENESS):
+    stored = read_details(details[identity], CONFIDENCE_ARRAYS)
+    if len(stored) < len(CONFIDENCE_ARRAYS):
         return None
     for name, values in stored.items():
         check_fits(details[identity], **{"truth": true, name: values})
-    of_labels, of_changes = (stored[name] / np.float32(255) for name in SURENESS[:2])
-    return Sureness(of_labels, of_changes, stored["changed"] > 0)
+    of_labels, of_changes = (stored[name] / np.float32(255) for name in CONFIDENCE_ARRAYS[:2])
+    return ConfidenceMaps(of_labels, of_changes, stored["changed"] > 0)
 
 
 def _labels_like(true: np.ndarray, truth: Dataset, path: Path) -> np.ndarray:

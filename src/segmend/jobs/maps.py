@@ -16,7 +16,7 @@ from segmend.data.dataset import Record
 from segmend.data.files import note_in, write_arrays, write_labels, write_probabilities
 from segmend.jobs.pipeline import Outcome
 from segmend.labels import Classes, InvalidInput
-from segmend.refiners.base import Mended
+from segmend.refiners.base import Refinement
 from segmend.report.results import Run, write_results
 
 SHARES = ("confidence", "change_confidence", "fusion_mask")
@@ -39,7 +39,7 @@ def fingerprint(model: object) -> str:
 
 
 def is_current(labels: Path, record: Record, made_with: str) -> bool:
-    """Whether a label file that is there is newer than the picture and the coarse map that it was made of.
+    """Whether a label file that is there is newer than the image and the coarse map that it was made of.
 
     Args:
         made_with: what `write_labels` notes in it now.
@@ -90,13 +90,13 @@ class MapFolder:
         return not self.overwrite and there and is_current(self.path("labels", record), record, self.made_with)
 
     def new_maps(self, height: int, width: int) -> Maps:
-        """Empty maps of a picture, to be filled band by band."""
+        """Empty maps of an image, to be filled band by band."""
         labels = np.empty((height, width), dtype=self.classes.dtype)
         shape = (len(self.classes), height, width)
         return Maps(labels, np.empty(shape, dtype=np.float16) if self.probs else None)
 
     def write(self, record: Record, maps: Maps) -> None:
-        """Write a picture's maps, the label map last: where it exists, all is there."""
+        """Write an image's maps, the label map last: where it exists, all is there."""
         if maps.probabilities is not None:
             write_probabilities(self.path("probs", record), maps.probabilities, self.quantised)
         if self.details:
@@ -122,7 +122,7 @@ class MapFolder:
             done=outcome.done,
             kept=outcome.kept,
             seconds={part: round(seconds, 3) for part, seconds in outcome.seconds.items()},
-            pictures_per_second=round(outcome.rate, 3),
+            images_per_second=round(outcome.rate, 3),
             changed=changed,
             skipped=outcome.skipped,
         )
@@ -132,7 +132,7 @@ class MapFolder:
 
 @dataclass
 class Maps:
-    """Maps of one picture: labels ``[H, W]``, probabilities ``[C, H, W]`` where wanted, and details."""
+    """Maps of one image: labels ``[H, W]``, probabilities ``[C, H, W]`` where wanted, and details."""
 
     labels: np.ndarray
     probabilities: np.ndarray | None
@@ -144,13 +144,13 @@ class Maps:
         if self.probabilities is not None:
             self.probabilities[:, rows] = probabilities.half().cpu().numpy()
 
-    def fill_details(self, rows: slice, mended: Mended) -> None:
+    def fill_details(self, rows: slice, refined: Refinement) -> None:
         """Keep what a refiner shows of a band: shares as 0..255, displacements as float16."""
-        shares = {name: getattr(mended, name) for name in SHARES}
+        shares = {name: getattr(refined, name) for name in SHARES}
         shown = {name: (value * 255).round().byte() for name, value in shares.items() if value is not None}
-        shown["changed"] = mended.changed
-        if mended.displacement is not None:
-            shown["displacement"] = mended.displacement.half()
+        shown["changed"] = refined.changed
+        if refined.displacement is not None:
+            shown["displacement"] = refined.displacement.half()
         for name, value in shown.items():
             band = value.cpu().numpy()
             size = (*band.shape[:-2], *self.labels.shape)

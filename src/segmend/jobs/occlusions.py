@@ -1,4 +1,4 @@
-"""Label what covers faces: a data set of background, face and occlusion from pictures and a teacher's maps."""
+"""Label what covers faces: a data set of background, face and occlusion from images and a teacher's maps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.description import write_description
-from segmend.data.files import InvalidFile, copy_whole, read_image, write_image, write_labels
+from segmend.data.files import InvalidFile, atomic_copy, read_image, write_image, write_labels
 from segmend.faces.occlusion import PAPER, Amplification, Occlusions, factor_occlusions
 from segmend.faces.outline import FaceMesh, Outline
 from segmend.jobs.maps import is_current
@@ -24,7 +24,7 @@ from segmend.report.steps import row, write_steps
 CLASSES = Classes(("background", "face", "occlusion"), ((0, 0, 0), (220, 170, 130), (40, 110, 220)))
 
 STEPS = {
-    "Picture": "",
+    "Image": "",
     "Contour": "all of the face, from its outline",
     "Face": "what the teacher sees of it",
     "Residual": "contour without face",
@@ -38,7 +38,7 @@ ON_PAGE = 24
 
 
 def label_occlusions(
-    pictures: Dataset,
+    images: Dataset,
     out: Path,
     *,
     face: Sequence[int],
@@ -53,19 +53,19 @@ def label_occlusions(
 ) -> Outcome:
     """Write a data set of the classes background, face and occlusion (SVC, section 3.1).
 
-    ``images/SPLIT`` holds the pictures, ``labels/SPLIT`` their labels, ``blobs/SPLIT`` the numbers of their
-    occluders (16 bits: 0 background, 1 face, from 2 one each). Pictures in which no face is found are listed.
+    ``images/SPLIT`` holds the images, ``labels/SPLIT`` their labels, ``blobs/SPLIT`` the numbers of their
+    occluders (16 bits: 0 background, 1 face, from 2 one each). Images in which no face is found are listed.
 
     Args:
-        pictures: records with a picture and the teacher's map.
+        images: records with an image and the teacher's map.
         face: ids in the teacher's maps that are face.
-        outline: outlines of the faces in a picture (None: `FaceMesh`).
+        outline: outlines of the faces in an image (None: `FaceMesh`).
         every: all faces, not the largest alone.
         amplification: see `factor_occlusions`.
-        steps: also ``steps/SPLIT``, every step of a picture side by side (`STEPS`), and ``steps_SPLIT.html``,
-            a page of the first `ON_PAGE` pictures.
+        steps: also ``steps/SPLIT``, every step of an image side by side (`STEPS`), and ``steps_SPLIT.html``,
+            a page of the first `ON_PAGE` images.
         overwrite: label again what an earlier run finished.
-        unpaired: what the caller had to pass over already, to be listed with the rest.
+        unpaired: what the caller had to skip already, to be listed with the rest.
 
     Raises:
         InvalidInput: the packages that outline faces are not installed, or `out` holds labels that were made with
@@ -78,7 +78,7 @@ def label_occlusions(
         return out / kind / split / f"{record.id}{suffix}"
 
     def read(record: Record) -> tuple[np.ndarray, np.ndarray]:
-        return pair_coarse(pictures, record)
+        return pair_coarse(images, record)
 
     def work(record: Record, pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, Occlusions]:
         image, map_ = pair
@@ -92,7 +92,7 @@ def label_occlusions(
     def write(record: Record, made: tuple[np.ndarray, Occlusions]) -> None:
         image, found = made
         assert record.image is not None
-        copy_whole(record.image, path("images", record, record.image.suffix))
+        atomic_copy(record.image, path("images", record, record.image.suffix))
         if steps:
             write_image(path("steps", record), strip(image, found))
         write_labels(path("blobs", record), found.blobs)
@@ -105,17 +105,17 @@ def label_occlusions(
     pipeline = Pipeline[Record, tuple[np.ndarray, np.ndarray], tuple[np.ndarray, Occlusions]](
         lambda record: str(record.image), read, work, write
     )
-    with bar("label", len(pictures), quiet) as progress:
-        outcome = pipeline.run(pictures, is_finished, progress)
+    with bar("label", len(images), quiet) as progress:
+        outcome = pipeline.run(images, is_finished, progress)
     outcome.skipped[:0] = unpaired
-    write_description(out, pictures.name, CLASSES)
+    write_description(out, images.name, CLASSES)
     if steps:
-        _write_page(out / f"steps_{split}.html", {r.id: path("steps", r) for r in pictures}, outcome)
+        _write_page(out / f"steps_{split}.html", {r.id: path("steps", r) for r in images}, outcome)
     return outcome
 
 
 def strip(image: np.ndarray, found: Occlusions) -> np.ndarray:
-    """A picture and every step of `STEPS` side by side, ``uint8 [H, 7 W, 3]``."""
+    """An image and every step of `STEPS` side by side, ``uint8 [H, 7 W, 3]``."""
     masks = (found.contour, found.face, found.residual, found.amplified)
     shown = [np.repeat(255 * mask.astype(np.uint8)[..., None], 3, axis=2) for mask in masks]
     colours = [voc_colour(i) for i in range(int(found.blobs.max()) + 1)]
@@ -132,5 +132,5 @@ def _write_page(page: Path, strips: dict[str, Path], outcome: Outcome) -> None:
         rows.append(row(identity, {t: (c, part) for (t, c), part in zip(STEPS.items(), parts, strict=True)}))
     more = f"; the first {len(rows)} are here" if len(rows) < len(there) else ""
     write_steps(
-        page, "What covers faces", f"{wording.pictures(len(there))}, step by step{more}", rows, outcome.skipped
+        page, "What covers faces", f"{wording.images(len(there))}, step by step{more}", rows, outcome.skipped
     )

@@ -21,7 +21,7 @@ Read = TypeVar("Read")
 Made = TypeVar("Made")
 
 AHEAD = 2
-"""Pictures that are read ahead, and results that may wait to be written: what bounds the memory."""
+"""Images that are read ahead, and results that may wait to be written: what bounds the memory."""
 
 
 class OutOfSpace(InvalidInput):
@@ -71,7 +71,7 @@ class Pipeline(Generic[T, Read, Made]):
     """Read, work and write over items, each item independent of the others.
 
     `read` and `write` run in threads; `work` runs in the caller's thread. An item whose file cannot be used
-    (`InvalidInput`, or an `OSError` of its own) is listed and passed over.
+    (`InvalidInput`, or an `OSError` of its own) is listed and skipped.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Predict label maps and probability maps of a folder of pictures."""
+"""Predict label maps and probability maps of a folder of images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segmend.segmenters.prediction import TestTime, predict_bands
 
 def predict(
     model: Path | str,
-    pictures: Dataset,
+    images: Dataset,
     out: Path,
     *,
     test_time: TestTime = TestTime(),  # noqa: B008 - frozen
@@ -32,9 +32,9 @@ def predict(
     server_ids: bool = False,
     quiet: bool = False,
 ) -> Run:
-    """Write ``out/labels/ID.png`` and, with `probs`, ``out/probs/ID.npz`` for every picture.
+    """Write ``out/labels/ID.png`` and, with `probs`, ``out/probs/ID.npz`` for every image.
 
-    What is newer than its picture is kept unless `overwrite`; pictures that cannot be read are listed in
+    What is newer than its image is kept unless `overwrite`; images that cannot be read are listed in
     the result, which is also written to ``out/results.json``.
 
     Args:
@@ -63,7 +63,7 @@ def predict(
                 maps.fill(rows, most_likely(band), band)
         return maps
 
-    pipeline = Pipeline[Record, np.ndarray, Maps](lambda r: str(r.image), pictures.image, work, folder.write)
-    with bar("predict", len(pictures), quiet) as progress:
-        outcome = pipeline.run(pictures, folder.is_finished, progress)
+    pipeline = Pipeline[Record, np.ndarray, Maps](lambda r: str(r.image), images.image, work, folder.write)
+    with bar("predict", len(images), quiet) as progress:
+        outcome = pipeline.run(images, folder.is_finished, progress)
     return folder.finish("predict", str(model), outcome)

@@ -1,4 +1,4 @@
-"""Search what is not learned by gradients: a filter's parameters, and how much correctors heed votes."""
+"""Search what is not learned by gradients: a filter's parameters, and the weight of the appearance term."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from segmend.jobs.progress import Progress, bar
 from segmend.labels import InvalidInput, as_image, as_probabilities, most_likely
 from segmend.metrics import confusion_matrix, mean_iou
 from segmend.refiners import DenseCRF, GuidedFilter, dense_crf, guided_filter, save_filter
-from segmend.refiners.votes import heeded, votes_at
+from segmend.refiners.appearance import appearance_at_pixels, combined
 from segmend.training.recipe import FilterRecipe
 
 Filter = DenseCRF | GuidedFilter
 KEEP = 4
-"""Each round keeps one setting in so many, and tries it on so many times the pictures."""
+"""Each round keeps one setting in so many, and tries it on so many times the images."""
 
 
-HEEDS = (0.0, 0.25, 0.5, 1.0)
-HEEDING = 500
-"""Most pictures on which these are compared; fifty are too few, as rare classes then decide."""
+APPEARANCE_WEIGHTS = (0.0, 0.25, 0.5, 1.0)
+FITTED_ON = 500
+"""Most images on which these are compared; fifty are too few, as rare classes then decide."""
 
 
 def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = False) -> list[str]:
@@ -43,8 +43,8 @@ def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = Fals
     """
     rng = np.random.default_rng(recipe.seed)
     order = [dataset.records[i] for i in rng.permutation(len(dataset))]
-    rounds = list(_rounds(recipe.trials, recipe.pictures, len(order)))
-    total = 2 * sum(settings * pictures for settings, pictures in rounds)
+    rounds = list(_rounds(recipe.trials, recipe.images, len(order)))
+    total = 2 * sum(settings * images for settings, images in rounds)
     best, ranges = _default(recipe)
     history = []
     broken: dict[str, None] = {}
@@ -54,12 +54,12 @@ def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = Fals
     ):
         for draw in (_anywhere, _nearby):
             settings = [best] + [draw(best, ranges, rng) for _ in range(recipe.trials - 1)]
-            for kept, pictures in rounds:
+            for kept, images in rounds:
                 settings = settings[:kept]
-                scores = [_score(s, dataset, order[:pictures], pool, progress, broken) for s in settings]
+                scores = [_score(s, dataset, order[:images], pool, progress, broken) for s in settings]
                 best_first = sorted(range(len(settings)), key=lambda i: -scores[i])
                 settings = [settings[i] for i in best_first]
-                history.append({"pictures": pictures, "mean_iou": [scores[i] for i in best_first]})
+                history.append({"images": images, "mean_iou": [scores[i] for i in best_first]})
             best = settings[0]
     save_filter(best, out)
     write_json(out / "search.json", {"recipe": recipe.model_dump(mode="json"), "rounds": history})
@@ -92,13 +92,13 @@ def _changed(setting: Filter, drawn: dict[str, float]) -> Filter:
     return type(setting)(**(dataclasses.asdict(setting) | drawn | whole))
 
 
-def _rounds(settings: int, pictures: int, available: int) -> Iterator[tuple[int, int]]:
-    """How many settings are tried on how many pictures, round by round, until one is the best."""
-    pictures = min(pictures, available)
+def _rounds(settings: int, images: int, available: int) -> Iterator[tuple[int, int]]:
+    """How many settings are tried on how many images, round by round, until one is the best."""
+    images = min(images, available)
     while settings > 1:
-        yield settings, pictures
-        settings = max(1, settings // KEEP) if pictures < available else 1
-        pictures = min(available, pictures * (KEEP - 1))
+        yield settings, images
+        settings = max(1, settings // KEEP) if images < available else 1
+        images = min(available, images * (KEEP - 1))
 
 
 def _score(
@@ -123,12 +123,12 @@ def _score(
 
 
 def _confusion(setting: Filter, dataset: Dataset, record: Record) -> np.ndarray | str:
-    """Confusion matrix of one mended picture, or why its files cannot be used."""
+    """Confusion matrix of one refined image, or why its files cannot be used."""
     count = len(dataset.classes)
     try:
         image, coarse = pair_coarse(dataset, record)
-        mended = setting.refine(image, coarse, count).labels
-        return confusion_matrix(mended, dataset.labels(record), count)
+        refined = setting.refine(image, coarse, count).labels
+        return confusion_matrix(refined, dataset.labels(record), count)
     except InvalidInput as error:
         return str(error)
 
@@ -137,32 +137,32 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def fit_votes(dataset: Dataset, quiet: bool = False) -> float:
-    """How much votes should count (see `heed_votes`) on such coarse maps: of `HEEDS` the one with the best mIoU.
+def fit_appearance(dataset: Dataset, quiet: bool = False) -> float:
+    """The weight of the appearance term (see `with_appearance`) with the best mIoU, of `APPEARANCE_WEIGHTS`.
 
     The mean is over the classes that the data set's scores are averaged over.
 
-    Votes gain on blurred maps, and lose on sharp ones and where objects have the colours of their surroundings. 0
-    where there are no coarse maps; files that cannot be read do not count.
+    The term gains on blurred maps, and loses on sharp ones and where objects have the colours of their
+    surroundings. 0 where there are no coarse maps; files that cannot be read do not count.
     """
     records = [record for record in dataset if record.coarse is not None]
-    if len(records) > HEEDING:
-        records = [records[i] for i in np.linspace(0, len(records) - 1, HEEDING).astype(int)]
+    if len(records) > FITTED_ON:
+        records = [records[i] for i in np.linspace(0, len(records) - 1, FITTED_ON).astype(int)]
     count = len(dataset.classes)
-    totals = {heed: np.zeros((count, count + 1), np.int64) for heed in HEEDS}
-    with bar("votes", len(records), quiet) as progress, torch.inference_mode():
+    totals = {weight: np.zeros((count, count + 1), np.int64) for weight in APPEARANCE_WEIGHTS}
+    with bar("appearance", len(records), quiet) as progress, torch.inference_mode():
         for record in records:
             progress.advance()
             try:
-                picture, map_ = pair_coarse(dataset, record)
+                pixels, map_ = pair_coarse(dataset, record)
                 labels, image, coarse = (
                     dataset.labels(record),
-                    as_image(picture)[None],
+                    as_image(pixels)[None],
                     as_probabilities(map_, count)[None],
                 )
             except InvalidInput:
                 continue  # training lists it
-            votes = votes_at(image, coarse)
-            for heed, total in totals.items():
-                total += confusion_matrix(most_likely(heeded(coarse, votes, heed))[0], labels, count)
-    return max(HEEDS, key=lambda heed: mean_iou(totals[heed], dataset.scored_ids))
+            appearance = appearance_at_pixels(image, coarse)
+            for weight, total in totals.items():
+                total += confusion_matrix(most_likely(combined(coarse, appearance, weight))[0], labels, count)
+    return max(APPEARANCE_WEIGHTS, key=lambda weight: mean_iou(totals[weight], dataset.scored_ids))

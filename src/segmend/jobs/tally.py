@@ -1,4 +1,4 @@
-"""Counts of single pictures, added up, and the scores they give."""
+"""Counts of single images, added up, and the scores they give."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from segmend import metrics
 from segmend.labels import Classes, void_of
-from segmend.report.results import Bin, Confidence, Keeping, Scores
+from segmend.report.results import Bin, Confidence, Scores, Threshold
 
 TRIMAP_WIDTHS = 40
 
-KEEP_BELOW = np.arange(50, 100, 5) / 100
-"""Thresholds of `refine --keep-below` that are compared; 0.5 undoes nothing."""
+MIN_CONFIDENCE = np.arange(50, 100, 5) / 100
+"""Thresholds of `refine --min-confidence` that are compared; 0.5 undoes nothing."""
 
 OTHERS = 0.001
 """Share of pixels from which on a label map is another one."""
@@ -24,8 +24,8 @@ Groups = dict[str, tuple[str, ...]]
 """Classes by the name that they have together."""
 
 
-class Sureness(NamedTuple):
-    """What a run wrote of how sure it is of a picture's labels and of changes, ``[H, W]`` in 0..1 each.
+class ConfidenceMaps(NamedTuple):
+    """What a run wrote of how sure it is of an image's labels and of changes, ``[H, W]`` in 0..1 each.
 
     Attributes:
         changed: where the run changed labels, bool.
@@ -35,14 +35,14 @@ class Sureness(NamedTuple):
     of_changes: np.ndarray
     changed: np.ndarray
 
-    def belongs_to(self, mended: np.ndarray, coarse: np.ndarray) -> bool:
+    def belongs_to(self, refined: np.ndarray, coarse: np.ndarray) -> bool:
         """Whether these are the maps that it was written for; labels that are as likely may differ."""
-        return float(np.mean((mended != coarse) != self.changed)) < OTHERS
+        return float(np.mean((refined != coarse) != self.changed)) < OTHERS
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What one picture adds to the scores."""
+    """What one image adds to the scores."""
 
     confusion: np.ndarray
     trimap: np.ndarray
@@ -64,7 +64,7 @@ class Counts:
 
 @dataclass
 class Tally:
-    """Counts of many pictures, and the scores they give."""
+    """Counts of many images, and the scores they give."""
 
     num_classes: int
     confusion: np.ndarray = field(init=False)
@@ -80,7 +80,7 @@ class Tally:
         self.boundary = np.zeros((2, count), np.int64)
 
     def add(self, counts: Counts) -> float:
-        """Add a picture; gives its own mIoU."""
+        """Add an image; gives its own mIoU."""
         self.confusion += counts.confusion
         self.trimap += counts.trimap
         self.boundary += counts.boundary
@@ -89,12 +89,12 @@ class Tally:
         return metrics.mean_iou(counts.confusion)
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         """How many were added."""
         return len(self.region_j)
 
     def scores(self, classes: Classes, over: tuple[str, ...] = (), groups: Groups | None = None) -> Scores:
-        """The scores over all pictures; figures that nothing defines are 0 (None for classes).
+        """The scores over all images; figures that nothing defines are 0 (None for classes).
 
         Args:
             over: the classes that means are taken over (none: all).
@@ -119,7 +119,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class ConfidenceCounts:
-    """What one picture tells of a refiner's confidence."""
+    """What one image tells of a refiner's confidence."""
 
     reliability: np.ndarray
     confusion: np.ndarray
@@ -128,42 +128,42 @@ class ConfidenceCounts:
 
     @classmethod
     def of(
-        cls, mended: np.ndarray, coarse: np.ndarray, sure: Sureness, truth: np.ndarray, num_classes: int
+        cls, refined: np.ndarray, coarse: np.ndarray, sure: ConfidenceMaps, truth: np.ndarray, num_classes: int
     ) -> ConfidenceCounts:
         """Counts of label maps ``[H, W]``."""
         known = truth != void_of(truth)
         return cls(
-            metrics.reliability(sure.of_labels[known], (mended == truth)[known]),
-            metrics.confusion_by_keeping(mended, coarse, sure.of_changes, truth, num_classes, KEEP_BELOW),
+            metrics.reliability(sure.of_labels[known], (refined == truth)[known]),
+            metrics.confusion_by_threshold(refined, coarse, sure.of_changes, truth, num_classes, MIN_CONFIDENCE),
             metrics.mean_iou(metrics.confusion_matrix(coarse, truth, num_classes)),
         )
 
 
 class ConfidenceTally:
-    """Counts of many pictures' confidence, and what they say."""
+    """Counts of many images' confidence, and what they say."""
 
     def __init__(self) -> None:
         self.reliability, self.confusion = np.zeros(()), np.zeros((), np.int64)
-        self.mended: list[np.ndarray] = []
-        """Each picture's own mIoU for each threshold."""
+        self.refined: list[np.ndarray] = []
+        """Each image's own mIoU for each threshold."""
         self.coarse: list[float] = []
         """And before."""
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         """How many were added."""
         return len(self.coarse)
 
     def add(self, counts: ConfidenceCounts) -> None:
-        """Add a picture."""
+        """Add an image."""
         self.reliability = self.reliability + counts.reliability
         self.confusion = self.confusion + counts.confusion
-        self.mended.append(np.array([metrics.mean_iou(one) for one in counts.confusion]))
+        self.refined.append(np.array([metrics.mean_iou(one) for one in counts.confusion]))
         self.coarse.append(counts.coarse)
 
     def confidence(self, chosen: tuple[int, ...]) -> Confidence:
-        """What is known after at least one picture; means are over the `chosen` classes."""
-        before, after = np.array(self.coarse), np.array(self.mended)
+        """What is known after at least one image; means are over the `chosen` classes."""
+        before, after = np.array(self.coarse), np.array(self.refined)
         overall = metrics.iou(self.confusion)[:, list(chosen)]
         return Confidence(
             calibration_error=_number(metrics.calibration_error(self.reliability)),
@@ -172,13 +172,13 @@ class ConfidenceTally:
                 for pixels, confidence, right in self.reliability
                 if pixels
             ],
-            keeping=[
-                Keeping(
+            thresholds=[
+                Threshold(
                     below=float(below),
                     mean_iou=_mean(overall[k]),
-                    made_worse=metrics.share_changed(before, after[:, k])[1],
+                    degraded=metrics.share_changed(before, after[:, k])[1],
                 )
-                for k, below in enumerate(KEEP_BELOW)
+                for k, below in enumerate(MIN_CONFIDENCE)
             ],
         )
 

@@ -11,10 +11,10 @@ from typing import TextIO
 from torch import nn
 
 from segmend.data.dataset import Dataset
-from segmend.data.files import write_whole
+from segmend.data.files import atomic_write
 from segmend.jobs.predict import predict
 from segmend.jobs.progress import Progress, bar
-from segmend.jobs.search import fit_votes, search
+from segmend.jobs.search import fit_appearance, search
 from segmend.labels import InvalidInput
 from segmend.metrics import mean_accuracy, mean_iou
 from segmend.model_folder import save_model
@@ -40,7 +40,7 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
 
     With `folds`, K more segmenters are trained, each without one part of the training split, and their
     maps of that part are written to ``out/out_of_fold/probs/ID.npz``: coarse maps as poor as those of
-    pictures that the segmenter never saw.
+    images that the segmenter never saw.
 
     Under ``torchrun`` all processes train together (see `fit`), and the first one writes.
 
@@ -92,27 +92,27 @@ def _train_once(
     if (out / "model.safetensors").is_file():
         return []  # an earlier call finished it
     options, first = recipe.optimisation, rank() == 0
-    planned = plan(_with_votes(recipe, quiet or not first), dataset)
+    planned = plan(_with_appearance(recipe, quiet or not first), dataset)
     if first:
-        write_whole(written, text.encode())
+        atomic_write(written, text.encode())
     with (
         bar(title, options.steps, quiet or not first) as progress,
         (out / "log.jsonl" if first else Path(os.devnull)).open("a") as log,
     ):
-        diary = _Diary(log, progress, options.steps)
+        training_log = _TrainingLog(log, progress, options.steps)
         unread: dict[str, None] = {}
 
         def score(model: nn.Module, step: int) -> float:
             assert planned.validation is not None
             confusion, messages = validate(model, planned.validation, options.precision)
             unread.update(dict.fromkeys(messages))
-            diary.scored(step, mean_accuracy(confusion), mean_iou(confusion))
+            training_log.scored(step, mean_accuracy(confusion), mean_iou(confusion))
             return mean_accuracy(confusion)
 
         shown = None if isinstance(recipe, UniversalRecipe) else recipe.validation
         check = Check(shown.every, score) if shown else None
         kept, broken = fit(
-            planned.model, planned.samples, planned.loss, options, out, _is_pretrained, diary.stepped, check
+            planned.model, planned.samples, planned.loss, options, out, _is_pretrained, training_log.stepped, check
         )
     if first:
         save_model(kept, out, _card(kept, planned.data, text))  # type: ignore[arg-type]
@@ -120,7 +120,7 @@ def _train_once(
     return [*broken, *unread]
 
 
-class _Diary:
+class _TrainingLog:
     """What a training tells of itself, into its log and beside its bar."""
 
     def __init__(self, log: TextIO, progress: Progress, steps: int) -> None:
@@ -148,17 +148,17 @@ class _Diary:
         self.log.flush()
 
 
-def _with_votes(
+def _with_appearance(
     recipe: SegmenterRecipe | RefinerRecipe | UniversalRecipe, quiet: bool
 ) -> SegmenterRecipe | RefinerRecipe | UniversalRecipe:
-    """The recipe with a number where it says that votes are to be fitted."""
+    """The recipe with a number where it says that the weight of the appearance term is to be fitted."""
     if not isinstance(recipe, RefinerRecipe):
         return recipe
     name, options = ("ecn", recipe.ecn) if recipe.ecn is not None else ("spn", recipe.spn)
-    if options is None or options.votes != "fit":
+    if options is None or options.appearance != "fit":
         return recipe
-    heed = fit_votes(labelled(recipe.data, recipe.coarse), quiet)
-    return recipe.model_copy(update={name: options.model_copy(update={"votes": heed})})
+    weight = fit_appearance(labelled(recipe.data, recipe.coarse), quiet)
+    return recipe.model_copy(update={name: options.model_copy(update={"appearance": weight})})
 
 
 def _is_pretrained(name: str) -> bool:

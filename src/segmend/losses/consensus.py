@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from segmend.labels import VOID
 from segmend.ops.blobs import Blobs, blob_log_means, blob_softmax_sums, find_blobs
 
-LEAST = 1e-30
+MIN_PROBABILITY = 1e-30
 """Mean probabilities below it are computed in log space."""
 
 
@@ -24,7 +24,7 @@ def consensus_loss(
     """Each blob's mean prediction should be right, and each of its pixels should agree with it.
 
     For a blob c with label y and mean prediction ``q = mean_s p(s)`` (eq. 6): ``alpha * -log q_y + beta * mean_s
-    KL(q || p(s))`` (eq. 7, 8); mean over the blobs of a picture, then over the pictures that hold one. Computed in
+    KL(q || p(s))`` (eq. 7, 8); mean over the blobs of an image, then over the images that hold one. Computed in
     log space: finite for any logits.
 
     Args:
@@ -33,7 +33,7 @@ def consensus_loss(
         blobs: those of `target`, where they are known already, or others than `find_blobs` finds by itself.
 
     Returns:
-        A scalar; 0 where no picture holds a blob.
+        A scalar; 0 where no image holds a blob.
 
     Raises:
         ValueError: shapes that do not fit, or a blob whose label is no class.
@@ -43,22 +43,22 @@ def consensus_loss(
         return logits.sum() * 0
     sizes, labels = found.sizes.unsqueeze(1), found.labels.unsqueeze(1)
     shares, log_shares = (sums / sizes for sums in blob_softmax_sums(logits, found))
-    if bool((shares.detach().gather(1, labels) < LEAST).any()):
+    if bool((shares.detach().gather(1, labels) < MIN_PROBABILITY).any()):
         log_q = blob_log_means(_log_softmax(logits), found)  # a mean that is lost below float32
     else:
-        log_q = shares.clamp_min(LEAST).log()
+        log_q = shares.clamp_min(MIN_PROBABILITY).log()
     right = log_q.gather(1, labels).squeeze(1)
     disagreement = (log_q.exp() * (log_q - log_shares)).sum(dim=1)
-    return _over_pictures(beta * disagreement - alpha * right, found)
+    return _over_images(beta * disagreement - alpha * right, found)
 
 
 def pixelwise_blob_loss(logits: Tensor, target: Tensor, *, void: int = VOID, blobs: Blobs | None = None) -> Tensor:
-    """Cross-entropy in which all blobs of a picture weigh the same, whatever their size (eq. 5)."""
+    """Cross-entropy in which all blobs of an image weigh the same, whatever their size (eq. 5)."""
     found = _checked(logits, target, void, blobs)
     if not len(found):
         return logits.sum() * 0
     _, sums = blob_softmax_sums(logits, found)
-    return _over_pictures(-sums.gather(1, found.labels.unsqueeze(1)).squeeze(1) / found.sizes, found)
+    return _over_images(-sums.gather(1, found.labels.unsqueeze(1)).squeeze(1) / found.sizes, found)
 
 
 class ConsensusLoss(nn.Module):
@@ -66,7 +66,7 @@ class ConsensusLoss(nn.Module):
 
     Args:
         alpha, beta, void: see there.
-        by_class: each class of a picture is one blob, not each of its connected areas (the paper, for parts of
+        by_class: each class of an image is one blob, not each of its connected areas (the paper, for parts of
             faces). Small areas then count by their pixels.
     """
 
@@ -98,9 +98,9 @@ def _log_softmax(logits: Tensor) -> Tensor:
     return precise.log_softmax(dim=1)
 
 
-def _over_pictures(losses: Tensor, blobs: Blobs) -> Tensor:
-    """Mean over the blobs of each picture, then over the pictures that hold one."""
-    pictures = blobs.ids.shape[0]
-    count = torch.bincount(blobs.pictures, minlength=pictures)
-    sums = losses.new_zeros(pictures).index_add(0, blobs.pictures, losses)
+def _over_images(losses: Tensor, blobs: Blobs) -> Tensor:
+    """Mean over the blobs of each image, then over the images that hold one."""
+    images = blobs.ids.shape[0]
+    count = torch.bincount(blobs.images, minlength=images)
+    sums = losses.new_zeros(images).index_add(0, blobs.images, losses)
     return (sums / count.clamp_min(1)).sum() / (count > 0).sum()

@@ -17,7 +17,7 @@ from segmend.metrics.boundary import (
     trimap_iou,
 )
 from segmend.metrics.components import Sparsity, sparsity
-from segmend.metrics.confidence import calibration_error, confusion_by_keeping, reliability
+from segmend.metrics.confidence import calibration_error, confusion_by_threshold, reliability
 from segmend.metrics.instances import InstanceIoU, instance_iou, instance_iou_counts
 from segmend.metrics.overlap import (
     ConfusionMatrix,
@@ -59,7 +59,7 @@ __all__ = [
     "boundary_iou_counts",
     "calibration_error",
     "class_accuracy",
-    "confusion_by_keeping",
+    "confusion_by_threshold",
     "confusion_matrix",
     "f_measure",
     "instance_iou",

@@ -16,10 +16,10 @@ from segmend.labels import InvalidInput
 from segmend.metrics.overlap import (
     LabelMap,
     count_pairs,
+    images,
     iou,
     label_pair,
     mean_of_known,
-    pictures,
     share,
 )
 
@@ -27,10 +27,10 @@ WIDTHS = 40
 """Width in pixels of the widest trimap band."""
 
 DILATION = 0.02
-"""Thickness of boundary IoU's regions, as a share of the picture's diagonal (Cheng et al. 2021)."""
+"""Thickness of boundary IoU's regions, as a share of the image's diagonal (Cheng et al. 2021)."""
 
 TOLERANCE = 0.0075
-"""Distance at which boundary pixels still match, as a share of the picture's diagonal."""
+"""Distance at which boundary pixels still match, as a share of the image's diagonal."""
 
 _UNIT = 2.0**-36
 """Scores are added up in whole units: exactly, in any order, for up to 2**27 scores of 1."""
@@ -51,17 +51,17 @@ def trimap_confusion(prediction: LabelMap, truth: LabelMap, num_classes: int, wi
     label too, as PASCAL VOC draws borders as strips of void. All zeros where the truth has no border.
 
     Args:
-        prediction, truth: label maps ``[H, W]`` of one picture.
+        prediction, truth: label maps ``[H, W]`` of one image.
         num_classes: C.
         widths: width of the widest band in pixels, at least 1.
 
     Raises:
-        InvalidInput: different shapes, more than one picture, ids that are neither a class nor void, or
+        InvalidInput: different shapes, more than one image, ids that are neither a class nor void, or
             no width.
     """
     if widths < 1:
         raise InvalidInput(f"expected bands of at least 1 px, found {widths}")
-    predicted, true = _one_picture(prediction, truth, num_classes)
+    predicted, true = _one_image(prediction, truth, num_classes)
     side = num_classes + 1
     border = cv2.morphologyEx(true, cv2.MORPH_GRADIENT, _CROSS)
     if not border.any():
@@ -85,19 +85,19 @@ def boundary_iou_counts(
     """Pixels in intersection and union of the boundary regions, by class, ``int64 [2, C]``.
 
     The boundary region of a class in a label map holds its pixels within d px of another label or of the
-    picture's edge, in steps that may go diagonally; d is `dilation` times the picture's diagonal, at least 1
+    image's edge, in steps that may go diagonally; d is `dilation` times the image's diagonal, at least 1
     (Cheng et al. 2021, "Boundary IoU": the mask minus the mask eroded d times by a 3 x 3 square). Pixels that
     are void in the truth are void in both maps.
 
     Args:
-        prediction, truth: label maps ``[H, W]`` of one picture.
+        prediction, truth: label maps ``[H, W]`` of one image.
         num_classes: C.
         dilation: share of the diagonal.
 
     Raises:
-        InvalidInput: different shapes, more than one picture, ids that are neither a class nor void.
+        InvalidInput: different shapes, more than one image, ids that are neither a class nor void.
     """
-    predicted, true = _one_picture(prediction, truth, num_classes)
+    predicted, true = _one_image(prediction, truth, num_classes)
     steps = max(1, round(dilation * math.hypot(*true.shape)))
     in_predicted, in_true = (_near_other_label(labels, num_classes, steps) for labels in (predicted, true))
     both = _count_ids(true[in_predicted & in_true & (predicted == true)], num_classes)
@@ -113,23 +113,23 @@ def boundary_iou(counts: np.ndarray) -> np.ndarray:
 def boundary_f(
     prediction: LabelMap, truth: LabelMap, num_classes: int, tolerance: float = TOLERANCE
 ) -> np.ndarray:
-    """F-measure of each class's boundary in one picture, ``float64 [C]`` (0..1), as in DAVIS.
+    """F-measure of each class's boundary in one image, ``float64 [C]`` (0..1), as in DAVIS.
 
     A boundary pixel matches if the other map has a boundary pixel of that class at a Euclidean distance of at
-    most `tolerance` times the picture's diagonal (rounded up). Precision and recall are the shares that match
+    most `tolerance` times the image's diagonal (rounded up). Precision and recall are the shares that match
     of the boundary pixels of prediction and truth, F is their harmonic mean. NaN where a class is in neither
     map; 0 where it is in one of them; 1 where it fills both. Pixels that are void in the truth are void in
     both maps.
 
     Args:
-        prediction, truth: label maps ``[H, W]`` of one picture.
+        prediction, truth: label maps ``[H, W]`` of one image.
         num_classes: C.
         tolerance: share of the diagonal (DAVIS's own code: 0.008).
 
     Raises:
-        InvalidInput: different shapes, more than one picture, ids that are neither a class nor void.
+        InvalidInput: different shapes, more than one image, ids that are neither a class nor void.
     """
-    predicted, true = _one_picture(prediction, truth, num_classes)
+    predicted, true = _one_image(prediction, truth, num_classes)
     radius = math.ceil(tolerance * math.hypot(*true.shape))
     scores = np.full(num_classes, np.nan)
     for c in np.flatnonzero(_count_ids(predicted, num_classes) + _count_ids(true, num_classes)):
@@ -138,16 +138,16 @@ def boundary_f(
 
 
 def region_j(prediction: LabelMap, truth: LabelMap, num_classes: int) -> np.ndarray:
-    """Jaccard index of each class in one picture, ``float64 [C]`` (0..1); NaN where it is in neither map.
+    """Jaccard index of each class in one image, ``float64 [C]`` (0..1); NaN where it is in neither map.
 
     Raises:
-        InvalidInput: different shapes, more than one picture, ids that are neither a class nor void.
+        InvalidInput: different shapes, more than one image, ids that are neither a class nor void.
     """
-    return iou(count_pairs(*_one_picture(prediction, truth, num_classes), num_classes))
+    return iou(count_pairs(*_one_image(prediction, truth, num_classes), num_classes))
 
 
 class TrimapIoU(Metric):
-    """`trimap_iou` over all pictures seen, ``float64 [widths]``.
+    """`trimap_iou` over all images seen, ``float64 [widths]``.
 
     Args:
         num_classes: C.
@@ -167,7 +167,7 @@ class TrimapIoU(Metric):
 
     def update(self, prediction: LabelMap, truth: LabelMap) -> None:
         """Add label maps ``[H, W]`` or ``[B, H, W]``."""
-        for predicted, true in pictures(prediction, truth):
+        for predicted, true in images(prediction, truth):
             new = trimap_confusion(predicted, true, self.num_classes, self.widths)
             self.confusions += torch.from_numpy(new).to(self.confusions.device)
 
@@ -176,7 +176,7 @@ class TrimapIoU(Metric):
 
 
 class BoundaryIoU(Metric):
-    """`boundary_iou` over all pictures seen, ``float64 [C]``.
+    """`boundary_iou` over all images seen, ``float64 [C]``.
 
     Args:
         num_classes: C.
@@ -195,7 +195,7 @@ class BoundaryIoU(Metric):
 
     def update(self, prediction: LabelMap, truth: LabelMap) -> None:
         """Add label maps ``[H, W]`` or ``[B, H, W]``."""
-        for predicted, true in pictures(prediction, truth):
+        for predicted, true in images(prediction, truth):
             new = boundary_iou_counts(predicted, true, self.num_classes, self.dilation)
             self.counts += torch.from_numpy(new).to(self.counts.device)
 
@@ -204,7 +204,7 @@ class BoundaryIoU(Metric):
 
 
 class _MeanOfScores(Metric):
-    """Mean of the scores of all (picture, class) pairs that have one, ``float64 []``; NaN without any."""
+    """Mean of the scores of all (image, class) pairs that have one, ``float64 []``; NaN without any."""
 
     full_state_update = False
     total: Tensor
@@ -218,11 +218,11 @@ class _MeanOfScores(Metric):
 
     @abstractmethod
     def scores(self, prediction: LabelMap, truth: LabelMap) -> np.ndarray:
-        """Scores of one picture by class, ``float64 [C]`` (0..1)."""
+        """Scores of one image by class, ``float64 [C]`` (0..1)."""
 
     def update(self, prediction: LabelMap, truth: LabelMap) -> None:
         """Add label maps ``[H, W]`` or ``[B, H, W]``."""
-        for predicted, true in pictures(prediction, truth):
+        for predicted, true in images(prediction, truth):
             scores = self.scores(predicted, true)
             known = scores[~np.isnan(scores)]
             self.total += int(np.rint(known / _UNIT).sum())
@@ -233,7 +233,7 @@ class _MeanOfScores(Metric):
 
 
 class BoundaryF(_MeanOfScores):
-    """Mean of `boundary_f` over all (picture, class) pairs where it is not NaN, ``float64 []``.
+    """Mean of `boundary_f` over all (image, class) pairs where it is not NaN, ``float64 []``.
 
     Args:
         num_classes: C.
@@ -250,7 +250,7 @@ class BoundaryF(_MeanOfScores):
 
 
 class RegionJ(_MeanOfScores):
-    """Mean of `region_j` over all (picture, class) pairs where it is not NaN, ``float64 []``."""
+    """Mean of `region_j` over all (image, class) pairs where it is not NaN, ``float64 []``."""
 
     def scores(self, prediction: LabelMap, truth: LabelMap) -> np.ndarray:
         return region_j(prediction, truth, self.num_classes)
@@ -261,11 +261,11 @@ def _count_ids(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return np.bincount(labels.ravel(), minlength=num_classes)[:num_classes]
 
 
-def _one_picture(prediction: LabelMap, truth: LabelMap, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """`label_pair` of one picture, with void in both maps where the truth is void."""
+def _one_image(prediction: LabelMap, truth: LabelMap, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """`label_pair` of one image, with void in both maps where the truth is void."""
     predicted, true = label_pair(prediction, truth, num_classes)
     if true.ndim != 2:
-        raise InvalidInput(f"expected label maps [H, W] of one picture, found shape {true.shape}")
+        raise InvalidInput(f"expected label maps [H, W] of one image, found shape {true.shape}")
     predicted[true == num_classes] = num_classes
     return predicted, true
 
@@ -276,8 +276,8 @@ def _distance(border: np.ndarray, measure: int = cv2.DIST_L2) -> np.ndarray:
 
 
 def _near_other_label(labels: np.ndarray, void: int, steps: int) -> np.ndarray:
-    """Where another label or the picture's edge is at most `steps` steps away, ``bool [H, W]``."""
-    # Void, the largest id, stands outside of the picture.
+    """Where another label or the image's edge is at most `steps` steps away, ``bool [H, W]``."""
+    # Void, the largest id, stands outside of the image.
     border = cv2.morphologyEx(
         labels, cv2.MORPH_GRADIENT, _SQUARE, borderType=cv2.BORDER_CONSTANT, borderValue=void
     )

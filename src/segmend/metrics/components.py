@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from segmend.metrics.overlap import LabelMap, RatioOfCounts, label_pair, pictures
+from segmend.metrics.overlap import LabelMap, RatioOfCounts, images, label_pair
 from segmend.ops.blobs import label_components
 
 
@@ -15,7 +15,7 @@ def sparsity(prediction: LabelMap, truth: LabelMap, num_classes: int) -> int:
     none.
 
     Args:
-        prediction, truth: label maps ``[H, W]`` of one picture.
+        prediction, truth: label maps ``[H, W]`` of one image.
 
     Raises:
         InvalidInput: different shapes, or ids that are neither a class nor void.
@@ -26,11 +26,11 @@ def sparsity(prediction: LabelMap, truth: LabelMap, num_classes: int) -> int:
 
 
 class Sparsity(RatioOfCounts):
-    """Mean of `sparsity` over all pictures seen, ``float64 []``; NaN without any."""
+    """Mean of `sparsity` over all images seen, ``float64 []``; NaN without any."""
 
     def update(self, prediction: LabelMap, truth: LabelMap) -> None:
         """Add label maps ``[H, W]`` or ``[B, H, W]``."""
-        for predicted, true in pictures(prediction, truth):
+        for predicted, true in images(prediction, truth):
             self.add(sparsity(predicted, true, self.num_classes), 1)
 
 

@@ -31,13 +31,13 @@ def calibration_error(counts: np.ndarray) -> float:
     The expected calibration error (Guo et al., 2017); NaN without pixels.
 
     Args:
-        counts: `reliability`, also summed over pictures.
+        counts: `reliability`, also summed over images.
     """
     return float(share(np.abs(counts[:, 1] - counts[:, 2]).sum(), counts[:, 0].sum()))
 
 
-def confusion_by_keeping(
-    mended: LabelMap,
+def confusion_by_threshold(
+    refined: LabelMap,
     coarse: LabelMap,
     sure: np.ndarray,
     truth: LabelMap,
@@ -46,18 +46,18 @@ def confusion_by_keeping(
 ) -> np.ndarray:
     """Confusion matrices for thresholds below which changes are undone: ``int64 [T, C, C + 1]``.
 
-    In the k-th, where `mended` differs from `coarse` and is less sure than the k-th threshold, the coarse label
+    In the k-th, where `refined` differs from `coarse` and is less sure than the k-th threshold, the coarse label
     stays.
 
     Args:
-        mended, coarse, truth: label maps ``[H, W]``.
+        refined, coarse, truth: label maps ``[H, W]``.
         sure: how sure a change is, ``[H, W]``.
         thresholds: rising, ``[T]``.
 
     Raises:
         InvalidInput: label maps of different shapes, or ids that are neither a class nor void.
     """
-    after, true = label_pair(mended, truth, num_classes)
+    after, true = label_pair(refined, truth, num_classes)
     before, _ = label_pair(coarse, truth, num_classes)
     moved = (after != before) & (true < num_classes)
     # The first threshold that undoes each change; those that none undoes come last.

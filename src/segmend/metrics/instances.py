@@ -25,7 +25,7 @@ def instance_iou_counts(
     typical: Mapping[int, float],
     groups: Groups | None = None,
 ) -> np.ndarray:
-    """What one picture adds to `instance_iou`: ``float64 [G, 3]``, right, missed and wrongly claimed pixels.
+    """What one image adds to `instance_iou`: ``float64 [G, 3]``, right, missed and wrongly claimed pixels.
 
     Right and missed pixels of an instance are weighted by its class's typical size over its own; pixels that are
     wrongly claimed count as they are.
@@ -74,7 +74,7 @@ def instance_iou(counts: np.ndarray, typical: Mapping[int, float], groups: Group
     NaN for groups that hold a class without instances, and where nothing was there nor claimed.
 
     Args:
-        counts: `instance_iou_counts`, also summed over pictures.
+        counts: `instance_iou_counts`, also summed over images.
         typical, groups: as there.
     """
     groups = [[c] for c in range(len(counts))] if groups is None else groups
@@ -84,7 +84,7 @@ def instance_iou(counts: np.ndarray, typical: Mapping[int, float], groups: Group
 
 
 class InstanceIoU(Metric):
-    """`instance_iou` over all pictures seen, ``float64 [G]``; arguments as of `instance_iou_counts`."""
+    """`instance_iou` over all images seen, ``float64 [G]``; arguments as of `instance_iou_counts`."""
 
     full_state_update = False
     counts: Tensor
@@ -98,7 +98,7 @@ class InstanceIoU(Metric):
         self.add_state("counts", torch.zeros(size, 3, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, prediction: LabelMap, truth: LabelMap, instances: np.ndarray) -> None:
-        """Add one picture."""
+        """Add one image."""
         new = instance_iou_counts(prediction, truth, instances, self.num_classes, self.typical, self.groups)
         self.counts += torch.from_numpy(new).to(self.counts.device)
 

@@ -105,21 +105,21 @@ def f_measure(confusion: np.ndarray, groups: Sequence[Sequence[int]] | None = No
 
 
 def share_changed(before: np.ndarray, after: np.ndarray, points: float = 0.5) -> tuple[float, float]:
-    """Shares (0..1) of pictures that were made better and worse.
+    """Shares (0..1) of images that were improved and worse.
 
     Args:
-        before, after: each picture's own mIoU ``[N]`` (0..1). Pictures without one (NaN) are left out.
-        points: a picture counts if its mIoU changed by more than this, in hundredths.
+        before, after: each image's own mIoU ``[N]`` (0..1). Images without one (NaN) are left out.
+        points: an image counts if its mIoU changed by more than this, in hundredths.
 
     Raises:
         InvalidInput: `before` and `after` differ in shape.
     """
-    better, worse, pictures = _count_changed(np.asarray(before), np.asarray(after), points)
-    return float(share(better, pictures)), float(share(worse, pictures))
+    better, worse, images = _count_changed(np.asarray(before), np.asarray(after), points)
+    return float(share(better, images)), float(share(worse, images))
 
 
 class RatioOfCounts(Metric):
-    """Adds up two whole numbers over all pictures seen, and divides the first by the second, ``float64 []``.
+    """Adds up two whole numbers over all images seen, and divides the first by the second, ``float64 []``.
 
     Args:
         num_classes: C.
@@ -135,7 +135,7 @@ class RatioOfCounts(Metric):
         self.add_state("counts", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
 
     def add(self, part: int, whole: int) -> None:
-        """Add what one picture has."""
+        """Add what one image has."""
         self.counts += torch.tensor((part, whole), device=self.counts.device)
 
     def compute(self) -> Tensor:
@@ -219,11 +219,11 @@ class FMeasure(ConfusionMatrix):
 
 
 class ShareChanged(Metric):
-    """`share_changed` over all pictures seen: ``float64 [2]``, made better and made worse.
+    """`share_changed` over all images seen: ``float64 [2]``, improved and degraded.
 
     Args:
         num_classes: C.
-        points: a picture counts if its mIoU changed by more than this, in hundredths.
+        points: an image counts if its mIoU changed by more than this, in hundredths.
         options: those of `torchmetrics.Metric`.
     """
 
@@ -237,10 +237,10 @@ class ShareChanged(Metric):
         self.add_state("counts", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, coarse: LabelMap, prediction: LabelMap, truth: LabelMap) -> None:
-        """Add one picture ``[H, W]`` or several ``[B, H, W]``: labels before, labels after, and the truth."""
+        """Add one image ``[H, W]`` or several ``[B, H, W]``: labels before, labels after, and the truth."""
         scores = [
             [mean_iou(confusion_matrix(labels, true, self.num_classes)) for labels in (before, after)]
-            for before, after, true in pictures(coarse, prediction, truth)
+            for before, after, true in images(coarse, prediction, truth)
         ]
         before, after = np.array(scores).reshape(-1, 2).T
         new = _count_changed(before, after, self.points)
@@ -270,8 +270,8 @@ def count_pairs(predicted: np.ndarray, true: np.ndarray, num_classes: int) -> np
     return np.bincount(pairs.ravel(), minlength=side * side).reshape(side, side)[:-1]
 
 
-def pictures(*maps: LabelMap) -> Iterator[tuple[LabelMap, ...]]:
-    """The maps ``[H, W]`` of each picture, of maps ``[H, W]`` or ``[B, H, W]``.
+def images(*maps: LabelMap) -> Iterator[tuple[LabelMap, ...]]:
+    """The maps ``[H, W]`` of each image, of maps ``[H, W]`` or ``[B, H, W]``.
 
     Raises:
         InvalidInput: different shapes.
@@ -308,9 +308,9 @@ def _check_one_shape(*maps: LabelMap) -> None:
 
 
 def _count_changed(before: np.ndarray, after: np.ndarray, points: float) -> tuple[int, int, int]:
-    """Number of pictures made better, made worse, and in total."""
+    """Number of images improved, degraded, and in total."""
     if before.shape != after.shape:
-        raise InvalidInput(f"expected scores of the same pictures, found {before.shape} and {after.shape}")
+        raise InvalidInput(f"expected scores of the same images, found {before.shape} and {after.shape}")
     # Rounded, as a change of exactly `points` must not count for the last bit of a difference.
     change = np.round(100.0 * (after - before), 9)
     return int((change > points).sum()), int((change < -points).sum()), int((~np.isnan(change)).sum())

@@ -40,8 +40,8 @@ def superpixel_counts(
 
 
 class SuperpixelAccuracy(RatioOfCounts):
-    """Share of right superpixels (`superpixel_counts`) over all pictures seen, ``float64 []``; NaN without any."""
+    """Share of right superpixels (`superpixel_counts`) over all images seen, ``float64 []``; NaN without any."""
 
     def update(self, prediction: LabelMap, superpixels: np.ndarray, labels: np.ndarray) -> None:
-        """Add one picture."""
+        """Add one image."""
         self.add(*superpixel_counts(prediction, superpixels, labels, self.num_classes))

@@ -23,13 +23,13 @@ class Blobs:
     Attributes:
         ids: ``int64 [B, H, W]``, the number of a pixel's blob, counted over the batch from 0; -1 in no blob.
         labels: ``int64 [M]``, the class of each blob.
-        pictures: ``int64 [M]``, the picture of each blob.
+        images: ``int64 [M]``, the image of each blob.
         sizes: ``int64 [M]``, its pixels.
     """
 
     ids: Tensor
     labels: Tensor
-    pictures: Tensor
+    images: Tensor
     sizes: Tensor
 
     def __len__(self) -> int:
@@ -37,7 +37,7 @@ class Blobs:
 
     def to(self, device: torch.device) -> Blobs:
         """The same on another device."""
-        return Blobs(*(value.to(device) for value in (self.ids, self.labels, self.pictures, self.sizes)))
+        return Blobs(*(value.to(device) for value in (self.ids, self.labels, self.images, self.sizes)))
 
 
 def components(map_: np.ndarray) -> np.ndarray:
@@ -59,7 +59,7 @@ def find_blobs(labels: Tensor, void: int | None = None, by_class: bool = False) 
     Args:
         labels: integers ``[B, H, W]``.
         void: its id (None: 255, or 65535 of 32-bit maps).
-        by_class: all pixels of a class in a picture are one blob, in however many areas.
+        by_class: all pixels of a class in an image are one blob, in however many areas.
     """
     void = void_of(labels) if void is None else void
     maps = labels.cpu().numpy()
@@ -67,7 +67,7 @@ def find_blobs(labels: Tensor, void: int | None = None, by_class: bool = False) 
 
 
 def numbered_blobs(numbers: Tensor, labels: Tensor, void: int | None = None) -> Blobs:
-    """Blobs that have numbers already: the pixels of a picture that share one; pixels of void are in none.
+    """Blobs that have numbers already: the pixels of an image that share one; pixels of void are in none.
 
     Args:
         numbers: integers from 0, ``[B, H, W]``.
@@ -102,21 +102,21 @@ def label_of_numbers(numbers: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _gathered(numbers: Iterable[np.ndarray], labels: Tensor, void: int) -> Blobs:
-    """A blob for each number in each picture, where its labels are known."""
+    """A blob for each number in each image, where its labels are known."""
     ids = np.full(labels.shape, -1, np.int64)
-    classes, pictures, sizes = [], [], []
+    classes, images, sizes = [], [], []
     count = 0
-    for picture, (own, map_) in enumerate(zip(numbers, labels.cpu().numpy(), strict=True)):
+    for image, (own, map_) in enumerate(zip(numbers, labels.cpu().numpy(), strict=True)):
         known = map_ != void
         found = own[known]
         owner = label_of_numbers(found, map_[known])
         there = owner >= 0
-        ids[picture][known] = (count + np.cumsum(there) - 1)[found]
+        ids[image][known] = (count + np.cumsum(there) - 1)[found]
         classes.append(owner[there])
         sizes.append(np.bincount(found, minlength=len(owner))[there])
-        pictures.append(np.full(int(there.sum()), picture))
+        images.append(np.full(int(there.sum()), image))
         count += int(there.sum())
-    parts = (np.concatenate(part).astype(np.int64) for part in (classes, pictures, sizes))
+    parts = (np.concatenate(part).astype(np.int64) for part in (classes, images, sizes))
     return Blobs(torch.from_numpy(ids), *(torch.from_numpy(part) for part in parts)).to(labels.device)
 
 
@@ -158,34 +158,34 @@ def blob_softmax_sums(logits: Tensor, blobs: Blobs) -> tuple[Tensor, Tensor]:
 
 @operation("blob_softmax_sums")
 def _softmax_sums(logits: Tensor, ids: Tensor, count: int) -> Tensor:
-    pictures, classes, height, width = logits.shape
-    bands = native.shares(pictures, height)
+    images, classes, height, width = logits.shape
+    bands = native.shares(images, height)
     # Bands add up apart, and are summed in their order: the same result every time.
     sums = torch.zeros(len(bands), count, 2, classes, dtype=torch.float64)
     given, blobs = logits.float().contiguous(), ids.contiguous()
     kernel = native.function("segmend_blob_sums", "f32")
 
-    def call(picture: int, band: int) -> int:
-        maps = given[picture], blobs[picture], sums[band]
+    def call(image: int, band: int) -> int:
+        maps = given[image], blobs[image], sums[band]
         return kernel(*maps, *bands[band], classes, height, width)
 
-    native.run_all(partial(call, p, b) for p in range(pictures) for b in range(len(bands)))
+    native.run_all(partial(call, p, b) for p in range(images) for b in range(len(bands)))
     return sums.sum(0).float()
 
 
 @operation("blob_softmax_sums_backward")
 def _softmax_sums_backward(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
-    pictures, classes, height, width = logits.shape
+    images, classes, height, width = logits.shape
     given, blobs, known = logits.float().contiguous(), ids.contiguous(), weights.float().contiguous()
     grad = native.empty(given.shape).zero_()
     kernel = native.function("segmend_blob_sums_back", "f32")
 
-    def call(picture: int, first: int, last: int) -> int:
-        maps = given[picture], blobs[picture], known, grad[picture]
+    def call(image: int, first: int, last: int) -> int:
+        maps = given[image], blobs[image], known, grad[image]
         return kernel(*maps, first, last, classes, height, width)
 
-    bands = native.shares(pictures, height)
-    native.run_all(partial(call, p, *band) for p in range(pictures) for band in bands)
+    bands = native.shares(images, height)
+    native.run_all(partial(call, p, *band) for p in range(images) for band in bands)
     return grad.to(logits.dtype)
 
 

@@ -78,24 +78,24 @@ def neighbour_distances_reference(features: Tensor, connections: int) -> Tensor:
 
 @operation("neighbour_distances")
 def _distances(features: Tensor, connections: int) -> Tensor:
-    pictures, _, height, width = features.shape
-    out = native.empty((pictures, 4, connections, height, width))
+    images, _, height, width = features.shape
+    out = native.empty((images, 4, connections, height, width))
     _run("segmend_distances", (features.float().contiguous(), out), features, connections)
     return out
 
 
 @operation("similarity_gates")
 def _similarity(features: Tensor, kept: Tensor, connections: int) -> Tensor:
-    pictures, _, height, width = features.shape
-    out = native.empty((pictures, 4, 1, connections, height, width))
+    images, _, height, width = features.shape
+    out = native.empty((images, 4, 1, connections, height, width))
     _run("segmend_similarity", (features.contiguous(), kept.contiguous(), out), features, connections)
     return out
 
 
 @_similarity.register_fake
 def _(features: Tensor, kept: Tensor, connections: int) -> Tensor:
-    pictures, _, height, width = features.shape
-    return features.new_empty((pictures, 4, 1, connections, height, width))
+    images, _, height, width = features.shape
+    return features.new_empty((images, 4, 1, connections, height, width))
 
 
 @operation("neighbour_distances_backward")
@@ -109,19 +109,19 @@ def _distances_backward(features: Tensor, grad: Tensor, connections: int) -> Ten
 def _run(name: str, maps: tuple[Tensor, ...], features: Tensor, connections: int) -> None:
     """Call a kernel on bands of rows."""
     kernel = native.function(name, "f32")
-    pictures, channels, height, width = features.shape
+    images, channels, height, width = features.shape
 
-    def call(picture: int, first: int, last: int) -> int:
-        return kernel(*(m[picture] for m in maps), first, last, channels, height, width, connections)
+    def call(image: int, first: int, last: int) -> int:
+        return kernel(*(m[image] for m in maps), first, last, channels, height, width, connections)
 
-    bands = native.shares(pictures, height)
-    native.run_all(partial(call, picture, *band) for picture in range(pictures) for band in bands)
+    bands = native.shares(images, height)
+    native.run_all(partial(call, image, *band) for image in range(images) for band in bands)
 
 
 @_distances.register_fake
 def _(features: Tensor, connections: int) -> Tensor:
-    pictures, _, height, width = features.shape
-    return features.new_empty((pictures, 4, connections, height, width), dtype=torch.float32)
+    images, _, height, width = features.shape
+    return features.new_empty((images, 4, connections, height, width), dtype=torch.float32)
 
 
 @_distances_backward.register_fake

@@ -60,20 +60,20 @@ def gaussian_means_reference(asking: Tensor, asked: Tensor, values: Tensor) -> T
 
 @operation("gaussian_means")
 def _gaussian_means(asking: Tensor, asked: Tensor, values: Tensor) -> Tensor:
-    pictures, dims, points = asking.shape
+    images, dims, points = asking.shape
     channels, count = values.shape[1:]
     squares = -0.5 * asked.square().sum(dim=1, keepdim=True)
     listed = torch.cat((asked, squares), dim=1).transpose(1, 2).contiguous()
     asking, held = asking.contiguous(), values.transpose(1, 2).contiguous()
-    out = native.empty((pictures, channels, points))
+    out = native.empty((images, channels, points))
     kernel = native.function("segmend_gaussian_means", "f32")
 
-    def call(picture: int, first: int, last: int) -> int:
-        maps = asking[picture], listed[picture], held[picture], out[picture]
+    def call(image: int, first: int, last: int) -> int:
+        maps = asking[image], listed[image], held[image], out[image]
         return kernel(*maps, first, last, points, count, dims, channels)
 
-    parts = native.shares(pictures, points)
-    native.run_all(partial(call, picture, *part) for picture in range(pictures) for part in parts)
+    parts = native.shares(images, points)
+    native.run_all(partial(call, image, *part) for image in range(images) for part in parts)
     return out
 
 

@@ -129,9 +129,9 @@ def run_all(calls: Iterable[Callable[[], int]]) -> None:
         raise ValueError("a label is neither a class nor void")
 
 
-def shares(pictures: int, lines: int) -> list[tuple[int, int]]:
-    """The lines of each picture (rows, or channels), split over the threads that pictures leave: first, last."""
-    parts = max(1, min(lines, -(-torch.get_num_threads() // max(1, pictures))))
+def shares(images: int, lines: int) -> list[tuple[int, int]]:
+    """The lines of each image (rows, or channels), split over the threads that images leave: first, last."""
+    parts = max(1, min(lines, -(-torch.get_num_threads() // max(1, images))))
     return list(itertools.pairwise(round(i * lines / parts) for i in range(parts + 1)))
 
 

@@ -14,7 +14,7 @@ class Operation:
     """A registered operation, to which its other halves are added.
 
     `torch.library.custom_op` registers the same, but loads PyTorch's compiler at the first call of an operation,
-    compiled or not: two seconds and 160 MB for somebody who mends a picture.
+    compiled or not: two seconds and 160 MB for somebody who refines an image.
     """
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:

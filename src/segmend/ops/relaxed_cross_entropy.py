@@ -131,14 +131,14 @@ def _run(
 ) -> None:
     """Call a kernel on bands of rows."""
     kernel = native.function(name, "f32")
-    pictures, classes, height, width = logits.shape
+    images, classes, height, width = logits.shape
 
-    def call(picture: int, first: int, last: int) -> int:
-        given = logits[picture], target[picture], strict, *(map_[picture] for map_ in maps)
+    def call(image: int, first: int, last: int) -> int:
+        given = logits[image], target[image], strict, *(map_[image] for map_ in maps)
         return kernel(*given, first, last, classes, height, width, radius, void)
 
-    bands = native.shares(pictures, height)
-    native.run_all(partial(call, picture, *band) for picture in range(pictures) for band in bands)
+    bands = native.shares(images, height)
+    native.run_all(partial(call, image, *band) for image in range(images) for band in bands)
 
 
 @_relaxed.register_fake

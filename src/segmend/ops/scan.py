@@ -1,4 +1,4 @@
-"""Linear propagation over a picture: the scan of spatial propagation networks (SPN eq. 9 and 10).
+"""Linear propagation over an image: the scan of spatial propagation networks (SPN eq. 9 and 10).
 
 Registered with PyTorch as ``torch.ops.segmend.scan``, in the native library on a CPU (`scan_native`) and in Triton
 on a GPU (`scan_triton`). Where there is neither it is its formula in plain PyTorch (`scan_reference`).
@@ -37,7 +37,7 @@ def scan(x: Tensor, gates: Tensor, direction: int) -> Tensor:
 
         ``h[i, t] = (1 - sum_k p_k[i, t]) x[i, t] + sum_k p_k[i, t] h[i + k, t - 1]``
 
-    over the neighbours k = -1, 0, 1 (or 0 alone) in the line before. One outside the picture drops out of both
+    over the neighbours k = -1, 0, 1 (or 0 alone) in the line before. One outside the image drops out of both
     sums.
 
     Args:

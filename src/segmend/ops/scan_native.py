@@ -22,8 +22,8 @@ def forward(x: Tensor, gates: Tensor, directions: Sequence[int], summed: bool = 
     how = [int(summed)] if len(directions) > 1 else []
     out = native.empty(x.shape, x.dtype)
 
-    def call(picture: int, start: int, stop: int) -> int:
-        maps = x[picture, start], _first(gates, picture, start), out[picture, start]
+    def call(image: int, start: int, stop: int) -> int:
+        maps = x[image, start], _first(gates, image, start), out[image, start]
         return kernel(*maps, *_sizes(gates, stop - start, directions), *how)
 
     native.run_all(partial(call, p, *r) for p in range(len(x)) for r in native.shares(*x.shape[:2]))
@@ -42,10 +42,10 @@ def backward(
     shared = gates.shape[2] == 1
     dgates = native.empty((len(ranges) if shared else 1, *gates.shape), x.dtype).zero_()
 
-    def call(picture: int, index: int) -> int:
+    def call(image: int, index: int) -> int:
         start, stop = ranges[index]
-        given = x[picture, start], _first(gates, picture, start), grad[picture, start]
-        found = dx[picture, start], _first(dgates[index if shared else 0], picture, start)
+        given = x[image, start], _first(gates, image, start), grad[image, start]
+        found = dx[image, start], _first(dgates[index if shared else 0], image, start)
         return kernel(*given, *found, *_sizes(gates, stop - start, directions), *how)
 
     native.run_all(partial(call, p, i) for p in range(len(x)) for i in range(len(ranges)))
@@ -56,8 +56,8 @@ def _suffix(x: Tensor) -> str:
     return "f64" if x.dtype == torch.float64 else "f32"
 
 
-def _first(gates: Tensor, picture: int, channel: int) -> Tensor:
-    return gates[picture, 0, channel if gates.shape[2] > 1 else 0]
+def _first(gates: Tensor, image: int, channel: int) -> Tensor:
+    return gates[image, 0, channel if gates.shape[2] > 1 else 0]
 
 
 def _sizes(gates: Tensor, planes: int, directions: Sequence[int]) -> list[int]:

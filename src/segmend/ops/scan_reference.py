@@ -43,7 +43,7 @@ def backward(
 
 
 def _without_outside(gates: Tensor, direction: int) -> Tensor:
-    """Gates of neighbours outside the picture are 0."""
+    """Gates of neighbours outside the image are 0."""
     if gates.shape[2] == 1:
         return gates
     left, middle, right = gates.unbind(2)

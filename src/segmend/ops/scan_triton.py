@@ -71,7 +71,7 @@ def _propagate(line, h, x, before, same, after, number, index, size, NEIGHBOURS:
 
 @triton.jit(do_not_specialize_on_alignment=["winner_ptr"])  # whose bytes would set how pixels are dealt to threads
 def _forward(  # type: ignore[no-untyped-def]
-    x_ptr, gates_ptr, h_ptr, winner_ptr, channels, lines, size, direction, picture_gates, channel_gates,
+    x_ptr, gates_ptr, h_ptr, winner_ptr, channels, lines, size, direction, image_gates, channel_gates,
     ACROSS: tl.constexpr, BACKWARDS: tl.constexpr, NEIGHBOURS: tl.constexpr, FOLD: tl.constexpr, SUM: tl.constexpr,
     WINNER: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
@@ -81,7 +81,7 @@ def _forward(  # type: ignore[no-untyped-def]
     x_ptr += plane * area
     h_ptr += plane * area
     winner_ptr += plane * area
-    gates_ptr += (plane // channels) * picture_gates + (plane % channels) * channel_gates
+    gates_ptr += (plane // channels) * image_gates + (plane % channels) * channel_gates
     index = tl.arange(0, BLOCK)
     line = tl.zeros([BLOCK], dtype=h_ptr.dtype.element_ty)
     for number in range(tl.cdiv(lines, TILE)):
@@ -126,20 +126,20 @@ def _return(  # type: ignore[no-untyped-def]
 @triton.jit(do_not_specialize_on_alignment=["winner_ptr"])  # whose bytes would set how pixels are dealt to threads
 def _backward(  # type: ignore[no-untyped-def]
     x_ptr, gates_ptr, h_ptr, grad_ptr, winner_ptr, dx_ptr, dgates_ptr, channels, lines, size, direction,
-    picture_gates, channel_gates, per_chunk, chunk_gates,
+    image_gates, channel_gates, per_chunk, chunk_gates,
     ACROSS: tl.constexpr, BACKWARDS: tl.constexpr, NEIGHBOURS: tl.constexpr, FOLD: tl.constexpr,
     WINNER: tl.constexpr, SHARED: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
     """The adjoint of a scan over a chunk of channels; dx (with FOLD) and dgates (if SHARED) are added to."""
-    picture = tl.program_id(0).to(tl.int64)
+    image = tl.program_id(0).to(tl.int64)
     chunk = tl.program_id(1)
     area = lines * size
     back = (1 if ACROSS else size) * (1 if BACKWARDS else -1)
     index = tl.arange(0, BLOCK)
     tiles = tl.cdiv(lines, TILE)
     for c in range(chunk * per_chunk, tl.minimum((chunk + 1) * per_chunk, channels)):
-        plane = (picture * channels + c) * area
-        gates_at = picture * picture_gates + c * channel_gates
+        plane = (image * channels + c) * area
+        gates_at = image * image_gates + c * channel_gates
         dgates = dgates_ptr + chunk * chunk_gates + gates_at
         carried = tl.zeros([BLOCK], dtype=dx_ptr.dtype.element_ty)
         for undone in range(tiles):
@@ -180,7 +180,7 @@ def _along(x: Tensor, direction: int) -> tuple[int, int, dict[str, bool | int]]:
 
 
 def _gate_strides(gates: Tensor) -> tuple[int, int]:
-    """Numbers from a picture's gates to the next one's, and from a channel's (0: shared)."""
+    """Numbers from an image's gates to the next one's, and from a channel's (0: shared)."""
     _, directions, groups, neighbours, height, width = gates.shape
     own = neighbours * height * width
     return directions * groups * own, own if groups > 1 else 0
@@ -197,12 +197,12 @@ def _scan_into(
     winner: Tensor | None = None,
 ) -> None:
     """Scan along `direction`, whose gates are the ones at `first` in `gates` ``[B, 4 or 1, G, K, H, W]``."""
-    pictures, channels = x.shape[:2]
+    images, channels = x.shape[:2]
     lines, size, along = _along(x, direction)
-    picture, channel = _gate_strides(gates)
-    _forward[(pictures * channels,)](
+    image, channel = _gate_strides(gates)
+    _forward[(images * channels,)](
         x, gates[:, first:], out, out if winner is None else winner, channels, lines, size, direction,
-        picture, channel, NEIGHBOURS=gates.shape[3], FOLD=fold, SUM=summed, WINNER=winner is not None, **along,
+        image, channel, NEIGHBOURS=gates.shape[3], FOLD=fold, SUM=summed, WINNER=winner is not None, **along,
     )  # fmt: skip
 
 
@@ -226,12 +226,12 @@ def backward(
     x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int], summed: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Gradients of `forward`; a maximum's go to the first direction that is largest."""
-    pictures, channels = x.shape[:2]
+    images, channels = x.shape[:2]
     winner = torch.zeros(x.shape, dtype=torch.int8, device=x.device)
     won_by_one = len(directions) > 1 and not summed
     if won_by_one:
         forward(x, gates, directions, winner=winner)
-    picture, channel = _gate_strides(gates)
+    image, channel = _gate_strides(gates)
     chunks = channels if channel else min(CHUNKS, channels)
     per_chunk = triton.cdiv(channels, chunks)
     dx = torch.empty_like(x)
@@ -241,9 +241,9 @@ def backward(
     for place, direction in enumerate(directions):
         _scan_into(h, x, gates, direction, place)
         lines, size, along = _along(x, direction)
-        _backward[(pictures, chunks)](
+        _backward[(images, chunks)](
             x, gates[:, place:], h, grad, winner, dx, dgates[:, :, place:],
-            channels, lines, size, direction, picture, channel, per_chunk, 0 if channel else gates.numel(),
+            channels, lines, size, direction, image, channel, per_chunk, 0 if channel else gates.numel(),
             NEIGHBOURS=gates.shape[3], FOLD=place > 0, WINNER=won_by_one, SHARED=not channel, **along,
         )  # fmt: skip
     return dx, dgates[0] if channel else dgates.sum(0)

@@ -1,4 +1,4 @@
-"""Pictures of any size in bounded memory: overlapping tiles whose seams are blended."""
+"""Images of any size in bounded memory: overlapping tiles whose seams are blended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def tile_spans(length: int, tile: int, overlap: int) -> list[slice]:
 def tiled_bands(
     function: Callable[[slice, slice], Tensor], size: tuple[int, int], tile: tuple[int, int], overlap: int
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Apply a function of picture regions tile by tile, and yield finished bands of rows from the top.
+    """Apply a function of image regions tile by tile, and yield finished bands of rows from the top.
 
     Where tiles overlap their results are averaged, each weighted by its distance to the tile's rim, so no
     seam is seen. Memory is that of a band of a tile's rows, whatever the height.
@@ -32,11 +32,11 @@ def tiled_bands(
     Args:
         function: takes rows and columns, gives ``[C, rows, columns]``.
         size: height and width of the whole.
-        tile: most that a tile measures in height and width, in pixels (a smaller picture is one tile).
+        tile: most that a tile measures in height and width, in pixels (a smaller image is one tile).
         overlap: pixels that neighbours share at least, fewer than either.
 
     Yields:
-        Rows, and their result ``float32 [C, rows, W]``; together they are the whole picture, each row once.
+        Rows, and their result ``float32 [C, rows, W]``; together they are the whole image, each row once.
     """
     if not 0 <= overlap < min(tile):
         raise ValueError(f"expected an overlap of at least 0 and less than a tile of {tile}, found {overlap}")

@@ -16,7 +16,7 @@ from segmend.ops.operation import operation
 def warp(map_: Tensor, displacement: Tensor) -> Tensor:
     """Sample a map where the displacement comes from: ``out(x, y) = map(x - dx, y - dy)``, bilinear.
 
-    Outside the picture the border value holds, so a probability map stays one.
+    Outside the image the border value holds, so a probability map stays one.
 
     Args:
         map_: ``[B, C, H, W]``, floats.
@@ -60,7 +60,7 @@ def warp_labels(labels: Tensor, displacement: Tensor) -> Tensor:
         displacement: ``[B, 2, H, W]``, (dx, dy) in pixels.
 
     Returns:
-        Label maps of the dtype of `labels`; void (255 or 65535) where the source is outside the picture.
+        Label maps of the dtype of `labels`; void (255 or 65535) where the source is outside the image.
 
     Raises:
         ValueError: shapes or dtypes that do not fit.
@@ -109,13 +109,13 @@ def warp_labels_reference(labels: Tensor, displacement: Tensor) -> Tensor:
 
 def _by_library(labels: Tensor, displacement: Tensor) -> Tensor:
     kernel = native.function("segmend_warp_labels", "u8" if labels.dtype == torch.uint8 else "i32")
-    pictures, height, width = labels.shape
+    images, height, width = labels.shape
     out = torch.empty_like(labels)
 
-    def call(picture: int, first: int, last: int) -> int:
-        maps = labels[picture], displacement[picture, 0], displacement[picture, 1], out[picture]
+    def call(image: int, first: int, last: int) -> int:
+        maps = labels[image], displacement[image, 0], displacement[image, 1], out[image]
         return kernel(*maps, first, last, height, width, void_of(labels))
 
-    bands = native.shares(pictures, height)
-    native.run_all(partial(call, picture, *band) for picture in range(pictures) for band in bands)
+    bands = native.shares(images, height)
+    native.run_all(partial(call, image, *band) for image in range(images) for band in bands)
     return out

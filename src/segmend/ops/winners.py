@@ -38,18 +38,18 @@ def present(map_: Tensor) -> Tensor:
 def _winners(map_: Tensor) -> tuple[Tensor, Tensor]:
     shape = (*map_.shape[:-3], *map_.shape[-2:])
     planes = map_.reshape(-1, *map_.shape[-3:])
-    pictures, count, height, width = planes.shape
+    images, count, height, width = planes.shape
     if planes.stride()[2:] != (width, 1):  # planes themselves may lie apart, as those of a band of rows do
         planes = planes.contiguous()
     pixels = height * width
-    values, classes = native.empty((pictures, pixels)), native.empty((pictures, pixels), torch.int32)
+    values, classes = native.empty((images, pixels)), native.empty((images, pixels), torch.int32)
     kernel = native.function("segmend_winners", "f32")
 
-    def call(picture: int, first: int, last: int) -> int:
-        return kernel(planes[picture], values[picture], classes[picture], first, last, count, planes.stride(1))
+    def call(image: int, first: int, last: int) -> int:
+        return kernel(planes[image], values[image], classes[image], first, last, count, planes.stride(1))
 
-    parts = native.shares(pictures, pixels)
-    native.run_all(partial(call, picture, *part) for picture in range(pictures) for part in parts)
+    parts = native.shares(images, pixels)
+    native.run_all(partial(call, image, *part) for image in range(images) for part in parts)
     return values.view(shape), classes.view(shape)
 
 

@@ -1,4 +1,4 @@
-"""Methods that mend coarse maps, and how to load one."""
+"""Methods that refine coarse maps, and how to load one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from segmend.data.files import write_json
 from segmend.labels import InvalidInput
 from segmend.model_folder import load_model, read_config
-from segmend.refiners.base import Mended, Refiner
+from segmend.refiners.base import Refinement, Refiner
 from segmend.refiners.dense_crf import DenseCRF
 from segmend.refiners.ecn import ECN
 from segmend.refiners.guided_filter import GuidedFilter
@@ -19,7 +19,7 @@ FILTERS: dict[str, type[DenseCRF] | type[GuidedFilter]] = {"crf": DenseCRF, "gui
 """Refiners that are parameters alone: by the name that the command line knows."""
 
 UNIVERSAL = Path(__file__).parent / "weights" / "universal"
-"""The refiner of any classes that comes with the package: by the name ``universal``."""
+"""The class-agnostic refiner that comes with the package: by the name ``universal``."""
 
 NETWORKS: tuple[type[ECN] | type[SpatialPropagation] | type[UniversalPropagation], ...] = (
     ECN,
@@ -60,7 +60,7 @@ __all__ = [
     "ECN",
     "DenseCRF",
     "GuidedFilter",
-    "Mended",
+    "Refinement",
     "Refiner",
     "SpatialPropagation",
     "UniversalPropagation",

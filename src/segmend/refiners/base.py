@@ -1,4 +1,4 @@
-"""What every refiner is: a picture and its coarse map go in, a mended map comes out."""
+"""What every refiner is: an image and its coarse map go in, a refined map comes out."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from segmend.ops.tiles import tiled_bands
 from segmend.ops.winners import winners
 
 EVERY = 4
-"""Pixels between those of a coarse map by which a refiner chooses its caution."""
+"""Pixels between those of a coarse map by which a refiner chooses its coarse_weight."""
 
 
 @dataclass(frozen=True)
-class Mended:
-    """What a refiner gives back. Shapes are those of one picture; batches have B in front.
+class Refinement:
+    """What a refiner gives back. Shapes are those of one image; batches have B in front.
 
     Attributes:
         labels: label map ``[H, W]``.
@@ -45,8 +45,8 @@ class Mended:
     fusion_mask: Tensor | None = None
 
     @classmethod
-    def of(cls, probabilities: Tensor, coarse: Tensor, **shown: Tensor | None) -> Mended:
-        """The mended map of new `probabilities` over a `coarse` map, both ``[..., C, H, W]``."""
+    def of(cls, probabilities: Tensor, coarse: Tensor, **shown: Tensor | None) -> Refinement:
+        """The refined map of new `probabilities` over a `coarse` map, both ``[..., C, H, W]``."""
         confidence, labels = winners(probabilities)
         before = winners(coarse)[1]
         old = probabilities.gather(-3, before.unsqueeze(-3)).squeeze(-3)
@@ -54,48 +54,49 @@ class Mended:
         dtype = most_likely(probabilities[..., :1, :1]).dtype
         return cls(labels.to(dtype), probabilities, labels != before, confidence, sure, **shown)
 
-    def __getitem__(self, index: int) -> Mended:
-        """Picture `index` of a batch."""
+    def __getitem__(self, index: int) -> Refinement:
+        """Image `index` of a batch."""
         whole = {field.name: getattr(self, field.name) for field in fields(self)}
         picked: dict[str, Any] = {n: None if v is None else v[index] for n, v in whole.items()}
-        return Mended(**picked)
+        return Refinement(**picked)
 
 
 class Refiner(ABC):
-    """A method that mends coarse maps. Subclasses give `mend`; people call `refine`."""
+    """A method that refines coarse maps. Subclasses give `refine_batch`; people call `refine`."""
 
     num_classes: int | None = None
     """Number of classes that the refiner was made for; None where any will do."""
 
-    def caution_for(self, coarse: Tensor) -> float:
+    def coarse_weight_for(self, coarse: Tensor) -> float:
         """Share of the coarse map in what comes out (see `mixed`), unless told how sure changes must be.
 
         Args:
-            coarse: every `EVERY`-th pixel of a picture's coarse map, probabilities ``[C, h, w]``.
+            coarse: every `EVERY`-th pixel of an image's coarse map, probabilities ``[C, h, w]``.
         """
         return 0.0
 
     @abstractmethod
-    def mend(self, image: Tensor, coarse: Tensor) -> Mended:
-        """Mend a batch: image ``float32 [B, 3, H, W]`` in 0..1, coarse probabilities ``[B, C, H, W]``."""
+    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
+        """Refine a batch: image ``float32 [B, 3, H, W]`` in 0..1, coarse probabilities ``[B, C, H, W]``."""
 
     def refine(
         self,
         image: Any,
         coarse: Any,
         num_classes: int | None = None,
-        keep_below: float | None = None,
+        min_confidence: float | None = None,
         logits: bool = False,
-    ) -> Mended:
-        """Mend one picture.
+    ) -> Refinement:
+        """Refine one image.
 
         Args:
             image: RGB, ``uint8 [H, W, 3]`` or floats in 0..1 (see `segmend.labels.as_image`).
             coarse: a label map ``[H, W]``, or probabilities or logits ``[C, H, W]``.
             num_classes: needed only for a label map where the refiner takes any classes
                 (None: its largest id, and one more).
-            keep_below: where the refiner is less sure of a change than this (see `Mended.change_confidence`), the
-                coarse map stays; 0.5 or less keeps nothing (None: the refiner's own caution).
+            min_confidence: where the refiner is less sure of a change than this (see
+                `Refinement.change_confidence`), the coarse map stays; 0.5 or less keeps nothing (None: the
+                refiner's own coarse_weight).
             logits: floats in `coarse` are logits.
 
         Raises:
@@ -105,10 +106,10 @@ class Refiner(ABC):
         probabilities = as_probabilities(coarse, self._count(coarse, num_classes), logits=logits)
         check_same_size(image=image, coarse=probabilities)
         with torch.inference_mode():
-            mended = self.mend(image.unsqueeze(0), probabilities.unsqueeze(0))[0]
-            if keep_below is not None:
-                return keep_unsure(mended, probabilities, keep_below)
-            return mixed(mended, probabilities, self.caution_for(probabilities[:, ::EVERY, ::EVERY]))
+            refined = self.refine_batch(image.unsqueeze(0), probabilities.unsqueeze(0))[0]
+            if min_confidence is not None:
+                return undo_below(refined, probabilities, min_confidence)
+            return mixed(refined, probabilities, self.coarse_weight_for(probabilities[:, ::EVERY, ::EVERY]))
 
     def _count(self, coarse: Any, given: int | None) -> int:
         return self.num_classes or given or count_classes(as_tensor(coarse))
@@ -122,80 +123,82 @@ def count_classes(coarse: Tensor) -> int:
     return max(2, int(known.max()) + 1) if known.numel() else 2
 
 
-def keep_unsure(mended: Mended, coarse: Tensor, keep_below: float) -> Mended:
-    """The mended map with the coarse map's probabilities wherever it was less sure of a change.
+def undo_below(refined: Refinement, coarse: Tensor, min_confidence: float) -> Refinement:
+    """The refined map with the coarse map's probabilities wherever it was less sure of a change.
 
     Args:
         coarse: probabilities ``[..., C, H, W]``.
-        keep_below: least `Mended.change_confidence`; 0.5 or less keeps nothing, 1 all that the refiner is not
-            certain of.
+        min_confidence: least `Refinement.change_confidence`; 0.5 or less keeps nothing, 1 all that the refiner is
+            not certain of.
     """
-    if keep_below <= 0.5:
-        return mended
-    unsure = mended.changed & (mended.change_confidence < keep_below)
+    if min_confidence <= 0.5:
+        return refined
+    unsure = refined.changed & (refined.change_confidence < min_confidence)
     places = unsure.nonzero(as_tuple=True)
-    before = coarse.movedim(-3, -1)[places].to(mended.probabilities.dtype)
+    before = coarse.movedim(-3, -1)[places].to(refined.probabilities.dtype)
     confidence, labels = before.max(dim=-1)
-    probabilities = native.empty_like(mended.probabilities).copy_(mended.probabilities)
+    probabilities = native.empty_like(refined.probabilities).copy_(refined.probabilities)
     probabilities.movedim(-3, -1)[places] = before
     return replace(
-        mended,
-        labels=mended.labels.index_put(places, labels.to(mended.labels.dtype)),
+        refined,
+        labels=refined.labels.index_put(places, labels.to(refined.labels.dtype)),
         probabilities=probabilities,
-        changed=mended.changed & ~unsure,
-        confidence=mended.confidence.index_put(places, confidence),
-        change_confidence=mended.change_confidence.index_put(places, confidence.new_tensor(0.5)),
+        changed=refined.changed & ~unsure,
+        confidence=refined.confidence.index_put(places, confidence),
+        change_confidence=refined.change_confidence.index_put(places, confidence.new_tensor(0.5)),
     )
 
 
-def mixed(mended: Mended, coarse: Tensor, caution: float) -> Mended:
-    """A mixture of the mended map and the coarse one, of which a share `caution` (0..1) is the coarse one.
+def mixed(refined: Refinement, coarse: Tensor, coarse_weight: float) -> Refinement:
+    """A mixture of the refined map and the coarse one, of which a share `coarse_weight` (0..1) is the coarse one.
 
-    A label changes where the mended map's margin between new and old outweighs the coarse map's between old and
+    A label changes where the refined map's margin between new and old outweighs the coarse map's between old and
     new: a coarse map that is sure is harder to change than one that is not. How sure a change was stays as it was.
 
     Args:
         coarse: probabilities ``[..., C, H, W]``.
     """
-    if caution <= 0:
-        return mended
-    found = Mended.of(torch.lerp(mended.probabilities, coarse.to(mended.probabilities.dtype), caution), coarse)
+    if coarse_weight <= 0:
+        return refined
+    found = Refinement.of(
+        torch.lerp(refined.probabilities, coarse.to(refined.probabilities.dtype), coarse_weight), coarse
+    )
     return replace(
-        mended,
+        refined,
         labels=found.labels,
         probabilities=found.probabilities,
         changed=found.changed,
         confidence=found.confidence,
-        change_confidence=torch.where(found.changed, mended.change_confidence, found.change_confidence),
+        change_confidence=torch.where(found.changed, refined.change_confidence, found.change_confidence),
     )
 
 
 TILE = 1152
-"""Most columns of a tile, and rows of a picture that is not cut. Tiles are half as high as they may be wide: what
+"""Most columns of a tile, and rows of an image that is not cut. Tiles are half as high as they may be wide: what
 is blended is held for all columns of a band."""
 
 STRIP = 1 << 22
-"""Values of a mended map that are finished together."""
+"""Values of a refined map that are finished together."""
 
 
-def mend_bands(
+def refine_bands(
     refiner: Refiner,
     image: Tensor,
     coarse: Tensor,
     num_classes: int,
     tile: int = TILE,
     overlap: int = 128,
-    keep_below: float | None = None,
+    min_confidence: float | None = None,
     logits: bool = False,
-) -> Iterator[tuple[slice, Mended]]:
-    """Mend one picture of any size in bounded memory, in bands of rows from the top.
+) -> Iterator[tuple[slice, Refinement]]:
+    """Refine one image of any size in bounded memory, in bands of rows from the top.
 
     Args:
         image: ``float32 [3, H, W]`` in 0..1.
         coarse: a label map ``[H, W]``, or probabilities or logits ``[C, H, W]``.
-        tile, overlap: pictures with a larger side are cut into tiles, at most this wide and half as high, whose
+        tile, overlap: images with a larger side are cut into tiles, at most this wide and half as high, whose
             seams are blended. They share `overlap` pixels, but no more than a quarter of their width.
-        keep_below, logits: see `Refiner.refine`.
+        min_confidence, logits: see `Refiner.refine`.
     """
     check_same_size(image=image, coarse=coarse)
     shown: list[tuple[str, int]] = []
@@ -203,33 +206,33 @@ def mend_bands(
     def given(rows: slice, columns: slice) -> Tensor:
         return as_probabilities(coarse[..., rows, columns].to(image.device), num_classes, logits=logits)
 
-    def mend(rows: slice, columns: slice) -> tuple[Mended, Tensor]:
-        """A mended region, and its coarse probabilities."""
+    def refine(rows: slice, columns: slice) -> tuple[Refinement, Tensor]:
+        """A refined region, and its coarse probabilities."""
         part = given(rows, columns)
-        return refiner.mend(image[None, :, rows, columns], part[None])[0], part
+        return refiner.refine_batch(image[None, :, rows, columns], part[None])[0], part
 
     def channels_of(rows: slice, columns: slice) -> Tensor:
-        """All that is mended of a region, as channels, so that tiles are blended alike."""
-        mended, part = mend(rows, columns)
+        """All that is refined of a region, as channels, so that tiles are blended alike."""
+        refined, part = refine(rows, columns)
         shown[:] = [
             (name, value.shape[0] if value.ndim == 3 else 1)
             for name in ("displacement", "fusion_mask")
-            if (value := getattr(mended, name)) is not None
+            if (value := getattr(refined, name)) is not None
         ]
-        extra = [getattr(mended, name).reshape(channels, *part.shape[1:]) for name, channels in shown]
-        return torch.cat((mended.probabilities, *extra)) if extra else mended.probabilities
+        extra = [getattr(refined, name).reshape(channels, *part.shape[1:]) for name, channels in shown]
+        return torch.cat((refined.probabilities, *extra)) if extra else refined.probabilities
 
     height, width = image.shape[1:]
     with torch.inference_mode():
-        if keep_below is None:
+        if min_confidence is None:
             few = slice(None, None, EVERY)
-            careful = partial(mixed, caution=refiner.caution_for(given(few, few)))
+            careful = partial(mixed, coarse_weight=refiner.coarse_weight_for(given(few, few)))
         else:
-            careful = partial(keep_unsure, keep_below=keep_below)
+            careful = partial(undo_below, min_confidence=min_confidence)
         if max(height, width) <= tile:  # the common case, without what blending costs
             rows = slice(0, height)
-            mended, before = mend(rows, slice(0, width))
-            yield rows, careful(mended, before)
+            refined, before = refine(rows, slice(0, width))
+            yield rows, careful(refined, before)
             return
         for rows, channels in tiled_bands(
             channels_of, (height, width), (tile // 2, tile), min(overlap, tile // 4)
@@ -240,7 +243,7 @@ def mend_bands(
                 named = zip(shown, pieces[1:], strict=True)
                 extra = {name: piece if count > 1 else piece[0] for (name, count), piece in named}
                 before = given(part, slice(0, width))
-                yield part, careful(Mended.of(pieces[0], before, **extra), before)
+                yield part, careful(Refinement.of(pieces[0], before, **extra), before)
 
 
 def _strips(rows: slice, height: int) -> Iterator[slice]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from segmend.labels import InvalidInput
-from segmend.refiners.base import Mended, Refiner
+from segmend.refiners.base import Refinement, Refiner
 
 SEARCHED = {
     "smooth_sxy": (1.0, 8.0),
@@ -24,7 +24,7 @@ SEARCHED = {
 
 @dataclass(frozen=True)
 class DenseCRF(Refiner):
-    """Mean-field inference by pydensecrf2, one picture after the other, on the CPU.
+    """Mean-field inference by pydensecrf2, one image after the other, on the CPU.
 
     Attributes:
         iterations: of mean field.
@@ -41,10 +41,10 @@ class DenseCRF(Refiner):
     bilateral_weight: float = 5.0
     certainty: float = 1.0
 
-    def mend(self, image: Tensor, coarse: Tensor) -> Mended:
-        """Mend a batch (see `Refiner.mend`)."""
-        mended = [self._infer(i, c) for i, c in zip(image, coarse, strict=True)]
-        return Mended.of(torch.stack(mended).to(coarse.device), coarse)
+    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
+        """Refine a batch (see `Refiner.refine_batch`)."""
+        refined = [self._infer(i, c) for i, c in zip(image, coarse, strict=True)]
+        return Refinement.of(torch.stack(refined).to(coarse.device), coarse)
 
     def _infer(self, image: Tensor, coarse: Tensor) -> Tensor:
         try:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from segmend.labels import Classes
 from segmend.ops.warp import warp
-from segmend.refiners.base import Mended, Refiner
+from segmend.refiners.appearance import MIN_COARSE, with_appearance
+from segmend.refiners.base import Refinement, Refiner
 from segmend.refiners.encoder_decoder import WIDTHS, Width, conv, encoder_and_decoder, head, pad_to_stride
-from segmend.refiners.votes import LEAST, heed_votes
 
 Branches = Literal["both", "propagation", "replacement"]
 
@@ -58,7 +58,7 @@ def correction_loss(correction: Correction, target: Tensor, void: int, held_out:
 
     Args:
         target: true labels, ``int64 [B, H, W]``; `void` pixels do not count. An all-void batch gives 0.
-        held_out: ``bool [B]``, pictures that teach the mask alone, while the others teach the branches alone
+        held_out: ``bool [B]``, images that teach the mask alone, while the others teach the branches alone
             (None: all teach all, as in the paper).
     """
     known = (target != void).unsqueeze(1)
@@ -109,14 +109,14 @@ class ECN(
         frozen: the timm encoder keeps its features and batch statistics, which halves a training step on a
             CPU, and overfits less.
         residual: the replacement branch adds its logits to the coarse map's log probabilities, so that it too
-            starts from the coarse map; the paper's gives all of S_repl anew, which few pictures cannot teach.
-        max_displacement: the longest displacement per axis in pixels; None for half the picture
+            starts from the coarse map; the paper's gives all of S_repl anew, which few images cannot teach.
+        max_displacement: the longest displacement per axis in pixels; None for half the image
             (the paper's normalised units).
-        votes: how much it heeds what places of the same colour anywhere in the picture say (`heed_votes`): it sees
-            the coarse map as they mend it beside the map itself, and both branches start from there. With a timm
-            encoder alone; 0: it does not ask them.
-        caution: share of the coarse map in the mended one (0..1). A label then changes only where the
-            correction is surer of it than the coarse map was of its own; fewer pictures are made worse.
+        appearance: weight of the appearance term (`with_appearance`). The network then sees the coarse map that
+            the term refined beside the map itself, and both branches start from it. Needs a timm encoder; 0: no
+            term.
+        coarse_weight: share of the coarse map in the refined one (0..1). A label then changes only where the
+            correction is surer of it than the coarse map was of its own; fewer images are degraded.
     """
 
     def __init__(
@@ -128,8 +128,8 @@ class ECN(
         max_displacement: float | None = 32.0,
         residual: bool = False,
         frozen: bool = False,
-        caution: float = 0.0,
-        votes: float = 0.0,
+        coarse_weight: float = 0.0,
+        appearance: float = 0.0,
     ) -> None:
         super().__init__()
         self.classes = classes
@@ -137,9 +137,9 @@ class ECN(
         self.branches = branches
         self.max_displacement = max_displacement
         self.residual = residual
-        self.caution, self.votes = caution, votes
+        self.coarse_weight, self.appearance = coarse_weight, appearance
         self.encoder, make_decoder = encoder_and_decoder(
-            len(classes), width, encoder, frozen, hints=len(classes) if votes > 0 else 0
+            len(classes), width, encoder, frozen, hints=len(classes) if appearance > 0 else 0
         )
         finest = self.encoder.finest
         last = WIDTHS[width]
@@ -179,10 +179,10 @@ class ECN(
         height, width = image.shape[2:]
         colours, guide = (pad_to_stride(map_, self.encoder.stride) for map_ in (image, coarse))
         start, hints = coarse, []
-        if self.votes > 0:
-            voted = heed_votes(colours, guide, self.votes)
-            start = voted[:, :, :height, :width]
-            hints.append(F.avg_pool2d(voted, self.encoder.finest))
+        if self.appearance > 0:
+            refined = with_appearance(colours, guide, self.appearance)
+            start = refined[:, :, :height, :width]
+            hints.append(F.avg_pool2d(refined, self.encoder.finest))
         features = self.encoder(2 * colours - 1, guide, *hints)
         displacement = propagated = logits = mask = None
         decoded = []
@@ -195,7 +195,7 @@ class ECN(
             decoded.append(self.replacement(features))
             logits = self.classify(decoded[-1])[:, :, :height, :width].float()
             if self.residual:
-                logits = logits + start.clamp_min(LEAST).log()
+                logits = logits + start.clamp_min(MIN_COARSE).log()
         if self.branches == "both":
             both = torch.cat(decoded, dim=1)
             mask = self.fusion(both.detach() if mask_apart else both)[:, :, :height, :width].float().sigmoid()
@@ -206,12 +206,12 @@ class ECN(
         reach = (width / 2, height / 2) if longest is None else (longest, longest)
         return like.new_tensor(reach).view(1, 2, 1, 1)
 
-    def mend(self, image: Tensor, coarse: Tensor) -> Mended:
-        """Mend a batch (see `Refiner.mend`), showing displacements and the fusion mask."""
+    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
+        """Refine a batch (see `Refiner.refine_batch`), showing displacements and the fusion mask."""
         correction = self(image, coarse)
         mask = None if correction.mask is None else correction.mask[:, 0]
-        probabilities = torch.lerp(correction.probabilities, coarse, self.caution)
-        return Mended.of(probabilities, coarse, displacement=correction.displacement, fusion_mask=mask)
+        probabilities = torch.lerp(correction.probabilities, coarse, self.coarse_weight)
+        return Refinement.of(probabilities, coarse, displacement=correction.displacement, fusion_mask=mask)
 
 
 class CorrectedSegmenter(nn.Module):

@@ -37,7 +37,7 @@ def encoder_and_decoder(
     """
     base = WIDTHS[width]
     if hints and encoder is None:
-        raise InvalidInput("votes: the plain encoder takes none; name an encoder")
+        raise InvalidInput("appearance: the plain encoder takes none; name an encoder")
     if encoder is None:
         plain = PlainEncoder(guides, base)
         return plain, lambda: Decoder(plain.channels, (4 * base, 2 * base, base), double, "bilinear")
@@ -78,7 +78,7 @@ class PyramidEncoder(nn.Module):
     """A pyramid for image and coarse map, beside a timm encoder for the image: strides 2, 4, 8, 16, 32.
 
     The pyramid takes in every pixel of the coarse map (blocks of 2 x 2 become channels: a quarter of the work
-    of layers at full resolution, and no border is lost); the encoder brings what it knows of pictures. Both
+    of layers at full resolution, and no border is lost); the encoder brings what it knows of images. Both
     are concatenated at each stride, with the guide itself, pooled: what a whole region is taken for should not
     have to pass through layers to be known.
 

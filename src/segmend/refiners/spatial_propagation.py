@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from segmend.labels import Classes, InvalidInput
 from segmend.ops.distances import similarity_gates
 from segmend.ops.scan import normalize_gates, scan4
-from segmend.refiners.base import Mended, Refiner
+from segmend.refiners.appearance import with_appearance
+from segmend.refiners.base import Refinement, Refiner
 from segmend.refiners.encoder_decoder import WIDTHS, Width, encoder_and_decoder, head, pad_to_stride
-from segmend.refiners.votes import heed_votes
 
 EMBEDDING = 16
 """Channels by which similarity gates compare pixels, beside the colours."""
 
-LEAST = 1e-7
+MIN_PROBABILITY = 1e-7
 """The least probability that enters a logarithm."""
 
 LEAST_TRUSTED = 1e-4
@@ -51,7 +51,7 @@ class SpatialPropagation(
         classes: what the maps stand for.
         connections: neighbours in the line before that a pixel is connected to: 3, or 1.
         gates: ``free``, the guidance network's own output; or ``similarity``, each neighbour weighted by how
-            alike the pixels' embeddings and colours are, which few pictures can teach.
+            alike the pixels' embeddings and colours are, which few images can teach.
         lift: None to scan the probability map itself; or so many channels to lift it to, at half the
             resolution, with gates for each (``free``) or for all (the paper: 32, free). See `Lifted`.
         rounds: how often all four directions are scanned.
@@ -59,15 +59,15 @@ class SpatialPropagation(
         encoder: None for a plain one; or the name of a timm encoder (say ``tf_efficientnet_lite0``).
         frozen: the timm encoder keeps its features and batch statistics.
         sees_coarse: the guidance network sees the coarse map beside the image.
-        votes: how much it heeds what places of the same colour anywhere in the picture say: what is scanned is the
-            coarse map as they mend it (`heed_votes`). 0: it does not ask them.
+        appearance: weight of the appearance term: the coarse map that it refined (`with_appearance`) is scanned.
+            0: no term.
         restrict_to_present: classes that are the most likely one nowhere in the coarse map are not in the
-            mended one (the paper's setting on VOC).
+            refined one (the paper's setting on VOC).
         weighed: the guidance network also says how far the coarse map is to be trusted, how much each of its
-            pixels tells, and how much of the mended map is propagated (`weights`); and a pixel becomes the mean of
-            what reaches it, not the maximum over directions (`propagate_evidence`). So a good map can stay good.
-            With a lift, that is of what comes out of this. For similarity gates: means need weights that are not
-            negative.
+            pixels tells, and how much of the refined map is propagated (`weights`); and a pixel becomes the mean
+            of what reaches it, not the maximum over directions (`propagate_evidence`). So a good map can stay
+            good. With a lift, that is of what comes out of this. For similarity gates: means need weights that are
+            not negative.
 
     Raises:
         InvalidInput: weighed, and free gates.
@@ -84,7 +84,7 @@ class SpatialPropagation(
         encoder: str | None = None,
         frozen: bool = False,
         sees_coarse: bool = True,
-        votes: float = 0.0,
+        appearance: float = 0.0,
         restrict_to_present: bool = False,
         weighed: bool = False,
     ) -> None:
@@ -93,7 +93,7 @@ class SpatialPropagation(
             raise InvalidInput("weighed: only with similarity gates; leave one of them out")
         self.classes = classes
         self.num_classes = len(classes)
-        self.rounds, self.sees_coarse, self.votes = rounds, sees_coarse, votes
+        self.rounds, self.sees_coarse, self.appearance = rounds, sees_coarse, appearance
         self.restrict_to_present = restrict_to_present
         self.encoder, make_decoder = encoder_and_decoder(
             len(classes) if sees_coarse else 0, width, encoder, frozen
@@ -114,33 +114,35 @@ class SpatialPropagation(
         self.lifted = None if lift is None else Lifted(len(classes), lift, make_gates(lift, scale=2), rounds)
 
     def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
-        """Mended log probabilities ``[B, C, H, W]``."""
+        """Refinement log probabilities ``[B, C, H, W]``."""
         absent = absent_classes(coarse) if self.restrict_to_present else None
-        if self.votes > 0:
-            coarse = heed_votes(image, coarse, self.votes)
+        if self.appearance > 0:
+            coarse = with_appearance(image, coarse, self.appearance)
         features, colours = self._guidance(image, coarse)
         if absent is not None:
             coarse = without(coarse, absent)
-        mended = self._propagated(coarse, features, colours)
+        refined = self._propagated(coarse, features, colours)
         if self.lifted is not None:
-            mended = self.lifted(mended, features, colours)
+            refined = self.lifted(refined, features, colours)
         if absent is not None:
-            mended = mended.masked_fill(absent, -math.inf).log_softmax(dim=1).clamp_min(math.log(LEAST))
-        return mended
+            refined = (
+                refined.masked_fill(absent, -math.inf).log_softmax(dim=1).clamp_min(math.log(MIN_PROBABILITY))
+            )
+        return refined
 
     def _propagated(self, coarse: Tensor, features: Tensor, colours: Tensor) -> Tensor:
         """Log probabilities of what is made of the coarse map without a lift."""
         if self.gates is None:
-            return coarse.float().clamp_min(LEAST).log()
+            return coarse.float().clamp_min(MIN_PROBABILITY).log()
         height, width = coarse.shape[2:]
         gates = self.gates(features, colours)[..., :height, :width]
         if self.weights is None:
-            mended = propagate(coarse, gates, self.rounds).clamp_min(LEAST).log()
-            return mended - mended.logsumexp(dim=1, keepdim=True)
+            refined = propagate(coarse, gates, self.rounds).clamp_min(MIN_PROBABILITY).log()
+            return refined - refined.logsumexp(dim=1, keepdim=True)
         trust, evidence, spread = weights(self.weights(features)[..., :height, :width])
         start = (trust * coarse.float().clamp_min(LEAST_TRUSTED).log()).softmax(dim=1)
-        mended = torch.lerp(start, propagate_evidence(start, evidence, gates, self.rounds), spread)
-        return mended.clamp_min(LEAST).log()
+        refined = torch.lerp(start, propagate_evidence(start, evidence, gates, self.rounds), spread)
+        return refined.clamp_min(MIN_PROBABILITY).log()
 
     def _guidance(self, image: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
         """The guidance network's features, and the image, both padded to its stride."""
@@ -149,9 +151,9 @@ class SpatialPropagation(
         colours, guide = padded.split((3, guide.shape[1]), dim=1)
         return self.decoder(self.encoder(2 * colours - 1, guide)), colours
 
-    def mend(self, image: Tensor, coarse: Tensor) -> Mended:
-        """Mend a batch (see `Refiner.mend`)."""
-        return Mended.of(self(image, coarse).exp(), coarse)
+    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
+        """Refine a batch (see `Refiner.refine_batch`)."""
+        return Refinement.of(self(image, coarse).exp(), coarse)
 
 
 class FreeGates(nn.Module):
@@ -213,11 +215,11 @@ class Lifted(nn.Module):
 
 
 def weights(raw: Tensor, first: tuple[float, float, float] = FIRST) -> tuple[Tensor, Tensor, Tensor]:
-    """How a coarse map is mended by propagation, of what a layer says ``[B, 3, H, W]``; 0 is `first`.
+    """How a coarse map is refined by propagation, of what a layer says ``[B, 3, H, W]``; 0 is `first`.
 
     Returns:
         ``[B, 1, H, W]`` each: the power of the coarse map's probabilities, 0..`MOST_TRUST` (0 forgets them, above
-        1 sharpens them); how much a pixel tells its neighbours, 0..1; and how much of the mended map is
+        1 sharpens them); how much a pixel tells its neighbours, 0..1; and how much of the refined map is
         propagated, 0..1.
     """
     trust, evidence, spread = (STEP * raw.float() + raw.new_tensor(first)[:, None, None]).split(1, dim=1)
@@ -239,7 +241,7 @@ def propagate_evidence(start: Tensor, evidence: Tensor, gates: Tensor, rounds: i
     map_ = evidence / 4**rounds * start
     for _ in range(rounds):
         map_ = scan4(map_, gates, "sum")
-    return map_ / map_.sum(dim=1, keepdim=True).clamp_min(LEAST)
+    return map_ / map_.sum(dim=1, keepdim=True).clamp_min(MIN_PROBABILITY)
 
 
 def propagate(map_: Tensor, gates: Tensor, rounds: int) -> Tensor:
@@ -250,7 +252,7 @@ def propagate(map_: Tensor, gates: Tensor, rounds: int) -> Tensor:
 
 
 def absent_classes(coarse: Tensor) -> Tensor:
-    """Whether a class wins nowhere in its picture, of a coarse map ``[B, C, H, W]``: ``bool [B, C, 1, 1]``."""
+    """Whether a class wins nowhere in its image, of a coarse map ``[B, C, H, W]``: ``bool [B, C, 1, 1]``."""
     winners = coarse.argmax(dim=1).flatten(1)
     absent = torch.ones(coarse.shape[:2], dtype=torch.bool, device=coarse.device).scatter(1, winners, False)
     return absent[:, :, None, None]
@@ -259,10 +261,10 @@ def absent_classes(coarse: Tensor) -> Tensor:
 def without(coarse: Tensor, absent: Tensor) -> Tensor:
     """The coarse map ``[B, C, H, W]`` without some classes, ``bool [B, C, 1, 1]``."""
     kept = coarse * ~absent
-    return kept / kept.sum(dim=1, keepdim=True).clamp_min(LEAST)
+    return kept / kept.sum(dim=1, keepdim=True).clamp_min(MIN_PROBABILITY)
 
 
 def propagation_loss(log_probabilities: Tensor, target: Tensor, void: int) -> Tensor:
-    """Softmax loss of a mended map: mean over the pixels of ``int64 [B, H, W]`` that are not `void`."""
+    """Softmax loss of a refined map: mean over the pixels of ``int64 [B, H, W]`` that are not `void`."""
     known = (target != void).sum().clamp_min(1)
     return F.nll_loss(log_probabilities.float(), target, ignore_index=void, reduction="sum") / known

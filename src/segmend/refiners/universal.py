@@ -1,4 +1,4 @@
-"""Mends masks of any classes with one set of weights: spatial propagation that knows how far to trust a mask.
+"""Refines masks of any classes with one set of weights: spatial propagation that knows how far to trust a mask.
 
 Shapes: image ``[B, 3, H, W]`` in 0..1, coarse probability map ``[B, C, H, W]``, any C, H and W.
 """
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from segmend.ops import native
 from segmend.ops.winners import present, winners
-from segmend.refiners.base import Mended, Refiner
+from segmend.refiners.appearance import APPEARANCE_SUM, CELL, MIN_COARSE, appearance_term
+from segmend.refiners.base import Refinement, Refiner
 from segmend.refiners.encoder_decoder import (
     WIDTHS,
     Decoder,
@@ -24,7 +25,6 @@ from segmend.refiners.encoder_decoder import (
     pad_to_stride,
 )
 from segmend.refiners.spatial_propagation import STEP, SimilarityGates, propagate_evidence, weights
-from segmend.refiners.votes import CELL, LEAST, MOST_VOTES, alike_votes
 
 PIXELS, PLACES = 4, 7
 """Channels of `Summaries`."""
@@ -50,11 +50,11 @@ SURE, DOUBTFUL = 0.03, 0.05
 """`Doubt` of maps that are sure, and of those that are not. Masks have 0.02, which `one_hot` leaves to other
 classes, and true shares of places little more far from their borders."""
 
-HARMLESS = 0.006
+COST_FLOOR = 0.006
 """A cost of which no less is worth learning."""
 
 ERROR = 0.3
-"""How much a guess of the error counts in the loss, beside the mended map."""
+"""How much a guess of the error counts in the loss, beside the refined map."""
 
 
 class Blend(NamedTuple):
@@ -62,7 +62,7 @@ class Blend(NamedTuple):
 
     Attributes:
         trust, evidence, spread: see `segmend.refiners.spatial_propagation.weights`, ``[B, 1, H, W]`` each.
-        likeness: how much it counts that places of the same colour hold a class more often than the whole picture
+        likeness: how much it counts that places of the same colour hold a class more often than the whole image
             does, 0..1.
         contrast: how much a place's surroundings are held against it, -1..1: above 0 sharpens a blurred map. These
             two: ``[B, 1, H / CELL, W / CELL]``.
@@ -89,19 +89,19 @@ class Propagated(NamedTuple):
     """What `UniversalPropagation` makes of a batch.
 
     Attributes:
-        mended: probabilities ``[B, C, H, W]``.
-        blend: how they were blended, over a picture whose sides are multiples of 32.
+        refined: probabilities ``[B, C, H, W]``.
+        blend: how they were blended, over an image whose sides are multiples of 32.
         error: `scale_of` the pixels by which borders of the coarse maps seem to be off, ``[B]``.
     """
 
-    mended: Tensor
+    refined: Tensor
     blend: Blend
     error: Tensor
 
 
-def scale_of(error_px: Tensor) -> Tensor:
+def scale_of(border_error_px: Tensor) -> Tensor:
     """``log2(1 + pixels)``."""
-    return error_px.add(1).log2()
+    return border_error_px.add(1).log2()
 
 
 class UniversalPropagation(
@@ -112,47 +112,49 @@ class UniversalPropagation(
     tags=["image-segmentation"],
     paper_url="https://arxiv.org/abs/1710.01020",
 ):
-    """Three-way propagation along gates shared by all classes, guided by picture and class-free summaries.
+    """Three-way propagation along gates shared by all classes, guided by image and class-agnostic summaries.
 
     The start is a product of experts, each to a power that the network chooses (`Blend`, `clues`)::
 
         start = softmax(trust log coarse + likeness log(A / P) - contrast log S)
 
-    of the coarse map, what places alike hold A and the whole picture P, and a place's surroundings S. The mended
+    of the coarse map, what places alike hold A and the whole image P, and a place's surroundings S. The refined
     map blends it with the means of what reaches each pixel (`propagate_evidence`). A good mask stays as it is
     where it is trusted alone. What the network sees of the mask is how sure, how finely bordered and how agreeing
-    with the picture it is, never which classes it has. From that it guesses how far borders are off, where nobody
+    with the image it is, never which classes it has. From that it guesses how far borders are off, where nobody
     says, and how to blend depends on it.
 
     Args:
         width: channels of the guidance network.
         connections: neighbours in the line before that a pixel is connected to: 3, or 1.
-        caution: share of the coarse map in what comes out (see `mixed`), for maps that are unsure also far from
-            their borders.
-        caution_sure: the same for maps that are sure there: they may well be as good as they look, and nothing
-            that was learned on some sets is as reliable on others.
-        caution_hard: the same for masks, which are sure everywhere and do not say where their borders may be off.
-            With a half or more no mask is changed.
-        caution_told: the same for masks whose error is told (`error_px`), as the network is bolder then.
+        coarse_weight: share of the coarse map in what comes out (see `mixed`), for maps that are unsure also far
+            from their borders.
+        coarse_weight_confident: the same for maps that are sure there: they may well be as good as they look, and
+            nothing that was learned on some sets is as reliable on others.
+        coarse_weight_masks: the same for masks, which are sure everywhere and do not say where their borders may
+            be off. With a half or more no mask is changed.
+        coarse_weight_known_error: the same for masks whose error is told (`border_error_px`), as the network is
+            bolder then.
 
     Attributes:
-        error_px: how many pixels the borders of the coarse maps that `mend` gets are off, about; 0: not known.
+        border_error_px: how many pixels the borders of the coarse maps that `refine_batch` gets are off, about; 0:
+            not known.
     """
 
-    error_px: float = 0.0
+    border_error_px: float = 0.0
 
     def __init__(
         self,
         width: Width = "quarter",
         connections: Literal[1, 3] = 3,
-        caution: float = 0.0,
-        caution_sure: float = 0.0,
-        caution_hard: float = 0.0,
-        caution_told: float = 0.0,
+        coarse_weight: float = 0.0,
+        coarse_weight_confident: float = 0.0,
+        coarse_weight_masks: float = 0.0,
+        coarse_weight_known_error: float = 0.0,
     ) -> None:
         super().__init__()
-        self.caution, self.caution_sure = caution, caution_sure
-        self.caution_hard, self.caution_told = caution_hard, caution_told
+        self.coarse_weight, self.coarse_weight_confident = coarse_weight, coarse_weight_confident
+        self.coarse_weight_masks, self.coarse_weight_known_error = coarse_weight_masks, coarse_weight_known_error
         base = WIDTHS[width]
         self.encoder = PyramidEncoder(PIXELS, base, hints=PLACES + 1)
         self.decoder = Decoder(
@@ -161,62 +163,67 @@ class UniversalPropagation(
         finest = self.encoder.finest
         self.gates = SimilarityGates(base, connections, finest, scale=1, embedding=EMBEDDING)
         self.at_pixels, self.at_places = head(base, 3, finest), head(base, 2, finest, CELL)
-        self.picture = nn.Sequential(nn.Linear(2 * (PIXELS + PLACES) + 1, 2 * base), nn.ReLU())
+        self.image_summary = nn.Sequential(nn.Linear(2 * (PIXELS + PLACES) + 1, 2 * base), nn.ReLU())
         self.error = nn.Linear(2 * base, 1)
         self.overall = nn.Linear(2 * base + 1, len(Blend._fields))
         with torch.no_grad():
             for parameter in nn.ModuleList((self.at_pixels, self.at_places, self.overall)).parameters():
                 parameter.mul_(0.01)
 
-    def forward(self, image: Tensor, coarse: Tensor, error_px: Tensor | None = None) -> Propagated:
-        """Mend coarse probabilities ``[B, C, H, W]`` of at least 2 classes.
+    def forward(self, image: Tensor, coarse: Tensor, border_error_px: Tensor | None = None) -> Propagated:
+        """Refine coarse probabilities ``[B, C, H, W]`` of at least 2 classes.
 
         Args:
-            error_px: ``[B]``, how many pixels borders of the coarse map are off, about; 0, or None: not known.
+            border_error_px: ``[B]``, how many pixels borders of the coarse map are off, about; 0, or None: not
+                known.
         """
         height, width = image.shape[2:]
         image, coarse = (pad_to_stride(map_, self.encoder.stride) for map_ in (image, coarse.float()))
-        known = coarse.clamp_min(LEAST).log_()
+        known = coarse.clamp_min(MIN_COARSE).log_()
         held = clues(image, coarse)
         seen = summaries(image, coarse, known, held)
-        picture = self.picture(near_and_far(seen))
-        guess = self.error(picture).squeeze(1).float()
+        summary = self.image_summary(near_and_far(seen))
+        guess = self.error(summary).squeeze(1).float()
         error = guess.detach().clamp_min(0)
-        if error_px is not None:
-            error = torch.where(error_px > 0, scale_of(error_px), error)
+        if border_error_px is not None:
+            error = torch.where(border_error_px > 0, scale_of(border_error_px), error)
         told = error[:, None, None, None].expand(-1, 1, *seen.places.shape[2:]) / 4
         hints = F.interpolate(torch.cat((seen.places, told), dim=1), scale_factor=CELL // self.encoder.finest)
         features = self.decoder(self.encoder(2 * image - 1, seen.pixels, hints))
-        overall = self.overall(torch.cat((picture, error[:, None] / 4), dim=1)).float()[:, :, None, None]
+        overall = self.overall(torch.cat((summary, error[:, None] / 4), dim=1)).float()[:, :, None, None]
         blend = Blend.of(
             self.at_pixels(features).float() + overall[:, :3], self.at_places(features).float() + overall[:, 3:]
         )
         start = start_of(known, held, blend)
         spread = propagate_evidence(start, blend.evidence, self.gates(features, image))
-        mended = torch.lerp(start, spread, blend.spread)
-        return Propagated(mended[..., :height, :width], blend, guess)
+        refined = torch.lerp(start, spread, blend.spread)
+        return Propagated(refined[..., :height, :width], blend, guess)
 
-    def mend(self, image: Tensor, coarse: Tensor) -> Mended:
-        """Mend a batch (see `Refiner.mend`).
+    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
+        """Refine a batch (see `Refiner.refine_batch`).
 
-        Classes that are the likeliest nowhere in the coarse maps are not in the mended ones, and cost nothing.
+        Classes that are the likeliest nowhere in the coarse maps are not in the refined ones, and cost nothing.
         """
         chosen = present(coarse)
         if len(chosen) == 1:
-            return Mended.of(coarse.float(), coarse)
-        known = coarse[:, chosen].clamp_min_(LEAST)
+            return Refinement.of(coarse.float(), coarse)
+        known = coarse[:, chosen].clamp_min_(MIN_COARSE)
         known /= known.sum(dim=1, keepdim=True)
-        told = torch.full((len(image),), self.error_px, device=image.device) if self.error_px > 0 else None
-        mended = self(image, known, told).mended
-        probabilities = native.empty_like(coarse, torch.float32).zero_().index_copy_(1, chosen, mended)
-        return Mended.of(probabilities, coarse)
+        told = (
+            torch.full((len(image),), self.border_error_px, device=image.device)
+            if self.border_error_px > 0
+            else None
+        )
+        refined = self(image, known, told).refined
+        probabilities = native.empty_like(coarse, torch.float32).zero_().index_copy_(1, chosen, refined)
+        return Refinement.of(probabilities, coarse)
 
-    def caution_for(self, coarse: Tensor) -> float:
-        """`caution`, or that of sure maps or masks, or between them, as there is `doubt` in the map."""
+    def coarse_weight_for(self, coarse: Tensor) -> float:
+        """`coarse_weight`, or that of sure maps or masks, or between them, as there is `doubt` in the map."""
         soft, doubtful = (min(max((lacks - SURE) / (DOUBTFUL - SURE), 0.0), 1.0) for lacks in doubt(coarse))
-        hard = self.caution_told if self.error_px > 0 else self.caution_hard
-        careful = hard + (self.caution_sure - hard) * soft
-        return careful + (self.caution - careful) * doubtful
+        hard = self.coarse_weight_known_error if self.border_error_px > 0 else self.coarse_weight_masks
+        careful = hard + (self.coarse_weight_confident - hard) * soft
+        return careful + (self.coarse_weight - careful) * doubtful
 
 
 class Doubt(NamedTuple):
@@ -254,8 +261,8 @@ class Clues(NamedTuple):
 
     Attributes:
         coarse: the coarse map.
-        alike: what places of the same colour hold (`alike_votes` of one round, as shares).
-        likeness: logarithm of how much more often they hold it than the whole picture does.
+        alike: what places of the same colour hold (`appearance_term` of one round, as shares).
+        likeness: logarithm of how much more often they hold it than the whole image does.
         surroundings: logarithm of what the places around hold.
     """
 
@@ -267,9 +274,9 @@ class Clues(NamedTuple):
 
 @torch.no_grad()
 def clues(image: Tensor, coarse: Tensor) -> Clues:
-    """Clues of a picture ``[B, 3, H, W]`` and its coarse map ``[B, C, H, W]``, their sides multiples of 32."""
+    """Clues of an image ``[B, 3, H, W]`` and its coarse map ``[B, C, H, W]``, their sides multiples of 32."""
     small = F.avg_pool2d(coarse, CELL)
-    alike = alike_votes(image, coarse, rounds=1) / MOST_VOTES
+    alike = appearance_term(image, coarse, rounds=1) / APPEARANCE_SUM
     overall = small.mean(dim=(2, 3), keepdim=True)
     likeness = ((alike + RARE) / (overall + RARE)).log()
     around = F.avg_pool2d(small, SURROUNDINGS, stride=1, padding=SURROUNDINGS // 2, count_include_pad=False)
@@ -289,7 +296,7 @@ class Summaries(NamedTuple):
         pixels: label borders; the largest probability, and the entropy; and how much the colours change:
             ``[B, PIXELS, H, W]``.
         places: the margin to the next class; of places alike the largest share, the label's, and how they agree
-            with the map; the likeness of the label, its share of the picture, and how sure the map is of it on the
+            with the map; the likeness of the label, its share of the image, and how sure the map is of it on the
             whole: ``[B, PLACES, H / CELL, W / CELL]``.
     """
 
@@ -299,7 +306,7 @@ class Summaries(NamedTuple):
 
 @torch.no_grad()
 def summaries(image: Tensor, coarse: Tensor, known: Tensor, held: Clues) -> Summaries:
-    """Summaries of a picture ``[B, 3, H, W]`` and its coarse map.
+    """Summaries of an image ``[B, 3, H, W]`` and its coarse map.
 
     Args:
         coarse, known: probabilities ``[B, C, H, W]``, C at least 2, and their logarithms.
@@ -345,34 +352,34 @@ def near_and_far(seen: Summaries) -> Tensor:
     return told.sign() * told.abs().sqrt()  # small ones tell as much as large ones
 
 
-def universal_loss(found: Propagated, target: Tensor, void: int, error_px: Tensor) -> Tensor:
-    """Mean over pictures of ``log(cost + HARMLESS)``, and `ERROR` times how far the guess of the error is off.
+def universal_loss(found: Propagated, target: Tensor, void: int, border_error_px: Tensor) -> Tensor:
+    """Mean over images of ``log(cost + COST_FLOOR)``, and `ERROR` times how far the guess of the error is off.
 
-    A cost is the cross-entropy of the mended probabilities: its mean over pixels, plus `BY_CLASS` times its mean
-    over the classes of the picture, of their own means, so that small regions count too. With the logarithm it is
-    worth as much in each picture to halve it; without, maps that nobody could mend far outweigh those that should
+    A cost is the cross-entropy of the refined probabilities: its mean over pixels, plus `BY_CLASS` times its mean
+    over the classes of the image, of their own means, so that small regions count too. With the logarithm it is
+    worth as much in each image to halve it; without, maps that nobody could refine far outweigh those that should
     be left as they are.
 
     Args:
         target: ``int64 [B, H, W]``; `void` pixels do not count.
-        error_px: ``[B]``, the true ones (see `segmend.data.class_free.error_pixels`).
+        border_error_px: ``[B]``, the true ones (see `segmend.data.class_agnostic.border_error_pixels`).
     """
-    mended = found.mended.float()
-    pictures, classes = mended.shape[:2]
+    refined = found.refined.float()
+    images, classes = refined.shape[:2]
     known = target != void
     index = target.masked_fill(~known, 0)
-    costs = -mended.gather(1, index.unsqueeze(1)).clamp_min(LEAST).log().squeeze(1) * known
-    slots = index + torch.arange(pictures, device=target.device).view(-1, 1, 1) * classes
+    costs = -refined.gather(1, index.unsqueeze(1)).clamp_min(MIN_COARSE).log().squeeze(1) * known
+    slots = index + torch.arange(images, device=target.device).view(-1, 1, 1) * classes
     sums, counts = (
-        torch.zeros(pictures * classes, device=costs.device)
+        torch.zeros(images * classes, device=costs.device)
         .index_add(0, slots.flatten(), values.flatten().float())
-        .view(pictures, classes)
+        .view(images, classes)
         for values in (costs, known)
     )
     present = (counts > 0).sum(dim=1)
     by_class = (sums / counts.clamp_min(1)).sum(dim=1) / present.clamp_min(1)
     overall = sums.sum(dim=1) / counts.sum(dim=1).clamp_min(1)
-    off = F.smooth_l1_loss(found.error, scale_of(error_px), reduction="none")
-    loss = (overall + BY_CLASS * by_class + HARMLESS).log() + ERROR * off
+    off = F.smooth_l1_loss(found.error, scale_of(border_error_px), reduction="none")
+    loss = (overall + BY_CLASS * by_class + COST_FLOOR).log() + ERROR * off
     seen = present > 0
     return (loss * seen).sum() / seen.sum().clamp_min(1)

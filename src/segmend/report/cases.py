@@ -1,4 +1,4 @@
-"""Cases: single pictures with their maps, read from the folders that an evaluation names."""
+"""Cases: single images with their maps, read from the folders that an evaluation names."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, find_files, read_ima
 from segmend.data.maps import find_maps, read_map
 from segmend.labels import Classes, InvalidInput, void_of
 from segmend.ops.blobs import label_components
-from segmend.report.results import Evaluation, PictureScore
+from segmend.report.results import Evaluation, ImageScore
 
 SIDE = 480
-"""Longest side in pixels that pictures are shrunk to: a page with a dozen cases must stay small."""
+"""Longest side in pixels that images are shrunk to: a page with a dozen cases must stay small."""
 
 DETAILS = ("displacement", "fusion_mask", "confidence")
 """What a refiner shows that a case has."""
@@ -31,7 +31,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 _WORDS = {
-    "mended": "judged label map",
+    "refined": "judged label map",
     "truth": "true label map",
     "coarse": "coarse map",
     "image": "photo",
@@ -47,8 +47,8 @@ class Change(IntEnum):
     """What became of a pixel. Without a coarse map only RIGHT, MISSED and VOID occur."""
 
     RIGHT = 0
-    MENDED = 1
-    HARMED = 2
+    REFINED = 1
+    DEGRADED = 2
     IN_VAIN = 3
     MISSED = 4
     VOID = 5
@@ -72,15 +72,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Case:
-    """One picture, shrunk to at most `SIDE` pixels; whatever is missing or unreadable is None.
+    """One image, shrunk to at most `SIDE` pixels; whatever is missing or unreadable is None.
 
     Attributes:
         size: height and width of the maps here.
         image: ``uint8 [H, W, 3]``.
-        coarse, mended, truth: label maps ``[H, W]``.
+        coarse, refined, truth: label maps ``[H, W]``.
         changes: ``uint8 [H, W]`` of `Change`.
         shares: of the pixels that are not void in the truth, the share of each `Change`.
-        displacement: ``float32 [2, H, W]``, (dx, dy) in pixels of the picture before it was shrunk.
+        displacement: ``float32 [2, H, W]``, (dx, dy) in pixels of the image before it was shrunk.
         fusion_mask, confidence: ``uint8 [H, W]``, 255 for 1.
         entropy: of the judged map's probabilities, ``uint8 [H, W]``, 255 where all classes are as likely.
         blobs: the connected areas of each class in the judged map, ``int32 [H, W]``, numbered from 1; 0 where the
@@ -94,7 +94,7 @@ class Case:
     size: tuple[int, int] | None = None
     image: np.ndarray | None = None
     coarse: np.ndarray | None = None
-    mended: np.ndarray | None = None
+    refined: np.ndarray | None = None
     truth: np.ndarray | None = None
     changes: np.ndarray | None = None
     shares: dict[Change, float] = field(default_factory=dict)
@@ -107,16 +107,16 @@ class Case:
     notes: tuple[str, ...] = ()
 
 
-def compare(mended: np.ndarray, truth: np.ndarray, coarse: np.ndarray | None = None) -> np.ndarray:
+def compare(refined: np.ndarray, truth: np.ndarray, coarse: np.ndarray | None = None) -> np.ndarray:
     """What became of each pixel: ``uint8 [H, W]`` of `Change`, for label maps ``[H, W]``."""
-    before = mended if coarse is None else coarse
-    changed = before != mended
+    before = refined if coarse is None else coarse
+    changed = before != refined
     conditions = {
         Change.VOID: truth == void_of(truth),
-        Change.MENDED: changed & (mended == truth),
-        Change.HARMED: changed & (before == truth),
+        Change.REFINED: changed & (refined == truth),
+        Change.DEGRADED: changed & (before == truth),
         Change.IN_VAIN: changed,
-        Change.MISSED: mended != truth,
+        Change.MISSED: refined != truth,
     }
     return np.select(list(conditions.values()), [np.uint8(c) for c in conditions], np.uint8(Change.RIGHT))
 
@@ -135,7 +135,7 @@ class Sources:
 
     classes: Classes
     truth: Dataset | None
-    mended: Files | None
+    refined: Files | None
     coarse: Files | None
     images: Files | None
     details: Files | None
@@ -179,9 +179,9 @@ def find_sources(evaluation: Evaluation, classes: Classes, base: Path, notes: li
     return Sources(
         classes,
         truth=find("true labels", evaluation.truth, lambda folder: _open_truth(folder, classes, evaluation.merge)),
-        mended=find("label maps that were judged", evaluation.pred, find_maps),
+        refined=find("label maps that were judged", evaluation.pred, find_maps),
         coarse=find("coarse maps", evaluation.coarse, find_maps),
-        images=find("pictures", evaluation.images, lambda folder: find_files(folder, IMAGE_SUFFIXES)),
+        images=find("images", evaluation.images, lambda folder: find_files(folder, IMAGE_SUFFIXES)),
         details=find_beside(predictions, "details"),
         probabilities=find_beside(predictions, "probs"),
     )
@@ -194,42 +194,42 @@ def _open_truth(folder: Path, classes: Classes, merge: dict[str, tuple[str, ...]
     return truth
 
 
-def read_case(picture: PictureScore, sources: Sources) -> Case:
-    """The maps of a picture; what is missing or unreadable becomes a note of the case."""
+def read_case(score: ImageScore, sources: Sources) -> Case:
+    """The maps of an image; what is missing or unreadable becomes a note of the case."""
     notes: list[str] = []
 
     def read(name: str, found: Mapping[str, S] | None, load: Callable[[S], T]) -> T | None:
         if found is None:
             return None
-        if picture.id not in found:
-            notes.append(f"The {_WORDS[name]} of this picture is missing.")
+        if score.id not in found:
+            notes.append(f"The {_WORDS[name]} of this image is missing.")
             return None
         try:
-            return load(found[picture.id])
+            return load(found[score.id])
         except InvalidInput as error:
             notes.append(f"The {_WORDS[name]} cannot be read: {_reason(error)}.")
             return None
 
     maps: dict[str, Any] = {
-        "mended": read("mended", sources.mended, sources.read_map),
+        "refined": read("refined", sources.refined, sources.read_map),
         "truth": read("truth", sources.records, sources.read_truth),
         "coarse": read("coarse", sources.coarse, sources.read_map),
         "image": read("image", sources.images, lambda path: np.moveaxis(read_image(path), -1, 0)),
     }
-    if sources.probabilities is not None and picture.id in sources.probabilities:
+    if sources.probabilities is not None and score.id in sources.probabilities:
         maps["entropy"] = read("entropy", sources.probabilities, sources.read_entropy)
-    if sources.details is not None and picture.id in sources.details:
+    if sources.details is not None and score.id in sources.details:
         maps |= read("details", sources.details, lambda path: read_details(path, DETAILS)) or {}
-    return _build_case(picture, maps, notes)
+    return _build_case(score, maps, notes)
 
 
-def _build_case(picture: PictureScore, maps: dict[str, Any], notes: list[str]) -> Case:
+def _build_case(score: ImageScore, maps: dict[str, Any], notes: list[str]) -> Case:
     """The case of full-size maps ``[..., H, W]``: those of one size are compared, then shrunk."""
     maps = {name: values for name, values in maps.items() if values is not None}
     sizes = {name: values.shape[-2:] for name, values in maps.items()}
     size = next(iter(sizes.values()), None)
     if size is None:
-        return Case(picture.id, Pair(picture.coarse, picture.pred), notes=tuple(notes))
+        return Case(score.id, Pair(score.coarse, score.pred), notes=tuple(notes))
     for name in [name for name in maps if sizes[name] != size]:
         (height, width), (wanted_height, wanted_width) = sizes[name], size
         notes.append(
@@ -238,19 +238,19 @@ def _build_case(picture: PictureScore, maps: dict[str, Any], notes: list[str]) -
         )
         del maps[name]
     shares, counts = {}, (0, 0)
-    if "mended" in maps and "truth" in maps:
-        maps["changes"] = compare(maps["mended"], maps["truth"], maps.get("coarse"))
+    if "refined" in maps and "truth" in maps:
+        maps["changes"] = compare(maps["refined"], maps["truth"], maps.get("coarse"))
         shares = _shares(maps["changes"])
         void = void_of(maps["truth"])
         true = label_components(maps["truth"], void)
-        maps["blobs"] = label_components(np.where(true == 0, void, maps["mended"].astype(np.int64)), void)
+        maps["blobs"] = label_components(np.where(true == 0, void, maps["refined"].astype(np.int64)), void)
         counts = int(true.max()), int(maps["blobs"].max())
     scale = min(1.0, SIDE / max(size))
     shown = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
     image = maps.pop("image", None)
     return Case(
-        picture.id,
-        Pair(picture.coarse, picture.pred),
+        score.id,
+        Pair(score.coarse, score.pred),
         size=shown,
         image=None if image is None else shrink_photo(np.moveaxis(image, 0, -1), shown),
         **{name: shrink(values, shown) for name, values in maps.items()},

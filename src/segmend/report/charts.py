@@ -59,7 +59,7 @@ def trimap_chart(before: Sequence[float] | None, after: Sequence[float]) -> Mark
     """mIoU over the width of the band around true borders, before and after."""
 
     def draw(axes: Axes) -> None:
-        curves = [("Coarse", before, BEFORE), ("Mended", after, AFTER)] if before else [("", after, AFTER)]
+        curves = [("Coarse", before, BEFORE), ("Refinement", after, AFTER)] if before else [("", after, AFTER)]
         for _, values, colour in curves:
             x = np.arange(1, len(values or ()) + 1)
             marker = "o" if len(x) == 1 else ""
@@ -105,7 +105,7 @@ def class_chart(scores: Sequence[ClassScore], compared: bool) -> Markup:
 
 
 def gains_chart(gains: Sequence[float]) -> Markup:
-    """The change of each picture's own mIoU, as a falling staircase."""
+    """The change of each image's own mIoU, as a falling staircase."""
 
     def draw(axes: Axes) -> None:
         points = _percent(gains)
@@ -123,7 +123,7 @@ def gains_chart(gains: Sequence[float]) -> Markup:
         for spine in axes.spines.values():
             spine.set_visible(False)
 
-    return _chart(draw, "Change of each picture's own mIoU, in points", height=230, margins=(34, 4, 8, 8))
+    return _chart(draw, "Change of each image's own mIoU, in points", height=230, margins=(34, 4, 8, 8))
 
 
 def reliability_chart(bins: Sequence[Bin]) -> Markup:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from segmend.labels import Classes
 from segmend.report.cases import Case, Pair, find_sources, read_case
-from segmend.report.results import Evaluation, PictureScore, Scores
+from segmend.report.results import Evaluation, ImageScore, Scores
 
 CASES = 6
 """How many cases of each kind a report shows."""
 
 MARGIN = 0.005
-"""A picture got better or worse where its own mIoU moved by more than this."""
+"""An image got better or worse where its own mIoU moved by more than this."""
 
 TRIMAP_WIDTH = 3
 """Width in pixels of the trimap band that stands in the table."""
@@ -23,7 +23,7 @@ TRIMAP_WIDTH = 3
 
 @dataclass(frozen=True)
 class Measure:
-    """A row of the table: one score over all pictures."""
+    """A row of the table: one score over all images."""
 
     name: str
     meaning: str
@@ -55,8 +55,8 @@ class Report:
 
     Attributes:
         class_scores: sorted by gain (by IoU where nothing is compared), those without one last.
-        gains: change of each picture's own mIoU, the largest first; empty where nothing is compared.
-        better, worse: number of pictures whose own mIoU moved by more than `MARGIN`.
+        gains: change of each image's own mIoU, the largest first; empty where nothing is compared.
+        better, worse: number of images whose own mIoU moved by more than `MARGIN`.
         trimap: mIoU before (None where nothing is compared) and after, for bands of 1, 2, ... pixels.
         notes: folders that could not be used, and why.
     """
@@ -90,7 +90,7 @@ def collect(evaluation: Evaluation, base: Path | str, cases: int = CASES) -> Rep
     sources = find_sources(evaluation, classes, Path(base), notes)
     before, after = evaluation.coarse_scores, evaluation.scores
     gains = sorted(
-        (g for p in evaluation.pictures if (g := Pair(p.coarse, p.pred).gain) is not None), reverse=True
+        (g for p in evaluation.per_image if (g := Pair(p.coarse, p.pred).gain) is not None), reverse=True
     )
     return Report(
         evaluation=evaluation,
@@ -102,8 +102,8 @@ def collect(evaluation: Evaluation, base: Path | str, cases: int = CASES) -> Rep
         worse=sum(gain < -MARGIN for gain in gains),
         trimap=(before.trimap if before else None, after.trimap),
         groups=tuple(
-            Group(title, lead, tuple(read_case(p, sources) for p in pictures))
-            for title, lead, pictures in _choose(evaluation.pictures, cases)
+            Group(title, lead, tuple(read_case(p, sources) for p in images))
+            for title, lead, images in _choose(evaluation.per_image, cases)
         ),
         notes=tuple(notes),
     )
@@ -126,7 +126,7 @@ def _measures(before: Scores | None, after: Scores, over: str) -> tuple[Measure,
         measure("Mean accuracy", "the same by class, then averaged", lambda s: s.mean_accuracy),
         measure("Boundary IoU", "IoU of a strip along the borders", lambda s: s.boundary_iou),
         measure("Boundary F", "borders found at nearly the right place", lambda s: s.boundary_f),
-        measure("Region J", "IoU of each picture and class, averaged", lambda s: s.region_j),
+        measure("Region J", "IoU of each image and class, averaged", lambda s: s.region_j),
     ]
     widths = [len(s.trimap) for s in (before, after) if s is not None]
     if min(widths) >= TRIMAP_WIDTH:
@@ -153,22 +153,22 @@ def _class_scores(classes: Classes, before: Scores | None, after: Scores) -> tup
     return tuple(sorted(scores, key=rank, reverse=True))
 
 
-def _choose(pictures: list[PictureScore], count: int) -> list[tuple[str, str, list[PictureScore]]]:
-    """Title, lead and pictures of each group. Improved and harmed ones cannot meet: a gain has one sign."""
-    moved = [(gain, p) for p in pictures if (gain := Pair(p.coarse, p.pred).gain) is not None]
+def _choose(images: list[ImageScore], count: int) -> list[tuple[str, str, list[ImageScore]]]:
+    """Title, lead and images of each group. Improved and degraded ones cannot meet: a gain has one sign."""
+    moved = [(gain, p) for p in images if (gain := Pair(p.coarse, p.pred).gain) is not None]
     if not moved:
-        weakest = sorted(pictures, key=lambda p: p.pred)[:count]
-        return [("Weakest", "The pictures with the lowest mIoU of their own.", weakest)] if weakest else []
+        weakest = sorted(images, key=lambda p: p.pred)[:count]
+        return [("Weakest", "The images with the lowest mIoU of their own.", weakest)] if weakest else []
     moved.sort(key=lambda pair: pair[0])
     improved = [p for gain, p in reversed(moved) if gain > MARGIN][:count]
-    harmed = [p for gain, p in moved if gain < -MARGIN][:count]
+    degraded = [p for gain, p in moved if gain < -MARGIN][:count]
     return [
         ("Most improved", _lead("better", "rose", len(improved)), improved),
-        ("Most harmed", _lead("worse", "fell", len(harmed)), harmed),
+        ("Most degraded", _lead("worse", "fell", len(degraded)), degraded),
     ]
 
 
 def _lead(word: str, moved: str, count: int) -> str:
     if not count:
-        return f"No picture got {word} by more than half a point."
-    return f"The pictures whose own mIoU {moved} most."
+        return f"No image got {word} by more than half a point."
+    return f"The images whose own mIoU {moved} most."

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from segmend.data.files import InvalidFile, write_whole
+from segmend.data.files import InvalidFile, atomic_write
 from segmend.labels import Classes
-from segmend.report import charts, pictures, wording
+from segmend.report import charts, images, wording
 from segmend.report.cases import Case, Change, Pair
 from segmend.report.collect import Report, collect
 from segmend.report.results import Evaluation, Run, read_results
@@ -21,8 +21,8 @@ MOST_SKIPPED = 200
 """More skipped inputs than this are counted, not listed."""
 
 CHANGE_NAMES = {
-    Change.MENDED: "mended: was wrong, is right",
-    Change.HARMED: "harmed: was right, is wrong",
+    Change.REFINED: "refined: was wrong, is right",
+    Change.DEGRADED: "degraded: was right, is wrong",
     Change.IN_VAIN: "changed, still wrong",
     Change.MISSED: "wrong, left as it was",
     Change.VOID: "void",
@@ -33,10 +33,10 @@ ERROR_NAMES = {Change.MISSED: "wrong", Change.VOID: "void"}
 
 @dataclass(frozen=True)
 class Panel:
-    """A small picture of a case, as a ``data:`` address."""
+    """A small image of a case, as a ``data:`` address."""
 
     title: str
-    picture: str
+    image: str
     alt: str
     caption: str
     kind: str = ""
@@ -47,14 +47,14 @@ class Panel:
 
 @dataclass(frozen=True)
 class CaseView:
-    """A case as the page shows it. `photo`, `coarse`, `mended` lie on the stage with the slider."""
+    """A case as the page shows it. `photo`, `coarse`, `refined` lie on the stage with the slider."""
 
     id: str
     iou: Pair
     size: tuple[int, int]
     photo: str | None
     coarse: str | None
-    mended: str | None
+    refined: str | None
     classes: list[tuple[str, tuple[int, int, int]]]
     panels: list[Panel]
     notes: tuple[str, ...]
@@ -82,7 +82,7 @@ def write_report(results: Path | str, out: Path | str | None = None) -> Path:
             f"expected an evaluation, found what a run of `segmend {evaluation.command}` did: "
             "judge its label maps with `segmend evaluate` first",
         )
-    write_whole(out, render(collect(evaluation, results.parent)).encode("utf-8", errors="replace"))
+    atomic_write(out, render(collect(evaluation, results.parent)).encode("utf-8", errors="replace"))
     return out
 
 
@@ -110,7 +110,7 @@ def render(report: Report) -> str:
         change_legend=_change_legend(cases),
         with_photos=any(case.image is not None for case in cases),
         with_displacements=any(case.displacement is not None for case in cases),
-        wheel=pictures.wheel(),
+        wheel=images.wheel(),
         skipped=skipped[:MOST_SKIPPED],
         skipped_count=len(skipped),
         skipped_where=": they are in results.json",
@@ -118,16 +118,16 @@ def render(report: Report) -> str:
 
 
 def view_case(case: Case, classes: Classes) -> CaseView:
-    """The pictures and words of a case."""
-    maps = [m for m in (case.coarse, case.mended, case.truth) if m is not None]
-    found = sorted({i for labels in maps for i in pictures.present(labels, classes)})
+    """The images and words of a case."""
+    maps = [m for m in (case.coarse, case.refined, case.truth) if m is not None]
+    found = sorted({i for labels in maps for i in images.present(labels, classes)})
     return CaseView(
         id=case.id,
         iou=case.iou,
         size=case.size or (1, 1),
-        photo=None if case.image is None else pictures.photo(case.image),
-        coarse=None if case.coarse is None else pictures.labels(case.coarse, classes),
-        mended=None if case.mended is None else pictures.labels(case.mended, classes),
+        photo=None if case.image is None else images.photo(case.image),
+        coarse=None if case.coarse is None else images.labels(case.coarse, classes),
+        refined=None if case.refined is None else images.labels(case.refined, classes),
         classes=[(classes.names[i], classes.palette[i]) for i in found],
         panels=list(_panels(case, classes)),
         notes=case.notes,
@@ -137,28 +137,28 @@ def view_case(case: Case, classes: Classes) -> CaseView:
 def _panels(case: Case, classes: Classes) -> list[Panel]:
     panels = []
     if case.image is not None:
-        panels.append(Panel("Photo", pictures.photo(case.image), f"Photo {case.id}", ""))
+        panels.append(Panel("Photo", images.photo(case.image), f"Photo {case.id}", ""))
     if case.truth is not None:
-        names = ", ".join(classes.names[i] for i in pictures.present(case.truth, classes))
-        picture = pictures.labels(case.truth, classes)
-        panels.append(Panel("Truth", picture, f"True labels: {names}", "", "labels"))
+        names = ", ".join(classes.names[i] for i in images.present(case.truth, classes))
+        image = images.labels(case.truth, classes)
+        panels.append(Panel("Truth", image, f"True labels: {names}", "", "labels"))
     if case.changes is not None:
         panels.append(_changes_panel(case, case.changes))
     if case.blobs is not None:
         true, found = case.blob_counts
         caption = f"{found} connected areas, the truth has {true}"
-        panels.append(Panel("Blobs", pictures.blobs(case.blobs), f"Blobs: {caption}", caption, "labels"))
+        panels.append(Panel("Blobs", images.blobs(case.blobs), f"Blobs: {caption}", caption, "labels"))
     if case.displacement is not None:
         panels.append(_displacement_panel(case.displacement))
     if case.fusion_mask is not None:
         caption = "white: label moved, black: label replaced"
-        panels.append(Panel("Fusion mask", pictures.grey(case.fusion_mask), "Fusion mask", caption))
+        panels.append(Panel("Fusion mask", images.grey(case.fusion_mask), "Fusion mask", caption))
     if case.confidence is not None:
         caption = "white: sure, black: not"
-        panels.append(Panel("Confidence", pictures.grey(case.confidence), "Map of confidence", caption))
+        panels.append(Panel("Confidence", images.grey(case.confidence), "Map of confidence", caption))
     if case.entropy is not None:
         caption = "white: all classes as likely, black: sure"
-        panels.append(Panel("Entropy", pictures.grey(case.entropy), "Entropy of the probabilities", caption))
+        panels.append(Panel("Entropy", images.grey(case.entropy), "Entropy of the probabilities", caption))
     return panels
 
 
@@ -168,27 +168,27 @@ def _changes_panel(case: Case, changes: np.ndarray) -> Panel:
         title, words = "What is wrong", {"wrong": wrong}
     else:
         title = "What changed"
-        mended, harmed = case.shares[Change.MENDED], case.shares[Change.HARMED]
-        words = {"mended": mended, "harmed": harmed, "still wrong": wrong}
+        refined, degraded = case.shares[Change.REFINED], case.shares[Change.DEGRADED]
+        words = {"refined": refined, "degraded": degraded, "still wrong": wrong}
     shares = [f"{word} {wording.percent(share)} %".replace(" ", NO_BREAK) for word, share in words.items()]
     caption = ", ".join(shares)
-    return Panel(title, pictures.changes(changes), f"{title}: {caption}", caption, "changes")
+    return Panel(title, images.changes(changes), f"{title}: {caption}", caption, "changes")
 
 
 def _displacement_panel(field: np.ndarray) -> Panel:
-    scale = pictures.displacement_scale(field)
+    scale = images.displacement_scale(field)
     alt = f"Displacement field, colours for up to {scale:g} pixels"
     caption = f"rim of the wheel: {scale:g} px"
-    return Panel("Displacement", pictures.displacement(field, scale), alt, caption, wheel=True)
+    return Panel("Displacement", images.displacement(field, scale), alt, caption, wheel=True)
 
 
 def _change_legend(cases: list[Case]) -> list[tuple[str, tuple[int, int, int, int]]]:
     names = CHANGE_NAMES if any(case.coarse is not None for case in cases) else ERROR_NAMES
-    return [(name, pictures.CHANGE_COLOURS[change]) for change, name in names.items()]
+    return [(name, images.CHANGE_COLOURS[change]) for change, name in names.items()]
 
 
 def _balance(report: Report) -> list[tuple[str, int, float]]:
-    """Kind, number and percentage of the pictures that got better, hardly moved, got worse."""
+    """Kind, number and percentage of the images that got better, hardly moved, got worse."""
     total = len(report.gains)
     counts = {"better": report.better, "same": total - report.better - report.worse, "worse": report.worse}
     return [(kind, count, 100 * count / total) for kind, count in counts.items()] if total else []

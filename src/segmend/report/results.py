@@ -18,7 +18,7 @@ class _Strict(BaseModel):
 
 
 class Skipped(_Strict):
-    """An input that was passed over, and why."""
+    """An input that was skipped, and why."""
 
     file: str
     reason: str
@@ -29,7 +29,7 @@ class Run(_Strict):
 
     Attributes:
         seconds: wall time by part: ``read``, ``network``, ``write`` (they overlap), and ``total``.
-        changed: share of the pixels mended by this call whose label changed; None where it mended none.
+        changed: share of the pixels refined by this call whose label changed; None where it refined none.
     """
 
     kind: Literal["run"] = "run"
@@ -41,13 +41,13 @@ class Run(_Strict):
     done: int
     kept: int = 0
     seconds: dict[str, float]
-    pictures_per_second: float
+    images_per_second: float
     changed: float | None = None
     skipped: list[Skipped] = []
 
 
 class Scores(_Strict):
-    """How well label maps agree with the truth, over all pictures. All values are in 0..1.
+    """How well label maps agree with the truth, over all images. All values are in 0..1.
 
     Attributes:
         iou: by class name; None where a class is in neither truth nor prediction.
@@ -74,12 +74,12 @@ class Bin(_Strict):
     right: float
 
 
-class Keeping(_Strict):
+class Threshold(_Strict):
     """What comes out where changes less sure than `below` are undone: the coarse label stays."""
 
     below: float
     mean_iou: float
-    made_worse: float
+    degraded: float
 
 
 class Confidence(_Strict):
@@ -93,16 +93,16 @@ class Confidence(_Strict):
 
     calibration_error: float
     reliability: list[Bin]
-    keeping: list[Keeping]
+    thresholds: list[Threshold]
 
     @property
-    def best(self) -> Keeping:
+    def best(self) -> Threshold:
         """The threshold with the highest mIoU; of equal ones the highest."""
-        return max(self.keeping, key=lambda one: (one.mean_iou, one.below))
+        return max(self.thresholds, key=lambda one: (one.mean_iou, one.below))
 
 
-class PictureScore(_Strict):
-    """One picture's own mIoU, before (None without coarse maps) and after."""
+class ImageScore(_Strict):
+    """One image's own mIoU, before (None without coarse maps) and after."""
 
     id: str
     coarse: float | None
@@ -115,8 +115,8 @@ class Evaluation(_Strict):
     Attributes:
         scored: the classes that means over classes are taken over.
         merge: where finer true classes were joined, what each new class stands for.
-        made_better, made_worse: share of pictures whose own mIoU rose or fell by more than 0.5 points.
-        confidence: None without the coarse maps of the run, or where it wrote no details of some picture.
+        improved, degraded: share of images whose own mIoU rose or fell by more than 0.5 points.
+        confidence: None without the coarse maps of the run, or where it wrote no details of some image.
         run: the `Run` that wrote the predictions, where its ``results.json`` was found.
     """
 
@@ -133,10 +133,10 @@ class Evaluation(_Strict):
     merge: dict[str, tuple[str, ...]] = {}
     scores: Scores
     coarse_scores: Scores | None = None
-    made_better: float | None = None
-    made_worse: float | None = None
+    improved: float | None = None
+    degraded: float | None = None
     confidence: Confidence | None = None
-    pictures: list[PictureScore]
+    per_image: list[ImageScore]
     run: Run | None = None
     skipped: list[Skipped] = []
 

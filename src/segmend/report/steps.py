@@ -1,4 +1,4 @@
-"""A page of what a pipeline did to some pictures, step by step, as one HTML file that needs nothing else."""
+"""A page of what a pipeline did to some images, step by step, as one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from segmend import __version__
-from segmend.data.files import write_whole
-from segmend.report import pictures
+from segmend.data.files import atomic_write
+from segmend.report import images
 from segmend.report.cases import shrink_photo
 from segmend.report.page import MOST_SKIPPED, Panel, environment
 from segmend.report.results import Skipped
@@ -21,7 +21,7 @@ SIDE = 320
 
 @dataclass(frozen=True)
 class Row:
-    """The steps of one picture, which have one size."""
+    """The steps of one image, which have one size."""
 
     id: str
     width: int
@@ -33,14 +33,14 @@ def row(identity: str, steps: dict[str, tuple[str, np.ndarray]]) -> Row:
     """A row of the page.
 
     Args:
-        steps: caption and picture ``uint8 [H, W, 3]`` by title, all of one size.
+        steps: caption and image ``uint8 [H, W, 3]`` by title, all of one size.
     """
     height, width = next(iter(steps.values()))[1].shape[:2]
     scale = min(1.0, SIDE / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     panels = [
-        Panel(title, pictures.photo(shrink_photo(picture, size)), f"{title} of {identity}", caption)
-        for title, (caption, picture) in steps.items()
+        Panel(title, images.photo(shrink_photo(image, size)), f"{title} of {identity}", caption)
+        for title, (caption, image) in steps.items()
     ]
     return Row(identity, size[1], size[0], panels)
 
@@ -61,4 +61,4 @@ def write_steps(path: Path, title: str, subtitle: str, rows: Sequence[Row], skip
             skipped_where="",
         )
     )
-    write_whole(path, page.encode("utf-8", errors="replace"))
+    atomic_write(path, page.encode("utf-8", errors="replace"))

@@ -28,19 +28,19 @@ def verdict(gain: float | None) -> str:
     return {"+": "better", MINUS: "worse"}.get(signed(gain)[0], "same")
 
 
-def pictures(count: int) -> str:
-    """So many pictures."""
-    return f"{count:,} picture{'' if count == 1 else 's'}"
+def images(count: int) -> str:
+    """So many images."""
+    return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def headline(report: Report) -> tuple[str, str]:
-    """What came out: the mIoU and its change, then how many pictures got worse."""
+    """What came out: the mIoU and its change, then how many images got worse."""
     before, after = report.evaluation.coarse_scores, report.evaluation.scores
     if before is None:
-        return f"mIoU {percent(after.mean_iou)}", f"Over {pictures(len(report.evaluation.pictures))}"
+        return f"mIoU {percent(after.mean_iou)}", f"Over {images(len(report.evaluation.per_image))}"
     gain = signed(after.mean_iou - before.mean_iou)
     first = f"mIoU {percent(before.mean_iou)} \N{RIGHTWARDS ARROW} {percent(after.mean_iou)} ({gain})"
     if not report.gains:
-        return first, f"Over {pictures(len(report.evaluation.pictures))}"
+        return first, f"Over {images(len(report.evaluation.per_image))}"
     worse = report.worse or "None"
-    return first, f"{worse} of {pictures(len(report.gains))} got worse by more than half a point"
+    return first, f"{worse} of {images(len(report.gains))} got worse by more than half a point"

@@ -1,4 +1,4 @@
-"""Probability maps of a whole picture: mirror, scales and tiles around a segmenter."""
+"""Probability maps of a whole image: mirror, scales and tiles around a segmenter."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class TestTime:
     """How a segmenter is asked: logits are averaged over scales and mirror images.
 
     Attributes:
-        scales: the picture is shown at each of these sizes.
+        scales: the image is shown at each of these sizes.
         mirror: and mirrored from left to right.
-        tile: pictures larger than this many pixels a side are cut into tiles.
+        tile: images larger than this many pixels a side are cut into tiles.
         overlap: pixels that neighbouring tiles share.
     """
 
@@ -52,7 +52,7 @@ def predict_logits(segmenter: nn.Module, image: Tensor, test_time: TestTime) -> 
 def predict_bands(segmenter: nn.Module, image: Tensor, test_time: TestTime) -> Iterator[tuple[slice, Tensor]]:
     """Probability maps of one image ``[3, H, W]``, in bands of rows ``[C, rows, W]`` from the top.
 
-    A picture that fits a tile is one band. Memory does not grow with the picture's height.
+    An image that fits a tile is one band. Memory does not grow with the image's height.
     """
 
     def predict(rows: slice, columns: slice) -> Tensor:

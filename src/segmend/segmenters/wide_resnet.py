@@ -83,7 +83,7 @@ class ResidualBlock(nn.Module):
 
 
 class DeepLabV3PlusWide(nn.Module):
-    """DeepLabV3+ on `WideResNet38`: dilated convolutions of three rates and the whole picture, then a decoder.
+    """DeepLabV3+ on `WideResNet38`: dilated convolutions of three rates and the whole image, then a decoder.
 
     Args:
         classes: number of classes; 137,112,128 parameters for Cityscapes' 19.
@@ -108,7 +108,7 @@ class DeepLabV3PlusWide(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         fine, deep = self.encoder(image)
-        # The mean is one place a picture: batch norm over it needs more than one picture in training.
+        # The mean is one place an image: batch norm over it needs more than one image in training.
         mean = self.whole(deep.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *deep.shape[2:])
         seen = self.joined(torch.cat([mean, *(view(deep) for view in self.views)], dim=1))
         seen = F.interpolate(seen, size=fine.shape[2:], mode="bilinear")

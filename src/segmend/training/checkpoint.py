@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from segmend.data.files import InvalidFile, write_whole
+from segmend.data.files import InvalidFile, atomic_write
 
 NAME = "checkpoint.pt"
 
@@ -17,7 +17,7 @@ def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
     """Write the state of a run, whole or not at all."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_whole(run / NAME, buffer.getbuffer())
+    atomic_write(run / NAME, buffer.getbuffer())
 
 
 def load_checkpoint(run: Path) -> dict[str, Any] | None:

@@ -54,7 +54,7 @@ class Plateau:
     factor: float = 1.0
 
     def update(self, score: float) -> None:
-        """Heed another score."""
+        """Take another score into account."""
         self.stalled = 0 if score > self.best else self.stalled + 1
         self.best = max(self.best, score)
         if self.stalled == self.patience:
@@ -82,13 +82,13 @@ def fit(
         run: folder of the checkpoint; a training that was stopped there goes on.
         pretrained: whether a parameter of this name gets `encoder_lr`.
         on_step: called with the step's number and loss.
-        check: what the schedule `plateau` heeds.
+        check: what the schedule `plateau` depends on.
 
     Returns:
         The model, and messages about files that could not be read.
 
     Raises:
-        InvalidInput: a batch that the processes cannot share, or no picture that can be read.
+        InvalidInput: a batch that the processes cannot share, or no image that can be read.
     """
     fabric = _fabric(options)
     model = to_device(model, fabric.device)
@@ -100,7 +100,7 @@ def fit(
     kept: nn.Module = model if average is None else average.module
     plateau = Plateau(options.patience)
     done = _restore(load_checkpoint(run), model, average, optimiser, plateau)
-    samples[0]  # where no picture can be read this says so, and a worker would with a traceback
+    samples[0]  # where no image can be read this says so, and a worker would with a traceback
     broken: dict[str, None] = {}
     saved = time.monotonic()
     wrapped.train()

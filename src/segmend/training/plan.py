@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segmend.data.class_free import AnyClasses
+from segmend.data.class_agnostic import ClassAgnosticSamples
 from segmend.data.class_uniform import Centroid, find_centroids
-from segmend.data.damage import AnyDamage
+from segmend.data.corruptions import AnyCorruption
 from segmend.data.dataset import Dataset
 from segmend.data.sampling import CoarseSource, Sample, Samples
 from segmend.data.transforms import training_view
@@ -61,7 +61,7 @@ class Plan:
 
 
 def plan(recipe: SegmenterRecipe | RefinerRecipe | UniversalRecipe, dataset: Dataset | None = None) -> Plan:
-    """The plan of a recipe, in which ``votes: fit`` has become a number (see `segmend.jobs.train`).
+    """The plan of a recipe, in which ``appearance: fit`` has become a number (see `segmend.jobs.train`).
 
     Args:
         dataset: what a segmenter is trained on, where that is not the training split (None: it is).
@@ -88,7 +88,7 @@ def _labelled(data: DataOptions, split: str | None, coarse: Path | None) -> Data
         dataset = dataset.with_coarse(coarse)
     records = tuple(r for r in dataset if r.labels is not None)
     if not records:
-        raise InvalidInput(f"{data.root}: no picture{f' of {split}' if split else ''} has a label map")
+        raise InvalidInput(f"{data.root}: no image{f' of {split}' if split else ''} has a label map")
     return dataclasses.replace(dataset, records=records)
 
 
@@ -149,17 +149,17 @@ def _of_universal(recipe: UniversalRecipe) -> Plan:
     model = UniversalPropagation(recipe.width, recipe.connections)
 
     def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
-        found = network(batch["image"], batch["coarse"], batch["error_px"] * batch["told"])
-        return universal_loss(found, batch["labels"], VOID, batch["error_px"])
+        found = network(batch["image"], batch["coarse"], batch["border_error_px"] * batch["told"])
+        return universal_loss(found, batch["labels"], VOID, batch["border_error_px"])
 
     sets = [labelled(source.data, source.coarse) for source in recipe.sources]
     samples = [
-        _samples(recipe, dataset, CoarseSource(maps.truth_share, 0, maps.variation, AnyDamage()))
+        _samples(recipe, dataset, CoarseSource(maps.truth_share, 0, maps.variation, AnyCorruption()))
         for dataset, maps in zip(sets, (source.coarse for source in recipe.sources), strict=True)
     ]
     whole = sum(source.share for source in recipe.sources)
     shares = [source.share / whole for source in recipe.sources]
-    mixed = AnyClasses(samples, shares, options.steps * options.batch, options.seed, recipe.slots)
+    mixed = ClassAgnosticSamples(samples, shares, options.steps * options.batch, options.seed, recipe.slots)
     return Plan(model, mixed, loss, "; ".join(map(_told, sets)))
 
 
@@ -177,7 +177,7 @@ def _samples(
 
 
 def _told(dataset: Dataset) -> str:
-    return f"{dataset.name}, {len(dataset)} pictures, {len(dataset.classes)} classes"
+    return f"{dataset.name}, {len(dataset)} images, {len(dataset.classes)} classes"
 
 
 def make_segmenter(recipe: SegmenterRecipe, dataset: Dataset) -> Segmenter:
@@ -239,7 +239,7 @@ def _arguments(options: ECNOptions | SPNOptions) -> dict[str, Any]:
 
 
 def _for_the_mask(recipe: RefinerRecipe, dataset: Dataset) -> frozenset[str]:
-    """IDs of the pictures that only the fusion mask learns on."""
+    """IDs of the images that only the fusion mask learns on."""
     if recipe.ecn is None or recipe.ecn.branches != "both":
         return frozenset()
     order = np.random.default_rng(recipe.optimisation.seed).permutation(len(dataset))

@@ -19,11 +19,11 @@ class _Strict(BaseModel):
 
 
 class DataOptions(_Strict):
-    """The data: a data set's folder, or plain folders of pictures and masks."""
+    """The data: a data set's folder, or plain folders of images and masks."""
 
     root: Path
     train: str | None = None
-    labels: Path | None = Field(None, description="for a plain folder of pictures, the folder of masks")
+    labels: Path | None = Field(None, description="for a plain folder of images, the folder of masks")
     classes: list[str] | int | None = Field(None, description="for plain folders, names or number")
     merge: dict[str, tuple[str, ...]] = Field({}, description="new class name -> classes it joins")
 
@@ -38,7 +38,7 @@ class Augmentation(_Strict):
     """How a training sample is varied.
 
     `scale` is a range of factors, `colour` the strength of the jitter (0: none), and with `mixed` only crops
-    with more than one class are drawn, where there are some; with `inside` none reaches over the picture's sides.
+    with more than one class are drawn, where there are some; with `inside` none reaches over the image's sides.
     """
 
     crop: int = Field(256, ge=8)
@@ -108,7 +108,7 @@ class Relaxation(_Strict):
 class Consensus(_Strict):
     """Agreement within blobs (see `segmend.losses.consensus_loss`).
 
-    A blob is a connected area of one class (``areas``), all of a class in a picture (``classes``), or what has one
+    A blob is a connected area of one class (``areas``), all of a class in an image (``classes``), or what has one
     number in the data set's ``blobs/SPLIT`` (``files``). `cross_entropy` is a weight for the loss of each pixel
     by itself, which is added.
     """
@@ -155,8 +155,8 @@ class SegmenterRecipe(_Strict):
         return self
 
 
-Votes = Literal["fit"] | Annotated[float, Field(ge=0)]
-"""How much votes are heeded; ``fit``: as much as is best on the training split (see `fit_votes`)."""
+AppearanceWeight = Literal["fit"] | Annotated[float, Field(ge=0)]
+"""Weight of the appearance term; ``fit``: the best on the training split (see `fit_appearance`)."""
 
 
 class ECNOptions(_Strict):
@@ -169,8 +169,8 @@ class ECNOptions(_Strict):
     max_displacement: float | None = 32.0
     residual: bool = False
     frozen: bool = False
-    caution: float = Field(0.0, ge=0, lt=1)
-    votes: Votes = 0.0
+    coarse_weight: float = Field(0.0, ge=0, lt=1)
+    appearance: AppearanceWeight = 0.0
 
 
 class SPNOptions(_Strict):
@@ -184,14 +184,14 @@ class SPNOptions(_Strict):
     encoder: str | None = None
     frozen: bool = False
     sees_coarse: bool = True
-    votes: Votes = 0.0
+    appearance: AppearanceWeight = 0.0
     restrict_to_present: bool = False
     weighed: bool = False
     features: Literal["imagenet"] | None = None
 
 
 class CoarseOptions(_Strict):
-    """Coarse maps for training: folders of them, and how much is damaged truth (see `CoarseSource`)."""
+    """Coarse maps for training: folders of them, and how much is corrupted truth (see `CoarseSource`)."""
 
     train: Path | None = None
     truth_share: float = Field(0.0, ge=0, le=1)
@@ -202,8 +202,8 @@ class CoarseOptions(_Strict):
 class RefinerRecipe(_Strict):
     """Train a corrector of coarse maps: an error correction network, or a spatial propagation network.
 
-    `mask_share` of the pictures are kept from ECN's branches: the fusion mask alone learns on them, and so
-    learns how good the branches are on pictures they have not seen. 0: all learn on all, as in the paper.
+    `mask_share` of the images are kept from ECN's branches: the fusion mask alone learns on them, and so
+    learns how good the branches are on images they have not seen. 0: all learn on all, as in the paper.
     """
 
     task: Literal["refiner"]
@@ -231,7 +231,7 @@ class RefinerRecipe(_Strict):
 class Source(_Strict):
     """A data set to learn from, with its share of the samples; shares are relative to each other.
 
-    Of its samples, `coarse.truth_share` (all, where it has no coarse maps) are the truth, damaged in many ways.
+    Of its samples, `coarse.truth_share` (all, where it has no coarse maps) are the truth, corrupted in many ways.
     """
 
     data: DataOptions
@@ -240,7 +240,7 @@ class Source(_Strict):
 
 
 class UniversalRecipe(_Strict):
-    """Train a refiner of any classes (see `segmend.refiners.universal`) on several data sets at once.
+    """Train a class-agnostic refiner (see `segmend.refiners.universal`) on several data sets at once.
 
     Each sample holds the `slots` classes that its coarse map believes in most.
     """
@@ -261,9 +261,9 @@ class UniversalRecipe(_Strict):
 
 
 class FilterRecipe(_Strict):
-    """Search the parameters of a refiner that is not learned, on training pictures with coarse maps.
+    """Search the parameters of a refiner that is not learned, on training images with coarse maps.
 
-    `trials` random settings are tried on `pictures` pictures; the best quarter on three times as many,
+    `trials` random settings are tried on `images` images; the best quarter on three times as many,
     and so on, until one is left. The same again with settings near the best.
     """
 
@@ -272,7 +272,7 @@ class FilterRecipe(_Strict):
     coarse: CoarseOptions
     filter: Literal["crf", "guided"]
     trials: int = Field(32, ge=1)
-    pictures: int = Field(16, ge=1)
+    images: int = Field(16, ge=1)
     seed: int = Field(0, ge=0)
 
 
@@ -310,7 +310,7 @@ def write_recipe(recipe: Recipe) -> str:
 
 def _check_plateau(optimisation: Optimisation, validation: Validation | None) -> None:
     if optimisation.schedule == "plateau" and validation is None:
-        raise ValueError("the schedule `plateau` heeds the scores of `validation`: name its split")
+        raise ValueError("the schedule `plateau` depends on the scores of `validation`: name its split")
 
 
 def _set(content: dict[str, Any], override: str) -> None:

@@ -1,4 +1,4 @@
-"""Scores of whole pictures that are not learned from, while a model is trained."""
+"""Scores of whole images that are not learned from, while a model is trained."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segmend.data.files import InvalidFile
 from segmend.devices import Precision, autocast
 from segmend.labels import InvalidInput, as_image, as_tensor, most_likely
 from segmend.metrics import confusion_matrix
-from segmend.refiners.base import Refiner, mend_bands
+from segmend.refiners.base import Refiner, refine_bands
 from segmend.segmenters.prediction import TestTime, predict_bands
 from segmend.training.processes import gathered, rank, summed, world
 
@@ -21,7 +21,7 @@ from segmend.training.processes import gathered, rank, summed, world
 def validate(model: nn.Module, dataset: Dataset, precision: Precision) -> tuple[np.ndarray, list[str]]:
     """The confusion matrix ``int64 [C, C + 1]`` of a model's maps; under ``torchrun`` each process makes a part.
 
-    Segmenters see every picture once, at its own size; correctors see its coarse map too.
+    Segmenters see every image once, at its own size; correctors see its coarse map too.
 
     Args:
         model: a `Segmenter` or a `Refiner`, in evaluation mode.
@@ -58,5 +58,5 @@ def validate(model: nn.Module, dataset: Dataset, precision: Precision) -> tuple[
 
 def _label_map(model: nn.Module, image: Tensor, coarse: np.ndarray, count: int) -> Tensor:
     if isinstance(model, Refiner):
-        return torch.cat([mended.labels for _, mended in mend_bands(model, image, as_tensor(coarse), count)])
+        return torch.cat([refined.labels for _, refined in refine_bands(model, image, as_tensor(coarse), count)])
     return torch.cat([most_likely(band) for _, band in predict_bands(model, image, TestTime())])

@@ -1,16 +1,16 @@
 """Conversion of data sets between formats: our own layout, PASCAL VOC, CamVid, and others that are read.
 
 `layout`, `voc` and `camvid` each read and write one format; `cityscapes`, `mapillary` and `faces` read. They share
-`source`, a data set on its way; `labelmap`, how masks show labels; and `lists`, text files that name pictures.
+`source`, a data set on its way; `labelmap`, how masks show labels; and `lists`, text files that name images.
 
 datumaro knows the label maps of the foreign formats, and the tests let its importers read what is written here.
 It takes masks apart by their colours, though, and loses labels on the way, so lists and masks are read and written
 without it:
 
 * its readers take the grey ids of CamVid as SegNet publishes it for ids of the 32 original classes, stop at grey
-  ids of VOC, cut 16 bits to 8, and pass over VOC lists with an underscore in their name (``train_aug``)
+  ids of VOC, cut 16 bits to 8, and skip VOC lists with an underscore in their name (``train_aug``)
 * its CamVid reader decodes all masks before it gives the first item, and stops at one that is broken; neither
-  looks at the size of a picture before it decodes it
+  looks at the size of an image before it decodes it
 * its VOC writer paints masks in RGB, where programs that read VOC expect ids with a palette
 * both writers put a black class first, or add one, which moves the ids of all others; stopped, they leave a file
   that is cut short
@@ -34,7 +34,7 @@ class Format:
     """One format.
 
     Attributes:
-        read: lists the pictures of the data set in a folder, of which none over a number of pixels may be decoded.
+        read: lists the images of the data set in a folder, of which none over a number of pixels may be decoded.
         write: writes into a folder what is `Source.usable`, and last of all the lists that make it a data set
             (None: a format that is only read).
     """
@@ -63,7 +63,7 @@ class Conversion:
     """What became of a conversion.
 
     Attributes:
-        written: pictures written.
+        written: images written.
         skipped: files that could not be used, and why.
         unlabelled: how many of those written have no label map, here as there.
     """
@@ -80,9 +80,9 @@ def convert(
     to_format: str = "segmend",
     max_pixels: int = MAX_PIXELS,
 ) -> Conversion:
-    """Convert a data set, one picture at a time.
+    """Convert a data set, one image at a time.
 
-    Splits, ids, void and colours stay; pictures are copied byte by byte. What cannot be used is skipped and
+    Splits, ids, void and colours stay; images are copied byte by byte. What cannot be used is skipped and
     listed, the rest goes on. Stopped halfway, it leaves whole files that are no data set yet; a second run writes
     them again. Probability maps are not converted.
 
@@ -91,7 +91,7 @@ def convert(
         destination: folder to write to; what stands there under the same names is replaced.
         from_format: name of its format (a key of `FORMATS`).
         to_format: name of the format to write.
-        max_pixels: larger pictures are skipped.
+        max_pixels: larger images are skipped.
 
     Raises:
         InvalidInput: an unknown format, no data set of this format, or one that the other cannot hold.
@@ -108,7 +108,7 @@ def convert(
     try:
         data = read(source, max_pixels)
         if not data.items and not data.skipped:
-            raise InvalidFile(source, f"found no pictures of a data set in the format {from_format}")
+            raise InvalidFile(source, f"found no images of a data set in the format {from_format}")
         write(data, destination)
     except ModuleNotFoundError as error:
         needed = (error.name or "").split(".")[0]

@@ -12,7 +12,7 @@ import numpy as np
 from segmend.data.convert.labelmap import Label, LabelMap, names_for
 from segmend.data.convert.lists import read_lines, skip_unlistable, write_lines
 from segmend.data.convert.source import Item, Source
-from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, open_picture, write_image
+from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, open_image, write_image
 from segmend.labels import VOID, InvalidInput, voc_colour
 
 SEGNET_CAMVID: tuple[Label, ...] = (
@@ -52,7 +52,7 @@ def read(folder: Path, max_pixels: int) -> Source:
         parts = image_path.relative_to(root).with_suffix("").parts
         identity = "/".join(parts[1:] or parts)  # without the folder of the split
         if image_path.suffix.lower() not in IMAGE_SUFFIXES:
-            source.skip(image_path, f"expected a picture {' '.join(IMAGE_SUFFIXES)}")
+            source.skip(image_path, f"expected an image {' '.join(IMAGE_SUFFIXES)}")
         elif (names, identity) in listed:
             source.skip(names, f"{image} is listed twice")
         else:
@@ -63,7 +63,7 @@ def read(folder: Path, max_pixels: int) -> Source:
 
 
 def _pairs(names: Path) -> list[tuple[str, str]]:
-    """Pictures and masks in a list; a path with spaces is in quotes, and one published list has but one line."""
+    """Images and masks in a list; a path with spaces is in quotes, and one published list has but one line."""
     pairs: list[tuple[str, str]] = []
     for line in read_lines(names):
         paths = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', line)]
@@ -88,8 +88,8 @@ def _read_labels(root: Path, mask: Path | None) -> list[Label]:
         return [_label(path, line) for line in read_lines(path)]
     if mask is not None:
         try:
-            with open_picture(mask) as picture:
-                if picture.mode in ("L", "1"):
+            with open_image(mask) as image:
+                if image.mode in ("L", "1"):
                     return list(SEGNET_CAMVID)
         except InvalidFile:
             pass  # skipped, and listed, when its turn comes
@@ -107,7 +107,7 @@ def _label(path: Path, line: str) -> Label:
 
 
 def write(source: Source, destination: Path) -> None:
-    """Write pictures and painted masks, then the label colours and the lists.
+    """Write images and painted masks, then the label colours and the lists.
 
     Raises:
         InvalidInput: classes that CamVid cannot hold.
@@ -137,5 +137,5 @@ def write(source: Source, destination: Path) -> None:
 
 
 def _line(image: str, mask: str) -> str:
-    """A line of a list as datumaro writes it and as `_pairs` reads it; programs expect the picture from ``/``."""
+    """A line of a list as datumaro writes it and as `_pairs` reads it; programs expect the image from ``/``."""
     return f'"/{image}" "{mask}"' if re.search(r"\s", image + mask) else f"/{image} {mask}"

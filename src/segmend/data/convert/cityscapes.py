@@ -16,16 +16,16 @@ LEFT, FINE = "_leftImg8bit", "_gtFine_labelIds"
 def read_cityscapes(folder: Path, max_pixels: int) -> Source:
     """``leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png`` and ``gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png``.
 
-    IDs are ``CITY/NAME``; the pictures of the split ``test`` have no labels.
+    IDs are ``CITY/NAME``; the images of the split ``test`` have no labels.
 
     Raises:
         InvalidFile: no folder ``leftImg8bit``.
     """
-    pictures = folder / "leftImg8bit"
-    if not pictures.is_dir():
+    images = folder / "leftImg8bit"
+    if not images.is_dir():
         raise InvalidFile(folder, "expected the folders leftImg8bit and gtFine of Cityscapes")
     source = Source("cityscapes", CLASSES, max_pixels, {"source": "Cityscapes, fine annotation"})
-    for image in sorted(pictures.glob(f"*/*/[!.]*{LEFT}.png")):
+    for image in sorted(images.glob(f"*/*/[!.]*{LEFT}.png")):
         split, city = image.parts[-3:-1]
         name = image.name.removesuffix(f"{LEFT}.png")
         mask = folder / "gtFine" / split / city / f"{name}{FINE}.png"

@@ -14,7 +14,7 @@ import numpy as np
 from segmend.data.convert.labelmap import LabelMap
 from segmend.data.convert.lists import read_lines
 from segmend.data.convert.source import Item, Source
-from segmend.data.files import InvalidFile, open_picture
+from segmend.data.files import InvalidFile, open_image
 from segmend.labels import Classes, InvalidInput, check_same_size
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def read_helen(folder: Path, max_pixels: int) -> Source:
 
 
 def _likeliest(maps: list[Path], max_pixels: int) -> np.ndarray:
-    """Label map of the largest value among grey pictures, one at a time."""
+    """Label map of the largest value among grey images, one at a time."""
     labels, most = None, None
     for i, path in enumerate(maps):
-        with open_picture(path, max_pixels) as picture:
-            grey = np.array(picture.convert("L"))
+        with open_image(path, max_pixels) as image:
+            grey = np.array(image.convert("L"))
         if labels is None or most is None:
             labels, most = np.zeros(grey.shape, np.uint8), grey
             continue
@@ -109,11 +109,11 @@ def read_part_labels(folder: Path, max_pixels: int) -> Source:
 
 
 def part_labels_superpixels(folder: Path | str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The superpixels of a picture of LFW Part Labels, for `segmend.metrics.superpixel_counts`.
+    """The superpixels of an image of LFW Part Labels, for `segmend.metrics.superpixel_counts`.
 
     Args:
         folder: of the data set as it is published.
-        name: of the picture, as ``Aaron_Eckhart_0001``.
+        name: of the image, as ``Aaron_Eckhart_0001``.
 
     Returns:
         The number of each pixel's superpixel, ``int64 [H, W]``, and the class of each, ``uint8 [S]``.
@@ -141,9 +141,9 @@ def _numbers(path: Path) -> np.ndarray:
 
 
 def read_cofw(folder: Path, max_pixels: int) -> Source:
-    """``COFW_train_color.mat`` and ``COFW_test_color.mat`` (or those in grey): pictures without label maps.
+    """``COFW_train_color.mat`` and ``COFW_test_color.mat`` (or those in grey): images without label maps.
 
-    IDs are ``SPLIT_NUMBER``, by their places in the file from 0. COFW's own pictures are the last 500 of the
+    IDs are ``SPLIT_NUMBER``, by their places in the file from 0. COFW's own images are the last 500 of the
     training file, the others are of LFPW. For its boxes of faces see `cofw_boxes`.
 
     Raises:
@@ -153,19 +153,19 @@ def read_cofw(folder: Path, max_pixels: int) -> Source:
     for split in COFW:
         path = _cofw_file(folder, split)
         if path is not None:
-            with _open_cofw(path, split) as (_, pictures):
-                count = pictures.size
+            with _open_cofw(path, split) as (_, images):
+                count = images.size
             for i in range(count):
-                name = Path(f"{path} picture {i}")
-                picture = partial(_cofw_picture, path, split, i)
-                source.items.append(Item(split, f"{split}_{i:04d}", name, picture=picture))
+                name = Path(f"{path} image {i}")
+                image = partial(_cofw_image, path, split, i)
+                source.items.append(Item(split, f"{split}_{i:04d}", name, load_image=image))
     if not source.items:
         raise InvalidFile(folder, "expected COFW_train_color.mat or COFW_test_color.mat")
     return source
 
 
 def cofw_boxes(folder: Path | str, split: str) -> np.ndarray:
-    """The boxes of the faces of COFW in the order of its pictures: left, top, width, height, ``float64 [N, 4]``.
+    """The boxes of the faces of COFW in the order of its images: left, top, width, height, ``float64 [N, 4]``.
 
     Args:
         folder: of the data set as it is published.
@@ -188,7 +188,7 @@ def _cofw_file(folder: Path, split: str) -> Path | None:
 
 @contextmanager
 def _open_cofw(path: Path, split: str) -> Iterator[tuple[h5py.File, np.ndarray]]:
-    """A file of COFW, and references to its pictures."""
+    """A file of COFW, and references to its images."""
     import h5py  # an extra: MATLAB's files since 7.3 are HDF5
 
     end = COFW[split][1]
@@ -199,19 +199,19 @@ def _open_cofw(path: Path, split: str) -> Iterator[tuple[h5py.File, np.ndarray]]
         raise InvalidFile(path, f"expected a MATLAB 7.3 file with Is{end} and bboxes{end} ({error})") from None
 
 
-def _cofw_picture(path: Path, split: str, number: int) -> np.ndarray:
-    """A picture as ``uint8 [H, W, 3]``; MATLAB keeps columns together, so axes come reversed."""
-    with _open_cofw(path, split) as (file, pictures):
-        picture = np.asarray(file[pictures[number]]).T
-    if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
-        raise InvalidFile(path, f"expected pictures of 8 bits, found {picture.dtype} {picture.shape}")
-    return np.ascontiguousarray(picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2))
+def _cofw_image(path: Path, split: str, number: int) -> np.ndarray:
+    """An image as ``uint8 [H, W, 3]``; MATLAB keeps columns together, so axes come reversed."""
+    with _open_cofw(path, split) as (file, images):
+        image = np.asarray(file[images[number]]).T
+    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        raise InvalidFile(path, f"expected images of 8 bits, found {image.dtype} {image.shape}")
+    return np.ascontiguousarray(image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2))
 
 
 def _file_name(name: str, list_: Path) -> str:
     """The name, which must not lead out of its folder."""
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise InvalidFile(list_, f"expected names of pictures, found {name!r}")
+        raise InvalidFile(list_, f"expected names of images, found {name!r}")
     return name
 
 

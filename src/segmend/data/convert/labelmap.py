@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segmend.data.files import InvalidFile, ids_in, open_picture, read_labels
+from segmend.data.files import InvalidFile, ids_in, open_image, read_labels
 from segmend.labels import VOID, VOID_16, Classes, InvalidInput
 
 Colour = tuple[int, int, int]
@@ -40,15 +40,15 @@ class LabelMap:
         """The label map in a mask, whether it holds ids or is painted.
 
         Args:
-            palette_is_ids: a picture with a palette holds ids; else its colours count.
+            palette_is_ids: an image with a palette holds ids; else its colours count.
 
         Raises:
             InvalidFile: unreadable, or an id or a colour that no label has.
         """
-        with open_picture(path, max_pixels) as picture:
-            values = ids_in(picture)
-            if values is None or (picture.mode == "P" and not palette_is_ids):
-                values = np.array(picture.convert("RGB"))
+        with open_image(path, max_pixels) as image:
+            values = ids_in(image)
+            if values is None or (image.mode == "P" and not palette_is_ids):
+                values = np.array(image.convert("RGB"))
         try:
             return self._of_ids(values) if values.ndim == 2 else self._of_colours(values)
         except InvalidInput as error:
@@ -69,7 +69,7 @@ class LabelMap:
         return labels.astype(self.classes.dtype)
 
     def _of_colours(self, colours: np.ndarray) -> np.ndarray:
-        """Label map of a picture ``uint8 [H, W, 3]`` in the colours of the labels."""
+        """Label map of an image ``uint8 [H, W, 3]`` in the colours of the labels."""
         numbers = colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
         known = np.array(sorted((r << 16 | g << 8 | b, i) for (r, g, b), i in self._colours.items()))
         place = np.searchsorted(known[:, 0], numbers).clip(max=len(known) - 1)

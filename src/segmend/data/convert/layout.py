@@ -29,14 +29,14 @@ def read(root: Path, max_pixels: int) -> Source:
     source = Source(first.name, first.classes, max_pixels, more)
     for split, dataset in sets.items():
         for record in dataset:
-            assert record.image is not None  # the layout lists pictures
+            assert record.image is not None  # the layout lists images
             load = partial(dataset.labels, record) if record.labels else None
             source.items.append(Item(split, record.id, record.image, load, record.tags))
     return source
 
 
 def write(source: Source, destination: Path) -> None:
-    """Write pictures and label maps, then tags and ``dataset.yaml``."""
+    """Write images and label maps, then tags and ``dataset.yaml``."""
     classes = source.classes
     tags: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for item, labels in source.usable():

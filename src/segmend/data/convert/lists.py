@@ -1,4 +1,4 @@
-"""Text files with a line for each picture, or each label."""
+"""Text files with a line for each image, or each label."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segmend.data.convert.source import Source
-from segmend.data.files import InvalidFile, write_whole
+from segmend.data.files import InvalidFile, atomic_write
 
 
 def read_lines(path: Path) -> list[str]:
@@ -21,11 +21,11 @@ def read_lines(path: Path) -> list[str]:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a file of lines, whole or not at all."""
-    write_whole(path, "".join(f"{line}\n" for line in lines).encode())
+    atomic_write(path, "".join(f"{line}\n" for line in lines).encode())
 
 
 def skip_unlistable(source: Source) -> None:
-    """Skip pictures whose name cannot stand in a line, or which a reader would take for a path that leads out."""
+    """Skip images whose name cannot stand in a line, or which a reader would take for a path that leads out."""
     for item in source.items:
         if not _is_listable(item.id):
             source.skip(item.image, "its name cannot stand in a list of names: rename it")

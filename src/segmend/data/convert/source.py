@@ -1,4 +1,4 @@
-"""A data set on its way from one format to another: a reader lists its pictures, a writer asks for them."""
+"""A data set on its way from one format to another: a reader lists its images, a writer asks for them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from segmend.data.files import InvalidFile, copy_whole, read_image, write_image
+from segmend.data.files import InvalidFile, atomic_copy, read_image, write_image
 from segmend.labels import Classes, InvalidInput, check_same_size
 
 
 @dataclass(frozen=True)
 class Item:
-    """A picture of a data set.
+    """An image of a data set.
 
     Attributes:
         id: its name without the suffix, which may hold folders.
         image: its file; or a name for messages, where many lie in one file.
         load: reads its label map, in the dtype and with the void of the classes; None where it has none.
-        picture: reads the picture where it has no file of its own, ``uint8 [H, W, 3]``.
+        load_image: reads the image where it has no file of its own, ``uint8 [H, W, 3]``.
     """
 
     split: str
@@ -29,23 +29,23 @@ class Item:
     image: Path
     load: Callable[[], np.ndarray] | None = None
     tags: tuple[str, ...] | None = None
-    picture: Callable[[], np.ndarray] | None = None
+    load_image: Callable[[], np.ndarray] | None = None
 
     @property
     def suffix(self) -> str:
         """Of the file that `save` writes."""
-        return self.image.suffix if self.picture is None else ".png"
+        return self.image.suffix if self.load_image is None else ".png"
 
     def read(self, max_pixels: int) -> np.ndarray:
-        """The picture, RGB, ``uint8 [H, W, 3]``."""
-        return read_image(self.image, max_pixels) if self.picture is None else self.picture()
+        """The image, RGB, ``uint8 [H, W, 3]``."""
+        return read_image(self.image, max_pixels) if self.load_image is None else self.load_image()
 
     def save(self, path: Path) -> None:
-        """Write the picture: a copy of its file, or a PNG."""
-        if self.picture is None:
-            copy_whole(self.image, path)
+        """Write the image: a copy of its file, or a PNG."""
+        if self.load_image is None:
+            atomic_copy(self.image, path)
         else:
-            write_image(path, self.picture())
+            write_image(path, self.load_image())
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""PASCAL VOC: pictures and masks of all splits in one folder each, and a list of names for each split."""
+"""PASCAL VOC: images and masks of all splits in one folder each, and a list of names for each split."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read(folder: Path, max_pixels: int) -> Source:
     for names in sorted((root / "ImageSets" / "Segmentation").glob("[!.]*.txt")):
         for name in dict.fromkeys(read_lines(names)):
             if name not in images:
-                source.skip(names, f"no picture {name} in JPEGImages")
+                source.skip(names, f"no image {name} in JPEGImages")
                 continue
             mask = root / "SegmentationClass" / f"{name}.png"
             load = partial(label_map.read, mask, max_pixels, palette_is_ids=True) if mask.exists() else None
@@ -80,7 +80,7 @@ def _read_labels(root: Path) -> list[Label]:
 
 
 def write(source: Source, destination: Path) -> None:
-    """Write pictures and masks, ids with a palette, then the label map and the lists.
+    """Write images and masks, ids with a palette, then the label map and the lists.
 
     Raises:
         InvalidInput: classes or names that VOC cannot hold.
@@ -103,19 +103,19 @@ def write(source: Source, destination: Path) -> None:
 
 
 def _check_flat(source: Source) -> None:
-    """Raise `InvalidInput` where two splits use one ID for different pictures."""
+    """Raise `InvalidInput` where two splits use one ID for different images."""
     first: dict[str, Item] = {}
     for item in source.items:
         other = first.setdefault(item.id, item)
         if other is not item and not _same(other, item):
             raise InvalidInput(
-                f"{item.id} is one picture in {other.split} and another in {item.split}, "
-                "but VOC keeps the pictures of all splits in one folder: rename one of them"
+                f"{item.id} is one image in {other.split} and another in {item.split}, "
+                "but VOC keeps the images of all splits in one folder: rename one of them"
             )
 
 
 def _same(one: Item, other: Item) -> bool:
-    if one.picture or other.picture:
+    if one.load_image or other.load_image:
         return one.image == other.image
     if one.image != other.image and not filecmp.cmp(one.image, other.image, shallow=False):
         return False

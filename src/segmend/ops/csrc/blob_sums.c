@@ -62,7 +62,7 @@ static CLONES void run_gradient(float *restrict grad, const float *restrict p, c
         }
 }
 
-/* Rows `first` to `last` of one picture, run by run: added to `sums`, or, where `grad` is given, its part of it. */
+/* Rows `first` to `last` of one image, run by run: added to `sums`, or, where `grad` is given, its part of it. */
 static int rows(const float *logits, const int64_t *ids, double *sums, const float *weights, float *grad, long first,
                 long last, long classes, long height, long width) {
     long plane = height * width;
@@ -85,7 +85,7 @@ static int rows(const float *logits, const int64_t *ids, double *sums, const flo
     return 0;
 }
 
-/* Adds rows of one picture to the sums of its blobs, `[blobs, 2, classes]`. */
+/* Adds rows of one image to the sums of its blobs, `[blobs, 2, classes]`. */
 int segmend_blob_sums_f32(const float *logits, const int64_t *ids, double *sums, long first, long last,
                           long classes, long height, long width) {
     return rows(logits, ids, sums, NULL, NULL, first, last, classes, height, width);

@@ -37,7 +37,7 @@ static CLONES void distances(float *restrict out, const float *restrict features
     }
 }
 
-/* Row y of one picture's distances `[4, connections, height, width]`. */
+/* Row y of one image's distances `[4, connections, height, width]`. */
 static void distances_row(const float *features, float *out, long y, long channels, long height, long width,
                           long connections) {
     for (int i = 0; i < 8; i++) {
@@ -74,7 +74,7 @@ static CLONES void gates_row(float *restrict p, const float *restrict kept, long
     }
 }
 
-/* Rows `first` to `last` of one picture's gates `[4, connections, height, width]`; `kept` is `[4, height, width]`. */
+/* Rows `first` to `last` of one image's gates `[4, connections, height, width]`; `kept` is `[4, height, width]`. */
 int segmend_similarity_f32(const float *features, const float *kept, float *out, long first, long last,
                            long channels, long height, long width, long connections) {
     long plane = height * width;

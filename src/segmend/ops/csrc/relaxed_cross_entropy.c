@@ -12,7 +12,7 @@ typedef struct {
 } Shape;
 
 /* One word of the classes in the windows around a strip's pixels, a bit each. `columns` holds, for each column from
- * `first - radius` on, the classes in it; those outside the picture hold none. */
+ * `first - radius` on, the classes in it; those outside the image hold none. */
 static CLONES void window_word(uint64_t *restrict set, uint64_t *restrict columns, const int64_t *restrict target,
                                Shape s, long word, long y, long first, long count) {
     long r = s.radius, low = 64 * word, high = s.classes < low + 64 ? s.classes : low + 64;
@@ -148,7 +148,7 @@ static void strip_gradient(Strip *strip, Shape s, const float *scale, float *gra
         }
 }
 
-/* Losses of rows `first` to `last` of one picture; or, where `grad` is given, the gradient for the logits of
+/* Losses of rows `first` to `last` of one image; or, where `grad` is given, the gradient for the logits of
  * what `scale` weighs them by. */
 static int rows(const float *logits, const int64_t *target, const uint8_t *strict, float *loss, const float *scale,
                 float *grad, long first, long last, Shape s) {
@@ -173,7 +173,7 @@ static int rows(const float *logits, const int64_t *target, const uint8_t *stric
     return failed;
 }
 
-/* Loss of rows `first` to `last` of one picture; 0 where the target is void. */
+/* Loss of rows `first` to `last` of one image; 0 where the target is void. */
 int segmend_relaxed_loss_f32(const float *logits, const int64_t *target, const uint8_t *strict, float *loss,
                              long first, long last, long classes, long height, long width, long radius,
                              long void_id) {

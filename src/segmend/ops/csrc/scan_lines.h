@@ -156,7 +156,7 @@ static long NAME(spare_size)(long planes, NAME(Shape) s) {
     return strips > 2 * s.width ? strips : 2 * s.width;
 }
 
-/* scan over one picture's planes. Returns 0, or NO_MEMORY. */
+/* scan over one image's planes. Returns 0, or NO_MEMORY. */
 int NAME(segmend_scan)(const real *x, const real *gates, real *out, long planes, long apart, long height,
                               long width, long neighbours, int direction) {
     FLUSH_DENORMALS;

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #define KERNEL(type, name)                                                                                      \
-    /* Rows `first` to `last` of one picture; dx and dy are planes. */                                          \
+    /* Rows `first` to `last` of one image; dx and dy are planes. */                                          \
     CLONES int name(const type *restrict labels, const float *restrict dx, const float *restrict dy,           \
                     type *restrict out, long first, long last, long height, long width, long outside) {         \
         for (long y = first; y < last; y++)                                                                    \

@@ -1,4 +1,4 @@
-"""Damage done on purpose: what makes a good label map look like a coarse one.
+"""Corruption done on purpose: what makes a good label map look like a coarse one.
 
 Each function takes a probability map ``float32 [C, H, W]`` and gives one; randomness is torch's.
 """
@@ -132,8 +132,8 @@ def confuse(map_: Tensor, amount: float, grain: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Damage:
-    """Random damage of a coarse map, each kind with its chance.
+class Corruption:
+    """Random corruption of a coarse map, each kind with its chance.
 
     Attributes:
         strength: 1 makes a true label map look like a poor segmenter's; lower values vary a map that is
@@ -143,7 +143,7 @@ class Damage:
     strength: float = 1.0
 
     def __call__(self, map_: Tensor) -> Tensor:
-        """Damage a probability map ``[C, H, W]``."""
+        """Corruption a probability map ``[C, H, W]``."""
         s = self.strength
         if _chance(0.7 * s):
             map_ = wobble(map_, pixels=_between(0.5, 6.0) * s, grain=_log_between(12, 64))
@@ -156,16 +156,16 @@ class Damage:
         return map_
 
     def of_truth(self, labels: Tensor, num_classes: int) -> Tensor:
-        """A damaged probability map of true labels ``[H, W]``; void is filled from beside it first."""
+        """A corrupted probability map of true labels ``[H, W]``; void is filled from beside it first."""
         return self(one_hot(fill_void(labels), num_classes, smoothing=0.02))
 
 
 @dataclass(frozen=True)
-class AnyDamage:
+class AnyCorruption:
     """A good label map made coarse in one of the ways in which masks are.
 
     Masks grown or shrunk; polygons drawn by hand; masks that are good, the truth itself or off by a pixel; and,
-    twice as often each, soft maps like a segmenter's (`Damage`), and low resolution with soft or hard borders.
+    twice as often each, soft maps like a segmenter's (`Corruption`), and low resolution with soft or hard borders.
     """
 
     def of_truth(self, labels: Tensor, num_classes: int) -> Tensor:
@@ -173,7 +173,7 @@ class AnyDamage:
         filled = fill_void(labels)
         kind = int(torch.randint(7, ()))
         if kind < 2:
-            return Damage().of_truth(labels, num_classes)
+            return Corruption().of_truth(labels, num_classes)
         if kind == 2:
             sign = 1 if torch.rand(()) < 0.5 else -1
             return one_hot(grow(filled, sign * _between(2, 10)), num_classes)

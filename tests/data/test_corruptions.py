@@ -1,11 +1,11 @@
-"""Damage done on purpose."""
+"""Corruption done on purpose."""
 
 import cv2
 import numpy as np
 import torch
 from scipy import ndimage
 
-from segmend.data.damage import AnyDamage, Damage, fill_void, grow, low_resolution, polygons, shifted
+from segmend.data.corruptions import AnyCorruption, Corruption, fill_void, grow, low_resolution, polygons, shifted
 
 
 def disc(radius=12, size=48, void=True):
@@ -46,11 +46,13 @@ def test_a_shrunk_class_leaves_the_nearest_other_label():
 def test_polygons_have_few_corners_and_lie_about_where_the_regions_were():
     labels = disc(radius=16)
     for corners in (5, 12):
-        drawn = polygons(labels, corners).numpy()
-        assert (drawn[:2] == 255).all()
-        (outline,), _ = cv2.findContours((drawn == 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        synthetic = polygons(labels, corners).numpy()
+        assert (synthetic[:2] == 255).all()
+        (outline,), _ = cv2.findContours(
+            (synthetic == 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
         assert len(cv2.approxPolyDP(outline, 1.0, closed=True)) <= corners
-        both = ((drawn == 1) & (labels.numpy() == 1)).sum() / ((drawn == 1) | (labels.numpy() == 1)).sum()
+        both = ((synthetic == 1) & (labels.numpy() == 1)).sum() / ((synthetic == 1) | (labels.numpy() == 1)).sum()
         assert both > 0.6  # inscribed
 
 
@@ -67,15 +69,15 @@ def test_maps_of_one_label_and_of_void_stay():
             assert torch.equal(changed, labels)
 
 
-def test_damage_keeps_a_probability_map_and_hurts():
+def test_corruption_keeps_a_probability_map_and_hurts():
     torch.manual_seed(0)
     labels = torch.randint(0, 4, (6, 8)).repeat_interleave(12, 0).repeat_interleave(12, 1).to(torch.uint8)
     wrong = []
     for _ in range(20):
-        damaged = Damage().of_truth(labels, 4)
-        assert damaged.min() >= 0
-        assert torch.allclose(damaged.sum(0), torch.ones(72, 96), atol=1e-4)
-        wrong.append((damaged.argmax(0) != labels).float().mean().item())
+        corrupted = Corruption().of_truth(labels, 4)
+        assert corrupted.min() >= 0
+        assert torch.allclose(corrupted.sum(0), torch.ones(72, 96), atol=1e-4)
+        wrong.append((corrupted.argmax(0) != labels).float().mean().item())
     assert 0.05 < sum(wrong) / len(wrong) < 0.6
 
 
@@ -107,13 +109,13 @@ def test_a_shift_moves_by_so_many_pixels_or_not_at_all():
     assert torch.equal(shifted(labels, 0), labels)
 
 
-def test_any_damage_gives_good_masks_too():
+def test_any_corruption_gives_good_masks_too():
     torch.manual_seed(0)
     labels = disc()
     known = labels != 255
     wrong = []
     for _ in range(60):
-        map_ = AnyDamage().of_truth(labels, 3)
+        map_ = AnyCorruption().of_truth(labels, 3)
         assert torch.allclose(map_.sum(dim=0), torch.ones(48, 48), atol=1e-4)
         wrong.append((map_.argmax(0) != labels)[known].float().mean().item())
     assert sum(w < 0.005 for w in wrong) >= 3

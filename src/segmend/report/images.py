@@ -1,4 +1,4 @@
-"""Maps as pictures: colours for labels, changes and displacements, embedded as ``data:`` addresses."""
+"""Maps as images: colours for labels, changes and displacements, embedded as ``data:`` addresses."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CLEAR: Colour = (0, 0, 0, 0)
 
 CHANGE_COLOURS: dict[Change, Colour] = {
     Change.RIGHT: CLEAR,
-    Change.MENDED: (31, 119, 200, 255),
-    Change.HARMED: (214, 82, 20, 255),
+    Change.REFINED: (31, 119, 200, 255),
+    Change.DEGRADED: (214, 82, 20, 255),
     Change.IN_VAIN: (240, 190, 70, 255),
     Change.MISSED: (178, 164, 212, 255),
     Change.VOID: (140, 138, 132, 150),
@@ -112,20 +112,20 @@ def _palette_png(values: np.ndarray, colours: dict[int, Colour]) -> str:
     index = index.reshape(values.shape)
     if len(found) > 256:
         return _png(Image.fromarray(table[index]))
-    picture = Image.fromarray(index.astype(np.uint8))
-    picture.putpalette(table[:, :3].tobytes())
-    return _png(picture, transparency=table[:, 3].tobytes())
+    image = Image.fromarray(index.astype(np.uint8))
+    image.putpalette(table[:, :3].tobytes())
+    return _png(image, transparency=table[:, 3].tobytes())
 
 
-def _png(picture: Image.Image, **options: bytes) -> str:
-    return _embed(picture, "png", optimize=True, **options)
+def _png(image: Image.Image, **options: bytes) -> str:
+    return _embed(image, "png", optimize=True, **options)
 
 
-def _jpeg(picture: Image.Image) -> str:
-    return _embed(picture, "jpeg", quality=85, optimize=True)
+def _jpeg(image: Image.Image) -> str:
+    return _embed(image, "jpeg", quality=85, optimize=True)
 
 
-def _embed(picture: Image.Image, kind: str, **options: object) -> str:
+def _embed(image: Image.Image, kind: str, **options: object) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, format=kind, **options)
+    image.save(buffer, format=kind, **options)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -1,6 +1,6 @@
 """A data set drawn by code: small landscapes and still lifes with exact labels, for demos and tests.
 
-Nothing is read from files. Picture i of a split depends only on the seed, the split's name and i, so a data
+Nothing is read from files. Image i of a split depends only on the seed, the split's name and i, so a data
 set can be drawn again, or extended, at will.
 
 The classes are those of `Id`, by what is seen: a pot belongs to its flower, fruit on a tree is fruit, a
@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from segmend.data.description import write_description
-from segmend.data.drawn.canvas import SUPERSAMPLING, Array, Canvas, Colour, Id, Mood, arc, framed, profile
-from segmend.data.drawn.grounds import (
+from segmend.data.files import write_image, write_labels
+from segmend.data.synthetic.backgrounds import (
     draw_grass,
     draw_mountains,
     draw_path,
@@ -29,7 +29,8 @@ from segmend.data.drawn.grounds import (
     draw_wood,
     winding,
 )
-from segmend.data.drawn.shapes import (
+from segmend.data.synthetic.canvas import SUPERSAMPLING, Array, Canvas, Colour, Id, Mood, arc, framed, profile
+from segmend.data.synthetic.shapes import (
     draw_animal,
     draw_bird,
     draw_boat,
@@ -39,7 +40,6 @@ from segmend.data.drawn.shapes import (
     draw_swan,
     draw_tree,
 )
-from segmend.data.files import write_image, write_labels
 from segmend.labels import Classes, InvalidInput
 
 CLASSES = Classes(
@@ -60,21 +60,23 @@ CLASSES = Classes(
 )
 
 
-def draw_dataset(root: Path, *, train: int, val: int, seed: int = 0, height: int = 192, width: int = 256) -> None:
+def generate_dataset(
+    root: Path, *, train: int, val: int, seed: int = 0, height: int = 192, width: int = 256
+) -> None:
     """Draw a data set with the splits ``train`` and ``val`` into `root`, as `open_dataset` reads it."""
     root = Path(root)
     for split, count in (("train", train), ("val", val)):
         for index in range(count):
             entropy = (seed, zlib.crc32(split.encode()), index)
-            image, labels = draw_picture(np.random.default_rng(np.random.SeedSequence(entropy)), height, width)
+            image, labels = generate_image(np.random.default_rng(np.random.SeedSequence(entropy)), height, width)
             write_labels(root / "labels" / split / f"{index:05d}.png", labels, CLASSES.palette)
             write_image(root / "images" / split / f"{index:05d}.jpg", image)
-    source = f"drawn by segmend.data.drawn, seed {seed}"
-    write_description(root, "drawn", CLASSES, source=source, terms="none: drawn by code, free to use")
+    source = f"drawn by segmend.data.synthetic, seed {seed}"
+    write_description(root, "synthetic", CLASSES, source=source, terms="none: drawn by code, free to use")
 
 
-def draw_picture(rng: np.random.Generator, height: int = 192, width: int = 256) -> tuple[Array, Array]:
-    """A picture ``uint8 [height, width, 3]`` and its labels ``uint8 [height, width]``.
+def generate_image(rng: np.random.Generator, height: int = 192, width: int = 256) -> tuple[Array, Array]:
+    """An image ``uint8 [height, width, 3]`` and its labels ``uint8 [height, width]``.
 
     Raises:
         InvalidInput: less than 8 pixels high or wide.
@@ -87,7 +89,7 @@ def draw_picture(rng: np.random.Generator, height: int = 192, width: int = 256) 
     return develop(canvas), majority(canvas.labels)
 
 
-# --- From canvas to picture ---------------------------------------------------------------------------------
+# --- From canvas to image ---------------------------------------------------------------------------------
 
 
 def draw_mood(rng: np.random.Generator) -> Mood:
@@ -129,12 +131,12 @@ def develop(canvas: Canvas) -> Array:
         image = cv2.GaussianBlur(image, (3, 3), sigma)
     image = (image - 0.5) * np.float32(rng.uniform(0.9, 1.15)) + np.float32(0.5 + rng.normal(0, 0.03))
     image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.004, 0.03))
-    picture = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
+    pixels = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
     if rng.random() < 0.4:
         quality = int(rng.integers(60, 95))
-        packed = cv2.imencode(".jpg", picture[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))[1]
-        picture = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))[:, :, ::-1].copy()
-    return picture
+        packed = cv2.imencode(".jpg", pixels[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))[1]
+        pixels = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))[:, :, ::-1].copy()
+    return pixels
 
 
 def majority(labels: Array) -> Array:
@@ -154,8 +156,8 @@ class Group:
     Attributes:
         draw: takes canvas, x, y, size.
         count: at least and at most how many.
-        size: of the nearest one, as a share of the picture's height.
-        depth: from where to where they stand: 0 horizon .. 1 foot of the picture.
+        size: of the nearest one, as a share of the image's height.
+        depth: from where to where they stand: 0 horizon .. 1 foot of the image.
         on: on what they stand.
     """
 

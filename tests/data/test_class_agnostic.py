@@ -2,8 +2,8 @@
 
 import torch
 
-from segmend.data.class_free import AnyClasses, error_pixels, in_slots
-from segmend.data.damage import AnyDamage
+from segmend.data.class_agnostic import ClassAgnosticSamples, border_error_pixels, in_slots
+from segmend.data.corruptions import AnyCorruption
 from segmend.data.dataset import open_dataset
 from segmend.data.sampling import CoarseSource, Samples
 from segmend.data.transforms import training_view
@@ -32,27 +32,27 @@ def test_errors_are_measured_in_pixels_of_border():
     coarse = torch.zeros(2, 10, 20)
     coarse[0, :, :13] = 1
     coarse[1, :, 13:] = 1
-    assert error_pixels(coarse, labels) == 3
+    assert border_error_pixels(coarse, labels) == 3
     labels[:5] = 255
-    assert error_pixels(coarse, torch.full_like(labels, 255)) == 0
+    assert border_error_pixels(coarse, torch.full_like(labels, 255)) == 0
 
 
-def test_samples_come_from_all_sets_and_depend_on_the_seed_alone(drawn, coarse):
-    sets = [open_dataset(drawn, "train").with_coarse(coarse / "train"), open_dataset(drawn, "val")]
+def test_samples_come_from_all_sets_and_depend_on_the_seed_alone(synthetic, coarse):
+    sets = [open_dataset(synthetic, "train").with_coarse(coarse / "train"), open_dataset(synthetic, "val")]
     view = training_view(48, (0.7, 1.4), True, 0.0, 255)
-    source = CoarseSource(truth_share=0.5, damage=AnyDamage())
+    source = CoarseSource(truth_share=0.5, corruption=AnyCorruption())
     samples = [Samples(set_, view, 40, 0, source) for set_ in sets]
     for shares, expected in (([1.0, 0.0], 0), ([0.0, 1.0], 1)):
-        chosen = AnyClasses(samples, shares, 10, 0, slots=4)
+        chosen = ClassAgnosticSamples(samples, shares, 10, 0, slots=4)
         assert torch.equal(chosen[3]["image"], samples[expected][3]["image"])
-    both = AnyClasses(samples, [0.5, 0.5], 40, 0, slots=4)
-    again = AnyClasses(samples, [0.5, 0.5], 40, 0, slots=4)
+    both = ClassAgnosticSamples(samples, [0.5, 0.5], 40, 0, slots=4)
+    again = ClassAgnosticSamples(samples, [0.5, 0.5], 40, 0, slots=4)
     told = 0
     for index in range(20):
         sample = both[index]
         assert all(torch.equal(value, again[index][name]) for name, value in sample.items() if name != "broken")
         assert sample["coarse"].shape == (4, 48, 48)
         assert set(sample["labels"].unique().tolist()) <= {0, 1, 2, 3, 255}
-        assert sample["error_px"] == error_pixels(sample["coarse"], sample["labels"])
+        assert sample["border_error_px"] == border_error_pixels(sample["coarse"], sample["labels"])
         told += int(sample["told"])
     assert 3 < told < 17

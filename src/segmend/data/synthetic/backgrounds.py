@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from segmend.data.drawn.canvas import Array, Canvas, Colour, Id, mix, profile
+from segmend.data.synthetic.canvas import Array, Canvas, Colour, Id, mix, profile
 
 
 def draw_sky(canvas: Canvas, bottom: int) -> None:
@@ -105,7 +105,7 @@ def draw_water(canvas: Canvas, mask: Array, shore: int) -> None:
 
 
 def winding(canvas: Canvas, horizon: int, broad: float) -> Array:
-    """Mask [H, W] of a band that winds from the foot of the picture to the horizon, `broad` at its foot."""
+    """Mask [H, W] of a band that winds from the foot of the image to the horizon, `broad` at its foot."""
     rows = canvas.height - horizon
     near = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     bends = np.sin(canvas.between(2, 6) * np.sqrt(near) + canvas.between(0, 6)) * canvas.between(0.05, 0.25)

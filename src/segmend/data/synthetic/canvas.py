@@ -1,6 +1,6 @@
 """What the drawn data set is drawn on and with: classes, light, a canvas, noise, and outlines.
 
-The canvas has `SUPERSAMPLING` times the picture's size in each direction. Lengths and positions are pixels of
+The canvas has `SUPERSAMPLING` times the image's size in each direction. Lengths and positions are pixels of
 the canvas, x to the right and y down; an outline is an array [n, 2] of such positions.
 """
 
@@ -39,7 +39,7 @@ class Id(IntEnum):
 
 @dataclass(frozen=True)
 class Mood:
-    """Light and season of a picture. Colours are RGB in 0..1.
+    """Light and season of an image. Colours are RGB in 0..1.
 
     Attributes:
         side: where the light comes from: -1 left .. 1 right.
@@ -61,9 +61,9 @@ class Mood:
 
 @dataclass
 class Canvas:
-    """A picture in the making: ``image`` float32 [H, W, 3] in 0..1 and ``labels`` uint8 [H, W].
+    """An image in the making: ``image`` float32 [H, W, 3] in 0..1 and ``labels`` uint8 [H, W].
 
-    Both are always painted through the same mask, so borders of labels are borders of the picture.
+    Both are always painted through the same mask, so borders of labels are borders of the image.
 
     Attributes:
         haze: how far what is painted next fades into the haze, 0..1.
@@ -105,7 +105,7 @@ class Canvas:
         return noise(self.rng, shape, cell, octaves, stretch)
 
     def lit(self, colour: Colour, haze: Array | float | None = None) -> Array:
-        """`colour` as seen: in the light of the picture, faded by `haze` (None: by the canvas's)."""
+        """`colour` as seen: in the light of the image, faded by `haze` (None: by the canvas's)."""
         shown = np.asarray(colour, dtype=np.float32) * self.mood.tint
         return shown + np.float32(self.haze if haze is None else haze) * (self.mood.haze - shown)
 

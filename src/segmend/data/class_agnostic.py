@@ -1,4 +1,4 @@
-"""Training samples for what works on any classes: many data sets, many kinds of damage, few planes."""
+"""Training samples for what works on any classes: many data sets, many kinds of corruption, few planes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def believed(coarse: Tensor) -> Tensor:
 def in_slots(sample: Sample, slots: int) -> Sample:
     """A sample in `slots` planes: those classes that its coarse map believes in, most of all.
 
-    True labels of other classes become void: nobody can mend towards a class that the coarse map does not hold.
+    True labels of other classes become void: nobody can refine towards a class that the coarse map does not hold.
     """
     coarse, labels = sample["coarse"], sample["labels"]
     masses = coarse.mean(dim=(1, 2))
@@ -41,7 +41,7 @@ def in_slots(sample: Sample, slots: int) -> Sample:
     return sample | {"coarse": planes, "labels": slot_of[labels.long()].to(labels.dtype)}
 
 
-def error_pixels(coarse: Tensor, labels: Tensor) -> Tensor:
+def border_error_pixels(coarse: Tensor, labels: Tensor) -> Tensor:
     """How many pixels the borders of a coarse map are off, about: wrong pixels over pixels of true borders.
 
     Args:
@@ -57,13 +57,14 @@ def error_pixels(coarse: Tensor, labels: Tensor) -> Tensor:
     return (wrong.sum() / border.clamp_min(1)).clamp_max(64).float()
 
 
-class AnyClasses(torch.utils.data.Dataset[Sample]):
+class ClassAgnosticSamples(torch.utils.data.Dataset[Sample]):
     """Samples of many data sets, each drawn with its share, in planes of any classes (`in_slots`).
 
-    ``"error_px"`` is how far borders of the coarse map are off (`error_pixels`), and half of them are ``"told"``.
+    ``"border_error_px"`` is how far borders of the coarse map are off (`border_error_pixels`), and half of them
+    are ``"told"``.
 
     Args:
-        sources: samples of data sets, whose coarse maps are their own or the truth, damaged.
+        sources: samples of data sets, whose coarse maps are their own or the truth, corrupted.
         shares: of the samples; they sum to 1.
     """
 
@@ -77,5 +78,5 @@ class AnyClasses(torch.utils.data.Dataset[Sample]):
         rng = np.random.default_rng((self.seed, index))
         source = self.sources[rng.choice(len(self.sources), p=self.shares)]
         sample = in_slots(source[index], self.slots)
-        error = error_pixels(sample["coarse"], sample["labels"])
-        return sample | {"error_px": error, "told": torch.tensor(bool(rng.random() < 0.5))}
+        error = border_error_pixels(sample["coarse"], sample["labels"])
+        return sample | {"border_error_px": error, "told": torch.tensor(bool(rng.random() < 0.5))}

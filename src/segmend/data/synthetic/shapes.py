@@ -1,4 +1,4 @@
-"""The things in the pictures of the drawn data set.
+"""The things in the images of the drawn data set.
 
 Each function draws one thing that stands, lies or swims at (x, y); `size` is its height or length in pixels
 of the canvas.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segmend.data.drawn.canvas import Array, Canvas, Colour, Id, arc, blade, framed, mix, oval, panel, smooth
+from segmend.data.synthetic.canvas import Array, Canvas, Colour, Id, arc, blade, framed, mix, oval, panel, smooth
 
 TREES = ("broad", "broad", "conifer", "conifer", "poplar", "bare", "bush")
 
