@@ -30,7 +30,7 @@ from segmend.training.recipe import FilterRecipe, Recipe, SegmenterRecipe, read_
 
 FOLDS = 5
 DATA = Path("../shared/data")
-RECIPES = Path(__file__).parents[1] / "recipes"
+RECIPES = Path(__file__).parents[1] / "src" / "segmend" / "recipes"
 
 
 def folder_of(name: str) -> str:

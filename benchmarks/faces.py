@@ -10,7 +10,8 @@ import numpy as np
 
 from segmend.data.dataset import open_dataset
 from segmend.data.description import write_description
-from segmend.data.files import write_image, write_labels
+from segmend.data.images import write_image
+from segmend.data.masks import write_labels
 
 PAIRS = {part: (f"left_{part}", f"right_{part}") for part in ("eye", "brow", "ear")}
 """Left and right are one class: the source swaps them in one image of fifteen."""

@@ -15,7 +15,8 @@ import numpy as np
 
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.description import write_description
-from segmend.data.files import write_image, write_labels
+from segmend.data.images import write_image
+from segmend.data.masks import write_labels
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))

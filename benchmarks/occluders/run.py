@@ -15,7 +15,9 @@ import numpy as np
 from segmend import metrics
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.description import write_description
-from segmend.data.files import write_image, write_json, write_labels
+from segmend.data.files import write_json
+from segmend.data.images import write_image
+from segmend.data.masks import write_labels
 from segmend.faces.occlusion import BACKGROUND, FACE, OCCLUSION
 from segmend.jobs.occlusions import CLASSES, label_occlusions
 from segmend.jobs.predict import predict

@@ -13,7 +13,7 @@ import torch
 
 from segmend.data.corruptions import fill_void, low_resolution
 from segmend.data.dataset import Dataset, open_dataset
-from segmend.data.files import write_probabilities
+from segmend.data.probabilities import write_probabilities
 from segmend.jobs.progress import bar
 
 HERE = Path(__file__).parent

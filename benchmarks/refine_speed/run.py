@@ -105,7 +105,7 @@ def prepare(folder: Path, size: Size) -> None:
     """Draw the images and corruption their truth, with room for all classes in the maps."""
     from segmend.data.corruptions import Corruption
     from segmend.data.dataset import open_dataset
-    from segmend.data.files import write_probabilities
+    from segmend.data.probabilities import write_probabilities
     from segmend.data.synthetic import CLASSES, generate_dataset
 
     assert len(CLASSES) <= size.classes

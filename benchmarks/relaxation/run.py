@@ -15,7 +15,8 @@ import torch
 from segmend.data.corruptions import wobble
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.description import write_description
-from segmend.data.files import atomic_copy, write_json, write_labels
+from segmend.data.files import atomic_copy, write_json
+from segmend.data.masks import write_labels
 from segmend.labels import one_hot
 from segmend.metrics import confusion_matrix, trimap_confusion
 

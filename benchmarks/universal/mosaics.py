@@ -15,7 +15,8 @@ from torchvision.transforms.v2 import functional as F
 
 from segmend.data.dataset import Dataset, open_dataset, pair_labels
 from segmend.data.description import write_description
-from segmend.data.files import write_image, write_labels
+from segmend.data.images import write_image
+from segmend.data.masks import write_labels
 from segmend.jobs.predict import predict
 
 SIDE = 384

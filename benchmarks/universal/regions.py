@@ -12,7 +12,9 @@ import numpy as np
 from skimage.segmentation import felzenszwalb
 
 from segmend.data.description import write_description
-from segmend.data.files import find_files, read_image, write_image, write_labels
+from segmend.data.files import find_files
+from segmend.data.images import read_image, write_image
+from segmend.data.masks import write_labels
 from segmend.labels import Classes
 
 CLASSES = Classes(tuple(f"region {number}" for number in range(5)))

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from trainings import Row, Trainings, mean_of
 
 from segmend.data.dataset import open_dataset
-from segmend.data.files import read_labels
+from segmend.data.masks import read_labels
 from segmend.metrics import sparsity
 
 FEW = ("optimisation.steps=2", "optimisation.batch=2", "optimisation.workers=0", "augmentation.crop=32")

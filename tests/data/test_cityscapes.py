@@ -8,7 +8,8 @@ import pytest
 from segmend.data import cityscapes
 from segmend.data.convert import convert
 from segmend.data.dataset import open_dataset
-from segmend.data.files import write_image, write_labels
+from segmend.data.images import write_image
+from segmend.data.masks import write_labels
 from segmend.labels import InvalidInput
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)

@@ -19,7 +19,9 @@ from segmend.cli import READ, WRITTEN
 from segmend.data.convert import FORMATS, convert
 from segmend.data.convert.camvid import SEGNET_CAMVID
 from segmend.data.dataset import open_dataset
-from segmend.data.files import InvalidFile, read_image, read_labels, write_image, write_labels
+from segmend.data.files import InvalidFile
+from segmend.data.images import read_image, write_image
+from segmend.data.masks import read_labels, write_labels
 from segmend.labels import InvalidInput, voc_colour
 
 pytest.importorskip("datumaro")

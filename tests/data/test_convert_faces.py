@@ -10,7 +10,8 @@ from PIL import Image
 from segmend.data.convert import convert
 from segmend.data.convert.faces import HELEN, cofw_boxes, part_labels_superpixels
 from segmend.data.dataset import open_dataset
-from segmend.data.files import InvalidFile, write_image
+from segmend.data.files import InvalidFile
+from segmend.data.images import write_image
 from segmend.labels import InvalidInput
 from segmend.metrics import superpixel_counts
 

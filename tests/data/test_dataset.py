@@ -16,15 +16,11 @@ from segmend.data.dataset import (
     pair_labels,
     splits_of,
 )
-from segmend.data.files import (
-    InvalidFile,
-    atomic_write,
-    read_labels,
-    write_image,
-    write_labels,
-    write_probabilities,
-)
+from segmend.data.files import InvalidFile, atomic_write
+from segmend.data.images import write_image
 from segmend.data.maps import find_classes, find_maps, read_map
+from segmend.data.masks import read_labels, write_labels
+from segmend.data.probabilities import write_probabilities
 from segmend.labels import Classes, InvalidInput
 
 NAMES = ("sky", "left eye", "right eye", "skin")

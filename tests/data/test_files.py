@@ -21,23 +21,17 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from segmend.data.files import (
-    IMAGE_SUFFIXES,
     MAX_PIXELS,
     InvalidFile,
     atomic_copy,
     atomic_write,
     find_files,
-    note_in,
-    read_image,
     read_json,
-    read_labels,
-    read_probabilities,
-    write_arrays,
-    write_image,
     write_json,
-    write_labels,
-    write_probabilities,
 )
+from segmend.data.images import IMAGE_SUFFIXES, read_image, write_image
+from segmend.data.masks import note_in, read_labels, write_labels
+from segmend.data.probabilities import read_probabilities, write_arrays, write_probabilities
 from segmend.labels import InvalidInput, one_hot, voc_colour
 
 few = settings(

@@ -17,7 +17,8 @@ from PIL import Image
 
 import segmend
 from segmend.cli import main
-from segmend.data.files import read_labels, read_probabilities
+from segmend.data.masks import read_labels
+from segmend.data.probabilities import read_probabilities
 from segmend.model_folder import save_model
 from segmend.refiners import UniversalPropagation
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from segmend.data.dataset import open_dataset
-from segmend.data.files import read_labels
+from segmend.data.masks import read_labels
 from segmend.data.synthetic import generate_dataset
 from segmend.jobs.demo import corrupt
 from segmend.jobs.predict import predict

@@ -7,7 +7,7 @@ import pytest
 
 from segmend import metrics
 from segmend.data.dataset import open_dataset
-from segmend.data.files import write_labels
+from segmend.data.masks import write_labels
 from segmend.jobs.evaluate import evaluate
 from segmend.jobs.refine import refine
 from segmend.labels import InvalidInput

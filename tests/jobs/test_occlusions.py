@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from segmend.data.dataset import open_dataset
-from segmend.data.files import read_labels, write_image, write_labels
+from segmend.data.images import write_image
+from segmend.data.masks import read_labels, write_labels
 from segmend.faces.occlusion import factor_occlusions
 from segmend.jobs.occlusions import STEPS, label_occlusions
 from segmend.jobs.refine import open_pairs

@@ -7,7 +7,8 @@ from torch import nn
 
 from segmend.data.cityscapes import CLASSES, SCORED
 from segmend.data.dataset import open_dataset
-from segmend.data.files import read_labels, write_image
+from segmend.data.images import write_image
+from segmend.data.masks import read_labels
 from segmend.jobs.predict import predict
 from segmend.labels import Classes, InvalidInput
 from segmend.segmenters.base import Segmenter

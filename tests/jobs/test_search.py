@@ -8,7 +8,9 @@ import pytest
 
 from segmend.data.dataset import open_dataset
 from segmend.data.description import write_description
-from segmend.data.files import write_image, write_labels, write_probabilities
+from segmend.data.images import write_image
+from segmend.data.masks import write_labels
+from segmend.data.probabilities import write_probabilities
 from segmend.jobs import search as module
 from segmend.labels import Classes
 from segmend.refiners import DenseCRF, GuidedFilter, load

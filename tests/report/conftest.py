@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segmend.data.files import write_arrays, write_image, write_labels, write_probabilities
+from segmend.data.images import write_image
+from segmend.data.masks import write_labels
+from segmend.data.probabilities import write_arrays, write_probabilities
 from segmend.report.results import (
     Bin,
     Confidence,

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segmend.data.files import read_labels, write_arrays, write_image, write_labels, write_probabilities
+from segmend.data.images import write_image
+from segmend.data.masks import read_labels, write_labels
+from segmend.data.probabilities import write_arrays, write_probabilities
 from segmend.report.cases import SIDE, Case, Change
 from segmend.report.collect import Report, collect
 from segmend.report.results import Evaluation, read_results, write_results

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmend.data.files import read_labels, write_labels
+from segmend.data.masks import read_labels, write_labels
 from segmend.data.sampling import collate
 from segmend.labels import Classes, InvalidInput
 from segmend.losses import consensus_loss, relaxed_cross_entropy

@@ -11,7 +11,7 @@ from segmend.labels import InvalidInput
 from segmend.segmenters.base import import_network
 from segmend.training.recipe import RefinerRecipe, SegmenterRecipe, read_recipe, write_recipe
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+RECIPES = sorted((Path(__file__).parents[2] / "src" / "segmend" / "recipes").glob("*.yaml"))
 
 GOOD = """
 task: refiner

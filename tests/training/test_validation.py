@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segmend.data.dataset import open_dataset
-from segmend.data.files import write_labels
+from segmend.data.masks import write_labels
 from segmend.jobs.predict import predict
 from segmend.jobs.refine import refine
 from segmend.labels import InvalidInput

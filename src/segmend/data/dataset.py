@@ -9,17 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from segmend.data.description import describe, read_tags
-from segmend.data.files import (
-    IMAGE_SUFFIXES,
-    LABEL_SUFFIXES,
-    MAX_PIXELS,
-    PROBABILITY_SUFFIXES,
-    InvalidFile,
-    find_files,
-    read_image,
-    read_labels,
-)
+from segmend.data.files import MAX_PIXELS, InvalidFile, find_files
+from segmend.data.images import IMAGE_SUFFIXES, read_image
 from segmend.data.maps import find_classes, find_maps, read_label_map, read_map
+from segmend.data.masks import LABEL_SUFFIXES, read_labels
+from segmend.data.probabilities import PROBABILITY_SUFFIXES
 from segmend.labels import VOID, Classes, InvalidInput, check_same_size
 
 

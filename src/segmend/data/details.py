@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from segmend.data.files import PROBABILITY_SUFFIXES, InvalidFile, find_files
+from segmend.data.files import InvalidFile, find_files
+from segmend.data.probabilities import PROBABILITY_SUFFIXES
 
 PLANES = {"confidence": 0, "change_confidence": 0, "changed": 0, "fusion_mask": 0, "displacement": 2}
 """Arrays that are read, and how many planes ``[planes, H, W]`` they have; 0: ``[H, W]``."""

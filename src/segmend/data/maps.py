@@ -7,16 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segmend.data.files import (
-    LABEL_SUFFIXES,
-    MAX_PIXELS,
-    PROBABILITY_SUFFIXES,
-    InvalidFile,
-    find_files,
-    read_labels,
-    read_probabilities,
-    read_stored_probabilities,
-)
+from segmend.data.files import MAX_PIXELS, InvalidFile, find_files
+from segmend.data.masks import LABEL_SUFFIXES, read_labels
+from segmend.data.probabilities import PROBABILITY_SUFFIXES, read_probabilities, read_stored_probabilities
 from segmend.labels import VOID, VOID_16, Classes, InvalidInput, check_ids, void_of
 
 

@@ -10,8 +10,9 @@ import torch
 
 from segmend.data.corruptions import Corruption
 from segmend.data.dataset import Dataset, open_dataset
-from segmend.data.files import write_image, write_probabilities
+from segmend.data.images import write_image
 from segmend.data.maps import read_map
+from segmend.data.probabilities import write_probabilities
 from segmend.data.synthetic import generate_dataset
 from segmend.jobs.evaluate import evaluate
 from segmend.jobs.progress import bar

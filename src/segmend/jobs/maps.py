@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from segmend import __version__
 from segmend.data.dataset import Record
-from segmend.data.files import note_in, write_arrays, write_labels, write_probabilities
+from segmend.data.masks import note_in, write_labels
+from segmend.data.probabilities import write_arrays, write_probabilities
 from segmend.jobs.pipeline import Outcome
 from segmend.labels import Classes, InvalidInput
 from segmend.refiners.base import Refinement

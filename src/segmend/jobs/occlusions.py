@@ -10,7 +10,9 @@ import numpy as np
 
 from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.description import write_description
-from segmend.data.files import InvalidFile, atomic_copy, read_image, write_image, write_labels
+from segmend.data.files import InvalidFile, atomic_copy
+from segmend.data.images import read_image, write_image
+from segmend.data.masks import write_labels
 from segmend.faces.occlusion import PAPER, Amplification, Occlusions, factor_occlusions
 from segmend.faces.outline import FaceMesh, Outline
 from segmend.jobs.maps import is_current

@@ -14,7 +14,8 @@ from PIL import Image
 
 from segmend.data.dataset import Dataset, Record, open_masks
 from segmend.data.details import find_beside, read_details
-from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, find_files, read_image
+from segmend.data.files import InvalidFile, find_files
+from segmend.data.images import IMAGE_SUFFIXES, read_image
 from segmend.data.maps import find_maps, read_map
 from segmend.labels import Classes, InvalidInput, void_of
 from segmend.ops.blobs import label_components

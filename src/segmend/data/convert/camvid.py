@@ -12,7 +12,8 @@ import numpy as np
 from segmend.data.convert.labelmap import Label, LabelMap, names_for
 from segmend.data.convert.lists import read_lines, skip_unlistable, write_lines
 from segmend.data.convert.source import Item, Source
-from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, open_image, write_image
+from segmend.data.files import InvalidFile
+from segmend.data.images import IMAGE_SUFFIXES, open_image, write_image
 from segmend.labels import VOID, InvalidInput, voc_colour
 
 SEGNET_CAMVID: tuple[Label, ...] = (

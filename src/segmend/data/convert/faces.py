@@ -14,7 +14,8 @@ import numpy as np
 from segmend.data.convert.labelmap import LabelMap
 from segmend.data.convert.lists import read_lines
 from segmend.data.convert.source import Item, Source
-from segmend.data.files import InvalidFile, open_image
+from segmend.data.files import InvalidFile
+from segmend.data.images import open_image
 from segmend.labels import Classes, InvalidInput, check_same_size
 
 if TYPE_CHECKING:

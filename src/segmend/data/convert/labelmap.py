@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segmend.data.files import InvalidFile, ids_in, open_image, read_labels
+from segmend.data.files import InvalidFile
+from segmend.data.images import open_image
+from segmend.data.masks import ids_in, read_labels
 from segmend.labels import VOID, VOID_16, Classes, InvalidInput
 
 Colour = tuple[int, int, int]

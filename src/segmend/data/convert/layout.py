@@ -10,7 +10,8 @@ from pathlib import Path
 from segmend.data.convert.source import Item, Source
 from segmend.data.dataset import open_dataset, splits_of
 from segmend.data.description import read_description, write_description
-from segmend.data.files import InvalidFile, write_json, write_labels
+from segmend.data.files import InvalidFile, write_json
+from segmend.data.masks import write_labels
 
 
 def read(root: Path, max_pixels: int) -> Source:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from segmend.data.files import InvalidFile, atomic_copy, read_image, write_image
+from segmend.data.files import InvalidFile, atomic_copy
+from segmend.data.images import read_image, write_image
 from segmend.labels import Classes, InvalidInput, check_same_size
 
 

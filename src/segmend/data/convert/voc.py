@@ -12,7 +12,9 @@ import numpy as np
 from segmend.data.convert.labelmap import Label, LabelMap, names_for
 from segmend.data.convert.lists import read_lines, skip_unlistable, write_lines
 from segmend.data.convert.source import Item, Source
-from segmend.data.files import IMAGE_SUFFIXES, InvalidFile, find_files, write_labels
+from segmend.data.files import InvalidFile, find_files
+from segmend.data.images import IMAGE_SUFFIXES
+from segmend.data.masks import write_labels
 from segmend.labels import VOID, InvalidInput, voc_colour
 
 VOID_COLOUR = voc_colour(VOID)

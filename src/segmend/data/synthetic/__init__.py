@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 
 from segmend.data.description import write_description
-from segmend.data.files import write_image, write_labels
+from segmend.data.images import write_image
+from segmend.data.masks import write_labels
 from segmend.data.synthetic.backgrounds import (
     draw_grass,
     draw_mountains,
