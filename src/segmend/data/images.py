@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +80,21 @@ def write_image(path: Path | str, image: np.ndarray) -> None:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format=file_format, **best.get(file_format, {}))
     atomic_write(path, buffer.getbuffer())
+
+
+def orientation_of(path: Path) -> int:
+    """EXIF orientation of an image or a mask (1..8; 1: upright), from its header."""
+    with suppress(OSError, ValueError, SyntaxError), Image.open(path) as image:
+        return int(image.getexif().get(274, 1))
+    return 1
+
+
+def turned(map_: np.ndarray, orientation: int) -> np.ndarray:
+    """A map ``[..., H, W]`` turned upright by an EXIF orientation (1..8)."""
+    if orientation >= 5:
+        map_ = np.swapaxes(map_, -1, -2)
+    if orientation in (2, 3, 6, 7):
+        map_ = map_[..., ::-1]
+    if orientation in (3, 4, 7, 8):
+        map_ = map_[..., ::-1, :]
+    return np.ascontiguousarray(map_)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse
-from segmend.data.maps import find_classes, find_maps
+from segmend.data.dataset import Dataset, Record, pair_coarse
+from segmend.data.files import MAX_PIXELS
+from segmend.data.pairs import open_pairs as pair
 from segmend.devices import Precision, autocast, pick_device, to_device
 from segmend.jobs.maps import MapFolder, Maps, fingerprint
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import Classes, InvalidInput, as_image, as_tensor
+from segmend.labels import InvalidInput, as_image, as_tensor
 from segmend.refiners.base import TILE, Refiner, refine_bands
 from segmend.report.results import Run, Skipped
 
@@ -115,23 +115,6 @@ def open_pairs(
     Returns:
         The pairs, and what has no partner.
     """
-    maps = find_maps(coarse)
-    made_for = refiner.num_classes if refiner else None
-    classes = getattr(refiner, "classes", None) or find_classes(maps.values(), count or made_for)
-    assert isinstance(classes, Classes)
-    dataset = replace(open_dataset(images), classes=classes)
-    if max_pixels is not None:
-        dataset = replace(dataset, max_pixels=max_pixels)
-    pairs = dataset.with_coarse(coarse)
-    paired = {record.id for record in pairs}
-    unpaired = [
-        Skipped(file=str(r.image), reason=f"no coarse map of this ID in {coarse}")
-        for r in dataset
-        if r.id not in paired
-    ]
-    unpaired += [
-        Skipped(file=str(path), reason=f"no image of this ID in {images}")
-        for identity, path in maps.items()
-        if identity not in paired
-    ]
-    return pairs, unpaired
+    classes = getattr(refiner, "classes", None) or count or (refiner.num_classes if refiner else None)
+    pairs = pair(images, coarse, classes=classes, max_pixels=max_pixels or MAX_PIXELS)
+    return pairs.dataset, [Skipped(file=str(error.path), reason=error.reason) for error in pairs.unpaired]
