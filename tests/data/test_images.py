@@ -1,4 +1,4 @@
-"""Images of all kinds become 8-bit RGB, upright, or are refused with a reason; label files open in the same way."""
+"""Images of all kinds become 8-bit RGB, upright, or are refused with a reason; label files open likewise."""
 
 from __future__ import annotations
 
