@@ -34,6 +34,10 @@ from segmend.pixels import (
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 
+RAW, VIDEO, ARCHIVE, ARRAY = "camera raw", "a video", "an archive", "an array of NumPy"
+MAGICK = ("HEIC", "AVIF", "JPEG XL", "JPEG 2000", "GIF", "SVG", "PSD", "OpenEXR", "Radiance HDR")
+"""Formats that ImageMagick converts."""
+
 UNREAD = {
     ".heic": "HEIC",
     ".heif": "HEIC",
@@ -47,14 +51,13 @@ UNREAD = {
     ".hdr": "Radiance HDR",
     ".dcm": "DICOM",
     ".nii": "NIfTI",
-    ".npy": "an array of NumPy",
-    ".npz": "an archive of NumPy",
     ".pdf": "PDF",
-    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"), "camera raw"),
-    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "video"),
-    **dict.fromkeys((".zip", ".tar", ".gz", ".7z", ".rar"), "an archive"),
+    **dict.fromkeys((".npy", ".npz"), ARRAY),
+    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"), RAW),
+    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), VIDEO),
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), ARCHIVE),
 }
-"""Names of formats that people keep images in and that are not read, by suffix."""
+"""Formats that people keep images in and that are not read, by suffix."""
 
 
 def unread_image(path: Path) -> str:
@@ -64,15 +67,21 @@ def unread_image(path: Path) -> str:
         >>> unread_image(Path("p0.heic"))
         'p0.heic is HEIC, which is not read: convert it to PNG or JPEG (for example: magick p0.heic p0.png)'
     """
-    suffix = path.suffix.lower()
+    name, suffix = path.name, path.suffix.lower()
     kind = UNREAD.get(suffix, f"a {suffix} file" if suffix else "a file without a suffix")
-    if kind == "an archive":
-        return f"{path.name} is an archive: unpack it, and give the folder of its images"
-    if kind == "video":
-        command = f"ffmpeg -i {path.name} {path.stem}_%06d.png"
-        return f"{path.name} is a video: write its frames as images (for example: {command})"
-    how = {"camera raw": f"dcraw -T {path.name}"}.get(kind, f"magick {path.name} {path.stem}.png")
-    return f"{path.name} is {kind}, which is not read: convert it to PNG or JPEG (for example: {how})"
+    if kind == ARCHIVE:
+        return f"{name} is {kind}: unpack it, and give the folder of its images"
+    if kind == VIDEO:
+        example = f"ffmpeg -i {name} {path.stem}_%06d.png"
+        return f"{name} is {kind}: write its frames as images (for example: {example})"
+    if kind == ARRAY:
+        return f"{name} is {kind}, which is not read: write it as PNG"
+    if not suffix:
+        return f"{name} is {kind}, which is not read: name its format, as in {name}.png"
+    example = {RAW: f" (for example: dcraw -T {name})"}.get(kind, "")
+    if kind in MAGICK:
+        example = f" (for example: magick {name} {path.stem}.png)"
+    return f"{name} is {kind}, which is not read: convert it to PNG or JPEG{example}"
 
 
 @contextmanager
@@ -324,7 +333,7 @@ def survey_images(
     integers, floats, said = _ranges(deep, bands, max_pixels)
     findings = []
     if turned_ones:
-        findings.append(f"{_counted(len(turned_ones))} turned by EXIF orientation")
+        findings.append(f"{_counted(len(turned_ones))} turned by their EXIF orientation")
     findings += _about_bands(headers, bands, transparency)
     return ImageSurvey(ImageReading(bands, transparency, integers, floats), turned_ones, (*findings, *said))
 

@@ -140,7 +140,7 @@ def _page(tags: ImageFileDirectory_v2) -> TiffPage:
 def decode(path: Path, page: TiffPage) -> np.ndarray:
     """The values ``[H, W, B]`` of a page that `TiffPage.needs_opencv`, as stored."""
     content = np.fromfile(path, np.uint8)
-    return page.without_no_data(decode_bands(_as_plain_rgb(content) if page.bands > 1 else content))
+    return page.without_no_data(decode_bands(_as_plain(content)))
 
 
 def decode_bands(content: np.ndarray) -> np.ndarray:
@@ -149,6 +149,8 @@ def decode_bands(content: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: OpenCV cannot decode them.
     """
+    # It prints a line about each tag of GeoTIFF. Failures are reported here.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     values = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if values is None:
         raise ValueError("OpenCV cannot decode it")
@@ -157,10 +159,11 @@ def decode_bands(content: np.ndarray) -> np.ndarray:
     return values[..., [2, 1, 0, 3][: values.shape[-1]]]  # from blue, green, red
 
 
-def _as_plain_rgb(content: np.ndarray) -> np.ndarray:
-    """The bytes of a TIFF file whose first page says that it shows red, green and blue, and nothing of alpha.
+def _as_plain(content: np.ndarray) -> np.ndarray:
+    """The bytes of a TIFF file whose first page says that it is upright, and RGB without alpha where it has bands.
 
-    OpenCV multiplies the colours by what is tagged as alpha, and reads one band alone of several that are grey.
+    OpenCV turns some images and not others, multiplies the colours by what is tagged as alpha, and reads one band
+    alone of several that are grey.
     """
     content = content.copy()
     order: Literal["little", "big"] = BYTE_ORDERS[content[:2].tobytes()]
@@ -177,9 +180,13 @@ def _as_plain_rgb(content: np.ndarray) -> np.ndarray:
     step = 4 + 2 * size
     entries = {number(at, 2): at for at in range(start + first, start + first + count * step, step)}
     values = 4 + size  # in an entry: tag, type, count, value
-    put(entries[PHOTOMETRIC] + values, 2, RGB)
+    if ORIENTATION in entries:
+        put(entries[ORIENTATION] + values, 2, 1)
+    bands = number(entries[BANDS] + values, 2) if BANDS in entries else 1
+    if bands > 1:
+        put(entries[PHOTOMETRIC] + values, 2, RGB)
     if (extra := entries.get(EXTRA_BANDS)) is not None:
-        if number(entries[BANDS] + values, 2) > 3:
+        if bands > 3:
             put(extra + 4, size, 1)
             put(extra + values, 2, 0)
         else:  # of three grey bands two are extra, of red, green and blue none
