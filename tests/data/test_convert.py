@@ -138,7 +138,7 @@ def test_voc_ids_are_those_of_its_palette_images(voc: Path, tmp_path: Path) -> N
     assert train.name == "VOC2012"
     assert train.classes.names == VOC_NAMES
     assert train.classes.palette[15] == (192, 128, 128)
-    assert train.void == 255
+    assert train.coding.void[0] == 255
     for record in train:
         with Image.open(voc / "SegmentationClass" / f"{record.id}.png") as mask:
             expected = np.array(mask)  # the ids, border and all

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +12,10 @@ import numpy as np
 from segmend.coding import Coding
 from segmend.data.description import describe, read_tags
 from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, found_instead
-from segmend.data.images import IMAGE_SUFFIXES, read_image
+from segmend.data.images import IMAGE_SUFFIXES, ImageSurvey, read_image, survey_images
 from segmend.data.maps import find_maps, find_masks, is_probabilities, read_label_map, read_map
 from segmend.data.masks import LABEL_SUFFIXES, read_labels
-from segmend.data.pairing import pair_names
+from segmend.data.pairing import pair_names, turns_of
 from segmend.data.palette import read_palette
 from segmend.data.probabilities import PROBABILITY_SUFFIXES
 from segmend.data.survey import Survey, survey_masks
@@ -52,6 +52,7 @@ class Dataset:
         scored: names of the classes that scores are averaged over (``evaluate_on`` in ``dataset.yaml``);
             empty for all.
         findings: what was found and assumed when the folders were opened, in sentences.
+        images_read: what the images of a plain folder have in common, and so how they are read.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Dataset:
     max_pixels: int = MAX_PIXELS
     scored: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
+    images_read: ImageSurvey = field(default_factory=ImageSurvey)
 
     @property
     def scored_ids(self) -> tuple[int, ...]:
@@ -80,7 +82,7 @@ class Dataset:
         """The image, ``uint8 [H, W, 3]``."""
         if record.image is None:
             raise InvalidInput(f"{record.id}: no image belongs to this label map")
-        return read_image(record.image, self.max_pixels)
+        return read_image(record.image, self.max_pixels, self.images_read.reading)
 
     def labels(self, record: Record) -> np.ndarray:
         """The true label map ``[H, W]`` in the dtype of the classes, void as the classes' void.
@@ -141,9 +143,12 @@ class Dataset:
         self, folder: Path, maps: Mapping[str, Path], coding: Coding | None, findings: tuple[str, ...]
     ) -> Dataset:
         """The same records with coarse maps that were found in `folder` and have a coding."""
-        pairing = pair_names({r.id: r.image for r in self.records if r.image}, maps, self.name, str(folder))
+        images = {r.id: r.image for r in self.records if r.image}
+        pairing = pair_names(images, maps, self.name, str(folder), self.images_read.turned)
         records = tuple(
-            replace(r, coarse=maps[pairing.partner[r.id]]) for r in self.records if r.id in pairing.partner
+            replace(r, coarse=maps[pairing.partner[r.id]], turn=pairing.turns.get(r.id, r.turn))
+            for r in self.records
+            if r.id in pairing.partner
         )
         more = (*findings, *pairing.findings)
         return replace(self, records=records, coarse_coding=coding, merge_coarse=None, findings=more)
@@ -213,6 +218,7 @@ def open_dataset(
     classes: Classes | int | None = None,
     ids: Sequence[int] | None = None,
     palette: Path | str | None = None,
+    bands: tuple[int, int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Dataset:
     """Open a data set.
@@ -226,6 +232,7 @@ def open_dataset(
         classes: for plain folders, the classes or their number (None: those that the masks hold).
         ids: for plain folders, the id in the masks of each class.
         palette: for masks painted in colours, a file of names and colours (`read_palette`).
+        bands: for images of more than three bands, those that are red, green and blue, from 0.
         max_pixels: larger images and maps are refused.
 
     Raises:
@@ -240,18 +247,21 @@ def open_dataset(
     if layout is not None and labels is None and classes is None:
         return replace(_open_layout(*layout), max_pixels=max_pixels)
     images = find_images(root)
+    looked = survey_images(images.values(), bands, max_pixels)
+    findings = tuple(f"{root}: {finding}" for finding in looked.findings)
     records = tuple(Record(i, image=path) for i, path in images.items())
     if labels is None:
-        known = classes if isinstance(classes, Classes) else Classes.numbered(classes or 1)
-        return Dataset(root.resolve().name, known, records, max_pixels=max_pixels)
+        given = classes if isinstance(classes, Classes) else Classes.numbered(classes or 1)
+        name = root.resolve().name
+        return Dataset(name, given, records, max_pixels=max_pixels, findings=findings, images_read=looked)
     masks = find_masks(labels)
-    pairing = pair_names(images, masks, str(root), str(labels))
+    pairing = pair_names(images, masks, str(root), str(labels), looked.turned)
     records = tuple(
         replace(r, labels=masks.get(pairing.partner.get(r.id, "")), turn=pairing.turns.get(r.id, 1))
         for r in records
     )
     dataset = _plain(root, records, Path(labels), masks, Reading(classes, ids, palette, max_pixels))
-    return replace(dataset, findings=(*dataset.findings, *pairing.findings))
+    return replace(dataset, findings=(*findings, *dataset.findings, *pairing.findings), images_read=looked)
 
 
 def find_images(folder: Path | str) -> dict[str, Path]:
@@ -290,9 +300,11 @@ def open_masks(
         return replace(dataset, max_pixels=max_pixels)
     masks = find_masks(labels)
     found = find_files(images, IMAGE_SUFFIXES) if images is not None else {}
+    looked = ImageSurvey()
     records = tuple(Record(i, labels=path) for i, path in masks.items())
     if found:
-        pairing = pair_names(found, masks, str(images), str(labels))
+        looked = survey_images(found.values(), max_pixels=max_pixels)
+        pairing = pair_names(found, masks, str(images), str(labels), looked.turned)
         image_of = {mask: image for image, mask in pairing.partner.items()}
         records = tuple(
             replace(r, image=found[image_of[r.id]], turn=pairing.turns.get(image_of[r.id], 1))
@@ -300,7 +312,8 @@ def open_masks(
             else r
             for r in records
         )
-    return _plain(Path(labels), records, Path(labels), masks, Reading(classes, ids, palette, max_pixels))
+    dataset = _plain(Path(labels), records, Path(labels), masks, Reading(classes, ids, palette, max_pixels))
+    return replace(dataset, images_read=looked)
 
 
 @dataclass(frozen=True)
@@ -391,13 +404,32 @@ def _open_layout(root: Path, split: str | None) -> Dataset:
     masks = _files_if_any(root / "labels" / split, LABEL_SUFFIXES)
     maps = _files_if_any(root / "probs" / split, PROBABILITY_SUFFIXES)
     blobs = _files_if_any(root / "blobs" / split, LABEL_SUFFIXES)
+    looked = survey_images(images.values())
+    partner = {name: name for name in images if name in masks}
+    turns, findings = turns_of(images, masks, partner, looked.turned)
     tags = read_tags(root / "tags.json", described.classes).get(split, {})
     records = tuple(
-        Record(i, path, masks.get(i), maps.get(i), tuple(tags[i]) if i in tags else None, blobs.get(i))
+        Record(
+            id=i,
+            image=path,
+            labels=masks.get(i),
+            coarse=maps.get(i),
+            tags=tuple(tags[i]) if i in tags else None,
+            blobs=blobs.get(i),
+            turn=turns.get(i, 1),
+        )
         for i, path in images.items()
     )
     coding = Coding.counted(len(described.classes), described.void)
-    return Dataset(described.name, described.classes, records, coding, scored=described.scored)
+    return Dataset(
+        described.name,
+        described.classes,
+        records,
+        coding,
+        scored=described.scored,
+        findings=(*looked.findings, *findings),
+        images_read=looked,
+    )
 
 
 def splits_of(root: Path | str) -> list[str]:

@@ -9,10 +9,10 @@ import numpy as np
 
 from segmend.coding import Coding
 from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, found_instead
-from segmend.data.images import turned
 from segmend.data.masks import LABEL_SUFFIXES, ids_of_colours, read_labels, read_mask
 from segmend.data.probabilities import PROBABILITY_SUFFIXES, read_probabilities, read_stored_probabilities
 from segmend.labels import Classes, InvalidInput
+from segmend.pixels import turned
 
 
 def read_label_map(

@@ -16,6 +16,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffI
 from segmend.data.files import MAX_PIXELS, InvalidFile, atomic_write, check_file, too_large
 from segmend.data.images import open_image
 from segmend.labels import VOID, InvalidInput, Palette, voc_colour
+from segmend.pixels import orientation_in, turned
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -40,9 +41,19 @@ class StoredMask(NamedTuple):
     colours: np.ndarray | None = None
     palette: Palette | None = None
 
+    def upright(self, orientation: int) -> StoredMask:
+        """The same, turned by an EXIF orientation (1..8)."""
+        if orientation == 1:
+            return self
+        ids = None if self.ids is None else turned(self.ids, orientation)
+        colours = None if self.colours is None else turned(self.colours, orientation, axes=(0, 1))
+        return StoredMask(ids, colours, self.palette)
+
 
 def read_mask(path: Path | str, max_pixels: int = MAX_PIXELS) -> StoredMask:
     """What a label file holds: ids as they are stored (bits, whole floats, three equal channels), or colours.
+
+    A mask with an EXIF orientation of its own is turned by it.
 
     Raises:
         InvalidFile: unreadable, several pages or frames, or values that are no whole numbers.
@@ -52,21 +63,19 @@ def read_mask(path: Path | str, max_pixels: int = MAX_PIXELS) -> StoredMask:
     if wide is not None:
         return StoredMask(_whole(path, wide))
     with open_image(path, max_pixels) as image:
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1:
-            raise InvalidFile(path, f"holds {frames} pages or frames, expected one mask: save one of them")
+        orientation = orientation_in(image)
         ids = ids_in(image)
         if ids is None and image.mode == "F":
-            return StoredMask(_whole(path, np.asarray(image)))
+            ids = _whole(path, np.asarray(image))
         if ids is not None:
             colours = np.asarray(image.convert("RGB")) if image.mode == "P" else None
-            return StoredMask(ids, colours, palette_of(image))
+            return StoredMask(ids, colours, palette_of(image)).upright(orientation)
         if "A" in image.mode and int(np.asarray(image.getchannel("A")).min()) < VOID:
             raise InvalidFile(path, "has transparent pixels, which mean no class: write ids in one channel")
         colours = np.asarray(image.convert("RGB"))
         if image.mode in ("RGB", "RGBA", "LA") and bool((colours == colours[..., :1]).all()):
-            return StoredMask(np.ascontiguousarray(colours[..., 0]))
-        return StoredMask(None, colours)
+            return StoredMask(np.ascontiguousarray(colours[..., 0])).upright(orientation)
+        return StoredMask(None, colours).upright(orientation)
 
 
 def _wide_tiff(path: Path, max_pixels: int) -> np.ndarray | None:

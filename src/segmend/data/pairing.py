@@ -31,11 +31,18 @@ class Pairing(NamedTuple):
     findings: tuple[str, ...] = ()
 
 
-def pair_names(images: Mapping[str, Path], masks: Mapping[str, Path], where: str, masks_where: str) -> Pairing:
+def pair_names(
+    images: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    where: str,
+    masks_where: str,
+    orientations: Mapping[Path, int] | None = None,
+) -> Pairing:
     """Pair images with masks of the same ID, or of the same ID without a part that all names share.
 
     Args:
         where, masks_where: the folders, for messages.
+        orientations: EXIF orientations of the images that are turned.
 
     Raises:
         InvalidFile: no pair at all, or an image and a mask that are one file.
@@ -48,7 +55,7 @@ def pair_names(images: Mapping[str, Path], masks: Mapping[str, Path], where: str
     for image, mask in partner.items():
         if images[image].resolve() == masks[mask].resolve():
             raise InvalidFile(masks[mask], _one_file(images, masks, image))
-    turns, turned = _turns(images, masks, partner)
+    turns, turned = turns_of(images, masks, partner, orientations or {})
     return Pairing(partner, turns, (*([assumed] if assumed else []), *turned))
 
 
@@ -107,14 +114,17 @@ def _one_file(images: Mapping[str, Path], masks: Mapping[str, Path], image: str)
     return f"is given as the image and as the map of {image}{apart}"
 
 
-def _turns(
-    images: Mapping[str, Path], masks: Mapping[str, Path], partner: Mapping[str, str]
+def turns_of(
+    images: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    partner: Mapping[str, str],
+    orientations: Mapping[Path, int],
 ) -> tuple[dict[str, int], list[str]]:
-    """Orientations by which masks are turned with their image, and warnings about those that may have to be."""
+    """By ID of images: orientations by which masks are turned with their image, and warnings about those that may have to be."""
     turns: dict[str, int] = {}
     doubtful: list[str] = []
     for name, mask in partner.items():
-        orientation = orientation_of(images[name])
+        orientation = orientations.get(images[name], 1)
         if orientation == 1 or orientation_of(masks[mask]) != 1:
             continue
         stored, found = _size_of(images[name]), _size_of(masks[mask])

@@ -28,13 +28,14 @@ def open_pairs(
     classes: Classes | int | None = None,
     ids: Sequence[int] | None = None,
     palette: Path | str | None = None,
+    bands: tuple[int, int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Pairs:
     """Images and the coarse maps of the same ID.
 
     Args:
         classes: the classes of the maps or their number (None: those that the maps hold).
-        ids, palette: see `open_dataset`.
+        ids, palette, bands: see `open_dataset`.
 
     Raises:
         InvalidFile: no images, no maps, no pair, or maps whose ids cannot be meant.
@@ -45,7 +46,7 @@ def open_pairs(
         found = Found(known, Coding.counted(len(known)), (f"{coarse}: probabilities of {len(known)} classes",))
     else:
         found = read_plain(Path(coarse), maps, Reading(classes, ids, palette, max_pixels))
-    dataset = replace(open_dataset(images, max_pixels=max_pixels), classes=found.classes)
+    dataset = replace(open_dataset(images, bands=bands, max_pixels=max_pixels), classes=found.classes)
     pairs = dataset.paired(Path(coarse), maps, found.coding, (*dataset.findings, *found.findings))
     with_map, paired = {r.id for r in pairs}, {r.coarse for r in pairs}
     unpaired = [
