@@ -263,7 +263,7 @@ def test_with_coarse_keeps_the_records_that_have_one(tmp_path: Path) -> None:
     write_labels(tmp_path / "none" / "z.png", label_map(0))
     with pytest.raises(InvalidFile, match="none of its 1 maps has the name of an image in faces"):
         dataset.with_coarse(tmp_path / "none")
-    with pytest.raises(InvalidFile, match="of 3 classes .*, found 4"):
+    with pytest.raises(InvalidFile, match=r"of 3 classes .*, found 4"):
         read_map(tmp_path / "probs" / "other.npz", Classes(NAMES[:3]))
     with pytest.raises(InvalidFile, match="at most 47 pixels"):
         read_map(tmp_path / "probs" / "other.npz", Classes(NAMES), max_pixels=47)
