@@ -76,16 +76,17 @@ def _tried(
     """Gain in mIoU for each coarse_weight, and whether what it makes worse is borne."""
     count, scored, own = len(case.dataset.classes), case.dataset.scored_ids, []
     confusion = np.zeros((1 + len(coarse_weights), count, count + 1), np.int64)
-    refiner.border_error_px = case.border_error_px
+    error = case.border_error_px or None
     for record in case.dataset:
         image, labels = pair_labels(case.dataset, record)
         coarse = case.coarse(record, torch.from_numpy(labels))
-        refined = refiner.refine(image, coarse, min_confidence=0.5)  # every change
+        refined = refiner.refine(image, coarse, min_confidence=0.5, border_error_px=error)  # every change
         maps = [coarse.argmax(dim=0)]
         for each in coarse_weights:
             for name, share in each._asdict().items():
                 setattr(refiner, name, share)
-            maps.append(mixed(refined, coarse, refiner.coarse_weight_for(coarse[:, ::EVERY, ::EVERY])).labels)
+            weight = refiner.coarse_weight_for(coarse[:, ::EVERY, ::EVERY], error)
+            maps.append(mixed(refined, coarse, weight).labels)
         counts = [metrics.confusion_matrix(m.numpy().astype(labels.dtype), labels, count) for m in maps]
         confusion += np.stack(counts)
         own.append([metrics.mean_iou(c, scored) for c in counts])

@@ -176,13 +176,11 @@ def refine(
     """Refine a folder of coarse maps."""
     from segmend.jobs.refine import open_pairs
     from segmend.jobs.refine import refine as job
-    from segmend.refiners import UniversalPropagation, load
+    from segmend.refiners import load
 
     method = load(refiner)
-    if border_error_px is not None:
-        if not isinstance(method, UniversalPropagation):
-            raise InvalidInput(f"--border-error-px: {refiner} has no use for it, a class-agnostic refiner has")
-        method.border_error_px = border_error_px
+    if border_error_px is not None and not method.takes_border_error:
+        raise InvalidInput(f"--border-error-px: {refiner} has no use for it, a class-agnostic refiner has")
     pairs, unpaired = open_pairs(images, coarse, method, classes, max_pixels)
     run = job(
         method,
@@ -195,6 +193,7 @@ def refine(
         tile=tile,
         min_confidence=min_confidence,
         logits=logits,
+        border_error_px=border_error_px,
         precision=_precision(precision),
         overwrite=overwrite,
         quiet=quiet,
@@ -202,7 +201,7 @@ def refine(
     )
     if run.changed == 0:
         bolder = "--min-confidence 0.5 lets the refiner change what it is less sure of"
-        if isinstance(method, UniversalPropagation) and not method.border_error_px:
+        if method.takes_border_error and not border_error_px:
             bolder = f"--border-error-px tells it by how many pixels borders are off, {bolder}"
         console.print(f"No label changed. Where masks are known to be wrong: {bolder}.")
     _finish_run(run, out)

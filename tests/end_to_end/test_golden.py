@@ -103,9 +103,9 @@ def label_maps(folder: Path) -> dict[str, np.ndarray]:
         ]
         found[f"{name} of masks"] = np.stack(labels)
     bold = load("universal")
-    bold.border_error_px = 4
     labels = [
-        bold.refine(truth.image(r), moved(truth.labels(r)), len(truth.classes)).labels.numpy() for r in truth
+        bold.refine(truth.image(r), moved(truth.labels(r)), len(truth.classes), border_error_px=4).labels.numpy()
+        for r in truth
     ]
     found["universal of masks, error known"] = np.stack(labels)
     return found

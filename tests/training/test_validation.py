@@ -51,7 +51,7 @@ class Careful(torch.nn.Module, Refiner):
         super().__init__()
         self.least = torch.nn.Parameter(torch.tensor(0.5))
 
-    def refine_batch(self, image, coarse):
+    def refine_batch(self, image, coarse, border_error_px=None):
         bright = (image.mean(dim=1, keepdim=True) > self.least).float()
         first = torch.zeros_like(coarse)
         first[:, 0] = 1

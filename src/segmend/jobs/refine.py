@@ -35,6 +35,7 @@ def refine(
     tile: int = TILE,
     min_confidence: float | None = None,
     logits: bool = False,
+    border_error_px: float | None = None,
     precision: Precision = "auto",
     overwrite: bool = False,
     quiet: bool = False,
@@ -70,7 +71,9 @@ def refine(
     device = pick_device()
     if isinstance(refiner, nn.Module):
         to_device(refiner, device)
-    made_with = f"refiner {fingerprint(refiner)}, {min_confidence=}, {tile=}, {logits=}, {precision=}"
+    made_with = (
+        f"refiner {fingerprint(refiner)}, {min_confidence=}, {tile=}, {logits=}, {border_error_px=}, {precision=}"
+    )
     folder = MapFolder(out, classes, probs, details, quantised, overwrite, made_with)
     changed = pixels = 0
 
@@ -85,7 +88,14 @@ def refine(
             shown = as_image(image).to(device)
             given = as_tensor(coarse)
             bands = refine_bands(
-                refiner, shown, given, len(classes), tile, min_confidence=min_confidence, logits=logits
+                refiner,
+                shown,
+                given,
+                len(classes),
+                tile,
+                min_confidence=min_confidence,
+                logits=logits,
+                border_error_px=border_error_px,
             )
             for rows, refined in bands:
                 maps.fill(rows, refined.labels, refined.probabilities)

@@ -67,17 +67,25 @@ class Refiner(ABC):
     num_classes: int | None = None
     """Number of classes that the refiner was made for; None where any will do."""
 
-    def coarse_weight_for(self, coarse: Tensor) -> float:
-        """Share of the coarse map in what comes out (see `mixed`), unless told how sure changes must be.
+    takes_border_error: bool = False
+    """Whether the refiner uses a known border error of the coarse map."""
+
+    def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
+        """Share of the coarse map in the result (0..1), used where the caller gives no `min_confidence`.
 
         Args:
             coarse: every `EVERY`-th pixel of an image's coarse map, probabilities ``[C, h, w]``.
+            border_error_px: see `refine`.
         """
         return 0.0
 
     @abstractmethod
-    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
-        """Refine a batch: image ``float32 [B, 3, H, W]`` in 0..1, coarse probabilities ``[B, C, H, W]``."""
+    def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
+        """Refine a batch: image ``float32 [B, 3, H, W]`` in 0..1, coarse probabilities ``[B, C, H, W]``.
+
+        Both lie on one device: a network's own. The result is the refiner's alone, before it is combined with the
+        coarse map. `border_error_px` is given only to refiners that `takes_border_error`.
+        """
 
     def refine(
         self,
@@ -86,6 +94,7 @@ class Refiner(ABC):
         num_classes: int | None = None,
         min_confidence: float | None = None,
         logits: bool = False,
+        border_error_px: float | None = None,
     ) -> Refinement:
         """Refine one image.
 
@@ -106,10 +115,11 @@ class Refiner(ABC):
         probabilities = as_probabilities(coarse, self._count(coarse, num_classes), logits=logits)
         check_same_size(image=image, coarse=probabilities)
         with torch.inference_mode():
-            refined = self.refine_batch(image.unsqueeze(0), probabilities.unsqueeze(0))[0]
+            refined = self.refine_batch(image.unsqueeze(0), probabilities.unsqueeze(0), border_error_px)[0]
             if min_confidence is not None:
                 return undo_below(refined, probabilities, min_confidence)
-            return mixed(refined, probabilities, self.coarse_weight_for(probabilities[:, ::EVERY, ::EVERY]))
+            few = probabilities[:, ::EVERY, ::EVERY]
+            return mixed(refined, probabilities, self.coarse_weight_for(few, border_error_px))
 
     def _count(self, coarse: Any, given: int | None) -> int:
         return self.num_classes or given or count_classes(as_tensor(coarse))
@@ -190,6 +200,7 @@ def refine_bands(
     overlap: int = 128,
     min_confidence: float | None = None,
     logits: bool = False,
+    border_error_px: float | None = None,
 ) -> Iterator[tuple[slice, Refinement]]:
     """Refine one image of any size in bounded memory, in bands of rows from the top.
 
@@ -209,7 +220,7 @@ def refine_bands(
     def refine(rows: slice, columns: slice) -> tuple[Refinement, Tensor]:
         """A refined region, and its coarse probabilities."""
         part = given(rows, columns)
-        return refiner.refine_batch(image[None, :, rows, columns], part[None])[0], part
+        return refiner.refine_batch(image[None, :, rows, columns], part[None], border_error_px)[0], part
 
     def channels_of(rows: slice, columns: slice) -> Tensor:
         """All that is refined of a region, as channels, so that tiles are blended alike."""
@@ -226,7 +237,7 @@ def refine_bands(
     with torch.inference_mode():
         if min_confidence is None:
             few = slice(None, None, EVERY)
-            careful = partial(mixed, coarse_weight=refiner.coarse_weight_for(given(few, few)))
+            careful = partial(mixed, coarse_weight=refiner.coarse_weight_for(given(few, few), border_error_px))
         else:
             careful = partial(undo_below, min_confidence=min_confidence)
         if max(height, width) <= tile:  # the common case, without what blending costs

@@ -27,7 +27,7 @@ class GuidedFilter(Refiner):
     radius: int = 8
     eps: float = 1e-3
 
-    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
+    def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
         """Refine a batch (see `Refiner.refine_batch`)."""
         from kornia.filters import guided_blur  # takes a while to load, which others should not wait for
 
