@@ -108,6 +108,9 @@ def write_arrays(path: Path | str, note: str = "", **arrays: np.ndarray) -> None
 
 def note_in_arrays(path: Path | str) -> str:
     """The note that `write_arrays` put into a file; empty where there is none. No other array is read."""
-    with suppress(Exception), np.load(path, allow_pickle=False) as archive:  # raises a dozen types for broken files
+    with (
+        suppress(Exception),
+        np.load(path, allow_pickle=False) as archive,
+    ):  # raises a dozen types for broken files
         return str(archive[NOTE]).partition(OURS)[2]
     return ""

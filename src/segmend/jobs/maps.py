@@ -37,8 +37,8 @@ class MapFolder:
         details: also what else a refiner gives.
         quantised: probabilities as 0..255 instead of float16.
         overwrite: make again what an earlier run finished.
-        ids: the id that label files hold for each class, ``uint8`` or ``int32 [C]`` (None: the class's number, with
-            a palette of its colours). Void is 255 in ``uint8`` and 65535 in ``int32`` files.
+        ids: the id that label files hold for each class, ``uint8`` or ``int32 [C]`` (None: the class's number,
+            with a palette of its colours). Void is 255 in ``uint8`` and 65535 in ``int32`` files.
         remade: how many images were made again, in place of files of ours of other inputs or options.
     """
 
@@ -66,7 +66,9 @@ class MapFolder:
             check_writable_folder(self.out / kind)
         results = self.out / "results.json"
         if results.exists() and not _is_run(results):
-            raise InvalidFile(results, "was not written by refine or predict: choose another output folder (--out)")
+            raise InvalidFile(
+                results, "was not written by refine or predict: choose another output folder (--out)"
+            )
         check_outputs(self._outputs(records), (f for r in records for f in (r.image, r.coarse)), self.overwrite)
 
     def _outputs(self, records: Dataset) -> Iterator[tuple[Path, str]]:

@@ -127,7 +127,7 @@ def label_occlusions(
     def write(record: Record, made: tuple[_Given, Occlusions]) -> None:
         given, found = made
         note = f"{made_with}{INPUTS}{given.inputs}"
-        # Blobs first, and labels last: where there are labels, all is there; where there are blobs, the rest is ours.
+        # Blobs first, labels last: where there are labels, all is there; where there are blobs, the rest is ours.
         write_labels(path("blobs", record), found.blobs, note=note)
         assert record.image is not None
         atomic_copy(record.image, copied(record))

@@ -82,7 +82,9 @@ def check_outputs(
     read = {_identity(path) for path in inputs if path is not None} - {None} if there else set()
     for path, made_with in there:
         if _identity(path) in read:
-            raise InvalidFile(path, "an input, which the output would replace: choose another output folder (--out)")
+            raise InvalidFile(
+                path, "an input, which the output would replace: choose another output folder (--out)"
+            )
         found = note_of(path)
         if not found:
             raise InvalidFile(

@@ -36,8 +36,8 @@ class Outcome:
         done: number of items that this run finished.
         kept: number of items that an earlier run had finished.
         skipped: items that could not be used, with the reason.
-        seconds: time by part (``read``, ``network``, ``write``, which overlap) and ``total``; ``waited`` is the part
-            of the total in which the network waited for files.
+        seconds: time by part (``read``, ``network``, ``write``, which overlap) and ``total``; ``waited`` is the
+            part of the total in which the network waited for files.
     """
 
     done: int = 0
@@ -71,8 +71,8 @@ class Pipeline(Generic[T, Read, Made]):
     """Read, work and write over items, each item independent of the others.
 
     `read` and `write` run in threads; `work` runs in the caller's thread. `read` gives None for an item that an
-    earlier run has finished: it is kept. An item that cannot be used (`InvalidInput`, or an `OSError` of its own, in
-    any of the three) is listed and skipped.
+    earlier run has finished: it is kept. An item that cannot be used (`InvalidInput`, or an `OSError` of its own,
+    in any of the three) is listed and skipped.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ class PredictOptions:
         quiet: no progress bar.
     """
 
-    test_time: TestTime = TestTime()
+    test_time: TestTime = field(default_factory=TestTime)
     precision: Precision = "auto"
     server_ids: bool = False
     probs: bool = False
@@ -55,7 +55,7 @@ def predict(
     model: Path | str,
     images: Dataset,
     out: Path,
-    options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+    options: PredictOptions = PredictOptions(),
 ) -> Run:
     """Write ``out/labels/ID.png`` and, with `probs`, ``out/probs/ID.npz`` for every image.
 

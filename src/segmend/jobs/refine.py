@@ -31,8 +31,8 @@ class RefineOptions:
         min_confidence, border_error_px, keep_void, logits, tile: see `Refiner.refine`.
         precision: of the network.
         probs: also write ``out/probs/ID.npz``.
-        details: also write ``out/details/ID.npz``: ``confidence``, ``change_confidence`` and ``changed``, and where
-            the refiner has them ``displacement`` (float16, pixels) and ``fusion_mask``; shares as 0..255.
+        details: also write ``out/details/ID.npz``: ``confidence``, ``change_confidence`` and ``changed``, and,
+            where the refiner has them, ``displacement`` (float16, pixels) and ``fusion_mask``; shares as 0..255.
         quantised: write probabilities as 0..255 instead of float16.
         overwrite: make again what an earlier run finished, also with other weights or options.
         quiet: no progress bar.
@@ -69,15 +69,15 @@ def refine(
     refiner: Refiner,
     images: Dataset,
     out: Path,
-    options: RefineOptions = RefineOptions(),  # noqa: B008 - frozen
+    options: RefineOptions = RefineOptions(),
     *,
     name: str = "",
     unpaired: Sequence[Skipped] = (),
 ) -> Run:
     """Refine every image of `images` (records with an image and a coarse map) into ``out/labels/ID.png``.
 
-    Maps that an earlier run made of the same files, with the same refiner and options, are kept. Those that it made
-    of other files are made again. A coarse map without any label is written as it is, and listed as skipped.
+    Maps that an earlier run made of the same files, with the same refiner and options, are kept. Those that it
+    made of other files are made again. A coarse map without any label is written as it is, and listed as skipped.
 
     Args:
         name: how the refiner is called in the results.

@@ -159,8 +159,8 @@ def refine_bands(
     """Refine one image of any size in bounded memory.
 
     Args:
-        tile, overlap: images with a larger side are cut into tiles, at most this wide and half as high, whose seams
-            are blended. They share `overlap` pixels, but no more than a quarter of their width.
+        tile, overlap: images with a larger side are cut into tiles, at most this wide and half as high, whose
+            seams are blended. They share `overlap` pixels, but no more than a quarter of their width.
         precision: of the network (None: as the caller has set it).
         device: where refiners without parameters compute (None: where the image lies). Networks compute where
             their parameters are.
@@ -216,7 +216,10 @@ class _Task:
     precision: Precision | None
 
     def coarse_probabilities(self, rows: slice, columns: slice) -> Tensor:
-        """Of a region, ``float32 [C, h, w]``, on the image's device. The whole map stays as small as it was given."""
+        """Of a region, ``float32 [C, h, w]``, on the image's device.
+
+        The whole coarse map stays in the type in which it was given, which may take a sixteenth of the memory.
+        """
         part = self.coarse[..., rows, columns].to(self.image.device)
         return as_probabilities(part, self.count, logits=self.logits)
 

@@ -1,4 +1,4 @@
-"""How a refined map and its coarse map are combined: the only place where the coarse map gets a say in the result."""
+"""How the result of a refiner is combined with the coarse map. Nothing else decides what is kept of that map."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ def with_void(refined: Refinement, coarse: Tensor, void: Tensor) -> Refinement:
     return replace(
         refined,
         labels=refined.labels.masked_fill(void, void_of(refined.labels)),
-        probabilities=torch.where(void.unsqueeze(-3), coarse.to(refined.probabilities.dtype), refined.probabilities),
+        probabilities=torch.where(
+            void.unsqueeze(-3), coarse.to(refined.probabilities.dtype), refined.probabilities
+        ),
         confidence=refined.confidence.masked_fill(void, 1 / classes),
         change_confidence=refined.change_confidence.masked_fill(void, 0.5),
     )

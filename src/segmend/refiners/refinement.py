@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -25,8 +25,8 @@ class Refinement:
         confidence: ``float32 [H, W]`` in 0..1, the probability of the label.
         change_confidence: ``float32 [H, W]`` in 0..1, the probability of the label if only it and the coarse label
             were possible: 0.5 where nothing changed, 1 where the coarse label has no probability left.
-        displacement: ``float32 [2, H, W]``, (dx, dy) in pixels, of refiners that move labels: the map at (x, y) was
-            taken from (x - dx, y - dy) of the coarse map.
+        displacement: ``float32 [2, H, W]``, (dx, dy) in pixels, of refiners that move labels: the map at (x, y)
+            was taken from (x - dx, y - dy) of the coarse map.
         fusion_mask: ``float32 [H, W]`` in 0..1, of refiners that fuse two maps: 1 keeps the moved label, 0 takes
             the replaced one.
     """
@@ -55,24 +55,27 @@ class Refinement:
 
     @cached_property
     def changed(self) -> Tensor:
-        """``bool [H, W]``, where the label differs from the coarse one. Void is no label: filling it is no change."""
+        """``bool [H, W]``, where the label differs from the coarse one. Filled void does not count."""
         return (self.labels != self.coarse_labels) & (self.coarse_labels != void_of(self.coarse_labels))
 
     def to(self, device: torch.device) -> Refinement:
         """The same on another device."""
-        return Refinement(**{n: None if v is None else v.to(device) for n, v in self._values().items()})
+        return self._mapped(lambda value: value.to(device))
 
     def __getitem__(self, index: int) -> Refinement:
         """Image `index` of a batch."""
-        return Refinement(**{n: None if v is None else v[index] for n, v in self._values().items()})
+        return self._mapped(lambda value: value[index])
 
     @classmethod
     def joined(cls, bands: Sequence[Refinement]) -> Refinement:
         """One refined map of bands of rows, from the top."""
         if len(bands) == 1:
             return bands[0]
-        columns: dict[str, Any] = {f.name: [getattr(band, f.name) for band in bands] for f in fields(cls)}
-        return cls(**{n: None if v[0] is None else torch.cat(v, dim=-2) for n, v in columns.items()})
+        columns = {field.name: [getattr(band, field.name) for band in bands] for field in fields(cls)}
+        whole: dict[str, Any] = {n: None if v[0] is None else torch.cat(v, dim=-2) for n, v in columns.items()}
+        return cls(**whole)
 
-    def _values(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    def _mapped(self, function: Callable[[Tensor], Tensor]) -> Refinement:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        new: dict[str, Any] = {n: None if v is None else function(v) for n, v in values.items()}
+        return Refinement(**new)
