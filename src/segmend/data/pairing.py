@@ -120,7 +120,7 @@ def turns_of(
     partner: Mapping[str, str],
     orientations: Mapping[Path, int],
 ) -> tuple[dict[str, int], list[str]]:
-    """Orientations by which masks are turned with their image, by the image's ID; and warnings about doubtful ones."""
+    """Orientations by which masks are turned with their image, by its ID; and warnings about doubtful ones."""
     turns: dict[str, int] = {}
     doubtful: list[str] = []
     for name, mask in partner.items():
