@@ -250,27 +250,41 @@ def occlusions(
 
 @app.command()
 def evaluate(
-    truth: Annotated[Path, typer.Option(help="Folder of true label maps.")],
-    pred: Annotated[Path, typer.Option(help="Folder of maps to score.")],
+    truth: Annotated[Path, typer.Option(help="Ground truth: a folder of label maps, or a data set.")],
+    pred: Annotated[Path, typer.Option(help="Folder of maps to score: label files or .npz probabilities.")],
     coarse: Annotated[Path | None, typer.Option(help="Folder of the coarse maps, to compare with.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of images, for the report.")] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the truth holds).")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the data set that --truth names.")] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Number of classes, or their names: sky,road,car (default: those in all maps)."),
+    ] = None,
     group: Annotated[
         list[str] | None, typer.Option(help="F-measure of classes together: lips=upper,lower.")
     ] = None,
     merge: Annotated[
-        list[str] | None, typer.Option(help="True classes that are one in the maps: eye=left,right.")
+        list[str] | None,
+        typer.Option(help="True classes that are one class in the maps: eye=left,right."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Results file to write.")] = Path("results.json"),
     max_pixels: MaxPixels = None,
     quiet: Quiet = False,
 ) -> None:
-    """Score maps against the truth, before and after."""
-    from segmend.data.dataset import open_masks
+    """Score maps against ground truth, and compare them with the coarse maps."""
     from segmend.jobs.evaluate import evaluate as job
+    from segmend.jobs.evaluate import open_truth
 
-    dataset = _limited(open_masks(truth, images=images, classes=classes), max_pixels)
+    maps = [pred] if coarse is None else [pred, coarse]
+    dataset = open_truth(truth, maps, images=images, split=split, classes=_classes(classes))
+    dataset = _limited(dataset, max_pixels)
     result = job(dataset, pred, coarse, out, quiet, _groups("group", group), _groups("merge", merge))
+    _print_scores(result)
+    for note in result.notes:
+        errors.print(f"[yellow]note:[/yellow] {escape(note)}")
+    _finish(f"Results: {out}", [f"{s.file}: {s.reason}" for s in result.skipped])
+
+
+def _print_scores(result) -> None:  # type: ignore[no-untyped-def]
     before = result.coarse_scores
     rows = [("mIoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy"), ("boundary IoU", "boundary_iou")]
     for title, name in rows:
@@ -279,13 +293,28 @@ def evaluate(
         if before is not None:
             text = f"{title:15} {100 * getattr(before, name):5.1f} -> {after:5.1f}"
         console.print(text)
-    if result.degraded is not None and result.improved is not None:
-        console.print(f"improved {result.improved:.0%}, degraded {result.degraded:.0%} of images")
-    sure = result.confidence
-    if sure is not None and sure.best.mean_iou - sure.thresholds[0].mean_iou >= WORTH_SAYING:
-        told = f"mIoU {100 * sure.best.mean_iou:.1f}, {sure.best.degraded:.0%} degraded"
-        console.print(f"with refine --min-confidence {sure.best.below:g}, on these images: {told}")
-    _finish(f"Results: {out}", [f"{s.file}: {s.reason}" for s in result.skipped])
+    if before is not None:
+        ratio = result.corrected_to_degraded
+        pixels = "" if ratio is None else f"; {ratio:.1f} pixels corrected for each degraded one"
+        console.print(f"improved {result.improved:.0%}, degraded {result.degraded:.0%} of images{pixels}")
+    confidence = result.confidence
+    if confidence is not None and confidence.best.mean_iou - confidence.thresholds[0].mean_iou >= WORTH_SAYING:
+        best = confidence.best
+        scores = f"mIoU {100 * best.mean_iou:.1f}, {best.degraded:.0%} degraded"
+        console.print(f"with refine --min-confidence {best.min_confidence:g}, on these images: {scores}")
+
+
+def _classes(text: str | None):  # type: ignore[no-untyped-def]
+    """A number of classes, or classes by their names."""
+    from segmend.labels import Classes
+
+    if text is None:
+        return None
+    if text.strip().lstrip("+-").isdigit():
+        if int(text) < 1:
+            raise InvalidInput(f"--classes {text}: expected a number of at least 1, or names: sky,road,car")
+        return int(text)
+    return Classes(tuple(name.strip() for name in text.split(",") if name.strip()))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from segmend.data.files import MAX_PIXELS, InvalidFile, find_files
-from segmend.data.masks import LABEL_SUFFIXES, read_labels
+from segmend.data.masks import LABEL_SUFFIXES, note_in, read_labels
 from segmend.data.probabilities import PROBABILITY_SUFFIXES, read_probabilities, read_stored_probabilities
 from segmend.labels import VOID, VOID_16, Classes, InvalidInput, check_ids, void_of
 
@@ -78,19 +78,84 @@ def read_map(
     return joined
 
 
+def read_scored(path: Path, classes: Classes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, np.ndarray]:
+    """The labels in a map that is to be scored, whatever its ids.
+
+    Returns:
+        The most likely classes ``[H, W]`` in the dtype of `classes`, void where the map holds an id that is
+        no class; and these ids, ascending.
+
+    Raises:
+        InvalidFile: unreadable.
+    """
+    count = len(classes)
+    if path.suffix.lower() in PROBABILITY_SUFFIXES:
+        stored = read_probabilities(path, max_pixels).argmax(axis=0)
+        is_void = np.zeros(stored.shape, bool)
+    else:
+        stored = read_labels(path, max_pixels)[0]
+        void = void_of(stored)
+        is_void = (stored == void) & (count <= void)
+    foreign = ~is_void & ((stored < 0) | (stored >= count))
+    labels = np.where(is_void | foreign, classes.void, stored).astype(classes.dtype)
+    return labels, np.unique(stored[foreign])
+
+
+EDITED_AFTER = 10.0
+"""Seconds by which a label map is newer than its probabilities if somebody edited it after the run wrote both."""
+
+
 def find_maps(folder: Path | str) -> dict[str, Path]:
     """Maps below `folder` by ID: ``.npz`` probabilities where there are any, else label files.
 
-    In a folder that ``predict`` or ``refine`` wrote they are in its ``probs`` or ``labels``.
+    In a folder that ``predict`` or ``refine`` wrote they are in its ``probs`` or ``labels`` (see `newer_of`).
     """
     folder = Path(folder)
-    for kind in ("probs", "labels"):
-        if (folder / "results.json").is_file() and (folder / kind).is_dir():
-            folder = folder / kind
+    probs, labels = _maps_of_run(folder)
+    if probs or labels:
+        return {i: newer_of(probs.get(i), labels.get(i)) for i in sorted(probs.keys() | labels.keys())}
     maps = find_files(folder, PROBABILITY_SUFFIXES) or find_files(folder, LABEL_SUFFIXES)
     if not maps:
         raise InvalidFile(folder, "holds neither probability maps (.npz) nor label maps (.png)")
     return maps
+
+
+def _maps_of_run(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The probabilities and the label maps that a run wrote into `folder`; none where it is no run's."""
+    kinds = {"probs": PROBABILITY_SUFFIXES, "labels": LABEL_SUFFIXES}
+    is_run = (folder / "results.json").is_file()
+    probs, labels = (
+        find_files(folder / kind, suffixes) if is_run and (folder / kind).is_dir() else {}
+        for kind, suffixes in kinds.items()
+    )
+    return probs, labels
+
+
+def newer_of(probabilities: Path | None, labels: Path | None) -> Path:
+    """Which of an image's two maps to read: the probabilities, unless the label map was edited after the run.
+
+    A label map was edited where it lacks the note that the run put into it, or is newer than the probabilities.
+    """
+    if probabilities is None or labels is None:
+        found = probabilities or labels
+        assert found is not None
+        return found
+    is_newer = labels.stat().st_mtime > probabilities.stat().st_mtime + EDITED_AFTER
+    return labels if is_newer or not note_in(labels) else probabilities
+
+
+def which_are_read(folder: Path, maps: dict[str, Path]) -> str:
+    """Which of a run's probabilities and label maps `find_maps` chose, in words; empty without a choice."""
+    probs, labels = _maps_of_run(folder)
+    edited = sorted(i for i in probs.keys() & labels.keys() if maps[i] == labels[i])
+    if not probs or not labels:
+        return ""
+    if not edited:
+        return "read from the probabilities (probs), not from labels"
+    return (
+        f"{len(edited)} of {len(maps)} read from labels, edited after the run ({edited[0]}"
+        f"{', ...' if len(edited) > 1 else ''}); the others from probs"
+    )
 
 
 def find_classes(maps: Iterable[Path], count: int | None = None) -> Classes:
