@@ -147,15 +147,14 @@ def newer_of(probabilities: Path | None, labels: Path | None) -> Path:
 def which_are_read(folder: Path, maps: dict[str, Path]) -> str:
     """Which of a run's probabilities and label maps `find_maps` chose, in words; empty without a choice."""
     probs, labels = _maps_of_run(folder)
-    edited = sorted(i for i in probs.keys() & labels.keys() if maps[i] == labels[i])
     if not probs or not labels:
         return ""
+    edited = sorted(i for i in probs.keys() & labels.keys() if maps[i] == labels[i])
     if not edited:
-        return "read from the probabilities (probs), not from labels"
-    return (
-        f"{len(edited)} of {len(maps)} read from labels, edited after the run ({edited[0]}"
-        f"{', ...' if len(edited) > 1 else ''}); the others from probs"
-    )
+        return "read from probs, not from labels"
+    some = f"{edited[0]}{', ...' if len(edited) > 1 else ''}"
+    chosen = f"{len(edited)} of {len(maps)} read from labels, which were edited after the run ({some})"
+    return chosen if len(edited) == len(maps) else f"{chosen}, the others from probs"
 
 
 def find_classes(maps: Iterable[Path], count: int | None = None) -> Classes:

@@ -293,7 +293,7 @@ def _notes(
         ("the maps", "the coarse maps"), folders, files, counted.tallies, counted.foreign, strict=False
     ):
         source = which_are_read(folder, found)
-        notes += [f"{what} are {source}"] if source else []
+        notes += [f"{what}: {source}"] if source else []
         numbering = numbering_note(tally.confusion, ids, foreign, what)
         notes += (
             [numbering] if numbering else _classes_without_truth(truth.classes, tally.confusion, foreign, what)
