@@ -100,9 +100,17 @@ def refine(
     device = pick_device()
     if isinstance(refiner, nn.Module):
         to_device(refiner, device)
-    made_with = f"refined by {fingerprint(refiner)}, classes={len(classes)}, {options.made_with}"
+    coding = images.coarse_coding
     folder = MapFolder(
-        out, classes, made_with, options.probs, options.details, options.quantised, options.overwrite
+        out,
+        classes,
+        made_with=f"refined by {fingerprint(refiner)}, {options.made_with}",
+        probs=options.probs,
+        details=options.details,
+        quantised=options.quantised,
+        overwrite=options.overwrite,
+        coding=None if coding is None or coding.is_plain else coding,
+        read_as=f"{len(classes)} classes, {coding}, {images.images_read.reading}",
     )
     folder.check(images)
     changed = pixels = filled = 0
