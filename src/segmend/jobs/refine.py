@@ -146,9 +146,11 @@ def refine(
         return maps
 
     def write(record: Record, maps: Maps) -> None:
-        folder.write(record, maps)
-        if (maps.labels == classes.void).all():
-            raise InvalidFile(record.coarse or record.id, "every pixel is void: written as it is, not refined")
+        if (maps.labels != classes.void).any():
+            return folder.write(record, maps)
+        # its note never counts as finished, so that every run lists it
+        folder.write(record, replace(maps, inputs=f"{maps.inputs}, no label"))
+        raise InvalidFile(record.coarse or record.id, "every pixel is void: written as it is, not refined")
 
     pipeline = Pipeline[Record, _Given, Maps](lambda r: str(r.coarse), read, work, write)
     with bar("refine", len(images), options.quiet) as progress:
