@@ -12,7 +12,8 @@ from scoring import GOOD, Case
 from segmend import metrics
 from segmend.data.dataset import pair_labels
 from segmend.refiners import UniversalPropagation
-from segmend.refiners.base import EVERY, mixed
+from segmend.refiners.base import EVERY
+from segmend.refiners.combine import mixed
 
 OF_SOFT = tuple(np.linspace(0.3, 0.975, 28).round(3).tolist())
 OF_MASKS = tuple(np.linspace(0.1, 0.475, 16).round(3).tolist())

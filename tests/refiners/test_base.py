@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from segmend.labels import InvalidInput, one_hot
-from segmend.refiners.base import Refinement, Refiner, mixed, refine_bands
+from segmend.refiners.base import Refinement, Refiner, refine_bands
+from segmend.refiners.combine import mixed
 
 
 class Sharpen(Refiner):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,29 @@ def too_large(path: Path, found: str, max_pixels: int) -> InvalidFile:
         f"expected at most {max_pixels} pixels, found {found}: "
         "raise the limit with --max-pixels if the file is to be trusted",
     )
+
+
+def check_writable_folder(folder: Path | str) -> None:
+    """Raise `InvalidFile` unless files can be written into `folder`, or it can be made. Nothing is left behind."""
+    folder = Path(folder)
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise InvalidFile(folder, "a file, expected a folder")
+        there = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
+        if not there.is_dir():
+            raise InvalidFile(there, "a file, expected a folder")
+        with tempfile.TemporaryDirectory(dir=there, prefix=".segmend-"):
+            pass
+    except OSError as error:
+        raise InvalidFile(folder, f"a folder that cannot be written ({error.strerror}): choose another") from None
+
+
+def check_writable_file(path: Path | str) -> None:
+    """Raise `InvalidFile` unless a file can be written at `path`. Nothing is left behind."""
+    path = Path(path)
+    if path.is_dir():
+        raise InvalidFile(path, "a folder, expected a file")
+    check_writable_folder(path.parent)
 
 
 def read_json(path: Path | str) -> Any:
