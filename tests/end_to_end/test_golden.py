@@ -52,7 +52,7 @@ mask_share: 0.2
 task: refiner
 data: {root: DATA, train: train}
 coarse: {train: COARSE, truth_share: 0.5}
-spn: {width: quarter, gates: similarity, rounds: 2, weighed: true, lift: 8}
+spn: {width: quarter, gates: similarity, rounds: 2, weighted: true, lift: 8}
 """,
     "own": """
 task: universal

@@ -73,7 +73,7 @@ def test_a_refiner_of_any_classes_learns_from_several_sets(synthetic, coarse):
     loss = planned.loss(planned.model, batch, 0.0)
     loss.backward()
     assert loss.isfinite()
-    assert planned.model.at_pixels[0].weight.grad.abs().max() > 0
+    assert planned.model.pixel_head[0].weight.grad.abs().max() > 0
 
 
 def test_the_first_weights_belong_to_the_seed(synthetic, coarse):

@@ -133,7 +133,7 @@ def _of_refiner(recipe: RefinerRecipe, dataset: Dataset) -> Plan:
     def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
         if isinstance(model, SpatialPropagation):
             return propagation_loss(network(batch["image"], batch["coarse"]), batch["labels"], void)
-        correction = network(batch["image"], batch["coarse"], mask_apart=bool(held_out))
+        correction = network(batch["image"], batch["coarse"], detach_mask=bool(held_out))
         apart = batch["held_out"] if held_out else None
         return correction_loss(correction, batch["labels"], void, apart)
 
