@@ -11,7 +11,7 @@ from comparison import RECIPES, folder_of
 
 from segmend.data.dataset import Dataset
 from segmend.jobs.evaluate import Groups, evaluate
-from segmend.jobs.predict import predict
+from segmend.jobs.predict import PredictOptions, predict
 from segmend.jobs.train import train
 from segmend.metrics import Sparsity
 from segmend.report.results import Evaluation, Scores, read_results
@@ -76,7 +76,7 @@ class Trainings:
         results = out / "results.json"
         if not results.is_file():
             shown = TestTime(recipe.prediction.scales, recipe.prediction.mirror)
-            predict(out / "segmenter", self.truth, out / "maps", test_time=shown)
+            predict(out / "segmenter", self.truth, out / "maps", PredictOptions(shown))
             evaluate(self.truth, labels, None, results, groups=self.groups or {})
         found = read_results(results)
         assert isinstance(found, Evaluation)

@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from segmend.invalid import InvalidInput as InvalidInput
+from segmend.pixels import ROUNDING, to_rgb, value_range, values_of
 
 VOID = 255
 """Void in ``uint8`` label maps. Void never counts in a loss, a metric or a statistic."""
@@ -171,32 +173,64 @@ def as_tensor(value: Any) -> Tensor:
 
 
 def as_image(image: Any) -> Tensor:
-    """An image ``float32 [3, H, W]`` in 0..1, of what people hold in their hands.
+    """An image ``float32 [3, H, W]`` in 0..1 of an array, a tensor or an image of Pillow.
 
-    Takes a ``uint8 [H, W, 3]`` array, PIL image or tensor, or floats in 0..1 as ``[H, W, 3]`` or
-    ``[3, H, W]`` (a tensor with 3 first is taken as channels first).
+    * arrays and tensors: RGB, ``uint8`` or floats in 0..1, ``[H, W, 3]`` or ``[3, H, W]`` (a tensor with 3 first
+      is taken as channels first). Floats outside 0..1 by rounding, as resizing leaves them, are clipped.
+    * images of Pillow: of any mode, converted as `segmend.data.images.read_image` converts files: turned by their
+      EXIF orientation, grey and palettes to RGB, transparency over black, deeper values by their range.
 
     Raises:
-        InvalidInput: another shape, or floats that are NaN or outside 0..1.
+        InvalidInput: another shape, or values that are not in 0..1; the message says what to do.
+
+    Example:
+        >>> as_image(np.full((2, 3, 3), 255, np.uint8)).shape
+        torch.Size([3, 2, 3])
     """
+    if isinstance(image, Image.Image):
+        return _in_unit_range(torch.from_numpy(to_rgb(*values_of(image))).permute(2, 0, 1))
     tensor = as_tensor(image)
     if tensor.ndim != 3 or 3 not in (tensor.shape[0], tensor.shape[-1]) or tensor.numel() == 0:
+        shape = tuple(tensor.shape)
         raise InvalidInput(
-            f"expected an RGB image [H, W, 3] or [3, H, W], found shape {tuple(tensor.shape)}: "
-            "convert grey, palette and transparent images to RGB"
+            f"expected an RGB image [H, W, 3] or [3, H, W], found shape {shape}: {_advice_on_shape(shape)}"
         )
     channels_first = tensor.shape[0] == 3 and (isinstance(image, Tensor) or tensor.shape[-1] != 3)
-    if not channels_first:
-        tensor = tensor.permute(2, 0, 1)
-    if tensor.dtype == torch.uint8:
-        return tensor.float().div_(255.0).contiguous()
-    tensor = tensor.float().contiguous()
-    low, high = (float(v) for v in tensor.aminmax())
-    if math.isnan(low):
-        raise InvalidInput("the image holds NaN: write it anew")
-    if low < 0.0 or high > 1.0:
-        raise InvalidInput(f"expected image values in 0..1 (or uint8), found {low:g}..{high:g}: divide by 255")
-    return tensor
+    return _in_unit_range(tensor if channels_first else tensor.permute(2, 0, 1))
+
+
+def _advice_on_shape(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2 or (len(shape) == 3 and 1 in (shape[0], shape[-1])):
+        return "repeat a grey image for red, green and blue"
+    if len(shape) == 4 and shape[0] == 1:
+        return "give one image of the batch, image[0]"
+    if len(shape) == 3 and 4 in (shape[0], shape[-1]):
+        return "give the first three channels, without transparency or near infrared"
+    return "give one image in red, green and blue"
+
+
+def _in_unit_range(image: Tensor) -> Tensor:
+    """Values of an image as contiguous ``float32`` in 0..1."""
+    if image.dtype == torch.uint8:
+        return image.float().div_(255.0).contiguous()
+    values = image.float().contiguous()
+    low, high = (float(v) for v in values.aminmax())
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise InvalidInput("the image holds NaN or infinite values: write it anew")
+    white = int(value_range(np.dtype(np.int64), max(low, 0), high)[1])
+    if not image.is_floating_point():
+        how = "convert it to uint8" if low >= 0 and white == 255 else f"divide by {white}"
+        raise InvalidInput(f"expected uint8, or floats in 0..1, found integers {low:g}..{high:g}: {how}")
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
+        return values.clamp(0, 1) if low < 0 or high > 1 else values
+    how = f"divide by {white}"
+    if low < -ROUNDING or high < NORMALISED:
+        how = "these look normalised (mean/std): give the image before that, 0..1 or uint8"
+    raise InvalidInput(f"expected image values in 0..1 (or uint8), found {low:g}..{high:g}: {how}")
+
+
+NORMALISED = 16
+"""Values above 1 and below this look normalised by a mean and a standard deviation; larger ones like 0..255."""
 
 
 def as_probabilities(coarse: Any, num_classes: int, smoothing: float = SMOOTHING, logits: bool = False) -> Tensor:
