@@ -83,7 +83,7 @@ MIN_CONFIDENCE = 0.6
 
 
 def compared(*shortened: str) -> tuple[Method, ...]:
-    """What every data set is compared on; `shortened`: overrides for all that is trained."""
+    """The methods that are compared on every data set; `shortened`: overrides for those that are trained."""
     ecn = Method("ECN", "ecn_few_images", shortened, seeds=3)
     return (
         Method("guided filter", "guided"),
@@ -117,10 +117,10 @@ def propagations(*shortened: str) -> tuple[Method, ...]:
 METHODS = compared()
 
 UNTRAINED = tuple(method for method in METHODS if method.recipe in ("guided", "crf", None))
-"""Without what is trained for the data set."""
+"""The methods without trained networks."""
 
 SHORTER = (*compared("optimisation.steps=500"), *propagations("optimisation.steps=300"))
-"""Half of the recipes' steps: 60 trainings in hours on two cores, not in a day."""
+"""Half of the recipes' steps: 60 trainings take hours on two cores, not a day."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Comparison:
 
     @property
     def data(self) -> str:
-        """``key=value`` for every recipe: where the data is."""
+        """``key=value`` for every recipe: the folder of the data."""
         return f"data.root={self.root}"
 
     def make_coarse(self) -> Coarse:
@@ -197,7 +197,7 @@ class Comparison:
         return evaluation
 
     def run(self) -> dict[str, list[Evaluation]]:
-        """All methods and seeds; the first row is the coarse maps themselves."""
+        """Evaluations of all methods, one a seed, by name."""
         coarse = self.make_coarse()
         found = {}
         for method in self.methods:
@@ -246,11 +246,13 @@ def main(
     """
     parser = argparse.ArgumentParser(description=f"Compare refiners on {data_set}, from raw data to figures.")
     parser.add_argument("--data", type=Path, default=DATA / data_set, help="folder of the data set")
-    parser.add_argument("--runs", type=Path, default=Path("runs") / data_set, help="folder for all that is made")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs") / data_set, help="folder for everything that is written"
+    )
     kinds = list(methods)
     parser.add_argument("--kind", choices=kinds, default=kinds[0], help="coarse maps")
     parser.add_argument("--seeds", type=int, default=3, help="fewer for a first look")
-    parser.add_argument("--only", nargs="+", metavar="REFINER", help=f"new rows, and the {BASELINE}'s")
+    parser.add_argument("--only", nargs="+", metavar="REFINER", help=f"make these rows and the {BASELINE}'s alone")
     arguments = parser.parse_args()
     names = [m.name for m in methods[arguments.kind]]
     chosen = {BASELINE, *arguments.only} if arguments.only else set(names)

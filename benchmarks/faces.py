@@ -23,7 +23,7 @@ GROUPS = {"whole_mouth": ("mouth", "upper_lip", "lower_lip")}
 
 
 def merged(source: Path, root: Path, side: int) -> Path:
-    """The data set at `side` x `side` px with left and right merged; kept where it is there already."""
+    """The data set at `side` x `side` px with left and right merged; an existing one is kept."""
     if (root / "dataset.yaml").is_file():
         return root
     for split in ("train", "val"):

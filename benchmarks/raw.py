@@ -1,4 +1,4 @@
-"""Raw figures of a benchmark, with where they come from: the one schema of the JSON files in the folders here.
+"""Raw figures of benchmarks with their provenance: the one schema of the JSON files in the folders here.
 
 A file holds runs, the newest last. A run is its provenance and its figures by row. A row of a table shows the
 newest run that has it; runs of which no row is shown any more are dropped.
@@ -27,7 +27,7 @@ FEATURES = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX-512 BF16",
 
 
 class Provenance(BaseModel):
-    """Where figures come from.
+    """What made figures, and where.
 
     Attributes:
         command: what was run, from the repository's root.
@@ -49,14 +49,14 @@ class Provenance(BaseModel):
 
     @classmethod
     def now(cls, seeds: Iterable[int] = ()) -> Provenance:
-        """Of the running program."""
+        """The provenance of figures that the running program makes."""
         return cls(
             command=_command(), commit=_commit(), machine=_machine(), versions=_versions(), seeds=list(seeds)
         )
 
 
 class Raw(BaseModel):
-    """Figures of one run: what each row has is up to the benchmark (see its table in `tables`)."""
+    """Figures of one run by row; each benchmark has figures of its own (see its function in `tables`)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -92,10 +92,10 @@ class RawFile(BaseModel):
 def write_raw(
     path: Path, figures: Mapping[str, Any], seeds: Iterable[int] = (), order: Sequence[str] = ()
 ) -> RawFile:
-    """Add a run of this program to a file of raw figures; rows that it has not stay as they are.
+    """Add the figures of the running program to a file; rows that are not among them stay as they are.
 
     Args:
-        order: of the rows in the table, where it is not that in which they came.
+        order: order of the rows in the table (default: that of `figures`).
     """
     runs = RawFile.read(path).runs if path.is_file() else []
     runs = [*runs, Raw(provenance=Provenance.now(seeds), figures=dict(figures))]

@@ -9,6 +9,7 @@ python benchmarks/render.py --check
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,11 +55,12 @@ def improvements() -> str:
 
 
 def pages() -> Iterator[tuple[Path, str]]:
-    """Every generated file, and what is to be in it."""
+    """Every generated file and its text."""
     environment = Environment(loader=FileSystemLoader(HERE / "pages"), undefined=StrictUndefined, trim_blocks=True)
     environment.globals.update(tables=tables, targets=targets, sets=SETS, improvements=improvements)
     for name in environment.list_templates():
-        yield RESULTS / name, environment.get_template(name).render().rstrip() + "\n"
+        text = environment.get_template(name).render().rstrip() + "\n"
+        yield RESULTS / name, re.sub(r"\n{3,}", "\n\n", text)
     readme = ROOT / "README.md"
     head, _, rest = readme.read_text(encoding="utf-8").partition(START)
     _, found, tail = rest.partition(END)

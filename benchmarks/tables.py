@@ -16,7 +16,7 @@ from raw import UNKNOWN, Raw, RawFile
 
 HERE = Path(__file__).parent
 FOLDED = 20
-"""A table with more rows is folded."""
+"""Most rows of a table that is not folded."""
 
 Value = list[float] | dict[str, float]
 Scores = Mapping[str, Any]
@@ -37,7 +37,7 @@ def average(value: Value) -> float:
 
 
 def shown(value: Value | None, form: str = ".1f", unit: str = "") -> str:
-    """Mean and half of the range, of more than one value; nothing of none."""
+    """Mean, and half of the range where there are several values; empty where there is none."""
     if not value:
         return ""
     spread = value["spread"] if isinstance(value, dict) else (max(value) - min(value)) / 2
@@ -47,7 +47,7 @@ def shown(value: Value | None, form: str = ".1f", unit: str = "") -> str:
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], title: str = "All rows") -> str:
-    """A table, folded where it is long."""
+    """A Markdown table, folded where it is long."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     text = "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines])
     if len(lines) <= FOLDED:
@@ -56,7 +56,7 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], title: str = "A
 
 
 def origin(*names: str) -> str:
-    """What made the rows of a table: commands, machines, versions, and which rows are whose."""
+    """The provenance of a table: commands, machines and versions, with the rows of each where they differ."""
     runs = [(name, run) for name in names for run in raw(name).runs if raw(name).shown(run)]
     if len(runs) == 1:
         return f"    {runs[0][1].provenance.command}\n\n{_about(runs[0][1])}"
@@ -76,7 +76,7 @@ def _about(run: Raw) -> str:
     made = run.provenance
     parts = [made.machine[:1].upper() + made.machine[1:]]
     if made.seeds:
-        parts.append(f"seeds {', '.join(map(str, made.seeds))}")
+        parts.append(f"seed{'s' if len(made.seeds) > 1 else ''} {', '.join(map(str, made.seeds))}")
     versions = [f"{name} {version}" for name, version in made.versions.items() if name in ("torch", "python")]
     parts.append(", ".join(versions) if versions else f"versions {UNKNOWN}")
     parts.append(f"commit {made.commit}")
@@ -126,7 +126,7 @@ COLUMNS = {
     "refine_celebamask/unet_eighth": FACE_PARTS,
     "refine_fasseg/eighth": FASSEG_PARTS,
 }
-"""Of the tables that do not have `SCORES`."""
+"""Columns of the tables that do not have those of `SCORES`."""
 
 
 def refinement(name: str) -> str:
@@ -187,7 +187,7 @@ def coarse_iou(name: str, method: str | None = None) -> float:
 
 
 def share_degraded(name: str, method: str) -> float:
-    """Percent of the images, mean over seeds."""
+    """Share of images degraded in percent, mean over seeds."""
     return 100 * statistics.mean(e["degraded"] for e in raw(name).rows()[method]["evaluations"])
 
 
@@ -197,7 +197,7 @@ def gain_over_baseline(name: str, method: str) -> float:
 
 
 def lowest_trimap_gain(name: str, method: str) -> tuple[int, float]:
-    """The width of `WIDTHS` at which a method gains least over the baseline, and that gain in points."""
+    """Of `WIDTHS`, the one with the lowest gain over the baseline, and that gain in points."""
     run = raw(name).run_of(method)
     curves = [
         [100 * statistics.mean(values) for values in zip(*(e["scores"]["trimap"] for e in es), strict=True)]
@@ -244,6 +244,13 @@ def other_maps(name: str) -> str:
 
 # The class-agnostic refiner --------------------------------------------------------------------------------------
 
+SET_NAMES = {
+    "msrc21": "MSRC-21",
+    "camvid": "CamVid",
+    "fasseg_frontal": "FASSEG",
+    "celebamask_hq_mini": "CelebAMask-HQ",
+}
+
 MEAN = "mean"
 SEGMENTERS = "segmenters"
 
@@ -271,7 +278,7 @@ def gains(name: str, chosen: str = "all") -> str:
     rows = []
     for figures in picked:
         coarse = "" if figures["coarse"] is None else f"{figures['coarse']:.1f}"
-        cells = [figures["set"], figures["coarse maps"], coarse]
+        cells = [SET_NAMES.get(figures["set"], figures["set"]), figures["coarse maps"], coarse]
         for refiner in refiners:
             of = figures["gains"][refiner]
             cells += [shown(of["mIoU"], "+.2f"), shown(of.get("boundary IoU"), "+.2f")]
@@ -300,25 +307,25 @@ def trainings(name: str, first: str = "training") -> str:
 
 
 def gain_of(name: str, row: str, over: str, title: str) -> float:
-    """Mean over seeds of one training above another's."""
+    """Gain of a training over another one, mean over seeds."""
     rows = raw(name).rows()
     return average(rows[row][title]) - average(rows[over][title])
 
 
 def mean_gain_of(name: str, row: str, over: str, title: str) -> float:
-    """The same, as a mean over the parts that were held out."""
+    """The same as a mean over held-out parts."""
     columns = [column for column in raw(name).rows()[row] if column.endswith(f", {title}")]
     return statistics.mean(gain_of(name, row, over, column) for column in columns)
 
 
 def reduction(name: str, row: str, over: str, title: str) -> float:
-    """By how many percent of another training's a figure is lower."""
+    """How much lower a figure is than another training's, in percent of that."""
     rows = raw(name).rows()
     return 100 * (1 - average(rows[row][title]) / average(rows[over][title]))
 
 
 def gains_over(name: str, over: str = "cross-entropy") -> str:
-    """A row a training: gains over another on the same labels, mean of the columns of each kind."""
+    """A row a training: gains over another one by part, and their means."""
     rows = raw(name).rows()
     titles = list(dict.fromkeys(column.split(", ")[-1] for column in rows[over]))
     parts = list(dict.fromkeys(column.split(", ")[0] for column in rows[over]))
@@ -351,7 +358,7 @@ def face_speed(name: str) -> str:
 
 
 def refine_sizes(name: str) -> dict[str, str]:
-    """A table for each size of the images, by size."""
+    """A table for each size of images, by size."""
     found: dict[str, list[list[str]]] = {}
     for figures in raw(name).rows().values():
         done, seconds = figures["done"], figures["seconds"]
@@ -367,7 +374,7 @@ def refine_sizes(name: str) -> dict[str, str]:
 
 
 def operations(name: str) -> str:
-    """Milliseconds beside PyTorch's and a copy's."""
+    """Milliseconds of each operation, of PyTorch and of a copy."""
     rows = []
     for row, times in raw(name).rows().items():
         own, usual, copy = times["segmend"], times["PyTorch"], times["copy"]

@@ -31,7 +31,7 @@ RULES: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Target:
-    """A figure, and what it is to be.
+    """A figure and its target.
 
     Attributes:
         what: the figure in words, with its unit.
@@ -61,6 +61,12 @@ class Target:
             f"{self.rule} {self.bound:g}",
             met,
         ]
+
+
+def count(*tables: list[Target]) -> str:
+    """How many targets of some tables are met."""
+    every = [target for table in tables for target in table]
+    return f"{sum(target.met for target in every)} of {len(every)}"
 
 
 def table(targets: Iterable[Target]) -> str:

@@ -45,7 +45,7 @@ Columns = Mapping[str, Callable[[Outcome], float]]
 
 @dataclass(frozen=True)
 class Trainings:
-    """Rows that differ in little, on one data set.
+    """Trainings of one recipe with different options, on one data set.
 
     Attributes:
         runs: folder for everything that is trained and written.
@@ -63,11 +63,11 @@ class Trainings:
     groups: Groups | None = None
 
     def labels(self, row: Row, seed: int) -> Path:
-        """Folder of the label maps of a segmenter that is trained."""
+        """Folder of the label maps of a trained segmenter."""
         return self._run(row, seed) / "maps" / "labels"
 
     def outcome(self, row: Row, seed: int) -> Outcome:
-        """Train one row with one seed, and score it; what an earlier call finished is kept."""
+        """Train one row with one seed, and score it; results of an earlier call are kept."""
         out, labels = self._run(row, seed), self.labels(row, seed)
         options = (f"data.root={row.data or self.data}", *self.overrides, *row.overrides)
         recipe = read_recipe(RECIPES / f"{self.recipe}.yaml", (*options, f"optimisation.seed={seed}"))

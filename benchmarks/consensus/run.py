@@ -51,7 +51,7 @@ COLUMNS: Columns = {
 
 
 def prepare(source: Path, root: Path, merged: dict[str, tuple[str, ...]]) -> Path:
-    """The data set at 128 x 128 px in fewer classes, and splits of its first images; kept where it is there."""
+    """The data set at 128 x 128 px in fewer classes, and splits of its first images; an existing one is kept."""
     if (root / "dataset.yaml").is_file():
         return root
     for split in ("train", "val"):
@@ -117,7 +117,9 @@ TABLES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the face parser with and without consensus.")
     parser.add_argument("--data", type=Path, default=DATA / "celebamask_hq_mini", help="folder of the data set")
-    parser.add_argument("--runs", type=Path, default=Path("runs/consensus"), help="folder for all that is made")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/consensus"), help="folder for everything that is written"
+    )
     parser.add_argument("--table", choices=list(TABLES), default="three")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()

@@ -48,7 +48,7 @@ def networks() -> dict[str, nn.Module]:
 
 @torch.inference_mode()
 def rate(network: nn.Module, batch: int, device: torch.device, precision: Precision, least: float = 1.0) -> float:
-    """Faces a second over at least so many seconds."""
+    """Faces a second, measured over at least `least` seconds."""
     faces = torch.rand(batch, 3, SIDE, SIDE, device=device)
     with autocast(device, precision):
         network(faces)

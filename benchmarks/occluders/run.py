@@ -38,19 +38,19 @@ PARTS = (
     *("skin", "nose", "eye_glasses", "left_eye", "right_eye", "left_brow", "right_brow"),
     *("mouth", "upper_lip", "lower_lip"),
 )
-"""What of CelebAMask-HQ lies inside a face's outline."""
+"""Classes of CelebAMask-HQ inside the outline of a face."""
 
 TAUGHT = 100
-"""Faces with labels, of the training split; the others have none."""
+"""Faces of the training split that have labels; the others have none."""
 
 COVERED = 0.75
 """Share of the faces that get an object."""
 
 SIDES = (0.25, 0.6)
-"""Root of an object's area, in sides of the face."""
+"""Range of the square root of an object's area, in sides of the face."""
 
 STEPS = "optimisation.steps=500"
-"""Of a student."""
+"""Steps of a student."""
 
 TAUGHT_STEPS = "optimisation.steps=1500"
 """Three times a student's: further training alone would improve a teacher that has not converged."""
@@ -105,7 +105,7 @@ def paste(image: np.ndarray, face: np.ndarray, thing: Cutout, rng: np.random.Gen
 
 
 def prepare(faces: Path, things: Path, root: Path) -> Path:
-    """Faces at 128 x 128 px behind objects, labelled exactly, in splits taught, found and val; kept once made.
+    """Faces at 128 x 128 px behind objects, with exact labels, in splits taught, found and val.
 
     ``labels`` are background, face and what covers it (inside the convex hull of all of the face).
     """
@@ -175,7 +175,7 @@ def score(truth: Dataset, maps: Path) -> list[float]:
 
 @dataclass(frozen=True)
 class Study:
-    """One seed's teacher and students."""
+    """The teacher and students of one seed."""
 
     faces: Path
     out: Path
@@ -229,7 +229,9 @@ class Study:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train on generated labels of faces behind objects.")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs/occluders"), help="folder for all that is made")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/occluders"), help="folder for everything that is written"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     faces = prepare(

@@ -22,7 +22,7 @@ from segmend.ops.scan import normalize_gates  # noqa: E402
 
 FOUR = (0, 1, 2, 3)
 SHAPES = (((8, 32, 512, 512), 32), ((8, 32, 512, 512), 1), ((1, 32, 512, 512), 32), ((8, 32, 64, 64), 32))
-"""Shapes of maps, and of how many channels the gates are."""
+"""Shapes of maps, and numbers of channels of the gates."""
 
 
 def milliseconds(call: Callable[[], object]) -> float:

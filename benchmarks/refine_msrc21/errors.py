@@ -93,7 +93,7 @@ def degraded(truth: Dataset, coarse: Path, refined: Path) -> dict[str, dict[str,
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Where errors lie before and after, over MSRC-21 val.")
+    parser = argparse.ArgumentParser(description="Where errors lie before and after refinement, over MSRC-21 val.")
     parser.add_argument("--data", type=Path, default=DATA / "msrc21")
     parser.add_argument("--runs", type=Path, default=Path("runs/msrc21"))
     parser.add_argument("--kind", choices=("linear", "deeplab"), default="linear")

@@ -71,7 +71,7 @@ def order_of(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def scores_of(found: list[Scores]) -> dict[str, list[float]]:
-    """Points, a value for each seed."""
+    """Scores in points, a value for each seed."""
     return {title: [100 * (tables.SCORES[title](s.model_dump()) or 0.0) for s in found] for title in TITLES}
 
 
@@ -81,8 +81,10 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=DATA / "msrc21", help="folder of the data set")
     parser.add_argument("--runs", type=Path, default=Path("runs") / "msrc21", help="folder that run.py filled")
-    parser.add_argument("--only", nargs="+", metavar="REFINER", choices=SHOWN, help="rows to make anew")
-    parser.add_argument("--trained-on", choices=[own for own, _ in PAIRS], help="the same")
+    parser.add_argument("--only", nargs="+", metavar="REFINER", choices=SHOWN, help="make these rows alone")
+    parser.add_argument(
+        "--trained-on", choices=[own for own, _ in PAIRS], help="make rows of refiners trained on these maps alone"
+    )
     arguments = parser.parse_args()
     truth = open_dataset(arguments.data, "val")
     figures: dict[str, dict] = {}

@@ -33,7 +33,7 @@ from segmend.report.results import Run  # noqa: E402
 
 @dataclass(frozen=True)
 class Size:
-    """Images that are refined."""
+    """A set of synthetic images and the refiners that refine it."""
 
     height: int
     width: int
@@ -130,7 +130,7 @@ def measure(folder: Path, name: str, precision: Precision, count: int) -> tuple[
 
 
 def peak_memory() -> float:
-    """In MB, of this process alone: what `resource` says begins with its parent's."""
+    """In MB, of this process alone: the figure of `resource` begins with that of its parent."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 

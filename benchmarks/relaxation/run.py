@@ -1,4 +1,4 @@
-"""CamVid: relaxed cross-entropy and class-uniform sampling, on its labels and on labels whose contours moved.
+"""CamVid: relaxed cross-entropy and class-uniform sampling, on its labels and on labels whose contours are moved.
 
 python benchmarks/relaxation/run.py
 python benchmarks/relaxation/run.py --held-out folds
@@ -58,7 +58,7 @@ COLUMNS: Columns = {
 
 
 def move_contours(source: Path, root: Path) -> Path:
-    """The training split with contours moved at random; kept where it is there already."""
+    """The training split with contours moved at random; an existing one is kept."""
     if (root / "dataset.yaml").is_file():
         return root
     dataset = open_dataset(source, "train")
@@ -84,7 +84,7 @@ def parts(dataset: Dataset, kind: str) -> dict[str, set[str]]:
 
 
 def hold_out(dataset: Dataset, ids: set[str], root: Path) -> Path:
-    """The training split without a part (``train``), and that part (``val``); kept where it is there already."""
+    """The training split without a part (``train``), and that part (``val``); an existing one is kept."""
     if (root / "dataset.yaml").is_file():
         return root
     for record in dataset:
@@ -98,7 +98,7 @@ def hold_out(dataset: Dataset, ids: set[str], root: Path) -> Path:
 
 
 def relaxed(radius: int, strict: tuple[str, ...] = ()) -> str:
-    """The recipe's option."""
+    """The recipe's option for relaxation."""
     return f"relaxation={{radius: {radius}, strict: [{', '.join(strict)}]}}"
 
 
@@ -107,11 +107,11 @@ THIN_STRICT = Row("relaxed, thin classes strict", (relaxed(1, THIN),))
 CLASS_UNIFORM = Row("class-uniform", ("class_uniform=192",))
 
 HELD_OUT = (CROSS_ENTROPY, THIN_STRICT, Row("relaxed, rare classes strict", (relaxed(1, RARE),)), CLASS_UNIFORM)
-"""Kinds of training without a part of the training split."""
+"""Trainings without a part of the training split."""
 
 
 def rows(moved: Path) -> tuple[Row, ...]:
-    """Kinds of training on the labels as they are, and on labels whose contours moved."""
+    """Trainings on the labels as they are, and on labels whose contours moved."""
     return (
         CROSS_ENTROPY,
         Row("relaxed", (relaxed(1),)),
@@ -165,7 +165,9 @@ def held_out(source: Path, runs: Path, kind: str, seeds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train on CamVid with and without relaxation.")
     parser.add_argument("--data", type=Path, default=DATA / "camvid", help="folder of the data set")
-    parser.add_argument("--runs", type=Path, default=Path("runs/relaxation"), help="folder for all that is made")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/relaxation"), help="folder for everything that is written"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--held-out", choices=("folds", "drives"), help="score parts of train instead")
     arguments = parser.parse_args()

@@ -21,7 +21,7 @@ from segmend.jobs.predict import PredictOptions, predict
 
 SIDE = 384
 TILES = (2, 3)
-"""Images in a row and in a column."""
+"""Images in a row, and in a column."""
 
 
 def write_mosaics(images: Path, segmenter: Path, root: Path, count: int, seed: int = 0) -> None:

@@ -45,7 +45,7 @@ MOSAICS = 300
 
 
 def trained(data: Path, runs: Path, seed: int) -> Path:
-    """The folder of the refiner of `recipes/universal.yaml` with a seed, trained where it is not there yet."""
+    """The folder of the refiner of `recipes/universal.yaml` with a seed, trained if it does not exist."""
     folder = runs / "universal"
     voc, segmenter = data / "voc12_subset", runs / "voc12_subset" / "linear" / "segmenter"
     places = {"voc12_subset": voc, "davis": data / "davis"}
@@ -78,7 +78,7 @@ def trained(data: Path, runs: Path, seed: int) -> Path:
 
 
 def with_coarse_weight(folder: Path, data: Path, runs: Path) -> Path:
-    """The folder of a trained refiner with its coarse weights chosen (`find_coarse_weight`); kept once made."""
+    """The folder of a trained refiner with its coarse weights chosen (see `find_coarse_weight`)."""
     trained = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
     place = runs / "universal" / "with_coarse_weight" / trained
     if place.is_dir():
@@ -125,10 +125,14 @@ def scored(number: int, data: Path, runs: Path, folders: list[Path]) -> list[dic
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the class-agnostic refiner, and score it.")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for all that is made")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for everything that is written")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--refiners", type=Path, nargs="+", help="trained ones (default: train, one a seed)")
-    parser.add_argument("--ship", action="store_true", help="put the first into the package, with these figures")
+    parser.add_argument(
+        "--refiners", type=Path, nargs="+", help="trained refiners (default: train one for each seed)"
+    )
+    parser.add_argument(
+        "--ship", action="store_true", help="put the first one into the package, with a model card"
+    )
     arguments = parser.parse_args()
     folders = arguments.refiners or [
         trained(arguments.data, arguments.runs, seed) for seed in range(arguments.seeds)

@@ -21,10 +21,10 @@ from segmend.metrics.confidence import BINS
 from segmend.refiners import Refinement, Refiner
 
 IMAGES = 20
-"""Of each set, whose ground truth is corrupted."""
+"""Images of each set whose ground truth is corrupted."""
 
 HELD_OUT = 150
-"""About the most images of each set on which the coarse weight is chosen."""
+"""Approximate number of images of each set on which the coarse weight is chosen."""
 
 Coarsen = Callable[[Tensor, int], Tensor]
 """A coarse probability map ``[C, H, W]`` of true labels ``[H, W]`` and the number of classes."""
@@ -62,7 +62,7 @@ REAL = (
     ("camvid", "linear"),
     ("celebamask_hq_mini", "unet_small"),
 )
-"""Sets, and segmenters whose maps of them are refined."""
+"""Data sets and segmenters."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def set_aside(data: Path) -> tuple[list[Case], list[Case], list[Case]]:
 
 
 def of_segmenter(name: str, kind: str, dataset: Dataset, folder: Path) -> Iterator[Case]:
-    """The maps that a segmenter made of a data set, if any."""
+    """The maps of a segmenter over a data set, if they have been made."""
     if (folder / "probs").is_dir():
         maps = dataset.with_coarse(folder / "probs")
         yield Case(name, kind, maps, lambda record, labels: as_tensor(pair_coarse(maps, record)[1]))
@@ -224,7 +224,7 @@ def figures_of(found: list[tuple[Case, list[dict[str, Score]]]]) -> dict[str, di
 
 
 def _gains(seeds: list[dict[str, Score]], name: str) -> dict[str, list[float]]:
-    """A value for each seed."""
+    """Gains over the coarse maps, a value for each seed."""
     return {
         "mIoU": [seed[name].mean_iou - seed["coarse"].mean_iou for seed in seeds],
         "boundary IoU": [seed[name].boundary_iou - seed["coarse"].boundary_iou for seed in seeds],
