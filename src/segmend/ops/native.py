@@ -29,9 +29,14 @@ REFERENCE = "SEGMEND_REFERENCE"
 """Environment variable that, set to anything, leaves the library alone."""
 
 
+def disabled() -> bool:
+    """Whether the environment switches the library off."""
+    return bool(os.environ.get(REFERENCE))
+
+
 def why_not() -> str | None:
     """Why the library is not in use; None where it is."""
-    if os.environ.get(REFERENCE):
+    if disabled():
         return f"{REFERENCE} is set"
     found = _load()
     return found if isinstance(found, str) else None
@@ -39,7 +44,7 @@ def why_not() -> str | None:
 
 def library() -> ctypes.CDLL | None:
     """The library, or None (with one warning) where it was not built: the reference works there, slowly."""
-    if os.environ.get(REFERENCE):
+    if disabled():
         return None
     found = _load()
     if isinstance(found, str):
@@ -66,7 +71,7 @@ def _warn(reason: str) -> None:
     )
 
 
-BUILT = LIBRARY.is_file() and not os.environ.get(REFERENCE)
+BUILT = LIBRARY.is_file() and not disabled()
 """What a compiler takes for the answer of `serves`: it cannot look for itself."""
 
 
