@@ -1,4 +1,4 @@
-"""The losses in place of `torch.nn.CrossEntropyLoss`: the same options, and its values where theirs are defined so."""
+"""The losses in place of `torch.nn.CrossEntropyLoss`: its options, and its values where both are defined alike."""
 
 import inspect
 

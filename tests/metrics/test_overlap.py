@@ -240,8 +240,8 @@ def test_share_changed_over_pieces_equals_the_function():
     coarse, prediction, truth = example(3)
     truth[5] = 255
     metric = ShareChanged(4, points=2.0)
-    metric.update(coarse[0], prediction[0], truth[0])
-    metric.update(coarse[1:], prediction[1:], truth[1:])
+    metric.update(prediction[0], truth[0], coarse[0])
+    metric.update(prediction[1:], truth[1:], coarse[1:])
     before, after = (
         np.array([mean_iou(confusion_matrix(m, t, 4)) for m, t in zip(maps, truth, strict=True)])
         for maps in (coarse, prediction)

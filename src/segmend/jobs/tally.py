@@ -134,7 +134,7 @@ class ConfidenceCounts:
         known = truth != void_of(truth)
         return cls(
             metrics.reliability(sure.of_labels[known], (refined == truth)[known]),
-            metrics.confusion_by_threshold(refined, coarse, sure.of_changes, truth, num_classes, MIN_CONFIDENCE),
+            metrics.confusion_by_threshold(refined, truth, coarse, sure.of_changes, num_classes, MIN_CONFIDENCE),
             metrics.mean_iou(metrics.confusion_matrix(coarse, truth, num_classes)),
         )
 

@@ -1,8 +1,8 @@
 """Losses for imperfect labels, as functions and as modules, in place of `torch.nn.CrossEntropyLoss`.
 
-All take logits ``[B, C, H, W]`` and labels ``[B, H, W]``, and `weight`, `ignore_index` and `reduction` with the meanings
-that they have in PyTorch. Two defaults differ: `ignore_index` is 255, the void of segmend's label maps, and the mean over
-no pixels is 0, not NaN.
+All take logits ``[B, C, H, W]`` and labels ``[B, H, W]``, and `weight`, `ignore_index` and `reduction` with the
+meanings that they have in PyTorch. Two defaults differ: `ignore_index` is 255, the void of segmend's label maps,
+and the mean over no pixels is 0, not NaN.
 """
 
 from segmend.losses.consensus import ConsensusLoss, consensus_loss, pixelwise_blob_loss

@@ -26,9 +26,9 @@ def consensus_loss(
 ) -> Tensor:
     """Penalise wrong mean predictions of blobs, and pixels that differ from the mean of their blob.
 
-    For a blob c with label y and mean prediction ``q = mean_s p(s)`` (eq. 6), the loss is ``alpha * -log q_y + beta *
-    mean_s KL(q || p(s))`` (eq. 7, 8). A blob is an 8-connected area of one class. The computation stays finite for any
-    logits.
+    For a blob c with label y and mean prediction ``q = mean_s p(s)`` (eq. 6), the loss is ``alpha * -log q_y +
+    beta * mean_s KL(q || p(s))`` (eq. 7, 8). A blob is an 8-connected area of one class. The computation stays
+    finite for any logits.
 
     Args:
         logits: ``[B, C, H, W]``, floats; half precision is computed in float32.
@@ -36,8 +36,8 @@ def consensus_loss(
         weight: of each class, ``[C]``; a blob has the weight of its label.
         ignore_index: pixels with this label are in no blob.
         reduction: ``mean``, weighted, over the blobs of an image, then over the images that hold one (0 where none
-            does); ``sum`` over all blobs; or ``none`` for ``[B, H, W]``: the loss of a blob is divided evenly among
-            its pixels, so that the map sums to ``sum``.
+            does); ``sum`` over all blobs; or ``none`` for ``[B, H, W]``: the loss of a blob is divided evenly
+            among its pixels, so that the map sums to ``sum``.
         alpha: factor of the first term.
         beta: factor of the second term.
         blobs: those to use, where they have been computed before or are others than connected areas.
@@ -164,6 +164,8 @@ def _reduced(losses: Tensor, blobs: Blobs, logits: Tensor, weight: Tensor | None
     if reduction == "none":
         inside = blobs.ids >= 0
         return (losses / blobs.sizes)[blobs.ids.clamp_min(0)] * inside
-    totals, sums = (losses.new_zeros(len(blobs.ids)).index_add(0, blobs.images, part) for part in (weights, losses))
+    totals, sums = (
+        losses.new_zeros(len(blobs.ids)).index_add(0, blobs.images, part) for part in (weights, losses)
+    )
     means = sums / torch.where(totals > 0, totals, torch.ones_like(totals))
     return means.sum() / (totals > 0).sum().clamp_min(1)

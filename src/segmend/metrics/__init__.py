@@ -1,8 +1,8 @@
 """Metrics of predicted label maps against the ground truth: functions over arrays, and `torchmetrics` classes.
 
-Functions and ``update`` take `preds`, then `target`, as torchmetrics does; both are label maps, and pixels that are void
-in `target` do not count. Each metric is a function of label maps, or of the counts that they give, and a class that adds
-up those counts over batches and processes, and so gives exactly the function's result.
+Functions and ``update`` take `preds`, then `target`, as torchmetrics does; both are label maps, and pixels that
+are void in `target` do not count. Each metric is a function of label maps, or of the counts that they give, and a
+class that adds up those counts over batches and processes, and so gives exactly the function's result.
 """
 
 from segmend.metrics.boundary import (

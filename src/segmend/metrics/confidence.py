@@ -11,7 +11,8 @@ BINS = 20
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Pixels by confidence, ``float64 [bins, 3]``: their number, the sum of their confidence, the number of correct ones.
+    """Pixels by confidence, ``float64 [bins, 3]``: their number, the sum of their confidence, the number of
+    correct ones.
 
     Bin k holds confidence from k / bins to (k + 1) / bins, the last one including 1.
 
@@ -33,9 +34,9 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
 def calibration_error(counts: np.ndarray) -> float:
     """Expected calibration error (Guo et al., 2017), 0..1; NaN without pixels.
 
-    The mean over pixels of the difference between their bin's mean confidence and its share of correct pixels. It is
-    that of `torchmetrics.classification.BinaryCalibrationError`, which keeps the confidence of every pixel in memory;
-    bins can be summed over images.
+    The mean over pixels of the difference between their bin's mean confidence and its share of correct pixels. It
+    is that of `torchmetrics.classification.BinaryCalibrationError`, which keeps the confidence of every pixel in
+    memory; bins can be summed over images.
 
     Args:
         counts: `reliability`, of one image or summed over several.

@@ -27,16 +27,16 @@ def instance_iou_counts(
 ) -> np.ndarray:
     """The counts of one image for `instance_iou`: ``float64 [G, 3]``, iTP, iFN and FP.
 
-    True positives and false negatives of an instance are weighted by the typical size of its class over its own size;
-    false positives are not weighted.
+    True positives and false negatives of an instance are weighted by the typical size of its class over its own
+    size; false positives are not weighted.
 
     Args:
         preds, target: label maps ``[H, W]``.
         instances: a number for each instance of a class in `typical`; 0 where there is none. Integers ``[H, W]``.
         num_classes: C.
         typical: mean number of pixels of an instance, by class, of the classes that have instances.
-        groups: class ids of each group, whose classes may be predicted for each other (Cityscapes' categories); None:
-            each class is a group.
+        groups: class ids of each group, whose classes may be predicted for each other (Cityscapes' categories);
+            None: each class is a group.
 
     Raises:
         InvalidInput: different shapes, ids that are neither a class nor void, an instance of two classes or of one

@@ -1,8 +1,8 @@
 """Overlap of predicted label maps with the ground truth: everything that follows from a confusion matrix.
 
-A confusion matrix here is ``int64 [C, C + 1]``: element (t, p) counts the pixels of class t in the target that were
-predicted as p. Its last column counts pixels that were predicted as void: an error of the target's class. Pixels that
-are void in the target are in no element.
+A confusion matrix here is ``int64 [C, C + 1]``: element (t, p) counts the pixels of class t in the target that
+were predicted as p. Its last column counts pixels that were predicted as void: an error of the target's class.
+Pixels that are void in the target are in no element.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def pixel_accuracy(confusion: np.ndarray) -> float:
 
 
 def class_accuracy(confusion: np.ndarray) -> np.ndarray:
-    """Recall of each class, ``float64 [C]`` (0..1): the share of its pixels that have it; NaN where there are none.
+    """Recall of each class, ``float64 [C]`` (0..1): the share of its pixels that have it; NaN where there are
+    none.
 
     >>> class_accuracy(np.array([[3, 1, 0], [0, 4, 0]]))
     array([0.75, 1.  ])

@@ -13,8 +13,8 @@ def superpixel_counts(
 ) -> tuple[int, int]:
     """The number of superpixels whose most frequent predicted class is right, and of all that have a valid label.
 
-    Where two classes are as frequent, the smaller id counts. A superpixel is wrong that has no pixels, or whose pixels
-    are all predicted as void.
+    Where two classes are as frequent, the smaller id counts. A superpixel is wrong that has no pixels, or whose
+    pixels are all predicted as void.
 
     Args:
         preds: label map ``[H, W]``.

@@ -13,7 +13,6 @@ from segmend.labels import VOID
 from segmend.ops import native
 from segmend.ops.operation import operation
 
-
 Reduction = Literal["mean", "sum", "none"]
 
 
@@ -29,8 +28,8 @@ def relaxed_cross_entropy(
 ) -> Tensor:
     """Cross-entropy that accepts any class in the window around a pixel.
 
-    ``loss = -log sum_{c in N} p_c``, where N holds the classes of the valid labels within `radius` pixels (eq. 5 has
-    3 x 3 windows). Inside an area this is cross-entropy; along a border either side is right.
+    ``loss = -log sum_{c in N} p_c``, where N holds the classes of the valid labels within `radius` pixels (eq. 5
+    has 3 x 3 windows). Inside an area this is cross-entropy; along a border either side is right.
 
     Args:
         logits: ``[B, C, H, W]``, floats; half precision is computed in float32.
@@ -122,7 +121,15 @@ def relaxed_cross_entropy_reference(
 @operation("relaxed_cross_entropy")
 def _relaxed(logits: Tensor, target: Tensor, strict: Tensor, radius: int, ignore_index: int) -> Tensor:
     loss = torch.empty(target.shape)
-    _run("segmend_relaxed_loss", logits.float().contiguous(), target.contiguous(), strict, (loss,), radius, ignore_index)
+    _run(
+        "segmend_relaxed_loss",
+        logits.float().contiguous(),
+        target.contiguous(),
+        strict,
+        (loss,),
+        radius,
+        ignore_index,
+    )
     return loss
 
 
@@ -138,7 +145,13 @@ def _relaxed_backward(
 
 
 def _run(
-    name: str, logits: Tensor, target: Tensor, strict: Tensor, maps: tuple[Tensor, ...], radius: int, ignore_index: int
+    name: str,
+    logits: Tensor,
+    target: Tensor,
+    strict: Tensor,
+    maps: tuple[Tensor, ...],
+    radius: int,
+    ignore_index: int,
 ) -> None:
     """Call a kernel on bands of rows."""
     kernel = native.function(name, "f32")

@@ -117,7 +117,9 @@ def _segmenter_loss(recipe: SegmenterRecipe, classes: Classes) -> Loss:
             blobs = numbered_blobs(batch["blobs"], labels, void)
         else:
             blobs = find_blobs(labels, void, by_class=consensus.blobs == "classes")
-        agreed = consensus_loss(logits, labels, ignore_index=void, alpha=consensus.alpha, beta=consensus.beta, blobs=blobs)
+        agreed = consensus_loss(
+            logits, labels, ignore_index=void, alpha=consensus.alpha, beta=consensus.beta, blobs=blobs
+        )
         if not consensus.cross_entropy:
             return agreed
         return agreed + consensus.cross_entropy * of_pixels(logits, labels, progress)
