@@ -18,7 +18,7 @@ from torchmetrics import Metric
 from segmend.labels import VOID, InvalidInput, as_tensor, check_ids, void_of
 
 LabelMap = Tensor | np.ndarray
-"""A label map ``uint8`` or ``int32``; void is 255 or 65535 (see `segmend.labels`)."""
+"""A label map of integers; void is 255, of more than 255 classes 65535."""
 
 
 def confusion_matrix(preds: LabelMap, target: LabelMap, num_classes: int) -> np.ndarray:
@@ -351,7 +351,7 @@ def label_pair(preds: LabelMap, target: LabelMap, num_classes: int) -> tuple[np.
     """
     maps = as_tensor(preds), as_tensor(target)
     _check_one_shape(*maps)
-    predicted, true = (_with_void_last(labels, num_classes) for labels in maps)
+    predicted, true = (with_void_last(labels, num_classes) for labels in maps)
     return predicted, true
 
 
@@ -383,9 +383,17 @@ def mean_of_valid(values: np.ndarray) -> np.ndarray:
     return share(np.nansum(values, -1), (~np.isnan(values)).sum(-1))
 
 
-def _with_void_last(labels: Tensor, num_classes: int) -> np.ndarray:
+def with_void_last(labels: LabelMap, num_classes: int) -> np.ndarray:
+    """The ids as ``uint8``, or ``uint16`` for many classes, void being C.
+
+    Raises:
+        InvalidInput: no integers, or ids that are neither a class nor void.
+    """
+    labels = as_tensor(labels)
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise InvalidInput(f"expected a label map of integers, found {labels.dtype}")
+    if num_classes <= VOID and labels.dtype != torch.uint8:
+        labels = labels.masked_fill(labels == VOID, void_of(labels))  # PyTorch's labels are int64, and 255 is void
     check_ids(labels, num_classes)
     array = labels.cpu().numpy()
     ids = array.astype(np.uint8 if num_classes <= VOID else np.uint16)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from segmend.labels import InvalidInput, as_tensor, check_ids, check_same_size, void_of
-from segmend.metrics.overlap import LabelMap, RatioOfCounts
+from segmend.labels import InvalidInput, check_same_size
+from segmend.metrics.overlap import LabelMap, RatioOfCounts, with_void_last
 
 
 def superpixel_counts(
-    preds: LabelMap, target: np.ndarray, superpixels: np.ndarray, num_classes: int
+    preds: LabelMap, target: LabelMap, superpixels: np.ndarray, num_classes: int
 ) -> tuple[int, int]:
     """The number of superpixels whose most frequent predicted class is right, and of all that have a valid label.
 
@@ -18,7 +18,7 @@ def superpixel_counts(
 
     Args:
         preds: label map ``[H, W]``.
-        target: class of each superpixel, ``uint8`` or ``int32`` ``[S]``; void ones do not count.
+        target: class of each superpixel, integers ``[S]``; void ones do not count.
         superpixels: number of each pixel's superpixel, 0..S - 1, integers ``[H, W]``.
         num_classes: C.
 
@@ -30,19 +30,17 @@ def superpixel_counts(
     (1, 2)
     """
     check_same_size(preds=preds, superpixels=superpixels)
-    for map_ in (preds, target):
-        check_ids(map_, num_classes)
-    predicted, void = as_tensor(preds).cpu().numpy(), void_of(preds)
+    predicted, true = with_void_last(preds, num_classes), with_void_last(target, num_classes)
     if superpixels.size and not (superpixels.min() >= 0 and superpixels.max() < len(target)):
         raise InvalidInput(
             f"expected superpixels 0..{len(target) - 1}, as there are {len(target)} labels; "
             f"found {superpixels.min()}..{superpixels.max()}"
         )
-    valid = predicted != void
+    valid = predicted < num_classes
     pairs = superpixels[valid].astype(np.int64) * num_classes + predicted[valid]
     counts = np.bincount(pairs, minlength=len(target) * num_classes).reshape(-1, num_classes)
-    right = (counts.argmax(axis=1) == target) & counts.any(axis=1)
-    return int(right.sum()), int((target != void_of(target)).sum())
+    right = (counts.argmax(axis=1) == true) & counts.any(axis=1)
+    return int(right.sum()), int((true < num_classes).sum())
 
 
 class SuperpixelAccuracy(RatioOfCounts):
@@ -57,6 +55,6 @@ class SuperpixelAccuracy(RatioOfCounts):
 
     higher_is_better = True
 
-    def update(self, preds: LabelMap, target: np.ndarray, superpixels: np.ndarray) -> None:
+    def update(self, preds: LabelMap, target: LabelMap, superpixels: np.ndarray) -> None:
         """Add one image."""
         self.add(*superpixel_counts(preds, target, superpixels, self.num_classes))
