@@ -382,14 +382,24 @@ def report(
 
 
 @app.command()
-def doctor() -> None:
-    """Say what this installation can do: devices, the fast operations, extras, and what to do about the rest."""
+def doctor(
+    extras: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Extras that must be installed: train, offline, crf, formats, faces, all.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Check devices, native operations, weights and extras; exits with 1 if something is broken."""
     from segmend.jobs.doctor import examine
 
-    for finding in examine():
-        mark = "[green]ok[/green]" if finding.good else "[yellow]--[/yellow]"
+    marks = {"ok": "[green]ok[/green]", "missing": "[yellow]--[/yellow]", "broken": "[red]!![/red]"}
+    findings = examine(extras or ())
+    for finding in findings:
         advice = f" ({finding.advice})" if finding.advice else ""
-        console.print(f"{mark} {finding.what:15} {escape(finding.found + advice)}")
+        console.print(f"{marks[finding.state]} {finding.what:15} {escape(finding.found + advice)}")
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(SKIPPED_SOME)
 
 
 def _images(folder: Path, bands: str | None, max_pixels: int | None):  # type: ignore[no-untyped-def]

@@ -43,7 +43,7 @@ def test_it_is_equations_6_to_8(alpha, beta):
     logits, target = example()
     found = consensus_loss(logits, target, alpha=alpha, beta=beta)
     assert torch.allclose(found.double(), slow(logits, target, alpha, beta), atol=1e-5)
-    module = ConsensusLoss(alpha, beta)(logits, target, find_blobs(target, 255))
+    module = ConsensusLoss(alpha=alpha, beta=beta)(logits, target, find_blobs(target, 255))
     assert torch.equal(module, found)
 
 

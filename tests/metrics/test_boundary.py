@@ -321,7 +321,7 @@ def measure(start, step):
         metric.update(prediction, truth)
         found[kind.__name__] = metric.compute()
     changed = ShareChanged(4)
-    changed.update(coarse, prediction, truth)
+    changed.update(prediction, truth, coarse)
     return found | {"ShareChanged": changed.compute()}
 
 

@@ -43,7 +43,7 @@ def test_the_calibration_error_is_that_of_torchmetrics(maps):
 def test_changes_below_each_threshold_are_undone(maps):
     refined, coarse, sure, truth = maps
     thresholds = np.arange(10, 20) / 20
-    found = confusion_by_threshold(refined, coarse, sure, truth, 4, thresholds)
+    found = confusion_by_threshold(refined, truth, coarse, sure, 4, thresholds)
     for threshold, confusion in zip(thresholds, found, strict=True):
         kept = np.where((refined != coarse) & (sure < threshold), coarse, refined)
         assert (confusion == confusion_matrix(kept, truth, 4)).all()

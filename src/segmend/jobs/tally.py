@@ -161,7 +161,7 @@ class ConfidenceCounts:
         return cls(
             metrics.reliability(confidence.labels[valid], (refined == truth)[valid]),
             metrics.confusion_by_threshold(
-                refined, coarse, confidence.changes, truth, num_classes, MIN_CONFIDENCE
+                refined, truth, coarse, confidence.changes, num_classes, MIN_CONFIDENCE
             ),
             metrics.confusion_matrix(coarse, truth, num_classes),
         )
