@@ -35,9 +35,9 @@ def find_recipe(name: Path | str) -> Path:
     if str(name) in names:
         return SHIPPED / f"{name}.yaml"
     near = [path.stem] if path.stem in names else difflib.get_close_matches(path.stem, names, n=3)
-    meant = f"; did you mean {' or '.join(near)}?" if near else ";"
+    meant = f"; did you mean {' or '.join(near)}? There" if near else "; there"
     raise InvalidInput(
-        f"{name}: no such file, and no recipe of that name comes with segmend{meant} There are {', '.join(names)}"
+        f"{name}: no such file, and no recipe of that name comes with segmend{meant} are {', '.join(names)}"
     )
 
 

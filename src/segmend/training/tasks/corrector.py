@@ -156,7 +156,7 @@ def _fusion_images(recipe: CorrectorRecipe, dataset: Dataset) -> frozenset[str]:
 
 def _ecn_loss(void: int, hold_out: bool) -> Loss:
     def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
-        correction = network(batch["image"], batch["coarse"], mask_apart=hold_out)
+        correction = network(batch["image"], batch["coarse"], hold_out)
         return correction_loss(correction, batch["labels"], void, batch["held_out"] if hold_out else None)
 
     return loss

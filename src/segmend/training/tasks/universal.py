@@ -39,6 +39,12 @@ class TrainingSet(Options):
     coarse: CoarseOptions = CoarseOptions()
     share: float = Field(1.0, gt=0)
 
+    @model_validator(mode="after")
+    def _check(self) -> TrainingSet:
+        if self.coarse.truth_steps:
+            raise ValueError("`coarse.truth_steps` is for correctors; `coarse.truth_share` serves here")
+        return self
+
 
 class UniversalRecipe(Recipe):
     """Train a class-agnostic refiner (see `segmend.refiners.universal`).
