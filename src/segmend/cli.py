@@ -124,20 +124,34 @@ def convert(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="Recipe (YAML).")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, as optimisation.steps=100.")] = None,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A YAML file, or the name of a recipe that comes with segmend, such as ecn_few_images; "
+            "any other name lists them."
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value for the recipe, such as optimisation.steps=100.")
+    ] = None,
     out: Out = Path("run"),
-    folds: Annotated[int | None, typer.Option(min=2, help="Also write out-of-fold maps.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Also train this many segmenters, and write out-of-fold maps.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a segmenter or a corrector, or search a filter's parameters; a stopped run goes on."""
+    """Train a segmenter or a refiner, or search a filter's parameters; a stopped training resumes.
+
+    Paths in a recipe are relative to the working directory: segmend train ecn_few_images data.root=my_data
+    coarse.train=my_coarse_maps
+    """
     from segmend.jobs.train import train as job
-    from segmend.training.processes import rank
+    from segmend.training.processes import is_first
     from segmend.training.recipe import read_recipe
 
     _check_folder(out)
     broken = job(read_recipe(recipe, overrides or []), out, folds, quiet)
-    if rank() == 0:
+    if is_first():
         _finish(f"Trained: {out}", broken)
 
 

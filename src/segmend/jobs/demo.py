@@ -21,14 +21,8 @@ from segmend.jobs.train import train
 from segmend.refiners import load
 from segmend.report.page import write_report
 from segmend.report.results import Evaluation
-from segmend.training.recipe import (
-    Augmentation,
-    CoarseOptions,
-    DataOptions,
-    ECNOptions,
-    Optimisation,
-    RefinerRecipe,
-)
+from segmend.training.options import Augmentation, CoarseOptions, DataOptions, Optimisation
+from segmend.training.tasks.corrector import CorrectorRecipe, ECNOptions
 
 SHOWN = (0.1, 0.5, 0.9)
 """Which images the strip before / after shows, from the largest gain (0) to the smallest (1)."""
@@ -91,10 +85,9 @@ def before_after(truth: Dataset, coarse: Path, refined: Path, identity: str) -> 
     return np.concatenate(framed, axis=1)
 
 
-def recipe(data: Path, coarse: Path, seed: int = 0, steps: int = 250) -> RefinerRecipe:
+def recipe(data: Path, coarse: Path, seed: int = 0, steps: int = 250) -> CorrectorRecipe:
     """The demo's corrector: a quarter-width ECN, trained on its coarse maps and on more corruption like theirs."""
-    return RefinerRecipe(
-        task="refiner",
+    return CorrectorRecipe(
         data=DataOptions(root=data, train="train"),
         coarse=CoarseOptions(train=coarse, truth_share=0.5),
         ecn=ECNOptions(width="quarter", max_displacement=16, residual=True, coarse_weight=0.3),
