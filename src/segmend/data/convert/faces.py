@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segmend.data.convert.labelmap import LabelMap
+from segmend.data.convert.labelmap import FormatLabels
 from segmend.data.convert.lists import read_lines
-from segmend.data.convert.source import Item, Source
+from segmend.data.convert.source import SourceDataset, SourceImage
 from segmend.data.files import InvalidFile
 from segmend.data.images import open_image
 from segmend.labels import Classes, InvalidInput, check_same_size
@@ -38,7 +38,7 @@ HELEN = (
 
 HELEN_LISTS = {"exemplars.txt": "train", "tuning.txt": "val", "testing.txt": "test"}
 
-PART_LABELS = LabelMap([("background", (0, 0, 255)), ("face", (0, 255, 0)), ("hair", (255, 0, 0))])
+PART_LABELS = FormatLabels([("background", (0, 0, 255)), ("face", (0, 255, 0)), ("hair", (255, 0, 0))])
 PART_LABELS_LISTS = {"parts_train.txt": "train", "parts_validation.txt": "val", "parts_test.txt": "test"}
 OURS_OF_PARTS = np.array([2, 1, 0], np.uint8)
 """Our ids of the ids of superpixels: hair, face, background."""
@@ -47,7 +47,7 @@ COFW = {"train": ("COFW_train", "Tr"), "test": ("COFW_test", "T")}
 """Name of each split's file, and the end of its variables' names."""
 
 
-def read_helen(folder: Path, max_pixels: int) -> Source:
+def read_helen(folder: Path, max_pixels: int) -> SourceDataset:
     """``images/NAME.jpg`` and eleven maps ``labels/NAME/NAME_lblXX.png`` of probabilities, 0..255.
 
     The lists of exemplars, tuning and testing, with lines ``NUMBER , NAME``, become train, val and test. A pixel's
@@ -56,13 +56,13 @@ def read_helen(folder: Path, max_pixels: int) -> Source:
     Raises:
         InvalidFile: none of the lists.
     """
-    source = Source("helen", Classes(HELEN), max_pixels, {"source": "HELEN, parts by Smith et al."})
+    source = SourceDataset("helen", Classes(HELEN), max_pixels, {"source": "HELEN, parts by Smith et al."})
     for split, list_ in _lists(folder, HELEN_LISTS):
         for line in read_lines(list_):
             name = _file_name(line.split(",")[-1].strip(), list_)
             maps = [folder / "labels" / name / f"{name}_lbl{i:02d}.png" for i in range(len(HELEN))]
             image = folder / "images" / f"{name}.jpg"
-            source.items.append(Item(split, name, image, partial(_likeliest, maps, max_pixels)))
+            source.items.append(SourceImage(split, name, image, partial(_likeliest, maps, max_pixels)))
     return source
 
 
@@ -85,7 +85,7 @@ def _likeliest(maps: list[Path], max_pixels: int) -> np.ndarray:
     return labels
 
 
-def read_part_labels(folder: Path, max_pixels: int) -> Source:
+def read_part_labels(folder: Path, max_pixels: int) -> SourceDataset:
     """``lfw_funneled/NAME/NAME_0001.jpg`` and ``parts_lfw_funneled_gt_images/NAME_0001.ppm``, three colours.
 
     The lists ``parts_train.txt``, ``parts_validation.txt`` and ``parts_test.txt``, with lines ``NAME 1``, become
@@ -94,7 +94,7 @@ def read_part_labels(folder: Path, max_pixels: int) -> Source:
     Raises:
         InvalidFile: none of the lists, or a line that is none.
     """
-    source = Source("part_labels", PART_LABELS.classes, max_pixels, {"source": "LFW Part Labels"})
+    source = SourceDataset("part_labels", PART_LABELS.classes, max_pixels, {"source": "LFW Part Labels"})
     for split, list_ in _lists(folder, PART_LABELS_LISTS):
         for line in read_lines(list_):
             person, _, number = line.rpartition(" ")
@@ -105,7 +105,7 @@ def read_part_labels(folder: Path, max_pixels: int) -> Source:
             image = folder / "lfw_funneled" / person / f"{name}.jpg"
             mask = folder / "parts_lfw_funneled_gt_images" / f"{name}.ppm"
             load = partial(PART_LABELS.read, mask, max_pixels, palette_is_ids=False)
-            source.items.append(Item(split, name, image, load))
+            source.items.append(SourceImage(split, name, image, load))
     return source
 
 
@@ -141,7 +141,7 @@ def _numbers(path: Path) -> np.ndarray:
         raise InvalidFile(path, f"expected a table of whole numbers ({error})") from None
 
 
-def read_cofw(folder: Path, max_pixels: int) -> Source:
+def read_cofw(folder: Path, max_pixels: int) -> SourceDataset:
     """``COFW_train_color.mat`` and ``COFW_test_color.mat`` (or those in grey): images without label maps.
 
     IDs are ``SPLIT_NUMBER``, by their places in the file from 0. COFW's own images are the last 500 of the
@@ -150,7 +150,7 @@ def read_cofw(folder: Path, max_pixels: int) -> Source:
     Raises:
         InvalidFile: none of these files, or one that is not of COFW.
     """
-    source = Source("cofw", Classes(("background", "face")), max_pixels, {"source": "COFW"})
+    source = SourceDataset("cofw", Classes(("background", "face")), max_pixels, {"source": "COFW"})
     for split in COFW:
         path = _cofw_file(folder, split)
         if path is not None:
@@ -159,7 +159,7 @@ def read_cofw(folder: Path, max_pixels: int) -> Source:
             for i in range(count):
                 name = Path(f"{path} image {i}")
                 image = partial(_cofw_image, path, split, i)
-                source.items.append(Item(split, f"{split}_{i:04d}", name, load_image=image))
+                source.items.append(SourceImage(split, f"{split}_{i:04d}", name, load_image=image))
     if not source.items:
         raise InvalidFile(folder, "expected COFW_train_color.mat or COFW_test_color.mat")
     return source

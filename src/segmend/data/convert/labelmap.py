@@ -1,4 +1,4 @@
-"""Label maps of other formats: labels of a name and a colour, which masks show as ids or in colours."""
+"""The labels of other formats: names and colours, which masks hold as ids or show in colours."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from segmend.data.files import InvalidFile
 from segmend.data.images import open_image
-from segmend.data.masks import ids_in, read_labels
-from segmend.labels import VOID, VOID_16, Classes, InvalidInput
+from segmend.data.masks import ids_in, palette_of, read_labels
+from segmend.labels import VOID, VOID_16, Classes, InvalidInput, Palette
 
 Colour = tuple[int, int, int]
 Label = tuple[str, Colour]
@@ -20,14 +20,16 @@ VOID_NAMES = {"void", "ignored", "ignore", "unlabelled", "unlabeled"}
 """Labels that mean void (in lower case)."""
 
 
-class LabelMap:
-    """The labels of a format in their order. Those that mean void are left out of `classes`.
+class FormatLabels:
+    """The labels of a data set in another format, in their order. Those that mean void are no `classes`.
 
     Args:
-        void_colour: means void too, unless a label has it.
+        labels: name and colour of each.
+        void_colour: this colour means void too, unless a label has it.
     """
 
     def __init__(self, labels: Sequence[Label], void_colour: Colour | None = None) -> None:
+        self._labels = tuple(labels)
         seen = [(name, colour) for name, colour in labels if name.lower() not in VOID_NAMES]
         self.classes = Classes(tuple(name for name, _ in seen), tuple(colour for _, colour in seen))
         ids = iter(range(len(seen)))
@@ -39,22 +41,56 @@ class LabelMap:
             self._colours.setdefault(void_colour, self.classes.void)
 
     def read(self, path: Path, max_pixels: int, palette_is_ids: bool) -> np.ndarray:
-        """The label map in a mask, whether it holds ids or is painted.
+        """The label map in a mask, whether it holds ids or colours.
 
         Args:
-            palette_is_ids: an image with a palette holds ids; else its colours count.
+            palette_is_ids: a mask with a palette holds ids, unless its colours are those of the labels in another
+                order; otherwise its colours count.
 
         Raises:
             InvalidFile: unreadable, or an id or a colour that no label has.
         """
         with open_image(path, max_pixels) as image:
-            values = ids_in(image)
-            if values is None or (image.mode == "P" and not palette_is_ids):
-                values = np.array(image.convert("RGB"))
+            values, palette = ids_in(image), palette_of(image)
+            colours = np.array(image.convert("RGB")) if values is None or palette else None
         try:
-            return self._of_ids(values) if values.ndim == 2 else self._of_colours(values)
+            if values is None or (palette and not (palette_is_ids and self._keeps_order(values, palette))):
+                assert colours is not None
+                return self._of_colours(colours)
+            return self._of_ids(values)
         except InvalidInput as error:
             raise InvalidFile(path, str(error)) from None
+
+    def _keeps_order(self, values: np.ndarray, palette: Palette) -> bool:
+        """Whether the ids of a mask with a palette are places in the list of labels, by the colours of the ids.
+
+        Programs store colours in an order of their own, or sort the list. An id contradicts its place if it has
+        the colour of another label. Then all colours must be those of labels.
+
+        Raises:
+            InvalidInput: some ids contradict their places, and others have no label's colour.
+        """
+        used = {int(i): palette[i] for i in np.unique(values) if i < len(palette)}
+        if all(colour == (i, i, i) for i, colour in used.items()):
+            return True  # no colours, but shades of grey
+        contradicting = [i for i, colour in used.items() if not self._may_be(i, colour)]
+        if not contradicting:
+            return True
+        unnamed = [i for i, colour in used.items() if colour not in self._colours]
+        if unnamed:
+            one, other = contradicting[0], unnamed[0]
+            raise InvalidInput(
+                f"the palette is not that of the label map: id {one} has the colour {used[one]} of another label, "
+                f"and id {other} has {used[other]}, which no label has: write the masks in the label map's colours"
+            )
+        return False
+
+    def _may_be(self, place: int, colour: Colour) -> bool:
+        """Whether an id of this colour may be this place in the list of labels."""
+        if colour not in self._colours or (place < len(self._labels) and self._labels[place][1] == colour):
+            return True
+        label = self._ids[place] if place < len(self._ids) else self.classes.void if place == VOID else None
+        return self._colours[colour] == label
 
     def _of_ids(self, values: np.ndarray) -> np.ndarray:
         """Label map of places in the list; the largest value of the file is void, unless a label has its place."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from segmend.data.convert.source import Source
+from segmend.data.convert.source import SourceDataset
 from segmend.data.files import InvalidFile, atomic_write
 
 
@@ -24,7 +24,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     atomic_write(path, "".join(f"{line}\n" for line in lines).encode())
 
 
-def skip_unlistable(source: Source) -> None:
+def skip_unlistable(source: SourceDataset) -> None:
     """Skip images whose name cannot stand in a line, or which a reader would take for a path that leads out."""
     for item in source.items:
         if not _is_listable(item.id):

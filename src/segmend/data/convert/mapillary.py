@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from segmend.data.convert.labelmap import read_ids
-from segmend.data.convert.source import Item, Source
+from segmend.data.convert.source import SourceDataset, SourceImage
 from segmend.data.files import InvalidFile
 from segmend.labels import VOID, Classes, InvalidInput
 
@@ -20,17 +20,17 @@ SECOND_VERSION = (("config_v2.0.json", "v2.0/labels"),)
 """Where a release keeps the list of its classes, and its masks below each split's folder."""
 
 
-def read_v1(folder: Path, max_pixels: int) -> Source:
+def read_v1(folder: Path, max_pixels: int) -> SourceDataset:
     """The 65 classes of version 1.2, from a release of 1.2 or of 2.0, which holds both (see `_read`)."""
     return _read(folder, FIRST_VERSION, max_pixels)
 
 
-def read_v2(folder: Path, max_pixels: int) -> Source:
+def read_v2(folder: Path, max_pixels: int) -> SourceDataset:
     """The classes of version 2.0 (see `_read`)."""
     return _read(folder, SECOND_VERSION, max_pixels)
 
 
-def _read(folder: Path, places: tuple[tuple[str, str], ...], max_pixels: int) -> Source:
+def _read(folder: Path, places: tuple[tuple[str, str], ...], max_pixels: int) -> SourceDataset:
     """``SPLIT/images/KEY.jpg`` and ``SPLIT/[VERSION/]labels/KEY.png``; ids are places in the list of classes.
 
     Classes that are not to be evaluated are void.
@@ -43,14 +43,16 @@ def _read(folder: Path, places: tuple[tuple[str, str], ...], max_pixels: int) ->
         raise InvalidFile(folder, f"expected {' or '.join(config for config, _ in places)} of Mapillary Vistas")
     config, masks = found[0]
     classes, ours = _classes(config)
-    source = Source("mapillary_vistas", classes, max_pixels, {"source": "Mapillary Vistas"})
+    source = SourceDataset("mapillary_vistas", classes, max_pixels, {"source": "Mapillary Vistas"})
     for part, split in SPLITS.items():
         for image in sorted((folder / part / "images").glob("[!.]*.jpg")):
             mask = folder / part / masks / f"{image.stem}.png"
             if split == "test":
-                source.items.append(Item(split, image.stem, image))
+                source.items.append(SourceImage(split, image.stem, image))
             elif mask.is_file():
-                source.items.append(Item(split, image.stem, image, partial(read_ids, mask, ours, max_pixels)))
+                source.items.append(
+                    SourceImage(split, image.stem, image, partial(read_ids, mask, ours, max_pixels))
+                )
             else:
                 source.skip(image, f"no label map {mask}")
     return source
@@ -59,7 +61,7 @@ def _read(folder: Path, places: tuple[tuple[str, str], ...], max_pixels: int) ->
 def _classes(config: Path) -> tuple[Classes, np.ndarray]:
     """The classes that are evaluated, and our id of each of theirs."""
     try:
-        labels = json.loads(config.read_text(encoding="utf-8"))["labels"]
+        labels = json.loads(config.read_text(encoding="utf-8-sig"))["labels"]
         evaluated = [bool(label["evaluate"]) for label in labels]
         scored = [label for label, counts in zip(labels, evaluated, strict=True) if counts]
         classes = Classes(

@@ -15,8 +15,8 @@ from segmend.labels import Classes, InvalidInput, check_same_size
 
 
 @dataclass(frozen=True)
-class Item:
-    """An image of a data set.
+class SourceImage:
+    """An image of a data set that is converted.
 
     Attributes:
         id: its name without the suffix, which may hold folders.
@@ -50,11 +50,11 @@ class Item:
 
 
 @dataclass
-class Source:
-    """A data set that is read, and what became of it so far.
+class SourceDataset:
+    """A data set that is converted, and what became of its images so far.
 
     Attributes:
-        more: what else ``dataset.yaml`` is to say of it.
+        more: further keys of its ``dataset.yaml``.
         skipped: files that could not be used, and why.
     """
 
@@ -62,7 +62,7 @@ class Source:
     classes: Classes
     max_pixels: int
     more: dict[str, Any] = field(default_factory=dict)
-    items: list[Item] = field(default_factory=list)
+    items: list[SourceImage] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     written: int = 0
     unlabelled: int = 0
@@ -70,8 +70,12 @@ class Source:
     def skip(self, file: Path | str, reason: str) -> None:
         self.skipped.append((str(file), reason))
 
-    def usable(self) -> Iterator[tuple[Item, np.ndarray | None]]:
-        """The items with their label maps, one at a time, for writing; the broken ones are skipped."""
+    def usable(self) -> Iterator[tuple[SourceImage, np.ndarray | None]]:
+        """The images with their label maps, one at a time, for writing; those that cannot be used are skipped.
+
+        Raises:
+            NothingUsable: none can be used; raised after the last.
+        """
         for item in self.items:
             try:
                 labels = item.load() if item.load else None
@@ -87,3 +91,9 @@ class Source:
             yield item, labels
             self.written += 1
             self.unlabelled += labels is None
+        if not self.written:
+            raise NothingUsable("no image can be used")
+
+
+class NothingUsable(InvalidInput):
+    """No image of a data set can be used, so that no list and no description is to be written."""
