@@ -147,11 +147,11 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
         read_image(found["gone"])
 
 
-def test_folders_that_cannot_be_read_are_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_that_cannot_be_read_are_not_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidFile, match="no such folder"):
         find_files(tmp_path / "none", IMAGE_SUFFIXES)
     atomic_write(tmp_path / "a.png", b"x")
-    with pytest.raises(InvalidFile, match="no such folder"):
+    with pytest.raises(InvalidFile, match="a file, expected a folder"):
         find_files(tmp_path / "a.png", IMAGE_SUFFIXES)
     atomic_write(tmp_path / "closed" / "b.png", b"x")
     scan = os.scandir

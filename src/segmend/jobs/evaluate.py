@@ -159,7 +159,7 @@ def _count(
         lambda record: record.id, read, work, keep
     )
     with bar("evaluate", len(records), quiet) as progress:
-        found.skipped = pipeline.run(records, lambda record: False, progress).skipped
+        found.skipped = pipeline.run(records, progress).skipped
     return found
 
 

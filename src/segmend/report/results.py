@@ -29,7 +29,9 @@ class Run(_Strict):
 
     Attributes:
         seconds: wall time by part: ``read``, ``network``, ``write`` (they overlap), and ``total``.
+        remade: images of `done` that replaced files which an earlier run had made of other inputs or options.
         changed: share of the pixels refined by this call whose label changed; None where it refined none.
+        filled: void pixels that this call of ``refine`` filled.
     """
 
     kind: Literal["run"] = "run"
@@ -40,9 +42,11 @@ class Run(_Strict):
     classes: list[str]
     done: int
     kept: int = 0
+    remade: int = 0
     seconds: dict[str, float]
     images_per_second: float
     changed: float | None = None
+    filled: int | None = None
     skipped: list[Skipped] = []
 
 
