@@ -295,6 +295,27 @@ def shares(total: IdCounts, coding: Coding, names: Sequence[str]) -> str:
     return f"{shown or 'no class'}{more}; void {percent(void / everything)}"
 
 
+def read_array(labels: np.ndarray, count: int | None = None) -> tuple[np.ndarray, Coding]:
+    """The classes ``[H, W]`` of a label map that is held in memory, and how its ids are read.
+
+    Args:
+        labels: integers or booleans ``[H, W]``.
+        count: number of classes, where it is given (None: those that the map holds).
+
+    Raises:
+        InvalidInput: no label map, or ids that cannot be meant.
+
+    Example:
+        >>> read_array(np.array([[0, 255], [255, 0]], np.uint8))[0].tolist()
+        [[0, 1], [1, 0]]
+    """
+    if labels.ndim != 2 or labels.size == 0 or labels.dtype.kind not in "biu":
+        raise InvalidInput(f"expected a label map [H, W] of integers, found {labels.dtype} of {labels.shape}")
+    labels = labels.astype(np.uint8) if labels.dtype == bool else labels
+    coding = decide({"the mask": IdCounts.of(labels)}, count, hint=False).coding
+    return coding.decode(labels), coding
+
+
 def percent(share: float) -> str:
     """A share as percent, never 0 where it is not."""
     return f"{100 * share:.1f} %" if share >= 0.0005 or share == 0 else "<0.1 %"
