@@ -79,10 +79,10 @@ def main() -> None:
 @app.command()
 def demo(
     out: Out = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Draws another data set.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the data set and of the training.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Generate a synthetic data set, corrupt its masks, refine them with and without training, and report."""
+    """Generate a synthetic data set, corrupt its masks, refine them with and without training, write a report."""
     from segmend.jobs.demo import demo as job
 
     _check_folder(out)
@@ -90,8 +90,8 @@ def demo(
     for how, shown in (("the universal refiner", untrained), ("a corrector trained on it", trained)):
         before, after = shown.scores.coarse_scores, shown.scores.scores
         assert before is not None
-        told = f"mIoU {100 * before.mean_iou:.1f} -> {100 * after.mean_iou:.1f}"
-        console.print(f"{how}: {told}; report: {escape(str(shown.report))}")
+        change = f"mIoU {100 * before.mean_iou:.1f} -> {100 * after.mean_iou:.1f}"
+        console.print(f"{how}: {change}; report: {escape(str(shown.report))}")
 
 
 @app.command()
@@ -108,6 +108,8 @@ def convert(
 
     _check_folder(destination)
     done = job(source, destination, from_format, to_format, max_pixels or MAX_PIXELS)
+    for finding in done.findings:
+        errors.print(escape(finding))
     skipped = [f"{file}: {reason}" for file, reason in done.skipped]
     _finish(f"{_counted(done.written)} written to {destination}", skipped, done.written > 0)
 

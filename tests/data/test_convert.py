@@ -331,6 +331,49 @@ def test_labels_of_datumaro_are_read_as_it_reads_them(voc: Path, tmp_path: Path)
     assert [colour for _, colour in _read_labels(voc)] == [label[0] for label in theirs.values()]
 
 
+def test_ids_in_three_equal_channels(voc: Path, tmp_path: Path) -> None:
+    """As OpenCV and Photoshop write them; greys that labels have are colours."""
+    for mask in (voc / "SegmentationClass").iterdir():
+        save(mask, np.dstack([ids(5, 3)] * 3))
+    convert(voc, tmp_path / "out", "voc")
+    np.testing.assert_array_equal(maps(tmp_path / "out", "train")["2007_000032"], ids(5, 3))
+    for mask in (voc / "SegmentationClass").iterdir():
+        save(mask, np.zeros((7, 9, 3), np.uint8))
+    write_label_map(voc, ["cat", "background"])
+    convert(voc, tmp_path / "black", "voc")
+    assert (maps(tmp_path / "black", "train")["2007_000032"] == 1).all()
+
+
+@pytest.mark.parametrize("is_tagged", [False, True])
+def test_masks_are_turned_with_their_images(voc: Path, tmp_path: Path, is_tagged: bool) -> None:
+    """Image 32 is turned a quarter, image 39 by half: the size of its mask tells nothing."""
+    write_text(voc / "ImageSets" / "Segmentation" / "train.txt", "2007_000032", "2007_000039")
+    for name, orientation in (("2007_000032", 6), ("2007_000039", 3)):
+        tags = Image.Exif()
+        tags[0x0112] = orientation
+        path = voc / "JPEGImages" / f"{name}.jpg"
+        Image.open(path).save(path, exif=tags)
+        mask = Image.fromarray(ids(5, 3))
+        mask.save(voc / "SegmentationClass" / f"{name}.png", **({"exif": tags} if is_tagged else {}))
+    (voc / "ImageSets" / "Segmentation" / "trainval.txt").unlink()
+
+    done = convert(voc, tmp_path / "out", "voc")
+
+    assert done.skipped == []
+    labels = maps(tmp_path / "out", "train")
+    np.testing.assert_array_equal(labels["2007_000032"], np.rot90(ids(5, 3), 3))
+    np.testing.assert_array_equal(labels["2007_000039"], np.rot90(ids(5, 3), 2) if is_tagged else ids(5, 3))
+    assert is_tagged or "the images 2007_000039 are turned by their EXIF orientation" in done.findings[0]
+
+
+def test_voc_names_an_image_of_a_kind_that_is_not_read(voc: Path, tmp_path: Path) -> None:
+    (voc / "JPEGImages" / "2007_000032.jpg").rename(voc / "JPEGImages" / "2007_000032.HEIC")
+    done = convert(voc, tmp_path / "out", "voc")
+    assert done.skipped[0][1].startswith(
+        "no image 2007_000032 in JPEGImages: 2007_000032.HEIC is HEIC, which is not"
+    )
+
+
 def test_voc_with_more_than_255_labels_becomes_16_bit(voc: Path, tmp_path: Path) -> None:
     write_text(voc / "labelmap.txt", *(f"label {i}:::" for i in range(300)))
     ids_16 = np.array([[299, 256, 255], [0, 65535, 7]], np.uint16)
@@ -633,8 +676,8 @@ BREAK = {
     "other size": ("SegmentationClass/2007_000032.png", lambda p: save(p, ids(0, 3, size=(5, 5))), "one size"),
     "unknown colour": (
         "SegmentationClass/2007_000032.png",
-        lambda p: save(p, np.full((7, 9, 3), 77, np.uint8)),
-        r"expected the colours of the label map, found \(77, 77, 77\) on 63 pixels",
+        lambda p: save(p, np.tile(np.array([77, 78, 79], np.uint8), (7, 9, 1))),
+        r"found the colours \(77, 78, 79\) on 63 pixels",
     ),
     "image cut short": ("JPEGImages/2007_000032.jpg", truncate, "broken or cut short"),
     "no image": ("JPEGImages/2007_000032.jpg", Path.unlink, "no image 2007_000032 in JPEGImages"),

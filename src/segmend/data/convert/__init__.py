@@ -69,11 +69,13 @@ class Conversion:
         written: images written.
         skipped: files that could not be used, and why.
         unlabelled: images written without a label map, because the source has none for them.
+        findings: what may be wrong, in sentences.
     """
 
     written: int
     skipped: list[tuple[str, str]]
     unlabelled: int
+    findings: tuple[str, ...] = ()
 
 
 def convert(
@@ -123,7 +125,17 @@ def convert(
         if needed not in ("datumaro", "h5py"):
             raise
         raise InvalidInput(f"this format needs {needed}: pip install 'segmend[formats]'") from None
-    return Conversion(data.written, data.skipped, data.unlabelled)
+    return Conversion(data.written, data.skipped, data.unlabelled, _findings(data))
+
+
+def _findings(data: SourceDataset) -> tuple[str, ...]:
+    if not data.unturned:
+        return ()
+    names = ", ".join(data.unturned[:3]) + (f" and {len(data.unturned) - 3} more" * (len(data.unturned) > 3))
+    return (
+        f"warning: the images {names} are turned by their EXIF orientation, their label maps are read as they are "
+        "stored: turn the label maps if they were made of the images as stored",
+    )
 
 
 PLAIN = (

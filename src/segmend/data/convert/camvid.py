@@ -13,7 +13,7 @@ from segmend.data.convert.labelmap import FormatLabels, Label, names_for
 from segmend.data.convert.lists import read_lines, skip_unlistable, write_lines
 from segmend.data.convert.source import SourceDataset, SourceImage
 from segmend.data.files import InvalidFile
-from segmend.data.images import IMAGE_SUFFIXES, open_image, write_image
+from segmend.data.images import IMAGE_SUFFIXES, open_image, unread_image, write_image
 from segmend.labels import VOID, InvalidInput, voc_colour
 
 SEGNET_CAMVID: tuple[Label, ...] = (
@@ -53,7 +53,7 @@ def read(folder: Path, max_pixels: int) -> SourceDataset:
         parts = image_path.relative_to(root).with_suffix("").parts
         identity = "/".join(parts[1:] or parts)  # without the folder of the split
         if image_path.suffix.lower() not in IMAGE_SUFFIXES:
-            source.skip(image_path, f"expected an image {' '.join(IMAGE_SUFFIXES)}")
+            source.skip(image_path, unread_image(image_path))
         elif (names, identity) in listed:
             source.skip(names, f"{image} is listed twice")
         else:
@@ -116,7 +116,7 @@ def write(source: SourceDataset, destination: Path) -> None:
     palette = source.classes.palette
     names = names_for("CamVid", source.classes, forbidden=r"^#|\s+")
     if len(set(palette)) < len(palette):
-        raise InvalidInput("CamVid tells classes by their colours, and two have the same: change the palette")
+        raise InvalidInput("masks of CamVid show classes by colour, and two have the same: change the palette")
     candidates = ((0, 0, 0), *map(voc_colour, range(VOID, -1, -1)))
     void_colour = next(colour for colour in candidates if colour not in palette)
     colours = np.full((VOID + 1, 3), void_colour, np.uint8)

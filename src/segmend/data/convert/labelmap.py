@@ -10,14 +10,12 @@ import numpy as np
 
 from segmend.data.files import InvalidFile
 from segmend.data.images import open_image
-from segmend.data.masks import ids_in, palette_of, read_labels
+from segmend.data.masks import Colour, ids_in, ids_of_colours, packed, palette_of, read_labels
+from segmend.data.palette import VOID_NAMES
 from segmend.labels import VOID, VOID_16, Classes, InvalidInput, Palette
+from segmend.pixels import orientation_in, turned
 
-Colour = tuple[int, int, int]
 Label = tuple[str, Colour]
-
-VOID_NAMES = {"void", "ignored", "ignore", "unlabelled", "unlabeled"}
-"""Labels that mean void (in lower case)."""
 
 
 class FormatLabels:
@@ -51,15 +49,25 @@ class FormatLabels:
             InvalidFile: unreadable, or an id or a colour that no label has.
         """
         with open_image(path, max_pixels) as image:
-            values, palette = ids_in(image), palette_of(image)
-            colours = np.array(image.convert("RGB")) if values is None or palette else None
+            ids, palette, orientation = ids_in(image), palette_of(image), orientation_in(image)
+            colours = np.array(image.convert("RGB"))
         try:
-            if values is None or (palette and not (palette_is_ids and self._keeps_order(values, palette))):
-                assert colours is not None
-                return self._of_colours(colours)
-            return self._of_ids(values)
+            if ids is None and not self._names(colours) and (colours == colours[..., :1]).all():
+                ids = colours[..., 0]  # in three channels
+            if ids is None or (palette and not (palette_is_ids and self._keeps_order(ids, palette))):
+                labels = ids_of_colours(path, colours, self._colours)
+            else:
+                labels = self._of_ids(ids)
+        except InvalidFile:
+            raise
         except InvalidInput as error:
             raise InvalidFile(path, str(error)) from None
+        return turned(labels.astype(self.classes.dtype), orientation)
+
+    def _names(self, colours: np.ndarray) -> bool:
+        """Whether all colours of an image are those of labels."""
+        named = [red << 16 | green << 8 | blue for red, green, blue in self._colours]
+        return bool(np.isin(packed(colours), named).all())
 
     def _keeps_order(self, values: np.ndarray, palette: Palette) -> bool:
         """Whether the ids of a mask with a palette are places in the list of labels, by the colours of the ids.
@@ -104,21 +112,7 @@ class FormatLabels:
             raise InvalidInput(
                 f"expected ids 0..{len(self._ids) - 1} or {largest} for void, found {', '.join(map(str, wrong))}"
             )
-        return labels.astype(self.classes.dtype)
-
-    def _of_colours(self, colours: np.ndarray) -> np.ndarray:
-        """Label map of an image ``uint8 [H, W, 3]`` in the colours of the labels."""
-        numbers = colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-        known = np.array(sorted((r << 16 | g << 8 | b, i) for (r, g, b), i in self._colours.items()))
-        place = np.searchsorted(known[:, 0], numbers).clip(max=len(known) - 1)
-        missing = known[place, 0] != numbers
-        if missing.any():
-            wrong = [tuple(map(int, colour)) for colour in np.unique(colours[missing], axis=0)[:3]]
-            raise InvalidInput(
-                f"expected the colours of the label map, found {', '.join(map(str, wrong))} "
-                f"on {int(missing.sum())} pixels: name them in the label map"
-            )
-        return known[place, 1].astype(self.classes.dtype)
+        return labels
 
 
 def read_ids(path: Path, ours: np.ndarray, max_pixels: int) -> np.ndarray:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from segmend.data.files import InvalidFile, atomic_copy
-from segmend.data.images import read_image, write_image
+from segmend.data.images import orientation_of, read_image, write_image
 from segmend.labels import Classes, InvalidInput, check_same_size
+from segmend.pixels import turned
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class SourceDataset:
     Attributes:
         more: further keys of its ``dataset.yaml``.
         skipped: files that could not be used, and why.
+        unturned: IDs of images that are turned by their EXIF orientation, and whose label maps have the size of
+            the turned image already.
     """
 
     name: str
@@ -64,6 +67,7 @@ class SourceDataset:
     more: dict[str, Any] = field(default_factory=dict)
     items: list[SourceImage] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    unturned: list[str] = field(default_factory=list)
     written: int = 0
     unlabelled: int = 0
 
@@ -81,6 +85,7 @@ class SourceDataset:
                 labels = item.load() if item.load else None
                 image = item.read(self.max_pixels)
                 if labels is not None:
+                    labels = self._turned(item, labels, image.shape[:2])
                     check_same_size(image=image[..., 0], labels=labels)
             except InvalidFile as error:
                 self.skip(error.path, error.reason)
@@ -93,6 +98,16 @@ class SourceDataset:
             self.unlabelled += labels is None
         if not self.written:
             raise NothingUsable("no image can be used")
+
+    def _turned(self, item: SourceImage, labels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+        """A label map that was made of an image as stored, turned as the image is by its EXIF orientation."""
+        orientation = orientation_of(item.image) if item.load_image is None else 1
+        if orientation == 1:
+            return labels
+        if labels.shape == size:
+            self.unturned.append(item.id)
+            return labels
+        return turned(labels, orientation)
 
 
 class NothingUsable(InvalidInput):

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from segmend.data.convert.labelmap import Colour, FormatLabels, Label, names_for
+from segmend.data.convert.labelmap import FormatLabels, Label, names_for
 from segmend.data.convert.lists import read_lines, skip_unlistable, write_lines
 from segmend.data.convert.source import SourceDataset, SourceImage
 from segmend.data.files import InvalidFile, find_files, read_json
-from segmend.data.images import IMAGE_SUFFIXES
-from segmend.data.masks import write_labels
+from segmend.data.images import IMAGE_SUFFIXES, UNREAD, unread_image
+from segmend.data.masks import Colour, write_labels
 from segmend.labels import VOID, InvalidInput, voc_colour
 
 VOID_COLOUR = voc_colour(VOID)
@@ -30,11 +30,13 @@ def read(folder: Path, max_pixels: int) -> SourceDataset:
     root = _find_root(folder)
     label_map = FormatLabels(_read_labels(root), VOID_COLOUR)
     images = find_files(root / "JPEGImages", IMAGE_SUFFIXES)
+    others = {path.stem: path for path in (root / "JPEGImages").glob("*") if path.suffix.lower() in UNREAD}
     source = SourceDataset(root.name, label_map.classes, max_pixels, {"source": f"PASCAL VOC, folder {root.name}"})
     for names in sorted((root / "ImageSets" / "Segmentation").glob("[!.]*.txt")):
         for name in dict.fromkeys(read_lines(names)):
             if name not in images:
-                source.skip(names, f"no image {name} in JPEGImages")
+                instead = f": {unread_image(others[name])}" if name in others else ""
+                source.skip(names, f"no image {name} in JPEGImages{instead}")
                 continue
             mask = root / "SegmentationClass" / f"{name}.png"
             load = partial(label_map.read, mask, max_pixels, palette_is_ids=True) if mask.exists() else None
