@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,9 +27,11 @@ from segmend.data.images import (
     read_image,
     survey_images,
     unread_image,
+    unread_images,
     write_image,
 )
 from segmend.data.masks import read_labels, write_labels
+from segmend.data.pairs import open_pairs
 from segmend.labels import InvalidInput
 from segmend.pixels import ImageReading, scaled, turned
 
@@ -409,6 +412,19 @@ def test_overviews_and_previews_are_no_pages(tmp_path: Path) -> None:
 )
 def test_files_of_other_kinds_are_named(name: str, message: str) -> None:
     assert unread_image(Path(name)) == message
+
+
+def test_a_map_whose_image_is_of_another_kind_says_so(tmp_path: Path) -> None:
+    for name in ("p0", "p1"):
+        write_labels(tmp_path / "masks" / f"{name}.png", np.arange(12, dtype=np.uint8).reshape(3, 4) % 3)
+    write_image(tmp_path / "images" / "p1.png", RGB[:3, :4])
+    (tmp_path / "images" / "p0.heic").write_bytes(b"x")
+    [unpaired] = open_pairs(tmp_path / "images", tmp_path / "masks").unpaired
+    assert unpaired.path == tmp_path / "masks" / "p0.png"
+    assert re.search(
+        r"no image of this ID in .*images: p0.heic is HEIC, which is not read: convert", unpaired.reason
+    )
+    assert unread_images(tmp_path / "images") == {"p0": tmp_path / "images" / "p0.heic"}
 
 
 # ---- files that cannot be used ----

@@ -84,6 +84,12 @@ def unread_image(path: Path) -> str:
     return f"{name} is {kind}, which is not read: convert it to PNG or JPEG{example}"
 
 
+def unread_images(folder: Path | str) -> dict[str, Path]:
+    """Files below a folder, by ID, of formats that people keep images in and that are not read."""
+    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in UNREAD)
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}
+
+
 @contextmanager
 def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """The decoded image at `path`; every way to fail, here or in the block, becomes `InvalidFile`."""

@@ -13,7 +13,7 @@ from segmend.data.convert.labelmap import FormatLabels, Label, names_for
 from segmend.data.convert.lists import read_lines, skip_unlistable, write_lines
 from segmend.data.convert.source import SourceDataset, SourceImage
 from segmend.data.files import InvalidFile, find_files, read_json
-from segmend.data.images import IMAGE_SUFFIXES, UNREAD, unread_image
+from segmend.data.images import IMAGE_SUFFIXES, unread_image, unread_images
 from segmend.data.masks import Colour, write_labels
 from segmend.labels import VOID, InvalidInput, voc_colour
 
@@ -30,7 +30,7 @@ def read(folder: Path, max_pixels: int) -> SourceDataset:
     root = _find_root(folder)
     label_map = FormatLabels(_read_labels(root), VOID_COLOUR)
     images = find_files(root / "JPEGImages", IMAGE_SUFFIXES)
-    others = {path.stem: path for path in (root / "JPEGImages").glob("*") if path.suffix.lower() in UNREAD}
+    others = unread_images(root / "JPEGImages")
     source = SourceDataset(root.name, label_map.classes, max_pixels, {"source": f"PASCAL VOC, folder {root.name}"})
     for names in sorted((root / "ImageSets" / "Segmentation").glob("[!.]*.txt")):
         for name in dict.fromkeys(read_lines(names)):
