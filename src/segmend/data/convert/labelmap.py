@@ -39,7 +39,7 @@ class FormatLabels:
             self._colours.setdefault(void_colour, self.classes.void)
 
     def read(self, path: Path, max_pixels: int, palette_is_ids: bool) -> np.ndarray:
-        """The label map in a mask, whether it holds ids or colours.
+        """Read the label map in a mask, which holds ids or shows colours.
 
         Args:
             palette_is_ids: a mask with a palette holds ids, unless its colours are those of the labels in another
@@ -116,10 +116,10 @@ class FormatLabels:
 
 
 def read_ids(path: Path, ours: np.ndarray, max_pixels: int) -> np.ndarray:
-    """The label map in a file of a format's own ids.
+    """Read the label map in a file of the format's own ids.
 
     Args:
-        ours: our id, or void, of each of theirs.
+        ours: our id, or void, for each of their ids.
 
     Raises:
         InvalidFile: unreadable, or an id that the format does not have.

@@ -15,7 +15,7 @@ from segmend.data.masks import write_labels
 
 
 def read(root: Path, max_pixels: int) -> SourceDataset:
-    """The data set in `root`.
+    """Read the data set in `root`.
 
     Raises:
         InvalidFile: no ``dataset.yaml``, or no folder of a split.

@@ -1,4 +1,4 @@
-"""A data set on its way from one format to another: a reader lists its images, a writer asks for them."""
+"""A data set during its conversion: a reader lists its images, a writer iterates over them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SourceImage:
 
     @property
     def suffix(self) -> str:
-        """Of the file that `save` writes."""
+        """Suffix of the file that `save` writes."""
         return self.image.suffix if self.load_image is None else ".png"
 
     def read(self, max_pixels: int) -> np.ndarray:
@@ -52,10 +52,10 @@ class SourceImage:
 
 @dataclass
 class SourceDataset:
-    """A data set that is converted, and what became of its images so far.
+    """A data set that is converted, and the state of its conversion.
 
     Attributes:
-        more: further keys of its ``dataset.yaml``.
+        more: further keys for its ``dataset.yaml``.
         skipped: files that could not be used, and why.
         unturned: IDs of images that are turned by their EXIF orientation, and whose label maps have the size of
             the turned image already.
@@ -100,7 +100,7 @@ class SourceDataset:
             raise NothingUsable("no image can be used")
 
     def _turned(self, item: SourceImage, labels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-        """A label map that was made of an image as stored, turned as the image is by its EXIF orientation."""
+        """A label map of an image as stored, turned as the EXIF orientation turns the image."""
         orientation = orientation_of(item.image) if item.load_image is None else 1
         if orientation == 1:
             return labels

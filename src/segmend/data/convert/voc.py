@@ -1,4 +1,4 @@
-"""PASCAL VOC: images and masks of all splits in one folder each, and a list of names for each split."""
+"""PASCAL VOC: one folder of images and one of masks for all splits, and a list of names for each split."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from segmend.data.masks import Colour, write_labels
 from segmend.labels import VOID, InvalidInput, voc_colour
 
 VOID_COLOUR = voc_colour(VOID)
-"""Colour of the border of void around objects."""
+"""Colour of the void border around objects."""
 
 
 def read(folder: Path, max_pixels: int) -> SourceDataset:
-    """The data set in `folder`; masks hold ids, with a palette or grey, or are painted.
+    """Read the data set in `folder`; masks hold ids, with a palette or in grey, or show colours.
 
     Raises:
         InvalidFile: no data set, several of them, or a label map that is not readable.
@@ -56,7 +56,7 @@ def _find_root(folder: Path) -> Path:
 
 
 def _read_labels(root: Path) -> list[Label]:
-    """The labels that ``dataset_meta.json`` or ``labelmap.txt`` names, else the 21 of VOC and void."""
+    """The labels in ``dataset_meta.json`` or ``labelmap.txt``, otherwise the 21 of VOC and void."""
     meta, label_map = root / "dataset_meta.json", root / "labelmap.txt"
     if meta.is_file():
         named = _labels_of_meta(meta)
