@@ -89,10 +89,10 @@ def main() -> None:
 @app.command()
 def demo(
     out: Out = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Draws another data set.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the data set and of the training.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Generate a synthetic data set, corrupt its masks, refine them with and without training, and report."""
+    """Generate a synthetic data set, corrupt its masks, refine them with and without training, write a report."""
     from segmend.jobs.demo import demo as job
 
     _check_folder(out)
@@ -100,25 +100,27 @@ def demo(
     for how, shown in (("the universal refiner", untrained), ("a corrector trained on it", trained)):
         before, after = shown.scores.coarse_scores, shown.scores.scores
         assert before is not None
-        told = f"mIoU {100 * before.mean_iou:.1f} -> {100 * after.mean_iou:.1f}"
-        console.print(f"{how}: {told}; report: {escape(str(shown.report))}")
+        change = f"mIoU {100 * before.mean_iou:.1f} -> {100 * after.mean_iou:.1f}"
+        console.print(f"{how}: {change}; report: {escape(str(shown.report))}")
 
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Data set to read.")],
+    source: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     destination: Annotated[Path, typer.Argument(help="Folder to write to.")],
     from_format: Annotated[str, typer.Option("--from", help=READ)],
     to_format: Annotated[str, typer.Option("--to", help=WRITTEN)] = "segmend",
     max_pixels: MaxPixels = None,
 ) -> None:
-    """Convert a data set between formats, labels without loss."""
+    """Convert a data set between formats. Images are copied, labels stay exact."""
     from segmend.data.convert import convert as job
     from segmend.data.files import MAX_PIXELS
 
     _check_folder(destination)
     done = job(source, destination, from_format, to_format, max_pixels or MAX_PIXELS)
-    skipped = [f"{f}: {r}" for f, r in done.skipped]
+    for finding in done.findings:
+        errors.print(escape(finding))
+    skipped = [f"{file}: {reason}" for file, reason in done.skipped]
     _finish(f"{_counted(done.written)} written to {destination}", skipped, done.written > 0)
 
 
