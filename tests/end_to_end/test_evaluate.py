@@ -1,4 +1,4 @@
-"""`segmend evaluate` on inputs that could flatter or mislead: the right score, and a line that says what is odd."""
+"""`segmend evaluate` on inputs that could mislead: the right score, and a line that says what is odd."""
 
 import json
 import os
@@ -163,18 +163,18 @@ def run_folder(folder, names=("class 0", "class 1"), **maps):
 def test_label_maps_corrected_after_a_run_are_scored_in_place_of_its_probabilities(evaluate, truth, tmp_path):
     out = run_folder(tmp_path / "out", a=two_regions(shift=4), b=two_regions(shift=4))
     _, before, printed = evaluate("--truth", truth, "--pred", out)
-    assert "the maps: read from probs, not from labels" in printed
+    assert "the maps are read from probs, not from labels" in printed
     write_labels(out / "labels" / "a.png", two_regions())  # an editor drops the note
     _, found, printed = evaluate("--truth", truth, "--pred", out)
     assert (
-        "the maps: 1 of 2 read from labels, which were edited after the run (a), the others from probs" in printed
+        "are read from labels where these were edited after the run: 1 of 2 (a); the others from probs" in printed
     )
     assert [image.mean_iou for image in found.per_image] == [1, before.per_image[1].mean_iou]
     # one that keeps the note leaves a newer file
     write_labels(out / "labels" / "b.png", two_regions(), note="predict universal")
     os.utime(out / "labels" / "b.png", (time.time() + 60,) * 2)
     _, found, printed = evaluate("--truth", truth, "--pred", out)
-    assert "2 of 2 read from labels" in printed
+    assert "edited after the run: 2 of 2 (a, ...)" in printed
     assert found.scores == evaluate("--truth", truth, "--pred", out / "labels")[1].scores
     assert found.scores.mean_iou == 1
     page = write_report(tmp_path / "results.json").read_text(encoding="utf-8")

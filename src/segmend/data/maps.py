@@ -145,16 +145,16 @@ def newer_of(probabilities: Path | None, labels: Path | None) -> Path:
 
 
 def which_are_read(folder: Path, maps: dict[str, Path]) -> str:
-    """Which of a run's probabilities and label maps `find_maps` chose, in words; empty without a choice."""
+    """Which of a run's probabilities and label maps `find_maps` chose: the end of a sentence, or nothing."""
     probs, labels = _maps_of_run(folder)
     if not probs or not labels:
         return ""
     edited = sorted(i for i in probs.keys() & labels.keys() if maps[i] == labels[i])
     if not edited:
-        return "read from probs, not from labels"
+        return "are read from probs, not from labels"
     some = f"{edited[0]}{', ...' if len(edited) > 1 else ''}"
-    chosen = f"{len(edited)} of {len(maps)} read from labels, which were edited after the run ({some})"
-    return chosen if len(edited) == len(maps) else f"{chosen}, the others from probs"
+    chosen = f"are read from labels where these were edited after the run: {len(edited)} of {len(maps)} ({some})"
+    return chosen if len(edited) == len(maps) else f"{chosen}; the others from probs"
 
 
 def find_classes(maps: Iterable[Path], count: int | None = None) -> Classes:

@@ -285,19 +285,14 @@ def _notes(
     truth: Dataset, present: list[Record], folders: list[Path], files: list[Files], counted: _Counted
 ) -> list[str]:
     """What a reader must know to judge the scores."""
-    ids = range(len(truth.classes))
+    whats = ("the maps", "the coarse maps")[: len(files)]
     notes = []
     if any(record.labels and record.labels.samefile(files[0][record.id]) for record in present):
         notes.append("the maps are the files of the ground truth")
-    for what, folder, found, tally, foreign in zip(
-        ("the maps", "the coarse maps"), folders, files, counted.tallies, counted.foreign, strict=False
-    ):
+    for what, folder, found in zip(whats, folders, files, strict=True):
         source = which_are_read(folder, found)
-        notes += [f"{what}: {source}"] if source else []
-        numbering = numbering_note(tally.confusion, ids, foreign, what)
-        notes += (
-            [numbering] if numbering else _classes_without_truth(truth.classes, tally.confusion, foreign, what)
-        )
+        notes += [f"{what} {source}"] if source else []
+    notes += _notes_on_ids(truth.classes, whats, counted)
     without_truth = sorted(files[0].keys() - {record.id for record in truth if record.labels is not None})
     if without_truth:
         few = "1 map has" if len(without_truth) == 1 else f"{len(without_truth):,} maps have"
@@ -305,17 +300,26 @@ def _notes(
     return notes
 
 
-def _classes_without_truth(classes: Classes, confusion: np.ndarray, foreign: set[int], what: str) -> list[str]:
-    """Sentences on predicted classes that the ground truth lacks."""
+def _notes_on_ids(classes: Classes, whats: Sequence[str], counted: _Counted) -> list[str]:
+    """Sentences on ids of another numbering, on predicted classes that the ground truth lacks, and on other ids."""
     notes = []
-    predicted, true = confusion[:, :-1].sum(axis=0), confusion.sum(axis=1)
-    lacking = np.flatnonzero((true == 0) & (predicted > 0))
-    if len(lacking):
-        share = predicted[lacking].sum() / max(1, true.sum())
-        names = ", ".join(classes.names[c] for c in lacking)
-        notes.append(f"the ground truth lacks {names}: {100 * share:.2g} % of the pixels of {what} count as wrong")
-    if foreign:
-        notes.append(f"ids that are no class, in {what}: {listed(sorted(foreign))}; their pixels count as wrong")
+    lacking: dict[str, list[str]] = {}
+    for what, tally, foreign in zip(whats, counted.tallies, counted.foreign, strict=True):
+        numbering = numbering_note(tally.confusion, range(len(classes)), foreign, what)
+        if numbering:
+            notes.append(numbering)
+            continue
+        predicted, true = tally.confusion[:, :-1].sum(axis=0), tally.confusion.sum(axis=1)
+        extra = np.flatnonzero((true == 0) & (predicted > 0))
+        if len(extra):
+            share = 100 * predicted[extra].sum() / true.sum()
+            names = ", ".join(classes.names[c] for c in extra)
+            lacking.setdefault(names, []).append(f"{share:.2g} % of the pixels of {what}")
+        if foreign:
+            ids = listed(sorted(foreign))
+            notes.append(f"ids that are no class, in {what}: {ids}; their pixels count as wrong")
+    for names, shares in lacking.items():
+        notes.append(f"the ground truth lacks {names}: {' and '.join(shares)} count as wrong")
     return notes
 
 
