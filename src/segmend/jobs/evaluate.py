@@ -301,7 +301,7 @@ def _notes(
 
 
 def _notes_on_ids(classes: Classes, whats: Sequence[str], counted: _Counted) -> list[str]:
-    """Sentences on ids of another numbering, on predicted classes that the ground truth lacks, and on other ids."""
+    """Sentences on ids of another numbering, predicted classes that the ground truth lacks, and other ids."""
     notes = []
     lacking: dict[str, list[str]] = {}
     for what, tally, foreign in zip(whats, counted.tallies, counted.foreign, strict=True):
