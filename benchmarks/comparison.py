@@ -19,8 +19,8 @@ from random_walker import RandomWalker
 
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.jobs.evaluate import Groups, evaluate
-from segmend.jobs.predict import predict
-from segmend.jobs.refine import open_pairs, refine
+from segmend.jobs.predict import PredictOptions, predict
+from segmend.jobs.refine import RefineOptions, open_pairs, refine
 from segmend.jobs.train import train
 from segmend.refiners import Refiner, load
 from segmend.report.page import write_report
@@ -158,9 +158,9 @@ class Comparison:
         train(recipe, segmenter, folds=FOLDS)
         shown = TestTime(recipe.prediction.scales, recipe.prediction.mirror)
         scored, in_sample = self.folder / self.split, self.folder / "in_sample"
-        predict(segmenter, self.truth(), scored, test_time=shown, probs=True)
+        predict(segmenter, self.truth(), scored, PredictOptions(shown, probs=True))
         if any(method.in_sample for method in self.methods):
-            predict(segmenter, recipe.data.open(recipe.data.train), in_sample, test_time=shown, probs=True)
+            predict(segmenter, recipe.data.open(recipe.data.train), in_sample, PredictOptions(shown, probs=True))
         return Coarse(segmenter / "out_of_fold" / "probs", in_sample / "probs", scored / "probs")
 
     def trained(self, method: Method, seed: int, coarse: Coarse) -> Path:
@@ -184,9 +184,8 @@ class Comparison:
         images = truth.records[0].image
         assert images is not None
         pairs, _ = open_pairs(images.parent, coarse.scored, refiner)
-        refine(
-            refiner, pairs, out / "refined", name=method.name, details=True, min_confidence=method.min_confidence
-        )
+        options = RefineOptions(min_confidence=method.min_confidence, details=True)
+        refine(refiner, pairs, out / "refined", options, name=method.name)
         evaluation = evaluate(truth, out / "refined" / "labels", coarse.scored, results, groups=self.groups)
         write_report(results)
         return evaluation

@@ -18,7 +18,7 @@ SURE = 0.9
 class RandomWalker(Refiner):
     """Grady, Random Walks for Image Segmentation (2006), from seeds where the coarse map is sure."""
 
-    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
+    def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
         """Refine a batch (see `Refiner.refine_batch`), image by image."""
         walked = [_walk(*pair) for pair in zip(image, coarse, strict=True)]
         return Refinement.of(torch.stack(walked), coarse)

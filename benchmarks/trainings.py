@@ -12,7 +12,7 @@ from comparison import RECIPES, folder_of, spread
 from segmend.data.dataset import Dataset
 from segmend.data.files import write_json
 from segmend.jobs.evaluate import Groups, evaluate
-from segmend.jobs.predict import predict
+from segmend.jobs.predict import PredictOptions, predict
 from segmend.jobs.train import train
 from segmend.metrics import Sparsity
 from segmend.report.results import Evaluation, Scores, read_results
@@ -77,7 +77,7 @@ class Trainings:
         results = out / "results.json"
         if not results.is_file():
             shown = TestTime(recipe.prediction.scales, recipe.prediction.mirror)
-            predict(out / "segmenter", self.truth, out / "maps", test_time=shown)
+            predict(out / "segmenter", self.truth, out / "maps", PredictOptions(shown))
             evaluate(self.truth, labels, None, results, groups=self.groups or {})
         found = read_results(results)
         assert isinstance(found, Evaluation)

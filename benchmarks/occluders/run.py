@@ -19,7 +19,7 @@ from segmend.data.files import write_json
 from segmend.data.images import write_image
 from segmend.data.masks import write_labels
 from segmend.faces.occlusion import BACKGROUND, FACE, OCCLUSION
-from segmend.jobs.occlusions import CLASSES, label_occlusions
+from segmend.jobs.occlusions import CLASSES, OcclusionOptions, label_occlusions
 from segmend.jobs.predict import predict
 from segmend.jobs.train import train
 from segmend.ops.blobs import components
@@ -191,7 +191,7 @@ class Study:
         maps = self.out / "teacher_maps" / "labels"
         yield "unlabelled: teacher's maps", score(found, maps)
         seen, made = found.with_coarse(maps), self.out / "made"
-        label_occlusions(seen, made, face=(FACE,), steps=True)
+        label_occlusions(seen, made, OcclusionOptions((FACE,), steps=True))
         part = found.subset({record.id for record in open_dataset(made, "train").records})
         yield "unlabelled: labels made of them", score(part, made / "labels" / "train")
         write_faces(faces, "found", found, map(seen.coarse, seen))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.jobs.evaluate import evaluate
-from segmend.jobs.refine import open_pairs, refine
+from segmend.jobs.refine import RefineOptions, open_pairs, refine
 from segmend.refiners import load
 from segmend.report.results import Evaluation, read_results
 
@@ -48,7 +48,7 @@ def refined_elsewhere(
         trained = runs / own / (method.trained_as or method).folder / str(seed) / "refiner"
         refiner, coarse = load(trained), runs / other / "val" / "probs"
         pairs, _ = open_pairs(images, coarse, refiner)
-        refine(refiner, pairs, out / "refined", min_confidence=method.min_confidence)
+        refine(refiner, pairs, out / "refined", RefineOptions(min_confidence=method.min_confidence))
         evaluate(truth, out / "refined" / "labels", coarse, results)
     found = read_results(results)
     assert isinstance(found, Evaluation)

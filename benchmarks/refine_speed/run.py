@@ -25,7 +25,7 @@ sys.path.insert(0, str(HERE.parent))
 
 # What the command does not load either: the rest is imported where it is needed, as it would count as memory.
 from segmend.devices import Precision, fast_bfloat16  # noqa: E402
-from segmend.jobs.refine import open_pairs, refine  # noqa: E402
+from segmend.jobs.refine import RefineOptions, open_pairs, refine  # noqa: E402
 from segmend.labels import Classes  # noqa: E402
 from segmend.process import keep_memory, wait_briefly  # noqa: E402
 from segmend.refiners import ECN, DenseCRF, GuidedFilter, Refiner, SpatialPropagation, load  # noqa: E402
@@ -125,7 +125,7 @@ def measure(folder: Path, name: str, precision: Precision, count: int) -> tuple[
     refiner = make(name, count)
     pairs, _ = open_pairs(folder / "data" / "images" / "val", folder / "coarse", refiner, count)
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        run = refine(refiner, pairs, Path(out), name=name, precision=precision, quiet=True)
+        run = refine(refiner, pairs, Path(out), RefineOptions(precision=precision, quiet=True), name=name)
     parameters = sum(p.numel() for p in refiner.parameters()) if isinstance(refiner, nn.Module) else 0
     return run, parameters, peak_memory()
 

@@ -12,7 +12,8 @@ from scoring import GOOD, Case
 from segmend import metrics
 from segmend.data.dataset import pair_labels
 from segmend.refiners import UniversalPropagation
-from segmend.refiners.base import EVERY, mixed
+from segmend.refiners.base import EVERY
+from segmend.refiners.combine import mixed
 
 OF_SOFT = tuple(np.linspace(0.3, 0.975, 28).round(3).tolist())
 OF_MASKS = tuple(np.linspace(0.1, 0.475, 16).round(3).tolist())
@@ -76,16 +77,17 @@ def _tried(
     """Gain in mIoU for each coarse_weight, and whether what it makes worse is borne."""
     count, scored, own = len(case.dataset.classes), case.dataset.scored_ids, []
     confusion = np.zeros((1 + len(coarse_weights), count, count + 1), np.int64)
-    refiner.border_error_px = case.border_error_px
+    error = case.border_error_px or None
     for record in case.dataset:
         image, labels = pair_labels(case.dataset, record)
         coarse = case.coarse(record, torch.from_numpy(labels))
-        refined = refiner.refine(image, coarse, min_confidence=0.5)  # every change
+        refined = refiner.refine(image, coarse, min_confidence=0.5, border_error_px=error)  # every change
         maps = [coarse.argmax(dim=0)]
         for each in coarse_weights:
             for name, share in each._asdict().items():
                 setattr(refiner, name, share)
-            maps.append(mixed(refined, coarse, refiner.coarse_weight_for(coarse[:, ::EVERY, ::EVERY])).labels)
+            weight = refiner.coarse_weight_for(coarse[:, ::EVERY, ::EVERY], error)
+            maps.append(mixed(refined, coarse, weight).labels)
         counts = [metrics.confusion_matrix(m.numpy().astype(labels.dtype), labels, count) for m in maps]
         confusion += np.stack(counts)
         own.append([metrics.mean_iou(c, scored) for c in counts])

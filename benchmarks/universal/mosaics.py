@@ -17,7 +17,7 @@ from segmend.data.dataset import Dataset, open_dataset, pair_labels
 from segmend.data.description import write_description
 from segmend.data.images import write_image
 from segmend.data.masks import write_labels
-from segmend.jobs.predict import predict
+from segmend.jobs.predict import PredictOptions, predict
 
 SIDE = 384
 TILES = (2, 3)
@@ -44,7 +44,7 @@ def write_mosaics(images: Path, segmenter: Path, root: Path, count: int, seed: i
     mosaics = open_dataset(root, "train")
     for index, folder in enumerate(folds):
         own = mosaics.subset({r.id for r in mosaics.records if r.id.startswith(f"{index}_")})
-        predict(folder, own, root / "coarse", probs=True)
+        predict(folder, own, root / "coarse", PredictOptions(probs=True))
 
 
 def mosaic(images: Dataset, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from segmend.data.corruptions import fill_void, grow, low_resolution, polygons, 
 from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse, pair_labels
 from segmend.labels import as_tensor, one_hot, void_of
 from segmend.metrics.confidence import BINS
-from segmend.refiners import Refinement, Refiner, UniversalPropagation
+from segmend.refiners import Refinement, Refiner
 
 IMAGES = 20
 """Of each set, for hand-made corruption."""
@@ -160,15 +160,14 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
     boundary = {name: np.zeros((2, count), np.int64) for name in names}
     own: dict[str, list[float]] = {name: [] for name in names}
     sure = {name: np.zeros((BINS, 3)) for name in names}
-    for refiner in refiners.values():
-        if isinstance(refiner, UniversalPropagation):
-            refiner.border_error_px = case.border_error_px
     for record in case.dataset:
         image, labels = pair_labels(case.dataset, record)
         coarse = case.coarse(record, torch.from_numpy(labels))
         known = labels != void_of(labels)
         found = {"coarse": Refinement.of(coarse, coarse)}
-        found |= {name: refiner.refine(image, coarse) for name, refiner in refiners.items()}
+        for name, refiner in refiners.items():
+            error = (case.border_error_px or None) if refiner.takes_border_error else None
+            found[name] = refiner.refine(image, coarse, border_error_px=error)
         for name, refined in found.items():
             map_ = refined.labels.numpy()
             counts = metrics.confusion_matrix(map_, labels, count)

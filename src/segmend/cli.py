@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from segmend.invalid import InvalidInput
 
+
+class Interrupted(BaseException):
+    """Ctrl-C. Typer would turn a `KeyboardInterrupt` into an exit without a word."""
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -30,7 +46,9 @@ DONE, SKIPPED_SOME, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 Images = Annotated[Path, typer.Option(help="Folder of images.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make again what is finished.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Make everything again; files that others wrote are never replaced.")
+]
 MaxPixels = Annotated[int | None, typer.Option(help="Refuse images with more pixels.")]
 Probs = Annotated[bool, typer.Option("--probs", help="Also write probability maps (.npz).")]
 Quantised = Annotated[bool, typer.Option("--quantised", help="Probabilities as 0..255: half the size.")]
@@ -48,9 +66,14 @@ def main() -> None:
     except InvalidInput as error:
         errors.print(f"[red]segmend:[/red] {escape(str(error))}")
         sys.exit(UNUSABLE)
-    except KeyboardInterrupt:
-        errors.print("segmend: interrupted; what is finished is kept, the same command goes on from there")
+    except (Interrupted, KeyboardInterrupt):
+        errors.print("segmend: interrupted. Finished files are kept; the same command resumes.")
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.filename is None:  # a fault of the program rather than of a file
+            raise
+        errors.print(f"[red]segmend:[/red] {escape(f'{error.filename}: {error.strerror}')}")
+        sys.exit(UNUSABLE)
 
 
 @app.command()
@@ -62,6 +85,7 @@ def demo(
     """Generate a synthetic data set, corrupt its masks, refine them with and without training, and report."""
     from segmend.jobs.demo import demo as job
 
+    _check_folder(out)
     untrained, trained = job(out, seed, quiet)
     for how, shown in (("the universal refiner", untrained), ("a corrector trained on it", trained)):
         before, after = shown.scores.coarse_scores, shown.scores.scores
@@ -82,8 +106,10 @@ def convert(
     from segmend.data.convert import convert as job
     from segmend.data.files import MAX_PIXELS
 
+    _check_folder(destination)
     done = job(source, destination, from_format, to_format, max_pixels or MAX_PIXELS)
-    _finish(f"{_counted(done.written)} written to {destination}", [f"{f}: {r}" for f, r in done.skipped])
+    skipped = [f"{f}: {r}" for f, r in done.skipped]
+    _finish(f"{_counted(done.written)} written to {destination}", skipped, done.written > 0)
 
 
 @app.command()
@@ -99,6 +125,7 @@ def train(
     from segmend.training.processes import rank
     from segmend.training.recipe import read_recipe
 
+    _check_folder(out)
     broken = job(read_recipe(recipe, overrides or []), out, folds, quiet)
     if rank() == 0:
         _finish(f"Trained: {out}", broken)
@@ -124,23 +151,23 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Predict label maps (and probability maps) of a folder of images."""
+    from segmend.jobs.predict import PredictOptions
     from segmend.jobs.predict import predict as job
     from segmend.segmenters.prediction import TestTime
 
+    _check_folder(out)
     if overlap >= tile:
         raise InvalidInput(f"--overlap {overlap}: must be less than the tile of {tile}")
-    run = job(
-        model,
-        _images(images, max_pixels),
-        out,
+    options = PredictOptions(
         test_time=TestTime(_numbers(scales), mirror, tile, overlap),
+        precision=_precision(precision),
+        server_ids=server_ids,
         probs=probs,
         quantised=quantised,
-        precision=_precision(precision),
         overwrite=overwrite,
-        server_ids=server_ids,
         quiet=quiet,
     )
+    run = job(model, _images(images, max_pixels), out, options)
     _finish_run(run, out)
 
 
@@ -155,55 +182,53 @@ def refine(
     classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the maps hold).")] = None,
     logits: Annotated[bool, typer.Option("--logits", help="The .npz files hold logits.")] = False,
     probs: Probs = False,
-    details: Annotated[bool, typer.Option("--details", help="Also what the refiner can show.")] = False,
+    details: Annotated[bool, typer.Option("--details", help="Also write confidence and changes (.npz).")] = False,
     quantised: Quantised = False,
     tile: Tile = 1152,
     min_confidence: Annotated[
         float | None,
-        typer.Option(
-            min=0.5, max=1, help="Keep the coarse label where a change is less sure (default: the refiner's own)."
-        ),
+        typer.Option(min=0.5, max=1, help="Undo changes with a lower confidence (default: the refiner chooses)."),
     ] = None,
     border_error_px: Annotated[
         float | None,
-        typer.Option(min=0, help="Pixels by which borders are off, where known; for class-agnostic refiners."),
+        typer.Option(help="Border error of the masks in pixels, where known; for class-agnostic refiners."),
     ] = None,
+    keep_void: Annotated[
+        bool, typer.Option("--keep-void", help="Void pixels stay void; default: filled.")
+    ] = False,
     precision: PrecisionOption = "auto",
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Refine a folder of coarse maps."""
-    from segmend.jobs.refine import open_pairs
+    from segmend.jobs.refine import RefineOptions, open_pairs
     from segmend.jobs.refine import refine as job
-    from segmend.refiners import UniversalPropagation, load
+    from segmend.refiners import load
+    from segmend.refiners.base import check_options
 
+    _check_folder(out)
     method = load(refiner)
-    if border_error_px is not None:
-        if not isinstance(method, UniversalPropagation):
-            raise InvalidInput(f"--border-error-px: {refiner} has no use for it, a class-agnostic refiner has")
-        method.border_error_px = border_error_px
-    pairs, unpaired = open_pairs(images, coarse, method, classes, max_pixels)
-    run = job(
-        method,
-        pairs,
-        out,
-        name=refiner,
+    options = RefineOptions(
+        min_confidence=min_confidence,
+        border_error_px=border_error_px,
+        keep_void=keep_void,
+        logits=logits,
+        tile=tile,
+        precision=_precision(precision),
         probs=probs,
         details=details,
         quantised=quantised,
-        tile=tile,
-        min_confidence=min_confidence,
-        logits=logits,
-        precision=_precision(precision),
         overwrite=overwrite,
         quiet=quiet,
-        unpaired=unpaired,
     )
+    check_options(method, min_confidence, border_error_px, tile)
+    pairs, unpaired = open_pairs(images, coarse, method, classes, max_pixels)
+    run = job(method, pairs, out, options, name=refiner, unpaired=unpaired)
     if run.changed == 0:
-        bolder = "--min-confidence 0.5 lets the refiner change what it is less sure of"
-        if isinstance(method, UniversalPropagation) and not method.border_error_px:
-            bolder = f"--border-error-px tells it by how many pixels borders are off, {bolder}"
+        bolder = "--min-confidence 0.5 keeps every change of the refiner"
+        if method.takes_border_error and border_error_px is None:
+            bolder = f"--border-error-px gives the refiner the border error in pixels, {bolder}"
         console.print(f"No label changed. Where masks are known to be wrong: {bolder}.")
     _finish_run(run, out)
 
@@ -214,26 +239,26 @@ def occlusions(
     masks: Annotated[Path, typer.Option(help="Folder of a teacher's label maps or probabilities.")],
     face: Annotated[str, typer.Option(help="Ids in them that are face, as 1,2,3.")],
     out: Out,
-    split: Annotated[str, typer.Option(help="Split of the data set that is written.")] = "train",
-    every: Annotated[bool, typer.Option("--every", help="All faces, not the largest alone.")] = False,
+    split: Annotated[str, typer.Option(help="Split of the data set to write.")] = "train",
+    every: Annotated[bool, typer.Option("--every", help="All faces, not only the largest.")] = False,
     by_hand: Annotated[
-        bool, typer.Option("--by-hand", help="The masks were made by hand: take the residual as it is.")
+        bool, typer.Option("--by-hand", help="The masks were drawn by hand: do not amplify the residual.")
     ] = False,
-    steps: Annotated[bool, typer.Option("--steps", help="Also a page with images of every step.")] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Also write a page with every step.")] = False,
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Label what covers faces: a data set of background, face and occlusion."""
+    """Label occluders of faces: write a data set of background, face and occlusion."""
     from segmend.faces.occlusion import PAPER
+    from segmend.jobs.occlusions import OcclusionOptions
     from segmend.jobs.occlusions import label_occlusions as job
     from segmend.jobs.refine import open_pairs
 
-    ids = _ids(face)
+    _check_folder(out)
+    ids = _ids("face", face)
     pairs, unpaired = open_pairs(images, masks, max_pixels=max_pixels)
-    outcome = job(
-        pairs,
-        out,
+    options = OcclusionOptions(
         face=ids,
         split=split,
         every=every,
@@ -241,11 +266,12 @@ def occlusions(
         steps=steps,
         overwrite=overwrite,
         quiet=quiet,
-        unpaired=unpaired,
     )
-    kept = f", {outcome.kept} kept from before" if outcome.kept else ""
+    outcome = job(pairs, out, options, unpaired=unpaired)
+    kept = f", {outcome.kept} kept from an earlier run" if outcome.kept else ""
     skipped = [f"{s.file}: {s.reason}" for s in outcome.skipped]
-    _finish(f"{_counted(outcome.done)} labelled in {out}{kept}; {outcome.rate:.1f} a second", skipped)
+    message = f"{_counted(outcome.done)} labelled in {out}{kept}; {outcome.rate:.1f} per second"
+    _finish(message, skipped, outcome.done + outcome.kept > 0)
 
 
 @app.command()
@@ -259,6 +285,10 @@ def evaluate(
         str | None,
         typer.Option(help="Number of classes, or their names: sky,road,car (default: those in all maps)."),
     ] = None,
+    ids: Annotated[str | None, typer.Option(help="Id of each class in the ground truth, as 7,11,26.")] = None,
+    palette: Annotated[
+        Path | None, typer.Option(help="Names and colours of the classes, for ground truth painted in colours.")
+    ] = None,
     group: Annotated[
         list[str] | None, typer.Option(help="F-measure of classes together: lips=upper,lower.")
     ] = None,
@@ -271,12 +301,24 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score maps against ground truth, and compare them with the coarse maps."""
+    from segmend.data.files import MAX_PIXELS
     from segmend.jobs.evaluate import evaluate as job
     from segmend.jobs.evaluate import open_truth
 
+    _check_file(out)
     maps = [pred] if coarse is None else [pred, coarse]
-    dataset = open_truth(truth, maps, images=images, split=split, classes=_classes(classes))
-    dataset = _limited(dataset, max_pixels)
+    dataset = open_truth(
+        truth,
+        maps,
+        images=images,
+        split=split,
+        classes=_classes(classes),
+        ids=None if ids is None else _ids("ids", ids),
+        palette=palette,
+        max_pixels=max_pixels or MAX_PIXELS,
+    )
+    for finding in dataset.findings:
+        console.print(escape(finding))
     result = job(dataset, pred, coarse, out, quiet, _groups("group", group), _groups("merge", merge))
     _print_scores(result)
     for note in result.notes:
@@ -325,6 +367,7 @@ def report(
     """Show results on one page that opens anywhere."""
     from segmend.report.page import write_report
 
+    _check_file(out or results.parent / "report.html")
     console.print(f"Report: {escape(str(write_report(results, out)))}")
 
 
@@ -371,10 +414,10 @@ def _numbers(text: str) -> tuple[float, ...]:
     return numbers
 
 
-def _ids(text: str) -> tuple[int, ...]:
+def _ids(option: str, text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.strip().isdigit() for part in parts):
-        raise InvalidInput(f"--face {text}: expected ids with commas between, as 1,2,3")
+        raise InvalidInput(f"--{option} {text}: expected ids with commas between, as 1,2,3")
     return tuple(int(part) for part in parts)
 
 
@@ -384,26 +427,52 @@ def _precision(name: str):  # type: ignore[no-untyped-def]
     return name
 
 
+def _check_folder(out: Path) -> None:
+    """Before any work: `out` is a folder that can be written, or can be made."""
+    from segmend.data.files import check_writable_folder
+
+    check_writable_folder(out)
+
+
+def _check_file(out: Path) -> None:
+    """Before any work: a file can be written at `out`."""
+    from segmend.data.files import check_writable_file
+
+    check_writable_file(out)
+
+
 def _finish_run(run, out: Path) -> None:  # type: ignore[no-untyped-def]
-    part = {name: seconds for name, seconds in run.seconds.items() if name != "total"}
-    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in part.items())
-    kept = f", {run.kept} kept from before" if run.kept else ""
-    changed = f", {100 * run.changed:.2g} % of pixels changed" if run.changed is not None else ""
-    message = (
-        f"{_counted(run.done)} written to {out}{kept}{changed}; {run.images_per_second:.1f} a second ({spent})"
-    )
-    _finish(message, [f"{s.file}: {s.reason}" for s in run.skipped])
+    parts = [f"{_counted(run.done)} written to {out}"]
+    if run.remade:
+        parts.append(f"{run.remade} of them made again")
+    if run.kept:
+        parts.append(f"{run.kept} kept from an earlier run")
+    if run.changed is not None:
+        parts.append(f"{100 * run.changed:.2g} % of pixels changed")
+    if run.filled:
+        parts.append(f"{run.filled} void pixels filled (--keep-void keeps them)")
+    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in run.seconds.items() if name != "total")
+    message = f"{', '.join(parts)}; {run.images_per_second:.1f} images per second ({spent})"
+    _finish(message, [f"{s.file}: {s.reason}" for s in run.skipped], run.done + run.kept > 0)
 
 
 def _counted(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
 
 
-def _finish(message: str, skipped: list[str]) -> None:
-    """Say what was done, list what was skipped, and leave with the right code."""
+def _finish(message: str, skipped: list[str], done: bool = True) -> None:
+    """Print what was done, list what was skipped, and leave with the right code.
+
+    Args:
+        done: whether anything was done. If all inputs were skipped, the exit code is that of unusable input.
+    """
     console.print(escape(message))
     if skipped:
         errors.print(f"[yellow]{len(skipped)} skipped:[/yellow]")
         for line in skipped:
             errors.print(f"  {escape(line)}")
-        raise typer.Exit(SKIPPED_SOME)
+        raise typer.Exit(SKIPPED_SOME if done else UNUSABLE)
+
+
+if __name__ == "__main__":  # python -m segmend.cli is python -m segmend
+    runpy.run_module("segmend", run_name="__main__")

@@ -69,16 +69,15 @@ def test_a_mosaic_holds_small_images_and_their_labels(tmp_path):
 class Swaps(Refiner):
     """Gives the top of the image to the next class, surely enough for a share of the coarse map below 0.359."""
 
-    coarse_weight = coarse_weight_confident = coarse_weight_masks = coarse_weight_known_error = border_error_px = (
-        0.0
-    )
+    takes_border_error = True
+    coarse_weight = coarse_weight_confident = coarse_weight_masks = coarse_weight_known_error = 0.0
 
-    def coarse_weight_for(self, coarse):
+    def coarse_weight_for(self, coarse, border_error_px=None):
         sure = float(coarse.amax(dim=0).mean())
-        hard = self.coarse_weight_known_error if self.border_error_px else self.coarse_weight_masks
+        hard = self.coarse_weight_known_error if border_error_px else self.coarse_weight_masks
         return self.coarse_weight if sure < 0.95 else self.coarse_weight_confident if sure < 0.99 else hard
 
-    def refine_batch(self, image, coarse):
+    def refine_batch(self, image, coarse, border_error_px=None):
         refined, rows = coarse.clone(), slice(0, coarse.shape[2] // 4)
         other = coarse.roll(1, dims=1)
         refined[..., rows, :] += 0.78 * (other - coarse)[..., rows, :]

@@ -9,7 +9,7 @@ from segmend import metrics
 from segmend.data.dataset import open_dataset
 from segmend.data.masks import write_labels
 from segmend.jobs.evaluate import evaluate
-from segmend.jobs.refine import refine
+from segmend.jobs.refine import RefineOptions, refine
 from segmend.labels import InvalidInput
 from segmend.refiners import DenseCRF
 from segmend.report.collect import collect
@@ -106,7 +106,8 @@ def test_thresholds_are_scored_as_refine_would_keep(synthetic, coarse, tmp_path)
     truth = open_dataset(synthetic, "val")
     pairs = truth.with_coarse(coarse / "val")
     for below in (0.5, 0.7):
-        refine(DenseCRF(), pairs, tmp_path / str(below), details=True, min_confidence=below, quiet=True)
+        options = RefineOptions(min_confidence=below, details=True, quiet=True)
+        refine(DenseCRF(), pairs, tmp_path / str(below), options)
     labels = {below: tmp_path / str(below) / "labels" for below in (0.5, 0.7)}
     found = evaluate(truth, labels[0.5], coarse / "val", tmp_path / "results.json", quiet=True)
     kept = evaluate(truth, labels[0.7], coarse / "val", quiet=True)
@@ -122,7 +123,7 @@ def test_thresholds_are_scored_as_refine_would_keep(synthetic, coarse, tmp_path)
 
 def test_confidence_of_some_images_is_not_that_of_all(synthetic, coarse, tmp_path):
     truth = open_dataset(synthetic, "val")
-    refine(DenseCRF(), truth.with_coarse(coarse / "val"), tmp_path, details=True, quiet=True)
+    refine(DenseCRF(), truth.with_coarse(coarse / "val"), tmp_path, RefineOptions(details=True, quiet=True))
     assert evaluate(truth, tmp_path / "labels", coarse / "val", quiet=True).confidence is not None
     assert evaluate(truth, tmp_path / "labels", synthetic / "labels" / "val", quiet=True).confidence is None
     details = sorted((tmp_path / "details").rglob("*.npz"))

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from segmend.labels import InvalidInput, one_hot
-from segmend.refiners.base import Refinement, Refiner, mixed, refine_bands
+from segmend.refiners.base import Refinement, Refiner, refine_bands
+from segmend.refiners.combine import mixed
 
 
 class Sharpen(Refiner):
     """Squares the probabilities, and pretends to have moved everything by its own column."""
 
-    def refine_batch(self, image, coarse):
+    def refine_batch(self, image, coarse, border_error_px=None):
         squared = coarse**2
         columns = torch.arange(image.shape[3]).expand(image.shape[0], 2, *image.shape[2:]).float()
         mask = torch.full((image.shape[0], *image.shape[2:]), 0.5)
@@ -25,7 +26,7 @@ class Swap(Refiner):
 
     num_classes = 2
 
-    def refine_batch(self, image, coarse):
+    def refine_batch(self, image, coarse, border_error_px=None):
         return Refinement.of(coarse.flip(1), coarse)
 
 
@@ -88,7 +89,7 @@ def test_tiles_give_what_the_whole_image_gives():
 
 def test_what_is_given_is_not_written_to():
     class Same(Refiner):
-        def refine_batch(self, image, coarse):
+        def refine_batch(self, image, coarse, border_error_px=None):
             return Refinement.of(coarse, coarse)
 
     torch.manual_seed(0)
@@ -146,11 +147,11 @@ def test_a_refiner_chooses_its_coarse_weight_by_the_coarse_map():
     class Turn(Refiner):
         num_classes = 4
 
-        def refine_batch(self, image, coarse):
+        def refine_batch(self, image, coarse, border_error_px=None):
             return Refinement.of(coarse.roll(1, dims=1), coarse)
 
     class Cautious(Turn):
-        def coarse_weight_for(self, coarse):
+        def coarse_weight_for(self, coarse, border_error_px=None):
             assert coarse.shape == (4, 23, 18)  # every fourth pixel of the whole image, also where that is cut
             return 0.5
 

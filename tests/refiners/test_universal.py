@@ -144,10 +144,8 @@ def test_it_is_more_careful_with_maps_that_are_sure_of_themselves():
     assert careful.coarse_weight_for(halves(1.0, 0.6)) == pytest.approx(0.9, abs=1e-4)
     assert careful.coarse_weight_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
     assert careful.coarse_weight_for(halves(1.0, 1.0)) == pytest.approx(0.2, abs=1e-4)
-    careful.border_error_px = 5.0
-    assert careful.coarse_weight_for(halves(1.0, 1.0)) == pytest.approx(0.4, abs=1e-4)
-    assert careful.coarse_weight_for(halves(0.8, 0.6)) == pytest.approx(0.6, abs=1e-4)
-    careful.border_error_px = 0.0
+    assert careful.coarse_weight_for(halves(1.0, 1.0), 5.0) == pytest.approx(0.4, abs=1e-4)
+    assert careful.coarse_weight_for(halves(0.8, 0.6), 5.0) == pytest.approx(0.6, abs=1e-4)
     between = 1 - (SURE + DOUBTFUL) / 2
     assert careful.coarse_weight_for(halves(between, 0.6)) == pytest.approx(0.75, abs=1e-4)
 
@@ -166,9 +164,7 @@ def test_what_is_known_of_the_error_reaches_the_network(network):
     with torch.inference_mode():
         unknown = network.refine_batch(image, coarse).probabilities
         expected = network(image, coarse, torch.tensor([8.0, 8.0])).refined
-        network.border_error_px = 8.0
-        told = network.refine_batch(image, coarse).probabilities
-        network.border_error_px = 0.0
+        told = network.refine_batch(image, coarse, 8.0).probabilities
     assert not torch.allclose(told, unknown)
     assert torch.allclose(told, expected, atol=1e-5)
 

@@ -8,8 +8,8 @@ import torch
 
 from segmend.data.dataset import open_dataset
 from segmend.data.masks import write_labels
-from segmend.jobs.predict import predict
-from segmend.jobs.refine import refine
+from segmend.jobs.predict import PredictOptions, predict
+from segmend.jobs.refine import RefineOptions, refine
 from segmend.labels import InvalidInput
 from segmend.metrics import confusion_matrix
 from segmend.model_folder import save_model
@@ -37,7 +37,7 @@ def test_of_a_segmenter(synthetic, tmp_path):
     segmenter = parser_of(dataset.classes)
     found, broken = validate(segmenter, dataset, "32")
     save_model(segmenter, tmp_path / "model", "")
-    predict(tmp_path / "model", dataset, tmp_path / "maps", precision="32", quiet=True)
+    predict(tmp_path / "model", dataset, tmp_path / "maps", PredictOptions(precision="32", quiet=True))
     differences = np.abs(found - of_files(dataset, tmp_path / "maps" / "labels")).sum()
     assert differences <= (0.01 * found.sum() if torch.cuda.is_available() else 0)  # of TF32
     assert found.sum() == 4 * 64 * 96
@@ -51,7 +51,7 @@ class Careful(torch.nn.Module, Refiner):
         super().__init__()
         self.least = torch.nn.Parameter(torch.tensor(0.5))
 
-    def refine_batch(self, image, coarse):
+    def refine_batch(self, image, coarse, border_error_px=None):
         bright = (image.mean(dim=1, keepdim=True) > self.least).float()
         first = torch.zeros_like(coarse)
         first[:, 0] = 1
@@ -61,7 +61,7 @@ class Careful(torch.nn.Module, Refiner):
 def test_of_a_corrector(synthetic, coarse, tmp_path):
     dataset = open_dataset(synthetic, "val").with_coarse(coarse / "val")
     found, _ = validate(Careful(), dataset, "32")
-    run = refine(Careful(), dataset, tmp_path / "maps", precision="32", quiet=True)
+    run = refine(Careful(), dataset, tmp_path / "maps", RefineOptions(precision="32", quiet=True))
     assert np.array_equal(found, of_files(dataset, tmp_path / "maps" / "labels"))
     assert run.changed
 

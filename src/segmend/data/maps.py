@@ -2,59 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from segmend.data.files import MAX_PIXELS, InvalidFile, find_files
-from segmend.data.masks import LABEL_SUFFIXES, note_in, read_labels
+from segmend.coding import Coding
+from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, found_instead
+from segmend.data.masks import LABEL_SUFFIXES, ids_of_colours, note_in, read_labels, read_mask
 from segmend.data.probabilities import PROBABILITY_SUFFIXES, read_probabilities, read_stored_probabilities
-from segmend.labels import VOID, VOID_16, Classes, InvalidInput, check_ids, void_of
+from segmend.labels import Classes, InvalidInput
+from segmend.pixels import turned
 
 
 def read_label_map(
     path: Path,
     classes: Classes,
-    void: int,
+    coding: Coding | None = None,
     merge: tuple[int, ...] | None = None,
     max_pixels: int = MAX_PIXELS,
+    turn: int = 1,
 ) -> np.ndarray:
     """The label map ``[H, W]`` in a file, in the dtype of the classes, void as their void.
 
     Args:
-        void: id that means void in the file, beside the 255 of 8-bit and the 65535 of 16-bit files.
-        merge: for each id in the file, the id of `classes` that it stands for (None: as it is).
+        coding: how stored ids stand for classes (None: class c is stored as c).
+        merge: for each class of the coding, the class of `classes` that it is joined to (None: as it is).
+        turn: EXIF orientation that the map is turned by, for maps made of an image that is turned.
 
     Raises:
         InvalidFile: unreadable, or ids that are neither a class nor void.
     """
-    stored, _ = read_labels(path, max_pixels)
     count = len(classes) if merge is None else len(merge)
-    # 255 is a class of its own where there are more than 255 of them.
-    is_void = (stored == void) | ((stored == void_of(stored)) & (count <= void_of(stored)))
-    ids = np.where(is_void, 0, stored)
+    coding = coding or Coding.counted(count)
+    mask = read_mask(path, max_pixels)
+    if coding.colours and mask.colours is not None:
+        ids = ids_of_colours(path, mask.colours, dict(coding.colours))
+    else:
+        ids = read_labels(path, max_pixels)[0] if mask.ids is None else mask.ids  # says which colours were found
     try:
-        check_ids(ids, count, void=void)
+        labels = coding.decode(ids)
     except InvalidInput as error:
         raise InvalidFile(path, str(error)) from None
     if merge is not None:
-        ids = np.asarray(merge)[ids]
-    labels = ids.astype(classes.dtype)
-    labels[is_void] = classes.void
-    return labels
+        void = coding.classes_void
+        labels = np.where(labels == void, classes.void, np.asarray(merge)[np.where(labels == void, 0, labels)])
+    return turned(labels.astype(classes.dtype), turn)
 
 
 def read_map(
     path: Path,
     classes: Classes,
+    coding: Coding | None = None,
     merge: tuple[int, ...] | None = None,
     max_pixels: int = MAX_PIXELS,
     as_stored: bool = False,
+    turn: int = 1,
 ) -> np.ndarray:
     """A map of `classes` that a program wrote (or of finer ones, joined by `merge`).
 
     Args:
+        coding, merge, turn: see `read_label_map`.
         as_stored: probabilities of the classes themselves stay as they are stored, and are not checked.
 
     Returns:
@@ -63,42 +71,26 @@ def read_map(
     Raises:
         InvalidFile: unreadable, another number of classes, or ids outside them.
     """
-    count = len(classes) if merge is None else len(merge)
     if path.suffix.lower() not in PROBABILITY_SUFFIXES:
-        void = VOID if count <= VOID else VOID_16
-        return read_label_map(path, classes, void, merge, max_pixels)
+        return read_label_map(path, classes, coding, merge, max_pixels, turn)
+    count = len(classes) if merge is None else len(merge)
     as_stored = as_stored and merge is None
     probabilities = (read_stored_probabilities if as_stored else read_probabilities)(path, max_pixels)
     if len(probabilities) != count:
-        raise InvalidFile(path, f"expected probabilities of {count} classes, found {len(probabilities)}")
+        raise InvalidFile(path, wrong_count(probabilities, count))
     if merge is None:
-        return probabilities
+        return turned(probabilities, turn)
     joined = np.zeros((len(classes), *probabilities.shape[1:]), dtype=np.float32)
     np.add.at(joined, np.asarray(merge), probabilities)
-    return joined
+    return turned(joined, turn)
 
 
-def read_scored(path: Path, classes: Classes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, np.ndarray]:
-    """The labels in a map that is to be scored, whatever its ids.
-
-    Returns:
-        The most likely classes ``[H, W]`` in the dtype of `classes`, void where the map holds an id that is
-        no class; and these ids, ascending.
-
-    Raises:
-        InvalidFile: unreadable.
-    """
-    count = len(classes)
-    if path.suffix.lower() in PROBABILITY_SUFFIXES:
-        stored = read_probabilities(path, max_pixels).argmax(axis=0)
-        is_void = np.zeros(stored.shape, bool)
-    else:
-        stored = read_labels(path, max_pixels)[0]
-        void = void_of(stored)
-        is_void = (stored == void) & (count <= void)
-    foreign = ~is_void & ((stored < 0) | (stored >= count))
-    labels = np.where(is_void | foreign, classes.void, stored).astype(classes.dtype)
-    return labels, np.unique(stored[foreign])
+def wrong_count(probabilities: np.ndarray, count: int) -> str:
+    """What to say of probabilities ``[planes, H, W]`` whose planes are not the expected `count` classes."""
+    expected = f"expected probabilities of {count} classes [C, H, W], found {len(probabilities)}"
+    if probabilities.shape[-1] in (count, 1):
+        return f"{expected} of shape {list(probabilities.shape)}: classes must come first, not last"
+    return expected
 
 
 EDITED_AFTER = 10.0
@@ -106,17 +98,22 @@ EDITED_AFTER = 10.0
 
 
 def find_maps(folder: Path | str) -> dict[str, Path]:
-    """Maps below `folder` by ID: ``.npz`` probabilities where there are any, else label files.
+    """Maps below `folder` by ID: ``.npz`` probabilities, or label files, whichever there are more of.
 
     In a folder that ``predict`` or ``refine`` wrote they are in its ``probs`` or ``labels`` (see `newer_of`).
+
+    Raises:
+        InvalidFile: no folder, or one that holds neither; the message says what it holds.
     """
     folder = Path(folder)
-    probs, labels = _maps_of_run(folder)
-    if probs or labels:
-        return {i: newer_of(probs.get(i), labels.get(i)) for i in sorted(probs.keys() | labels.keys())}
-    maps = find_files(folder, PROBABILITY_SUFFIXES) or find_files(folder, LABEL_SUFFIXES)
+    probs, masks = _maps_of_run(folder)
+    if probs or masks:
+        return {i: newer_of(probs.get(i), masks.get(i)) for i in sorted(probs.keys() | masks.keys())}
+    probabilities = find_files(folder, PROBABILITY_SUFFIXES)
+    labels = {} if len(probabilities) > 1 and folder.name == "probs" else find_files(folder, LABEL_SUFFIXES)
+    maps = probabilities if len(probabilities) >= len(labels) else labels
     if not maps:
-        raise InvalidFile(folder, "holds neither probability maps (.npz) nor label maps (.png)")
+        raise InvalidFile(folder, f"holds neither probability maps (.npz) nor label maps (.png){_advice(folder)}")
     return maps
 
 
@@ -157,31 +154,52 @@ def which_are_read(folder: Path, maps: dict[str, Path]) -> str:
     return chosen if len(edited) == len(maps) else f"{chosen}; the others from probs"
 
 
-def find_classes(maps: Iterable[Path], count: int | None = None) -> Classes:
-    """Classes of plain maps: `count` of them, or as many as the maps hold; colours from a palette in them.
-
-    Unreadable maps are skipped here; whoever reads them for their content will list them.
+def find_masks(folder: Path | str) -> dict[str, Path]:
+    """Label files below `folder` by ID.
 
     Raises:
-        InvalidInput: nothing but class 0 and void: most likely foreground was drawn as 255.
+        InvalidFile: no folder, or one without label files; the message says what it holds.
     """
-    largest, palette, has_void = 0, None, False
-    for path in maps:
+    masks = find_files(folder, LABEL_SUFFIXES)
+    if not masks:
+        raise InvalidFile(folder, f"holds no label maps (.png){_advice(folder)}")
+    return masks
+
+
+_ADVICE = {
+    ".jpg": "JPEG changes ids: write masks as PNG",
+    ".jpeg": "JPEG changes ids: write masks as PNG",
+    ".webp": "write masks as PNG",
+    ".npy": "write probabilities with np.savez(FILE, p=p), p of shape [C, H, W]",
+    ".zip": "unpack the archive first",
+    ".json": "convert annotations to label maps first",
+    ".xml": "convert annotations to label maps first",
+}
+
+
+def _advice(folder: Path | str) -> str:
+    """What lies in the folder instead of maps, and what to do about it."""
+    found = found_instead(folder)
+    advice = [text for suffix, text in _ADVICE.items() if suffix in found]
+    return f", found {found}" + (f": {advice[0]}" if advice else "")
+
+
+def is_probabilities(files: Mapping[str, Path]) -> bool:
+    """Whether maps (see `find_maps`) are probability maps, or some of them."""
+    return any(path.suffix.lower() in PROBABILITY_SUFFIXES for path in files.values())
+
+
+def count_planes(files: Mapping[str, Path], max_pixels: int = MAX_PIXELS) -> int:
+    """The number of classes of probability maps: that of the first that can be read.
+
+    Raises:
+        InvalidFile: none can be read.
+    """
+    first = None
+    for path in files.values():
         try:
-            if path.suffix.lower() in PROBABILITY_SUFFIXES:
-                return Classes.numbered(count or len(read_stored_probabilities(path)))
-            stored, found = read_labels(path)
-        except InvalidFile:
-            continue
-        palette = palette or found
-        if count is not None:
-            break
-        known = stored[stored != void_of(stored)]
-        largest = max(largest, int(known.max()) if known.size else 0)
-        has_void = has_void or known.size < stored.size
-    if count is None and largest == 0 and has_void:
-        raise InvalidInput(
-            "expected ids 0, 1, ... in the label maps, found only 0 and 255, which means void: "
-            "write foreground as 1, or give the number of classes"
-        )
-    return Classes.numbered(count or largest + 1, palette or ())
+            return len(read_stored_probabilities(path, max_pixels))
+        except InvalidFile as error:
+            first = first or error
+    assert first is not None
+    raise first

@@ -16,7 +16,7 @@ from segmend.data.probabilities import write_probabilities
 from segmend.data.synthetic import generate_dataset
 from segmend.jobs.evaluate import evaluate
 from segmend.jobs.progress import bar
-from segmend.jobs.refine import open_pairs, refine
+from segmend.jobs.refine import RefineOptions, open_pairs, refine
 from segmend.jobs.train import train
 from segmend.refiners import load
 from segmend.report.page import write_report
@@ -73,7 +73,7 @@ def refine_and_evaluate(name: str, data: Path, coarse: Path, out: Path, quiet: b
     """Refine the split ``val`` by a refiner, score it and write its report into `out`."""
     refiner, truth = load(name), open_dataset(data, "val")
     pairs, _ = open_pairs(data / "images" / "val", coarse, refiner)
-    refine(refiner, pairs, out / "refined", name=name, details=True, quiet=quiet)
+    refine(refiner, pairs, out / "refined", RefineOptions(details=True, quiet=quiet), name=name)
     results = out / "results.json"
     scores = evaluate(truth, out / "refined" / "labels", coarse, results, quiet)
     return Shown(write_report(results), scores)

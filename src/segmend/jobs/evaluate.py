@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,11 +11,22 @@ from pathlib import Path
 import numpy as np
 
 from segmend import __version__
+from segmend.coding import Coding, listed
 from segmend.data.dataset import Dataset, Record, check_fits, open_masks
 from segmend.data.details import find_beside, read_details
-from segmend.data.files import InvalidFile
-from segmend.data.maps import find_classes, find_maps, read_scored, which_are_read
-from segmend.jobs.numbering import listed, numbering_note
+from segmend.data.files import MAX_PIXELS, InvalidFile
+from segmend.data.maps import find_maps, which_are_read
+from segmend.data.scored import (
+    Files,
+    Scored,
+    coding_of_maps,
+    numbers_in,
+    numbers_of,
+    pair_maps,
+    read_scored,
+    stored_as,
+)
+from segmend.jobs.numbering import numbering_note
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
 from segmend.jobs.tally import (
@@ -26,7 +38,8 @@ from segmend.jobs.tally import (
     Tally,
     image_score,
 )
-from segmend.labels import Classes, InvalidInput
+from segmend.labels import Classes, InvalidInput, voc_colour
+from segmend.pixels import turned
 from segmend.report.results import (
     Confidence,
     Evaluation,
@@ -45,9 +58,6 @@ MOST_CLASSES = 1000
 CONFIDENCE_ARRAYS = ("confidence", "change_confidence", "changed")
 """Arrays of details that confidence is scored by."""
 
-Files = dict[str, Path]
-"""Files by ID."""
-
 
 def open_truth(
     truth: Path,
@@ -56,6 +66,9 @@ def open_truth(
     images: Path | None = None,
     split: str | None = None,
     classes: Classes | int | None = None,
+    ids: Sequence[int] | None = None,
+    palette: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Dataset:
     """Ground truth to score `maps` against.
 
@@ -67,6 +80,7 @@ def open_truth(
         maps: the folders of maps that will be scored.
         images: the folder of images, for the report.
         split: which split of a data set; may be left out where there is only one.
+        classes, ids, palette, max_pixels: see `open_masks`.
 
     Raises:
         InvalidInput: a missing folder or split, no label maps, or more than `MOST_CLASSES` classes.
@@ -75,8 +89,8 @@ def open_truth(
         truth = truth / "labels" / _chosen_split(truth, split)
     elif split is not None:
         raise InvalidInput(f"--split {split}: {truth} holds no dataset.yaml; give the folder of label maps alone")
-    dataset = open_masks(truth, images=images, classes=classes)
-    if classes is None and not _is_described(truth):
+    dataset = open_masks(truth, images=images, classes=classes, ids=ids, palette=palette, max_pixels=max_pixels)
+    if classes is None and ids is None and palette is None and not _is_described(truth):
         dataset = _with_classes_of(dataset, maps)
     _check_number(dataset)
     return dataset
@@ -115,10 +129,12 @@ def evaluate(
         truth.classes.ids(members)
         if name in truth.classes.names:
             raise InvalidInput(f"{name}: a class has this name; give the group another")
-    folders = [pred] if coarse is None else [pred, coarse]
-    files = [find_maps(folder) for folder in folders]
-    present, missing = _paired(truth, folders, files)
-    counted = _count(truth, present, files, find_beside(pred, "details") if coarse else None, quiet)
+    maps = [_found("the maps", pred, truth)]
+    if coarse is not None:
+        maps.append(_found("the coarse maps", coarse, truth))
+    present, missing = _paired(truth, maps)
+    details = find_beside(pred, "details") if coarse else None
+    counted = _count(truth, present, maps, details or {}, quiet)
     if not counted.images:
         reasons = "; ".join(f"{s.file}: {s.reason}" for s in counted.skipped[:3])
         raise InvalidInput(f"{pred}: not one map could be scored. {reasons or 'The ground truth is all void'}")
@@ -132,13 +148,14 @@ def evaluate(
         pred=_relative(pred, base),
         coarse=None if coarse is None else _relative(coarse, base),
         images=_relative(_common(present, "image"), base) if present[0].image else None,
+        ids=_ids_that_are_not_places(truth, maps),
         scored=list(truth.scored or truth.classes.names),
         merge=merge or {},
         scores=scores[0],
         per_image=counted.images,
         run=_run_of(pred),
         skipped=counted.skipped + missing,
-        notes=_notes(truth, present, folders, files, counted),
+        notes=_notes(truth, present, maps, counted),
     )
     if coarse is not None:
         evaluation.coarse_scores = scores[1]
@@ -149,6 +166,49 @@ def evaluate(
     if out is not None:
         write_results(out, evaluation)
     return evaluation
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A folder of maps.
+
+    Attributes:
+        what: how its maps are called in notes.
+        files: the maps by their own ID.
+        partner: the ID of the map, by the ID of its ground truth.
+        coding: how its label files store the classes.
+        assumed: how names pair that are not equal, in words.
+    """
+
+    what: str
+    folder: Path
+    files: Files
+    partner: dict[str, str]
+    coding: Coding
+    assumed: tuple[str, ...]
+
+    def file(self, record: Record) -> Path:
+        """The map of a record that has one."""
+        return self.files[self.partner[record.id]]
+
+
+def _found(what: str, folder: Path, truth: Dataset) -> _Found:
+    files = find_maps(folder)
+    labelled = {record.id: record.labels for record in truth if record.labels is not None}
+    if not labelled:
+        raise InvalidInput(f"{truth.name}: expected label maps to score against, found images alone")
+    partner, assumed = pair_maps(labelled, files, str(folder))
+    like = _coding_of(truth)
+    count = len(like.ids) if like.is_plain else None
+    coding = coding_of_maps(folder, files, like, count, truth.max_pixels)
+    return _Found(what, folder, files, partner, stored_as(coding, numbers_of(like)), assumed)
+
+
+def _coding_of(truth: Dataset) -> Coding:
+    """How maps would store the classes of the ground truth: merged classes have their places as ids."""
+    if truth.coding is None or truth.merge is not None:
+        return Coding.counted(len(truth.classes))
+    return truth.coding
 
 
 @dataclass
@@ -197,18 +257,16 @@ class _ImageCounts:
     confidence: ConfidenceCounts | None
 
 
-def _count(
-    truth: Dataset, records: list[Record], files: list[Files], details: Files | None, quiet: bool
-) -> _Counted:
-    """Count the maps of all records; `details` are those of the first of `files`."""
+def _count(truth: Dataset, records: list[Record], found: list[_Found], details: Files, quiet: bool) -> _Counted:
+    """Count the maps of all records; `details` are those of the first folder of maps, by the maps' own ID."""
     count, void = len(truth.classes), truth.classes.void
-    counted = _Counted([Tally(count) for _ in files], [set() for _ in files])
+    counted = _Counted([Tally(count) for _ in found], [set() for _ in found])
 
     def read(record: Record) -> _Maps:
         true = truth.labels(record)
-        scored = [_read_like(true, truth, paths[record.id]) for paths in files]
-        maps, foreign = ([pair[k] for pair in scored] for k in (0, 1))
-        return _Maps(true, maps, foreign, _confidence_like(true, details, record.id))
+        scored = [_read_like(true, truth, maps, record) for maps in found]
+        confidence = _confidence_like(true, details.get(found[0].partner[record.id]))
+        return _Maps(true, [one.labels for one in scored], [one.foreign for one in scored], confidence)
 
     def work(record: Record, read: _Maps) -> _ImageCounts:
         confidence = None
@@ -233,79 +291,71 @@ def _count(
 
     pipeline = Pipeline[Record, _Maps, _ImageCounts](lambda record: record.id, read, work, keep)
     with bar("evaluate", len(records), quiet) as progress:
-        counted.skipped = pipeline.run(records, lambda record: False, progress).skipped
+        counted.skipped = pipeline.run(records, progress).skipped
     return counted
 
 
-def _read_like(true: np.ndarray, truth: Dataset, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """What `read_scored` gives, of the size of the ground truth."""
-    labels, foreign = read_scored(path, truth.classes, truth.max_pixels)
+def _read_like(true: np.ndarray, truth: Dataset, maps: _Found, record: Record) -> Scored:
+    """What `read_scored` gives, of the size of the ground truth, and turned as it was."""
+    path = maps.file(record)
+    labels, foreign = read_scored(path, truth.classes, maps.coding, truth.max_pixels)
+    if record.turn != 1 and labels.shape != true.shape:
+        labels = turned(labels, record.turn)
     check_fits(path, truth=true, map=labels)
-    return labels, foreign
+    return Scored(labels, foreign)
 
 
-def _confidence_like(true: np.ndarray, details: Files | None, identity: str) -> ConfidenceMaps | None:
+def _confidence_like(true: np.ndarray, path: Path | None) -> ConfidenceMaps | None:
     """A run's confidence in an image, of the size of the ground truth; None where it wrote none."""
-    if details is None or identity not in details:
+    if path is None:
         return None
-    stored = read_details(details[identity], CONFIDENCE_ARRAYS)
+    stored = read_details(path, CONFIDENCE_ARRAYS)
     if len(stored) < len(CONFIDENCE_ARRAYS):
         return None
     for name, values in stored.items():
-        check_fits(details[identity], **{"truth": true, name: values})
+        check_fits(path, **{"truth": true, name: values})
     labels, changes = (stored[name] / np.float32(255) for name in CONFIDENCE_ARRAYS[:2])
     return ConfidenceMaps(labels, changes, stored["changed"] > 0)
 
 
-def _paired(truth: Dataset, folders: list[Path], files: list[Files]) -> tuple[list[Record], list[Skipped]]:
-    """The records that have a map in every folder, and the ground truth that has none.
-
-    Raises:
-        InvalidInput: there is no such record.
-    """
-    labelled = [record for record in truth if record.labels is not None]
+def _paired(truth: Dataset, found: list[_Found]) -> tuple[list[Record], list[Skipped]]:
+    """The records that have a map in every folder, and the ground truth that has none."""
     present, missing = [], []
-    for record in labelled:
-        lacks = [folder for folder, found in zip(folders, files, strict=True) if record.id not in found]
+    for record in truth:
+        if record.labels is None:
+            continue
+        lacks = [maps.folder for maps in found if record.id not in maps.partner]
         if lacks:
             missing.append(Skipped(file=str(record.labels), reason=f"no map of this ID in {lacks[0]}"))
         else:
             present.append(record)
-    if not labelled:
-        raise InvalidInput(f"{truth.name}: expected label maps to score against, found images alone")
-    if not present:
-        raise InvalidInput(
-            f"{folders[0]}: no map has the ID of a ground truth: its IDs are such as {next(iter(files[0]))!r}, "
-            f"those of the ground truth such as {labelled[0].id!r}. Files pair by their path without the suffix"
-        )
     return present, missing
 
 
-def _notes(
-    truth: Dataset, present: list[Record], folders: list[Path], files: list[Files], counted: _Counted
-) -> list[str]:
+def _notes(truth: Dataset, present: list[Record], found: list[_Found], counted: _Counted) -> list[str]:
     """What a reader must know to judge the scores."""
-    whats = ("the maps", "the coarse maps")[: len(files)]
     notes = []
-    if any(record.labels and record.labels.samefile(files[0][record.id]) for record in present):
+    if any(record.labels and record.labels.samefile(found[0].file(record)) for record in present):
         notes.append("the maps are the files of the ground truth")
-    for what, folder, found in zip(whats, folders, files, strict=True):
-        source = which_are_read(folder, found)
-        notes += [f"{what} {source}"] if source else []
-    notes += _notes_on_ids(truth.classes, whats, counted)
-    without_truth = sorted(files[0].keys() - {record.id for record in truth if record.labels is not None})
+    for maps in found:
+        source = which_are_read(maps.folder, maps.files)
+        notes += [f"{maps.what} {source}"] if source else []
+        notes += [f"{maps.what}: {sentence}" for sentence in maps.assumed]
+    notes += _notes_on_ids(truth, found, counted)
+    without_truth = sorted(found[0].files.keys() - set(found[0].partner.values()))
     if without_truth:
         few = "1 map has" if len(without_truth) == 1 else f"{len(without_truth):,} maps have"
         notes.append(f"{few} no ground truth and no score ({without_truth[0]})")
     return notes
 
 
-def _notes_on_ids(classes: Classes, whats: Sequence[str], counted: _Counted) -> list[str]:
+def _notes_on_ids(truth: Dataset, found: list[_Found], counted: _Counted) -> list[str]:
     """Sentences on ids of another numbering, predicted classes that the ground truth lacks, and other ids."""
     notes = []
     lacking: dict[str, list[str]] = {}
-    for what, tally, foreign in zip(whats, counted.tallies, counted.foreign, strict=True):
-        numbering = numbering_note(tally.confusion, range(len(classes)), foreign, what)
+    numbers = numbers_of(_coding_of(truth))
+    for maps, tally, foreign in zip(found, counted.tallies, counted.foreign, strict=True):
+        numbering = numbering_note(tally.confusion, numbers, foreign, maps.what)
         if numbering:
             notes.append(numbering)
             continue
@@ -313,11 +363,11 @@ def _notes_on_ids(classes: Classes, whats: Sequence[str], counted: _Counted) -> 
         extra = np.flatnonzero((true == 0) & (predicted > 0))
         if len(extra):
             share = 100 * predicted[extra].sum() / true.sum()
-            names = ", ".join(classes.names[c] for c in extra)
-            lacking.setdefault(names, []).append(f"{share:.2g} % of the pixels of {what}")
+            names = ", ".join(truth.classes.names[c] for c in extra)
+            lacking.setdefault(names, []).append(f"{share:.2g} % of the pixels of {maps.what}")
         if foreign:
             ids = listed(sorted(foreign))
-            notes.append(f"ids that are no class, in {what}: {ids}; their pixels count as wrong")
+            notes.append(f"ids that are no class, in {maps.what}: {ids}; their pixels count as wrong")
     for names, shares in lacking.items():
         notes.append(f"the ground truth lacks {names}: {' and '.join(shares)} count as wrong")
     return notes
@@ -341,20 +391,41 @@ def _is_described(labels: Path) -> bool:
 
 def _with_classes_of(truth: Dataset, folders: Sequence[Path]) -> Dataset:
     """Plain ground truth, in the classes that it and the maps hold together, named as the maps' run names them."""
-    count = max(len(truth.classes), *(len(find_classes(find_maps(folder).values())) for folder in folders), 0)
-    runs = [run.classes for folder in folders if (run := _run_of(folder)) is not None]
-    named = [names for names in runs if count <= len(names) and names != list(Classes.numbered(len(names)).names)]
-    classes = Classes(tuple(named[0]), truth.classes.palette) if named else truth.classes
-    if len(classes) < count:
-        classes = Classes.numbered(count, truth.classes.palette)
-    return replace(truth, classes=classes, void=classes.void)
+    coding = _coding_of(truth)
+    own = numbers_of(coding)
+    found = [numbers_in(folder, find_maps(folder), coding, truth.max_pixels) for folder in folders]
+    together = tuple(sorted({*own, *(number for numbers in found for number in numbers)}))
+    named = _named_by_run(folders, max(together) + 1)
+    if together == own and named is None:
+        return truth
+    numbers = tuple(range(len(named))) if named else together
+    colours = dict(zip(own, truth.classes.palette, strict=True))
+    names = named or tuple(f"class {number}" for number in numbers)
+    classes = Classes(names, tuple(colours.get(number, voc_colour(number)) for number in numbers))
+    return replace(truth, classes=classes, coding=stored_as(coding, numbers))
+
+
+def _named_by_run(folders: Sequence[Path], least: int) -> tuple[str, ...] | None:
+    """The names of at least so many classes that the run behind maps gave them; None for numbers alone."""
+    for folder in folders:
+        run = _run_of(folder)
+        if run and len(run.classes) >= least and not all(re.fullmatch(r"class \d+", n) for n in run.classes):
+            return tuple(run.classes)
+    return None
+
+
+def _ids_that_are_not_places(truth: Dataset, found: list[_Found]) -> dict[str, tuple[int, ...]]:
+    codings = dict(zip(("pred", "coarse"), (maps.coding for maps in found), strict=False))
+    if truth.coding is not None and truth.merge is None:
+        codings["truth"] = truth.coding
+    return {name: coding.ids for name, coding in codings.items() if not coding.is_plain}
 
 
 def _check_number(truth: Dataset) -> None:
     if len(truth.classes) > MOST_CLASSES:
         raise InvalidInput(
-            f"{truth.name}: ids up to {len(truth.classes) - 1}: are these instances? Expected at most "
-            f"{MOST_CLASSES} classes: write one id for all objects of a class"
+            f"{truth.name}: {len(truth.classes):,} classes: are these instances? Expected at most "
+            f"{MOST_CLASSES:,}: write one id for all objects of a class"
         )
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from segmend.data.dataset import Dataset
 from segmend.data.files import atomic_write
-from segmend.jobs.predict import predict
+from segmend.jobs.predict import PredictOptions, predict
 from segmend.jobs.progress import Progress, bar
 from segmend.jobs.search import fit_appearance, search
 from segmend.labels import InvalidInput
@@ -66,14 +66,8 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
         run = out / "folds" / str(index)
         broken += _train_once(recipe, rest, run, title, quiet)
         if rank() == 0:
-            maps = predict(
-                run,
-                part,
-                out / "out_of_fold",
-                test_time=TestTime(recipe.prediction.scales, recipe.prediction.mirror),
-                probs=True,
-                quiet=quiet,
-            )
+            test_time = TestTime(recipe.prediction.scales, recipe.prediction.mirror)
+            maps = predict(run, part, out / "out_of_fold", PredictOptions(test_time, probs=True, quiet=quiet))
             broken += [f"{skipped.file}: {skipped.reason}" for skipped in maps.skipped]
     return list(dict.fromkeys(broken + _train_once(recipe, dataset, out, "all", quiet)))
 

@@ -41,7 +41,7 @@ class DenseCRF(Refiner):
     bilateral_weight: float = 5.0
     certainty: float = 1.0
 
-    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
+    def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
         """Refine a batch (see `Refiner.refine_batch`)."""
         refined = [self._infer(i, c) for i, c in zip(image, coarse, strict=True)]
         return Refinement.of(torch.stack(refined).to(coarse.device), coarse)

@@ -206,8 +206,8 @@ class ECN(
         reach = (width / 2, height / 2) if longest is None else (longest, longest)
         return like.new_tensor(reach).view(1, 2, 1, 1)
 
-    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
-        """Refine a batch (see `Refiner.refine_batch`), showing displacements and the fusion mask."""
+    def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
+        """Refine a batch (see `Refiner.refine_batch`), with displacements and the fusion mask."""
         correction = self(image, coarse)
         mask = None if correction.mask is None else correction.mask[:, 0]
         probabilities = torch.lerp(correction.probabilities, coarse, self.coarse_weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from segmend.refiners.base import Refinement, Refiner
@@ -27,11 +28,18 @@ class GuidedFilter(Refiner):
     radius: int = 8
     eps: float = 1e-3
 
-    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
+    def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
         """Refine a batch (see `Refiner.refine_batch`)."""
         from kornia.filters import guided_blur  # takes a while to load, which others should not wait for
 
         side = 2 * self.radius + 1
         coarser = max(1, self.radius // 4)
+        height, width = image.shape[2:]
+        # kornia reflects the image at its border, which a smaller one than half a window does not allow
+        least = coarser * (self.radius // coarser + 1)
+        missing = (0, max(0, least - width), 0, max(0, least - height))
+        if any(missing):
+            image, coarse = (F.pad(map_, missing, mode="replicate") for map_ in (image, coarse))
         filtered = guided_blur(image, coarse, side, self.eps, subsample=coarser).clamp_min(0)
+        filtered, coarse = (map_[..., :height, :width] for map_ in (filtered, coarse))
         return Refinement.of(filtered / filtered.sum(dim=1, keepdim=True).clamp_min(1e-6), coarse)

@@ -151,7 +151,7 @@ class SpatialPropagation(
         colours, guide = padded.split((3, guide.shape[1]), dim=1)
         return self.decoder(self.encoder(2 * colours - 1, guide)), colours
 
-    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
+    def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
         """Refine a batch (see `Refiner.refine_batch`)."""
         return Refinement.of(self(image, coarse).exp(), coarse)
 

@@ -135,13 +135,9 @@ class UniversalPropagation(
             be off. With a half or more no mask is changed.
         coarse_weight_known_error: the same for masks whose error is told (`border_error_px`), as the network is
             bolder then.
-
-    Attributes:
-        border_error_px: how many pixels the borders of the coarse maps that `refine_batch` gets are off, about; 0:
-            not known.
     """
 
-    border_error_px: float = 0.0
+    takes_border_error = True
 
     def __init__(
         self,
@@ -199,7 +195,7 @@ class UniversalPropagation(
         refined = torch.lerp(start, spread, blend.spread)
         return Propagated(refined[..., :height, :width], blend, guess)
 
-    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
+    def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
         """Refine a batch (see `Refiner.refine_batch`).
 
         Classes that are the likeliest nowhere in the coarse maps are not in the refined ones, and cost nothing.
@@ -209,19 +205,15 @@ class UniversalPropagation(
             return Refinement.of(coarse.float(), coarse)
         known = coarse[:, chosen].clamp_min_(MIN_COARSE)
         known /= known.sum(dim=1, keepdim=True)
-        told = (
-            torch.full((len(image),), self.border_error_px, device=image.device)
-            if self.border_error_px > 0
-            else None
-        )
-        refined = self(image, known, told).refined
+        error = torch.full((len(image),), border_error_px, device=image.device) if border_error_px else None
+        refined = self(image, known, error).refined
         probabilities = native.empty_like(coarse, torch.float32).zero_().index_copy_(1, chosen, refined)
         return Refinement.of(probabilities, coarse)
 
-    def coarse_weight_for(self, coarse: Tensor) -> float:
+    def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
         """`coarse_weight`, or that of sure maps or masks, or between them, as there is `doubt` in the map."""
         soft, doubtful = (min(max((lacks - SURE) / (DOUBTFUL - SURE), 0.0), 1.0) for lacks in doubt(coarse))
-        hard = self.coarse_weight_known_error if self.border_error_px > 0 else self.coarse_weight_masks
+        hard = self.coarse_weight_known_error if border_error_px else self.coarse_weight_masks
         careful = hard + (self.coarse_weight_confident - hard) * soft
         return careful + (self.coarse_weight - careful) * doubtful
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from segmend.data.files import InvalidFile, read_json, write_json
+from segmend.data.files import InvalidFile, check_writable_file, read_json, write_json
 
 SCHEMA = 1
 """Version of the schema; a file with a higher one is refused."""
@@ -31,7 +30,9 @@ class Run(_Strict):
 
     Attributes:
         seconds: wall time by part: ``read``, ``network``, ``write`` (they overlap), and ``total``.
+        remade: images of `done` that replaced files which an earlier run had made of other inputs or options.
         changed: share of the pixels refined by this call whose label changed; None where it refined none.
+        filled: void pixels that this call of ``refine`` filled.
     """
 
     kind: Literal["run"] = "run"
@@ -42,9 +43,11 @@ class Run(_Strict):
     classes: list[str]
     done: int
     kept: int = 0
+    remade: int = 0
     seconds: dict[str, float]
     images_per_second: float
     changed: float | None = None
+    filled: int | None = None
     skipped: list[Skipped] = []
 
 
@@ -154,6 +157,8 @@ class Evaluation(_Strict):
     """What ``evaluate`` found. Folders are as given, relative to ``results.json`` where they lie beside it.
 
     Attributes:
+        ids: how the label files of ``truth``, ``pred`` and ``coarse`` store the classes, where class c is not
+            stored as c.
         scored: the classes that means over classes are taken over.
         merge: where finer true classes were joined, what each new class stands for.
         improved, degraded: share of images improved or degraded (see `ImageScore.change`).
@@ -173,6 +178,7 @@ class Evaluation(_Strict):
     pred: str
     coarse: str | None = None
     images: str | None = None
+    ids: dict[str, tuple[int, ...]] = {}
     scored: list[str] = []
     merge: dict[str, tuple[str, ...]] = {}
     scores: Scores
@@ -206,16 +212,9 @@ def check_replaceable(path: Path, is_ours: Callable[[Path], bool], what: str) ->
         is_ours: whether a file may be replaced.
         what: what such a file holds, for the message.
     """
-    if path.is_dir():
-        raise InvalidFile(path, "a folder, expected the name of a file to write")
+    check_writable_file(path)
     if path.is_file() and not is_ours(path):
         raise InvalidFile(path, f"is there already and does not hold {what}: give another name with --out")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise InvalidFile(path, f"cannot be written ({error.strerror})") from None
 
 
 def write_results(path: Path | str, results: Results) -> None:
