@@ -330,6 +330,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score maps against ground truth, and compare them with the coarse maps."""
+    from segmend.data.files import MAX_PIXELS
     from segmend.jobs.evaluate import evaluate as job
     from segmend.jobs.evaluate import open_truth
 
@@ -341,10 +342,11 @@ def evaluate(
         images=images,
         split=split,
         classes=_classes(classes),
-        ids=_ids("ids", ids) if ids else None,
+        ids=None if ids is None else _ids("ids", ids),
         palette=palette,
+        max_pixels=max_pixels or MAX_PIXELS,
     )
-    dataset = _reported(_limited(dataset, max_pixels))
+    dataset = _reported(dataset)
     result = job(dataset, pred, coarse, out, quiet, _groups("group", group), _groups("merge", merge))
     _print_scores(result)
     for note in result.notes:
