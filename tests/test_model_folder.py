@@ -33,7 +33,7 @@ def test_loading_is_silent(folder, capsys):
 
 
 def test_another_kind_is_refused(folder):
-    with pytest.raises(InvalidInput, match="holds a ECN, expected a Segmenter"):
+    with pytest.raises(InvalidInput, match="holds a ECN, which is not a segmenter"):
         load_segmenter(folder)
     with pytest.raises(InvalidInput, match="expected a Segmenter"):
         load_model(Segmenter, folder)
