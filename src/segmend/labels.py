@@ -285,9 +285,9 @@ def as_probabilities(coarse: Any, num_classes: int, smoothing: float = SMOOTHING
             "expected a label map [H, W] of integers or a probability map [C, H, W] of floats, "
             f"found {tensor.dtype} of shape {tuple(tensor.shape)}{_layout(tensor, num_classes)}"
         )
-    if tensor.shape[0] != num_classes or (num_classes == 1 and not logits):
+    if tensor.shape[0] != num_classes:
         raise InvalidInput(
-            f"expected probabilities of {max(2, num_classes)} classes, found {tensor.shape[0]} of shape "
+            f"expected probabilities of {num_classes} classes, found {tensor.shape[0]} of shape "
             f"{tuple(tensor.shape)}{_layout(tensor, num_classes)}"
         )
     return softened(tensor) if logits and not stored else normalised(tensor)
@@ -320,8 +320,8 @@ def softened(logits: Tensor) -> Tensor:
     equal = float((logits.amax(dim=0) == logits.amin(dim=0)).float().mean()) if len(logits) > 1 else 0.0
     if equal > UNDECIDED:
         raise InvalidInput(
-            f"the logits of all classes are equal on {100 * equal:.0f} % of the pixels: are these logits of single "
-            "masks, without background? Add a first plane of zeros for it"
+            f"the logits of all classes are equal on {100 * equal:.0f} % of the pixels: are these logits of "
+            "single masks, without background? Add a first plane of zeros for it"
         )
     return found
 
@@ -378,8 +378,8 @@ def check_probabilities(probabilities: Tensor, tolerance: float = 1e-3) -> None:
     if probabilities.amin() < -tolerance:
         raise InvalidInput(
             f"expected probabilities of at least 0, found {float(probabilities.amin()):g}: "
-            "are these logits? Say so (--logits, or logits=True). Logits of single masks need a plane of zeros for "
-            "the background first"
+            "are these logits? Say so (--logits, or logits=True). Logits of single masks need a plane of zeros "
+            "for the background first"
         )
     worst = float((total - 1.0).abs().max())
     if worst > tolerance:

@@ -13,7 +13,7 @@ from segmend.coding import Coding
 from segmend.data.description import describe, read_tags
 from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, found_instead
 from segmend.data.images import IMAGE_SUFFIXES, ImageSurvey, read_image, survey_images
-from segmend.data.maps import find_maps, find_masks, is_probabilities, read_label_map, read_map
+from segmend.data.maps import find_maps, find_masks, label_files, read_label_map, read_map
 from segmend.data.masks import LABEL_SUFFIXES, read_labels
 from segmend.data.pairing import pair_names, turns_of
 from segmend.data.palette import read_palette
@@ -134,8 +134,8 @@ class Dataset:
         """
         maps = find_maps(folder)
         coding, findings = self.coding, self.findings
-        if not is_probabilities(maps):
-            survey = survey_masks(maps, max_pixels=self.max_pixels)
+        if labels := label_files(maps):
+            survey = survey_masks(labels, max_pixels=self.max_pixels)
             coding, findings = self._coding_of_coarse(Path(folder), survey)
         return self.paired(Path(folder), maps, coding, findings)
 

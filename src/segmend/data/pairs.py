@@ -10,7 +10,7 @@ from typing import NamedTuple
 from segmend.coding import Coding
 from segmend.data.dataset import Dataset, Found, Reading, open_dataset, read_plain
 from segmend.data.files import MAX_PIXELS, InvalidFile
-from segmend.data.maps import count_planes, find_maps, is_probabilities
+from segmend.data.maps import count_planes, find_maps, label_files
 from segmend.labels import Classes
 
 
@@ -41,7 +41,7 @@ def open_pairs(
         InvalidFile: no images, no maps, no pair, or maps whose ids cannot be meant.
     """
     maps = find_maps(coarse)
-    if is_probabilities(maps):
+    if len(label_files(maps)) < len(maps):
         known = classes if isinstance(classes, Classes) else Classes.numbered(classes or count_planes(maps))
         found = Found(known, Coding.counted(len(known)), (f"{coarse}: probabilities of {len(known)} classes",))
     else:

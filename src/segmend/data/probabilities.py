@@ -50,11 +50,6 @@ def read_stored_probabilities(path: Path | str, max_pixels: int = MAX_PIXELS) ->
         raise InvalidFile(
             path, f"expected [C, H, W] of floats or uint8, found {stored.dtype} {list(stored.shape)}{batch}"
         )
-    if len(stored) == 1:
-        raise InvalidFile(
-            path,
-            f"expected at least two classes [C, H, W], found {list(stored.shape)}: give two planes, 1 - p and p",
-        )
     last = stored.astype(np.float32).sum(axis=-1)
     if stored.shape[-1] < min(stored.shape[:2]) and np.allclose(last, last.flat[0], rtol=0.02):
         raise InvalidFile(

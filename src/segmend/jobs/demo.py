@@ -61,7 +61,7 @@ def demo(out: Path, seed: int = 0, quiet: bool = False) -> tuple[Shown, Shown]:
     corrector = out / "corrector"
     train(recipe(data, out / "coarse" / "train", seed), corrector, quiet=quiet)
     trained = refine_and_evaluate(str(corrector), data, out / "coarse" / "val", out, quiet)
-    by_gain = sorted(trained.scores.per_image, key=lambda p: p.pred - (p.coarse or 0), reverse=True)
+    by_gain = sorted(trained.scores.per_image, key=lambda image: image.gain or 0.0, reverse=True)
     shown = [by_gain[round(share * (len(by_gain) - 1))].id for share in SHOWN]
     truth = open_dataset(data, "val")
     rows = [before_after(truth, out / "coarse" / "val", out / "refined", identity) for identity in shown]

@@ -195,10 +195,10 @@ def refine_bands(
             f"expected probabilities [C, H, W], found {tuple(coarse.shape)}: classes must come first"
         )
     check_same_size(image=image, coarse=coarse)
-    if isinstance(refiner, nn.Module):
-        device = device_of(refiner)
+    own = device_of(refiner) if isinstance(refiner, nn.Module) else None
+    device = own or device or image.device
     count = refiner.num_classes or num_classes or count_classes(coarse)
-    task = _Task(refiner, image.to(device or image.device), coarse, count, logits, border_error_px, precision)
+    task = _Task(refiner, device, image.to(device), coarse, count, logits, border_error_px, precision)
     void = void_mask(coarse)
     rows, columns = slice(0, image.shape[1]), slice(0, image.shape[2])
 
@@ -206,7 +206,7 @@ def refine_bands(
         return 0.0 if min_confidence is not None else refiner.coarse_weight_for(few, border_error_px)
 
     def combined(rows: slice, refined: Refinement, before: Tensor, weight: float) -> Refinement:
-        part = None if void is None else void[rows].to(before.device)
+        part = None if void is None else void[rows].to(device)
         return combine(refined, before, weight, min_confidence, part, keep_void or unlabelled)
 
     unlabelled = void is not None and bool(void.all())
@@ -230,6 +230,7 @@ class _Task:
     """One image, and how its regions are refined."""
 
     refiner: Refiner
+    device: torch.device
     image: Tensor
     coarse: Tensor
     count: int
@@ -238,17 +239,17 @@ class _Task:
     precision: Precision | None
 
     def coarse_probabilities(self, rows: slice, columns: slice) -> Tensor:
-        """Of a region, ``float32 [C, h, w]``, on the image's device.
+        """Of a region, ``float32 [C, h, w]``, on the device.
 
         The whole coarse map stays in the type in which it was given, which may take a sixteenth of the memory.
         """
-        part = self.coarse[..., rows, columns].to(self.image.device)
+        part = self.coarse[..., rows, columns].to(self.device)
         return as_probabilities(part, self.count, logits=self.logits)
 
     def refine(self, rows: slice, columns: slice, coarse: Tensor) -> Refinement:
         """A region with its coarse probabilities, refined."""
         image = self.image[None, :, rows, columns]
-        with nullcontext() if self.precision is None else autocast(image.device, self.precision):
+        with nullcontext() if self.precision is None else autocast(self.device, self.precision):
             return self.refiner.refine_batch(image, coarse[None], self.border_error_px)[0]
 
 

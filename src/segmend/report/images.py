@@ -21,9 +21,9 @@ TRANSPARENT: Colour = (0, 0, 0, 0)
 
 CHANGE_COLOURS: dict[Change, Colour] = {
     Change.RIGHT: TRANSPARENT,
-    Change.REFINED: (31, 119, 200, 255),
+    Change.CORRECTED: (31, 119, 200, 255),
     Change.DEGRADED: (214, 82, 20, 255),
-    Change.IN_VAIN: (240, 190, 70, 255),
+    Change.STILL_WRONG: (240, 190, 70, 255),
     Change.MISSED: (178, 164, 212, 255),
     Change.VOID: (140, 138, 132, 150),
 }
