@@ -89,10 +89,10 @@ def main() -> None:
 @app.command()
 def demo(
     out: Out = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Draws another data set.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the data set and of the training.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Generate a synthetic data set, corrupt its masks, refine them with and without training, and report."""
+    """Generate a synthetic data set, corrupt its masks, refine them with and without training, write a report."""
     from segmend.jobs.demo import demo as job
 
     _check_folder(out)
@@ -100,44 +100,60 @@ def demo(
     for how, shown in (("the universal refiner", untrained), ("a corrector trained on it", trained)):
         before, after = shown.scores.coarse_scores, shown.scores.scores
         assert before is not None
-        told = f"mIoU {100 * before.mean_iou:.1f} -> {100 * after.mean_iou:.1f}"
-        console.print(f"{how}: {told}; report: {escape(str(shown.report))}")
+        change = f"mIoU {100 * before.mean_iou:.1f} -> {100 * after.mean_iou:.1f}"
+        console.print(f"{how}: {change}; report: {escape(str(shown.report))}")
 
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Data set to read.")],
+    source: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     destination: Annotated[Path, typer.Argument(help="Folder to write to.")],
     from_format: Annotated[str, typer.Option("--from", help=READ)],
     to_format: Annotated[str, typer.Option("--to", help=WRITTEN)] = "segmend",
     max_pixels: MaxPixels = None,
 ) -> None:
-    """Convert a data set between formats, labels without loss."""
+    """Convert a data set between formats. Images are copied, labels stay exact."""
     from segmend.data.convert import convert as job
     from segmend.data.files import MAX_PIXELS
 
     _check_folder(destination)
     done = job(source, destination, from_format, to_format, max_pixels or MAX_PIXELS)
-    skipped = [f"{f}: {r}" for f, r in done.skipped]
+    for finding in done.findings:
+        errors.print(escape(finding))
+    skipped = [f"{file}: {reason}" for file, reason in done.skipped]
     _finish(f"{_counted(done.written)} written to {destination}", skipped, done.written > 0)
 
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="Recipe (YAML).")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, as optimisation.steps=100.")] = None,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A YAML file, or the name of a recipe that comes with segmend, such as ecn_few_images; "
+            "any other name lists them."
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value for the recipe, such as optimisation.steps=100.")
+    ] = None,
     out: Out = Path("run"),
-    folds: Annotated[int | None, typer.Option(min=2, help="Also write out-of-fold maps.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Also train this many segmenters, and write out-of-fold maps.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a segmenter or a corrector, or search a filter's parameters; a stopped run goes on."""
+    """Train a segmenter or a refiner, or search a filter's parameters; a stopped training resumes.
+
+    Paths in a recipe are relative to the working directory: segmend train ecn_few_images data.root=my_data
+    coarse.train=my_coarse_maps
+    """
     from segmend.jobs.train import train as job
-    from segmend.training.processes import rank
+    from segmend.training.processes import is_first
     from segmend.training.recipe import read_recipe
 
     _check_folder(out)
     broken = job(read_recipe(recipe, overrides or []), out, folds, quiet)
-    if rank() == 0:
+    if is_first():
         _finish(f"Trained: {out}", broken)
 
 
@@ -314,6 +330,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score maps against ground truth, and compare them with the coarse maps."""
+    from segmend.data.files import MAX_PIXELS
     from segmend.jobs.evaluate import evaluate as job
     from segmend.jobs.evaluate import open_truth
 
@@ -325,10 +342,11 @@ def evaluate(
         images=images,
         split=split,
         classes=_classes(classes),
-        ids=_ids("ids", ids) if ids else None,
+        ids=None if ids is None else _ids("ids", ids),
         palette=palette,
+        max_pixels=max_pixels or MAX_PIXELS,
     )
-    dataset = _reported(_limited(dataset, max_pixels))
+    dataset = _reported(dataset)
     result = job(dataset, pred, coarse, out, quiet, _groups("group", group), _groups("merge", merge))
     _print_scores(result)
     for note in result.notes:

@@ -335,7 +335,7 @@ def test_a_second_run_keeps_what_is_still_right(segmend_, synthetic, coarse, tmp
 def test_the_border_error_is_for_class_agnostic_refiners(segmend_, synthetic, coarse, tmp_path):
     network = UniversalPropagation()
     with torch.no_grad():
-        network.at_pixels[0].weight.mul_(300)
+        network.pixel_head[0].weight.mul_(300)
     save_model(network, tmp_path / "universal")
     given = ("refine", "--images", synthetic / "images" / "val", "--coarse", coarse / "val", "--probs")
     for name, error in (("off", ("--border-error-px", "8")), ("unknown", ())):

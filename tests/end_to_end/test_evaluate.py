@@ -1,4 +1,4 @@
-"""`segmend evaluate` from the command line: scores that do not flatter, notes, and what is refused."""
+"""`segmend evaluate` on inputs that could mislead: the right score, and a line that says what is odd."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from segmend.cli import main
+from segmend.data.images import write_image
 from segmend.data.masks import read_labels, write_labels
 from segmend.data.probabilities import write_probabilities
 from segmend.report.page import write_report
@@ -136,6 +137,70 @@ def test_ids_that_are_one_off_are_reported(evaluate, tmp_path, ids, word):
     assert f"one {word} than those of the ground truth" in printed
 
 
+@pytest.mark.parametrize("ids", [(7, 11, 26), (7, 26001, 33003), (1, 2, 3)])
+def test_a_score_does_not_depend_on_the_numbers_of_ids(evaluate, tmp_path, ids):
+    """Three ids are three classes, however large; memory is that of three."""
+
+    def folders(name, ids):
+        return [
+            "--truth", write(tmp_path / name / "truth", a=three_regions(ids)),
+            "--pred", write(tmp_path / name / "pred", a=three_regions(ids, shift=1)),
+            "--coarse", write(tmp_path / name / "coarse", a=three_regions(ids, shift=3)),
+        ]  # fmt: skip
+
+    _, expected, _ = evaluate(*folders("plain", (0, 1, 2)))
+    code, found, _ = evaluate(*folders("other", ids))
+    assert (code, found.notes) == (0, [])
+    assert found.classes == [f"class {i}" for i in ids]
+    for one, other in ((found.scores, expected.scores), (found.coarse_scores, expected.coarse_scores)):
+        assert (one.mean_iou, one.trimap, one.boundary_f) == (other.mean_iou, other.trimap, other.boundary_f)
+        assert list(one.iou.values()) == list(other.iou.values())
+    page = write_report(tmp_path / "results.json").read_text(encoding="utf-8")
+    assert "cannot" not in page
+    assert "Ground truth: " + ", ".join(found.classes) in page
+
+
+@pytest.mark.parametrize("true", [(0, 1), (0, 255)])
+@pytest.mark.parametrize("white", [(0, 1), (0, 255)])
+def test_foreground_may_be_1_or_255_on_either_side(evaluate, tmp_path, true, white):
+    truth = write(tmp_path / "truth", a=two_regions(*true))
+    pred = write(tmp_path / "pred", a=two_regions(*white, shift=2))
+    code, found, _ = evaluate("--truth", truth, "--pred", pred)
+    _, given, _ = evaluate("--truth", truth, "--pred", pred, "--classes", "ground,thing")
+    assert (code, found.notes) == (0, [])
+    right = two_regions() == two_regions(shift=2)
+    assert found.scores.pixel_accuracy == given.scores.pixel_accuracy == right.mean()
+    page = write_report(tmp_path / "results.json").read_text(encoding="utf-8")
+    assert "Ground truth: ground, thing" in page
+    assert "cannot" not in page
+
+
+def test_maps_pair_without_what_their_names_share(evaluate, truth, tmp_path):
+    pred = write(tmp_path / "pred", a_mask=two_regions(shift=1), b_mask=two_regions(shift=1))
+    code, found, printed = evaluate("--truth", truth, "--pred", pred)
+    assert (code, len(found.per_image)) == (0, 2)
+    assert "the maps: names pair without '_mask'" in printed
+    page = write_report(tmp_path / "results.json").read_text(encoding="utf-8")
+    assert "is missing" not in page
+
+
+def test_ground_truth_in_colours_or_with_given_ids(evaluate, tmp_path):
+    colours = np.array([(0, 0, 0), (200, 30, 30), (30, 200, 30)], np.uint8)
+    write_image(tmp_path / "truth" / "a.png", colours[three_regions()])
+    (tmp_path / "palette.txt").write_text("sky: 0,0,0\ncow: 200,30,30\ncar: 30,200,30\n")
+    pred = write(tmp_path / "pred", a=three_regions())
+    given = ["--truth", tmp_path / "truth", "--pred", pred]
+    code, _, printed = evaluate(*given)
+    assert (code, "colours" in printed) == (2, True)
+    _, found, _ = evaluate(*given, "--palette", tmp_path / "palette.txt")
+    assert (found.classes, found.scores.mean_iou) == (["sky", "cow", "car"], 1)
+    scaled = write(tmp_path / "scaled", a=three_regions((0, 127, 255)))
+    given = ["--truth", scaled, "--pred", write(tmp_path / "maps", a=three_regions((0, 127, 255)))]
+    assert evaluate(*given)[0] == 2
+    _, found, _ = evaluate(*given, "--ids", "0,127,255", "--classes", "sky,cow,car")
+    assert (found.classes, found.scores.mean_iou) == (["sky", "cow", "car"], 1)
+
+
 def test_right_maps_get_no_note(evaluate, truth, tmp_path):
     pred = write(tmp_path / "pred", a=two_regions(shift=1), b=two_regions(shift=2))
     code, found, printed = evaluate("--truth", truth, "--pred", pred)
@@ -163,18 +228,18 @@ def run_folder(folder, names=("class 0", "class 1"), **maps):
 def test_label_maps_corrected_after_a_run_are_scored_in_place_of_its_probabilities(evaluate, truth, tmp_path):
     out = run_folder(tmp_path / "out", a=two_regions(shift=4), b=two_regions(shift=4))
     _, before, printed = evaluate("--truth", truth, "--pred", out)
-    assert "the maps: read from probs, not from labels" in printed
+    assert "the maps are read from probs, not from labels" in printed
     write_labels(out / "labels" / "a.png", two_regions())  # an editor drops the note
     _, found, printed = evaluate("--truth", truth, "--pred", out)
     assert (
-        "the maps: 1 of 2 read from labels, which were edited after the run (a), the others from probs" in printed
+        "are read from labels where these were edited after the run: 1 of 2 (a); the others from probs" in printed
     )
     assert [image.mean_iou for image in found.per_image] == [1, before.per_image[1].mean_iou]
     # one that keeps the note leaves a newer file
     write_labels(out / "labels" / "b.png", two_regions(), note="predict universal")
     os.utime(out / "labels" / "b.png", (time.time() + 60,) * 2)
     _, found, printed = evaluate("--truth", truth, "--pred", out)
-    assert "2 of 2 read from labels" in printed
+    assert "edited after the run: 2 of 2 (a, ...)" in printed
     assert found.scores == evaluate("--truth", truth, "--pred", out / "labels")[1].scores
     assert found.scores.mean_iou == 1
     page = write_report(tmp_path / "results.json").read_text(encoding="utf-8")
@@ -187,8 +252,9 @@ def test_classes_are_named_as_the_run_names_them(evaluate, truth, tmp_path):
         _, found, _ = evaluate("--truth", truth, "--pred", pred)
         assert found.classes == ["sky", "cow", "car"]
         assert found.scores.iou == {"sky": 1, "cow": 1, "car": None}
-    few = run_folder(tmp_path / "few", ("sky",), a=np.zeros(SIZE, np.uint8), b=np.zeros(SIZE, np.uint8))
-    assert evaluate("--truth", truth, "--pred", few)[1].classes == ["class 0", "class 1"]
+    more = write(tmp_path / "more", a=three_regions())
+    few = run_folder(tmp_path / "few", ("sky", "cow"), a=two_regions())
+    assert evaluate("--truth", more, "--pred", few)[1].classes == ["class 0", "class 1", "class 2"]
 
 
 def test_classes_are_given_by_number_or_by_names(evaluate, truth, tmp_path):
@@ -219,11 +285,11 @@ def test_data_set_and_split(evaluate, synthetic):
 
 
 def test_many_classes_are_taken_for_instances(evaluate, tmp_path):
-    instances = np.arange(48 * 64).reshape(SIZE)
+    instances = np.arange(32 * 40).reshape(32, 40).repeat(3, axis=0).repeat(3, axis=1)
     truth = write(tmp_path / "truth", a=instances)
     code, found, printed = evaluate("--truth", truth, "--pred", truth)
     assert (code, found) == (2, None)
-    assert "are these instances" in printed
+    assert "are these instances?" in printed
 
 
 def test_nothing_to_score_is_an_error_with_an_example_of_each_side(evaluate, truth, tmp_path):
@@ -261,7 +327,7 @@ def test_output_that_cannot_be_written_or_is_not_ours_is_refused_first(monkeypat
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2
-    assert str(out.parent if kind == "below a file" else out) in capsys.readouterr().err
+    assert str(out if kind != "below a file" else out.parent) in capsys.readouterr().err
     assert not before or out.read_bytes() == before
 
 

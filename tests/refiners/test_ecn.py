@@ -81,7 +81,7 @@ def test_a_mask_that_learns_apart_leaves_the_branches_alone(encoder):
     image, coarse = example()
     network = ECN(CLASSES, "quarter", encoder=encoder)
     target = torch.randint(0, 5, (2, 37, 50))
-    correction = network(image, coarse, mask_apart=True)
+    correction = network(image, coarse, detach_mask=True)
     correction_loss(correction, target, 255, held_out=torch.tensor([True, True])).backward()
     reached = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
     assert reached == {"fusion"}

@@ -13,7 +13,7 @@ from segmend.coding import Coding
 from segmend.data.description import describe, read_tags
 from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, found_instead
 from segmend.data.images import IMAGE_SUFFIXES, ImageSurvey, read_image, survey_images
-from segmend.data.maps import find_maps, find_masks, label_files, read_label_map, read_map
+from segmend.data.maps import find_maps, find_masks, label_files, read_label_map, read_map, which_are_read
 from segmend.data.masks import LABEL_SUFFIXES, read_labels
 from segmend.data.pairing import pair_names, turns_of
 from segmend.data.palette import read_palette
@@ -150,7 +150,8 @@ class Dataset:
             for r in self.records
             if r.id in pairing.partner
         )
-        more = (*findings, *pairing.findings)
+        source = which_are_read(folder, dict(maps))
+        more = (*findings, *pairing.findings, *([f"{folder}: the maps {source}"] if source else []))
         return replace(self, records=records, coarse_coding=coding, merge_coarse=None, findings=more)
 
     def _coding_of_coarse(self, folder: Path, survey: Survey) -> tuple[Coding | None, tuple[str, ...]]:

@@ -88,28 +88,6 @@ def wrong_count(probabilities: np.ndarray, count: int) -> str:
     return expected
 
 
-def read_scored(
-    path: Path, classes: Classes, coding: Coding | None = None, max_pixels: int = MAX_PIXELS
-) -> tuple[np.ndarray, np.ndarray]:
-    """The labels in a map that is to be scored, whatever its ids.
-
-    Returns:
-        The most likely classes ``[H, W]`` in the dtype of `classes`, void where the map holds an id that is
-        no class; and these ids, ascending.
-
-    Raises:
-        InvalidFile: unreadable.
-    """
-    if path.suffix.lower() in PROBABILITY_SUFFIXES:
-        stored = read_probabilities(path, max_pixels).argmax(axis=0).astype(np.int32)
-        coding = Coding.counted(len(classes))
-    else:
-        coding = coding or Coding.counted(len(classes))
-        stored = read_ids(path, coding, max_pixels)
-    labels, wrong = coding.split(stored)
-    return labels.astype(classes.dtype), np.unique(stored[wrong])
-
-
 def read_ids(path: Path, coding: Coding, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The stored ids ``[H, W]`` of a label file, which is read by its colours where the coding says so.
 
@@ -170,16 +148,16 @@ def newer_of(probabilities: Path | None, labels: Path | None) -> Path:
 
 
 def which_are_read(folder: Path, maps: dict[str, Path]) -> str:
-    """Which of a run's probabilities and label maps `find_maps` chose, in words; empty without a choice."""
+    """Which of a run's probabilities and label maps `find_maps` chose: the end of a sentence, or nothing."""
     probs, labels = _maps_of_run(folder)
     if not probs or not labels:
         return ""
     edited = sorted(i for i in probs.keys() & labels.keys() if maps[i] == labels[i])
     if not edited:
-        return "read from probs, not from labels"
+        return "are read from probs, not from labels"
     some = f"{edited[0]}{', ...' if len(edited) > 1 else ''}"
-    chosen = f"{len(edited)} of {len(maps)} read from labels, which were edited after the run ({some})"
-    return chosen if len(edited) == len(maps) else f"{chosen}, the others from probs"
+    chosen = f"are read from labels where these were edited after the run: {len(edited)} of {len(maps)} ({some})"
+    return chosen if len(edited) == len(maps) else f"{chosen}; the others from probs"
 
 
 def find_masks(folder: Path | str) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from segmend.coding import Coding
 from segmend.data.dataset import Dataset, Found, Reading, open_dataset, read_plain
 from segmend.data.files import MAX_PIXELS, InvalidFile
+from segmend.data.images import unread_image, unread_images
 from segmend.data.maps import count_planes, find_maps, label_files
 from segmend.labels import Classes
 
@@ -52,7 +53,9 @@ def open_pairs(
     unpaired = [
         InvalidFile(r.image, f"no map of this ID in {coarse}") for r in dataset if r.id not in with_map and r.image
     ]
-    unpaired += [
-        InvalidFile(path, f"no image of this ID in {images}") for path in maps.values() if path not in paired
-    ]
+    others = unread_images(images)
+    for name, path in maps.items():
+        if path not in paired:
+            instead = f": {unread_image(others[name])}" if name in others else ""
+            unpaired.append(InvalidFile(path, f"no image of this ID in {images}{instead}"))
     return Pairs(pairs, unpaired)

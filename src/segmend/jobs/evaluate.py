@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,14 +11,22 @@ from pathlib import Path
 import numpy as np
 
 from segmend import __version__
-from segmend.coding import Coding
+from segmend.coding import Coding, listed
 from segmend.data.dataset import Dataset, Record, check_fits, open_masks
 from segmend.data.details import find_beside, read_details
-from segmend.data.files import InvalidFile
-from segmend.data.maps import count_planes, find_maps, label_files, read_scored, which_are_read
-from segmend.data.pairing import match_names
-from segmend.data.survey import survey_masks
-from segmend.jobs.numbering import listed, numbering_note
+from segmend.data.files import MAX_PIXELS, InvalidFile
+from segmend.data.maps import find_maps, which_are_read
+from segmend.data.scored import (
+    Files,
+    Scored,
+    coding_of_maps,
+    numbers_in,
+    numbers_of,
+    pair_maps,
+    read_scored,
+    stored_as,
+)
+from segmend.jobs.numbering import numbering_note
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
 from segmend.jobs.tally import (
@@ -30,13 +39,13 @@ from segmend.jobs.tally import (
     image_score,
 )
 from segmend.labels import Classes, InvalidInput, voc_colour
+from segmend.pixels import turned
 from segmend.report.results import (
     Confidence,
     Evaluation,
     ImageScore,
     Run,
     Skipped,
-    StoredIds,
     check_replaceable,
     read_results,
     share_of,
@@ -49,21 +58,6 @@ MOST_CLASSES = 1000
 CONFIDENCE_ARRAYS = ("confidence", "change_confidence", "changed")
 """Arrays of details that confidence is scored by."""
 
-Files = dict[str, Path]
-"""Files by ID."""
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """Maps that are scored: files by the ID of their ground truth, and how their ids are read."""
-
-    path: Path
-    files: Files
-    coding: Coding
-    notes: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
-    """IDs of maps without ground truth."""
-
 
 def open_truth(
     truth: Path,
@@ -74,6 +68,7 @@ def open_truth(
     classes: Classes | int | None = None,
     ids: Sequence[int] | None = None,
     palette: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Dataset:
     """Ground truth to score `maps` against.
 
@@ -85,7 +80,7 @@ def open_truth(
         maps: the folders of maps that will be scored.
         images: the folder of images, for the report.
         split: which split of a data set; may be left out where there is only one.
-        ids, palette: see `open_masks`.
+        classes, ids, palette, max_pixels: see `open_masks`.
 
     Raises:
         InvalidInput: a missing folder or split, no label maps, or more than `MOST_CLASSES` classes.
@@ -94,7 +89,7 @@ def open_truth(
         truth = truth / "labels" / _chosen_split(truth, split)
     elif split is not None:
         raise InvalidInput(f"--split {split}: {truth} holds no dataset.yaml; give the folder of label maps alone")
-    dataset = open_masks(truth, images=images, classes=classes, ids=ids, palette=palette)
+    dataset = open_masks(truth, images=images, classes=classes, ids=ids, palette=palette, max_pixels=max_pixels)
     if classes is None and ids is None and palette is None and not _is_described(truth):
         dataset = _with_classes_of(dataset, maps)
     _check_number(dataset)
@@ -134,9 +129,12 @@ def evaluate(
         truth.classes.ids(members)
         if name in truth.classes.names:
             raise InvalidInput(f"{name}: a class has this name; give the group another")
-    folders = [_open_maps(truth, folder) for folder in ([pred] if coarse is None else [pred, coarse])]
-    present, missing = _paired(truth, folders)
-    counted = _count(truth, present, folders, find_beside(pred, "details") if coarse else None, quiet)
+    maps = [_found("the maps", pred, truth)]
+    if coarse is not None:
+        maps.append(_found("the coarse maps", coarse, truth))
+    present, missing = _paired(truth, maps)
+    details = find_beside(pred, "details") if coarse else None
+    counted = _count(truth, present, maps, details or {}, quiet)
     if not counted.images:
         reasons = "; ".join(f"{s.file}: {s.reason}" for s in counted.skipped[:3])
         raise InvalidInput(f"{pred}: not one map could be scored. {reasons or 'The ground truth is all void'}")
@@ -150,19 +148,16 @@ def evaluate(
         pred=_relative(pred, base),
         coarse=None if coarse is None else _relative(coarse, base),
         images=_relative(_common(present, "image"), base) if present[0].image else None,
+        ids=_ids_that_are_not_places(truth, maps),
         scored=list(truth.scored or truth.classes.names),
         merge=merge or {},
         scores=scores[0],
         per_image=counted.images,
         run=_run_of(pred),
         skipped=counted.skipped + missing,
-        notes=_notes(truth, present, folders, counted),
-        ids=StoredIds(
-            truth=None if truth.coding is None else list(truth.coding.ids), pred=list(folders[0].coding.ids)
-        ),
+        notes=_notes(truth, present, maps, counted),
     )
     if coarse is not None:
-        evaluation.ids.coarse = list(folders[1].coding.ids)
         evaluation.coarse_scores = scores[1]
         evaluation.improved = share_of("improved", counted.images)
         evaluation.degraded = share_of("degraded", counted.images)
@@ -171,6 +166,49 @@ def evaluate(
     if out is not None:
         write_results(out, evaluation)
     return evaluation
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A folder of maps.
+
+    Attributes:
+        what: how its maps are called in notes.
+        files: the maps by their own ID.
+        partner: the ID of the map, by the ID of its ground truth.
+        coding: how its label files store the classes.
+        assumed: how names pair that are not equal, in words.
+    """
+
+    what: str
+    folder: Path
+    files: Files
+    partner: dict[str, str]
+    coding: Coding
+    assumed: tuple[str, ...]
+
+    def file(self, record: Record) -> Path:
+        """The map of a record that has one."""
+        return self.files[self.partner[record.id]]
+
+
+def _found(what: str, folder: Path, truth: Dataset) -> _Found:
+    files = find_maps(folder)
+    labelled = {record.id: record.labels for record in truth if record.labels is not None}
+    if not labelled:
+        raise InvalidInput(f"{truth.name}: expected label maps to score against, found images alone")
+    partner, assumed = pair_maps(labelled, files, str(folder))
+    like = _coding_of(truth)
+    count = len(like.ids) if like.is_plain else None
+    coding = coding_of_maps(folder, files, like, count, truth.max_pixels)
+    return _Found(what, folder, files, partner, stored_as(coding, numbers_of(like)), assumed)
+
+
+def _coding_of(truth: Dataset) -> Coding:
+    """How maps would store the classes of the ground truth: merged classes have their places as ids."""
+    if truth.coding is None or truth.merge is not None:
+        return Coding.counted(len(truth.classes))
+    return truth.coding
 
 
 @dataclass
@@ -219,18 +257,16 @@ class _ImageCounts:
     confidence: ConfidenceCounts | None
 
 
-def _count(
-    truth: Dataset, records: list[Record], folders: list[_Folder], details: Files | None, quiet: bool
-) -> _Counted:
-    """Count the maps of all records; `details` are those of the first of `folders`."""
+def _count(truth: Dataset, records: list[Record], found: list[_Found], details: Files, quiet: bool) -> _Counted:
+    """Count the maps of all records; `details` are those of the first folder of maps, by the maps' own ID."""
     count, void = len(truth.classes), truth.classes.void
-    counted = _Counted([Tally(count) for _ in folders], [set() for _ in folders])
+    counted = _Counted([Tally(count) for _ in found], [set() for _ in found])
 
     def read(record: Record) -> _Maps:
         true = truth.labels(record)
-        scored = [_read_like(true, truth, folder, record.id) for folder in folders]
-        maps, foreign = ([pair[k] for pair in scored] for k in (0, 1))
-        return _Maps(true, maps, foreign, _confidence_like(true, details, record.id))
+        scored = [_read_like(true, truth, maps, record) for maps in found]
+        confidence = _confidence_like(true, details.get(found[0].partner[record.id]))
+        return _Maps(true, [one.labels for one in scored], [one.foreign for one in scored], confidence)
 
     def work(record: Record, read: _Maps) -> _ImageCounts:
         confidence = None
@@ -259,110 +295,81 @@ def _count(
     return counted
 
 
-def _read_like(true: np.ndarray, truth: Dataset, folder: _Folder, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """What `read_scored` gives, of the size of the ground truth."""
-    path = folder.files[name]
-    labels, foreign = read_scored(path, truth.classes, folder.coding, truth.max_pixels)
+def _read_like(true: np.ndarray, truth: Dataset, maps: _Found, record: Record) -> Scored:
+    """What `read_scored` gives, of the size of the ground truth, and turned as it was."""
+    path = maps.file(record)
+    labels, foreign = read_scored(path, truth.classes, maps.coding, truth.max_pixels)
+    if record.turn != 1 and labels.shape != true.shape:
+        labels = turned(labels, record.turn)
     check_fits(path, truth=true, map=labels)
-    return labels, foreign
+    return Scored(labels, foreign)
 
 
-def _confidence_like(true: np.ndarray, details: Files | None, identity: str) -> ConfidenceMaps | None:
+def _confidence_like(true: np.ndarray, path: Path | None) -> ConfidenceMaps | None:
     """A run's confidence in an image, of the size of the ground truth; None where it wrote none."""
-    if details is None or identity not in details:
+    if path is None:
         return None
-    stored = read_details(details[identity], CONFIDENCE_ARRAYS)
+    stored = read_details(path, CONFIDENCE_ARRAYS)
     if len(stored) < len(CONFIDENCE_ARRAYS):
         return None
     for name, values in stored.items():
-        check_fits(details[identity], **{"truth": true, name: values})
+        check_fits(path, **{"truth": true, name: values})
     labels, changes = (stored[name] / np.float32(255) for name in CONFIDENCE_ARRAYS[:2])
     return ConfidenceMaps(labels, changes, stored["changed"] > 0)
 
 
-def _open_maps(truth: Dataset, folder: Path) -> _Folder:
-    """The maps in a folder, by the IDs of their ground truth, and how their ids are read.
-
-    Raises:
-        InvalidInput: no maps, or ids that cannot be meant.
-    """
-    maps = find_maps(folder)
-    partner, assumed = match_names({r.id: r.labels for r in truth if r.labels}, maps)
-    files = {name: maps[other] for name, other in partner.items()} or maps
-    coding, notes = Coding.counted(len(truth.classes)), [assumed] if assumed else []
-    if labels := label_files(maps):
-        try:
-            like = truth.coding if truth.merge is None else None
-            decision = survey_masks(labels, max_pixels=truth.max_pixels).decide_like(like or coding)
-        except InvalidInput as error:
-            raise InvalidFile(folder, str(error)) from None
-        coding = decision.coding
-        notes += decision.assumed
-    others = tuple(sorted(maps.keys() - set(partner.values())))
-    return _Folder(folder, files, coding, tuple(notes), others)
-
-
-def _paired(truth: Dataset, folders: list[_Folder]) -> tuple[list[Record], list[Skipped]]:
-    """The records that have a map in every folder, and the ground truth that has none.
-
-    Raises:
-        InvalidInput: there is no such record.
-    """
-    labelled = [record for record in truth if record.labels is not None]
+def _paired(truth: Dataset, found: list[_Found]) -> tuple[list[Record], list[Skipped]]:
+    """The records that have a map in every folder, and the ground truth that has none."""
     present, missing = [], []
-    for record in labelled:
-        lacks = [folder.path for folder in folders if record.id not in folder.files]
+    for record in truth:
+        if record.labels is None:
+            continue
+        lacks = [maps.folder for maps in found if record.id not in maps.partner]
         if lacks:
             missing.append(Skipped(file=str(record.labels), reason=f"no map of this ID in {lacks[0]}"))
         else:
             present.append(record)
-    if not labelled:
-        raise InvalidInput(f"{truth.name}: expected label maps to score against, found images alone")
-    if not present:
-        raise InvalidInput(
-            f"{folders[0].path}: no map has the ID of a ground truth: its IDs are such as "
-            f"{next(iter(folders[0].files))!r}, "
-            f"those of the ground truth such as {labelled[0].id!r}. Files pair by their path without the suffix"
-        )
     return present, missing
 
 
-def _notes(truth: Dataset, present: list[Record], folders: list[_Folder], counted: _Counted) -> list[str]:
+def _notes(truth: Dataset, present: list[Record], found: list[_Found], counted: _Counted) -> list[str]:
     """What a reader must know to judge the scores."""
-    plain = truth.coding is None or truth.merge is not None
-    ids = range(len(truth.classes)) if plain or truth.coding is None else truth.coding.ids
     notes = []
-    files = folders[0].files
-    if any(record.labels and record.labels.samefile(files[record.id]) for record in present):
+    if any(record.labels and record.labels.samefile(found[0].file(record)) for record in present):
         notes.append("the maps are the files of the ground truth")
-    for what, folder, tally, foreign in zip(
-        ("the maps", "the coarse maps"), folders, counted.tallies, counted.foreign, strict=False
-    ):
-        source = which_are_read(folder.path, folder.files)
-        notes += [f"{what}: {source}"] if source else []
-        notes += [f"{what}: {note}" for note in folder.notes]
-        numbering = numbering_note(tally.confusion, ids, foreign, what)
-        notes += (
-            [numbering] if numbering else _classes_without_truth(truth.classes, tally.confusion, foreign, what)
-        )
-    without_truth = folders[0].others
+    for maps in found:
+        source = which_are_read(maps.folder, maps.files)
+        notes += [f"{maps.what} {source}"] if source else []
+        notes += [f"{maps.what}: {sentence}" for sentence in maps.assumed]
+    notes += _notes_on_ids(truth, found, counted)
+    without_truth = sorted(found[0].files.keys() - set(found[0].partner.values()))
     if without_truth:
         few = "1 map has" if len(without_truth) == 1 else f"{len(without_truth):,} maps have"
         notes.append(f"{few} no ground truth and no score ({without_truth[0]})")
     return notes
 
 
-def _classes_without_truth(classes: Classes, confusion: np.ndarray, foreign: set[int], what: str) -> list[str]:
-    """Sentences on predicted classes that the ground truth lacks."""
+def _notes_on_ids(truth: Dataset, found: list[_Found], counted: _Counted) -> list[str]:
+    """Sentences on ids of another numbering, predicted classes that the ground truth lacks, and other ids."""
     notes = []
-    predicted, true = confusion[:, :-1].sum(axis=0), confusion.sum(axis=1)
-    lacking = np.flatnonzero((true == 0) & (predicted > 0))
-    if len(lacking):
-        share = predicted[lacking].sum() / max(1, true.sum())
-        names = ", ".join(classes.names[c] for c in lacking)
-        notes.append(f"the ground truth lacks {names}: {100 * share:.2g} % of the pixels of {what} count as wrong")
-    if foreign:
-        notes.append(f"ids that are no class, in {what}: {listed(sorted(foreign))}; their pixels count as wrong")
+    lacking: dict[str, list[str]] = {}
+    numbers = numbers_of(_coding_of(truth))
+    for maps, tally, foreign in zip(found, counted.tallies, counted.foreign, strict=True):
+        numbering = numbering_note(tally.confusion, numbers, foreign, maps.what)
+        if numbering:
+            notes.append(numbering)
+            continue
+        predicted, true = tally.confusion[:, :-1].sum(axis=0), tally.confusion.sum(axis=1)
+        extra = np.flatnonzero((true == 0) & (predicted > 0))
+        if len(extra):
+            share = 100 * predicted[extra].sum() / true.sum()
+            names = ", ".join(truth.classes.names[c] for c in extra)
+            lacking.setdefault(names, []).append(f"{share:.2g} % of the pixels of {maps.what}")
+        if foreign:
+            ids = listed(sorted(foreign))
+            notes.append(f"ids that are no class, in {maps.what}: {ids}; their pixels count as wrong")
+    for names, shares in lacking.items():
+        notes.append(f"the ground truth lacks {names}: {' and '.join(shares)} count as wrong")
     return notes
 
 
@@ -384,43 +391,41 @@ def _is_described(labels: Path) -> bool:
 
 def _with_classes_of(truth: Dataset, folders: Sequence[Path]) -> Dataset:
     """Plain ground truth, in the classes that it and the maps hold together, named as the maps' run names them."""
-    assert truth.coding is not None
-    ids = set(truth.coding.ids)
+    coding = _coding_of(truth)
+    own = numbers_of(coding)
+    found = [numbers_in(folder, find_maps(folder), coding, truth.max_pixels) for folder in folders]
+    together = tuple(sorted({*own, *(number for numbers in found for number in numbers)}))
+    named = _named_by_run(folders, max(together) + 1)
+    if together == own and named is None:
+        return truth
+    numbers = tuple(range(len(named))) if named else together
+    colours = dict(zip(own, truth.classes.palette, strict=True))
+    names = named or tuple(f"class {number}" for number in numbers)
+    classes = Classes(names, tuple(colours.get(number, voc_colour(number)) for number in numbers))
+    return replace(truth, classes=classes, coding=stored_as(coding, numbers))
+
+
+def _named_by_run(folders: Sequence[Path], least: int) -> tuple[str, ...] | None:
+    """The names of at least so many classes that the run behind maps gave them; None for numbers alone."""
     for folder in folders:
-        ids |= _ids_of(find_maps(folder), truth.coding, truth.max_pixels)
-    coding, classes = truth.coding, truth.classes
-    if ids != set(coding.ids):
-        coding = replace(coding, ids=tuple(sorted(ids)), void=tuple(i for i in coding.void if i not in ids))
-        colours = dict(zip(truth.coding.ids, truth.classes.palette, strict=True))
-        classes = coding.coloured(tuple(colours.get(i, voc_colour(i)) for i in range(max(ids) + 1)))
-    runs = [tuple(run.classes) for folder in folders if (run := _run_of(folder)) is not None]
-    for names in (names for names in runs if names != Classes.numbered(len(names)).names):
-        if len(names) == len(classes):
-            classes = Classes(names, classes.palette)
-        elif max(coding.ids) < len(names):
-            coding = replace(Coding.counted(len(names)), colours=coding.colours)
-            classes = Classes(names, classes.palette if truth.coding.is_plain else ())
-    return replace(truth, classes=classes, coding=coding)
+        run = _run_of(folder)
+        if run and len(run.classes) >= least and not all(re.fullmatch(r"class \d+", n) for n in run.classes):
+            return tuple(run.classes)
+    return None
 
 
-def _ids_of(maps: Files, coding: Coding, max_pixels: int) -> set[int]:
-    """The ids of classes that maps hold and that ground truth with this coding may not hold."""
-    labels = label_files(maps)
-    found: set[int] = set()
-    if len(labels) < len(maps):
-        planes = count_planes(maps, max_pixels)
-        found = set() if planes == len(coding.ids) else set(range(planes))
-    if labels and coding.void:  # where 255 is foreground in the ground truth, there are two classes
-        decision = survey_masks(labels, max_pixels=max_pixels).decide()
-        found |= set(decision.coding.ids) if decision.coding.void else set()
-    return found
+def _ids_that_are_not_places(truth: Dataset, found: list[_Found]) -> dict[str, tuple[int, ...]]:
+    codings = dict(zip(("pred", "coarse"), (maps.coding for maps in found), strict=False))
+    if truth.coding is not None and truth.merge is None:
+        codings["truth"] = truth.coding
+    return {name: coding.ids for name, coding in codings.items() if not coding.is_plain}
 
 
 def _check_number(truth: Dataset) -> None:
     if len(truth.classes) > MOST_CLASSES:
         raise InvalidInput(
-            f"{truth.name}: ids up to {len(truth.classes) - 1}: are these instances? Expected at most "
-            f"{MOST_CLASSES} classes: write one id for all objects of a class"
+            f"{truth.name}: {len(truth.classes):,} classes: are these instances? Expected at most "
+            f"{MOST_CLASSES:,}: write one id for all objects of a class"
         )
 
 

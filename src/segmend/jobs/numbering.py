@@ -6,14 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from segmend.coding import listed
+
 FEW = 0.01
 """Share of pixels: where fewer have an id that the ground truth holds, the maps are numbered differently."""
 
 FOUND = 0.2
 """Mean accuracy that a shift of all ids must reach before it is reported."""
-
-LISTED = 12
-"""Ids that a message names at most."""
 
 
 def numbering_note(confusion: np.ndarray, ids: Sequence[int], foreign: Iterable[int], what: str) -> str | None:
@@ -59,12 +58,6 @@ def shifted_by(confusion: np.ndarray, ids: Sequence[int]) -> int | None:
         if 2 * rises > len(moved) and moved.mean() >= max(FOUND, 2 * plain[defined].mean()):
             return shift
     return None
-
-
-def listed(ids: Sequence[int]) -> str:
-    """Ids with commas between, at most `LISTED` of them."""
-    shown = ", ".join(map(str, ids[:LISTED]))
-    return shown if len(ids) <= LISTED else f"{shown}, ... (up to {max(ids)})"
 
 
 def _accuracy(confusion: np.ndarray, ids: Sequence[int], shift: int = 0) -> np.ndarray:

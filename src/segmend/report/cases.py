@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -17,12 +17,12 @@ from segmend.data.dataset import Dataset, Record, open_masks
 from segmend.data.details import find_beside, read_details
 from segmend.data.files import InvalidFile, find_files
 from segmend.data.images import IMAGE_SUFFIXES, read_image
-from segmend.data.maps import find_maps, newer_of, read_scored
-from segmend.data.pairing import match_names
+from segmend.data.maps import find_maps, newer_of
 from segmend.data.probabilities import read_probabilities
-from segmend.labels import Classes, InvalidInput, void_of
+from segmend.data.scored import Files, pair_maps, read_scored
+from segmend.labels import VOID, VOID_16, Classes, InvalidInput, void_of
 from segmend.ops.blobs import label_components
-from segmend.report.results import Evaluation, ImageScore, StoredIds
+from segmend.report.results import Evaluation, ImageScore
 
 SIDE = 480
 """Longest side in pixels that images are shrunk to: a page with a dozen cases must stay small."""
@@ -30,7 +30,6 @@ SIDE = 480
 DETAILS = ("displacement", "fusion_mask", "confidence")
 """Arrays of details that a case shows."""
 
-Files = dict[str, Path]
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -135,20 +134,24 @@ def shrink(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Sources:
-    """The files of the cases' maps; None for a folder that was not given or cannot be used."""
+    """The files of the cases' maps; None for a folder that was not given or cannot be used.
+
+    Attributes:
+        codings: how label files store the classes, in the folders ``pred`` and ``coarse``.
+    """
 
     classes: Classes
+    codings: dict[str, Coding]
     truth: Dataset | None
     refined: Files | None
     coarse: Files | None
     images: Files | None
     details: Files | None
     probabilities: Files | None
-    ids: StoredIds
 
-    def read_map(self, path: Path, ids: list[int] | None) -> np.ndarray:
+    def read_map(self, path: Path, folder: Literal["pred", "coarse"]) -> np.ndarray:
         """A label map, or the most likely labels of a probability map; void where an id is no class."""
-        return read_scored(path, self.classes, None if ids is None else Coding(tuple(ids)))[0]
+        return read_scored(path, self.classes, self.codings[folder]).labels
 
     def read_entropy(self, path: Path) -> np.ndarray:
         """Entropy of a probability map, ``uint8 [H, W]``: 255 where all classes are equally likely."""
@@ -185,33 +188,48 @@ def find_sources(evaluation: Evaluation, classes: Classes, base: Path, notes: li
             notes.append(f"The folder of the {what} ({folder}) cannot be used: {_reason(error)}.")
             return None
 
-    def find_named(folder: Path) -> Files:
-        """Maps by the IDs of their ground truth."""
-        maps = find_maps(folder)
-        partner, _ = match_names({score.id: Path(score.id) for score in evaluation.per_image}, maps)
-        return {name: maps[other] for name, other in partner.items()}
+    ids = [image.id for image in evaluation.per_image]
 
-    predictions = base / evaluation.pred
+    def find_by_truth(what: str, folder: str | None, search: Callable[[Path], Files | None]) -> Files | None:
+        files = find(what, folder, search)
+        return None if files is None else _by_truth(files, ids)
+
+    def find_images(folder: Path) -> Files:
+        return find_files(folder, IMAGE_SUFFIXES)
+
+    pred = evaluation.pred
     return Sources(
         classes,
-        truth=find(
-            "ground truth",
-            evaluation.truth,
-            lambda folder: _open_truth(folder, classes, evaluation.merge, evaluation.ids.truth),
-        ),
-        refined=find("scored label maps", evaluation.pred, find_named),
-        coarse=find("coarse maps", evaluation.coarse, find_named),
-        images=find("images", evaluation.images, lambda folder: find_files(folder, IMAGE_SUFFIXES)),
-        details=find_beside(predictions, "details"),
-        probabilities=find_beside(predictions, "probs"),
-        ids=evaluation.ids,
+        codings={name: _coding(evaluation.ids.get(name), len(classes)) for name in ("pred", "coarse")},
+        truth=find("ground truth", evaluation.truth, lambda folder: _open_truth(folder, classes, evaluation)),
+        refined=find_by_truth("scored label maps", pred, find_maps),
+        coarse=find_by_truth("coarse maps", evaluation.coarse, find_maps),
+        images=find_by_truth("images", evaluation.images, find_images),
+        details=find_by_truth("details", pred, lambda folder: find_beside(folder, "details")),
+        probabilities=find_by_truth("probabilities", pred, lambda folder: find_beside(folder, "probs")),
     )
 
 
-def _open_truth(
-    folder: Path, classes: Classes, merge: dict[str, tuple[str, ...]], ids: list[int] | None
-) -> Dataset:
-    truth = open_masks(folder).merged(merge) if merge else open_masks(folder, classes=classes, ids=ids)
+def _by_truth(files: Files, ids: list[str]) -> Files:
+    """Files by the ID of the ground truth that they belong to (see `pair_maps`)."""
+    try:
+        partner = pair_maps({identity: Path(identity) for identity in ids}, files, "").ids
+    except InvalidInput:
+        return {}
+    return {identity: files[other] for identity, other in partner.items()}
+
+
+def _coding(ids: tuple[int, ...] | None, count: int) -> Coding:
+    """The coding of classes that are stored as `ids`, or in their places."""
+    stored = ids or tuple(range(count))
+    return Coding(stored, tuple(i for i in (VOID, VOID_16) if i not in stored))
+
+
+def _open_truth(folder: Path, classes: Classes, evaluation: Evaluation) -> Dataset:
+    if evaluation.merge:
+        truth = open_masks(folder).merged(evaluation.merge)
+    else:
+        truth = open_masks(folder, classes=classes, ids=evaluation.ids.get("truth"))
     if truth.classes.names != classes.names:
         raise InvalidFile(folder, "its data set has other classes than the evaluation")
     return truth
@@ -234,9 +252,9 @@ def read_case(score: ImageScore, sources: Sources) -> Case:
             return None
 
     maps: dict[str, Any] = {
-        "refined": read("refined", sources.refined, lambda path: sources.read_map(path, sources.ids.pred)),
+        "refined": read("refined", sources.refined, lambda path: sources.read_map(path, "pred")),
         "truth": read("truth", sources.records, sources.read_truth),
-        "coarse": read("coarse", sources.coarse, lambda path: sources.read_map(path, sources.ids.coarse)),
+        "coarse": read("coarse", sources.coarse, lambda path: sources.read_map(path, "coarse")),
         "image": read("image", sources.images, lambda path: np.moveaxis(read_image(path), -1, 0)),
     }
     if sources.has_probabilities(score.id):

@@ -120,7 +120,7 @@ def _measures(before: Scores | None, after: Scores, over: str) -> tuple[Measure,
         measure(
             "Mean accuracy", "share of each class\u2019s pixels that are found, mean", lambda s: s.mean_accuracy
         ),
-        measure("Boundary IoU", "IoU of the strips inside the borders", lambda s: s.boundary_iou),
+        measure("Boundary IoU", "IoU of strips along the class borders", lambda s: s.boundary_iou),
         measure("Boundary F", "F-measure of border pixels, as in DAVIS", lambda s: s.boundary_f),
         measure("Region J", "IoU of each class in each image, mean", lambda s: s.region_j),
     ]

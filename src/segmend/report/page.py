@@ -214,7 +214,8 @@ def _balance(report: Report) -> list[tuple[str, str, int, float]]:
 def _seconds(run: Run) -> list[tuple[str, float, float]]:
     """Part, seconds and percentage of the whole; the parts overlap, so they need not add up to it."""
     total = run.seconds.get("total") or max(run.seconds.values(), default=0.0)
-    parts = [(name, value) for name, value in run.seconds.items() if name != "total"]
+    names = {"waited": "network idle"}
+    parts = [(names.get(name, name), value) for name, value in run.seconds.items() if name != "total"]
     return [(name, value, min(100.0, 100 * value / total) if total else 0.0) for name, value in parts]
 
 

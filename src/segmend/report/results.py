@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from segmend.data.files import InvalidFile, read_json, write_json
+from segmend.data.files import InvalidFile, check_writable_file, read_json, write_json
 
 SCHEMA = 1
 """Version of the schema; a file with a higher one is refused."""
@@ -154,18 +153,12 @@ def share_of(change: Literal["improved", "degraded"], images: Sequence[ImageScor
     return sum(image.change == change for image in images) / max(1, len(images))
 
 
-class StoredIds(_Strict):
-    """The stored id of each class, in label files of each kind; None where class c is stored as c."""
-
-    truth: list[int] | None = None
-    pred: list[int] | None = None
-    coarse: list[int] | None = None
-
-
 class Evaluation(_Strict):
     """What ``evaluate`` found. Folders are as given, relative to ``results.json`` where they lie beside it.
 
     Attributes:
+        ids: how the label files of ``truth``, ``pred`` and ``coarse`` store the classes, where class c is not
+            stored as c.
         scored: the classes that means over classes are taken over.
         merge: where finer true classes were joined, what each new class stands for.
         improved, degraded: share of images improved or degraded (see `ImageScore.change`).
@@ -173,7 +166,6 @@ class Evaluation(_Strict):
         degraded_pixels: how many are right in the coarse maps and wrong in the refined ones.
         confidence: None without the coarse maps of the run, or where it wrote no details of some image.
         run: the `Run` that wrote the predictions, where its ``results.json`` was found.
-        ids: how label files store the classes.
         notes: what a reader must know to judge the scores, such as ids that are no class.
     """
 
@@ -186,6 +178,7 @@ class Evaluation(_Strict):
     pred: str
     coarse: str | None = None
     images: str | None = None
+    ids: dict[str, tuple[int, ...]] = {}
     scored: list[str] = []
     merge: dict[str, tuple[str, ...]] = {}
     scores: Scores
@@ -199,7 +192,6 @@ class Evaluation(_Strict):
     run: Run | None = None
     skipped: list[Skipped] = []
     notes: list[str] = []
-    ids: StoredIds = Field(default_factory=lambda: StoredIds())
 
     @property
     def corrected_to_degraded(self) -> float | None:
@@ -220,16 +212,9 @@ def check_replaceable(path: Path, is_ours: Callable[[Path], bool], what: str) ->
         is_ours: whether a file may be replaced.
         what: what such a file holds, for the message.
     """
-    if path.is_dir():
-        raise InvalidFile(path, "a folder, expected the name of a file to write")
+    check_writable_file(path)
     if path.is_file() and not is_ours(path):
         raise InvalidFile(path, f"is there already and does not hold {what}: give another name with --out")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise InvalidFile(path, f"cannot be written ({error.strerror})") from None
 
 
 def write_results(path: Path | str, results: Results) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segmend.model_folder import load_model
+from segmend.labels import InvalidInput
+from segmend.model_folder import load_model, read_config
 from segmend.segmenters.base import Segmenter
 
 
@@ -14,6 +15,11 @@ def load_segmenter(name: str | Path) -> Segmenter:
     Raises:
         InvalidInput: no such model, or one of another kind.
     """
+    found = read_config(name)["type"]
+    if found != Segmenter.__name__:
+        raise InvalidInput(
+            f"{name}: holds a {found}, which is not a segmenter: use segmend refine --refiner {name}"
+        )
     return load_model(Segmenter, name)
 
 
