@@ -86,7 +86,7 @@ def test_probabilities_of_others_are_never_replaced(segmend_, data):
     assert not (data / "out" / "labels").exists()
     assert segmend_(*given(data))[0] == 0  # without --probs nothing of it is in the way
     assert segmend_(*given(data, out="other_out"), "--probs", "--details")[0] == 0
-    assert segmend_(*given(data, out="other_out"), "--probs", "--details")[1].startswith("0 images written")
+    assert "0 images written" in segmend_(*given(data, out="other_out"), "--probs", "--details")[1]
 
 
 def test_results_of_others_are_not_replaced(segmend_, data):
@@ -108,7 +108,7 @@ def test_an_output_that_would_replace_an_input_is_refused(segmend_, data, extra)
 
 
 def test_other_coarse_maps_into_the_same_output_are_refined(segmend_, data):
-    assert segmend_(*given(data))[1].startswith(f"2 images written to {data / 'out'}, ")
+    assert f"2 images written to {data / 'out'}, " in segmend_(*given(data))[1]
     assert segmend_(*given(data, "other", "expected"))[0] == 0
     old(data / "other")
     code, message = segmend_(*given(data, "other"))
@@ -230,7 +230,7 @@ def test_tiny_images_do_not_end_the_folder(segmend_, data, refiner):
         Image.new("RGB", (width, height), (90, 60, 30)).save(data / "images" / name)
         write_labels(data / "coarse" / name, np.ones((height, width), np.uint8))
     code, message = segmend_(*given(data, refiner=refiner))
-    assert (code, message.startswith("5 images written")) == (0, True)
+    assert (code, "5 images written" in message) == (0, True)
 
 
 def test_every_file_holds_the_note_of_how_it_was_made(segmend_, data):
