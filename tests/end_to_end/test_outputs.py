@@ -86,7 +86,7 @@ def test_probabilities_of_others_are_never_replaced(segmend_, data):
     assert not (data / "out" / "labels").exists()
     assert segmend_(*given(data))[0] == 0  # without --probs nothing of it is in the way
     assert segmend_(*given(data, out="other_out"), "--probs", "--details")[0] == 0
-    assert "0 images written" in segmend_(*given(data, out="other_out"), "--probs", "--details")[1]
+    assert "2 kept from an earlier run" in segmend_(*given(data, out="other_out"), "--probs", "--details")[1]
 
 
 def test_results_of_others_are_not_replaced(segmend_, data):
@@ -148,12 +148,20 @@ def test_probabilities_that_are_missing_or_stored_in_another_way_are_made(segmen
 def test_other_options_are_refused_before_any_work(segmend_, data):
     segmend_(*given(data))
     before = content(data / "out" / "labels")
-    for extra in (("--classes", "3"), ("--min-confidence", "0.9"), ("--keep-void",), ("--refiner", "crf")):
+    for extra in (("--min-confidence", "0.9"), ("--keep-void",), ("--refiner", "crf")):
         code, message = segmend_(*given(data), *extra)
         assert (code, "made with other weights or options" in message) == (2, True)
         assert "--overwrite" in message
     assert content(data / "out" / "labels") == before
-    assert "2 of them made again" in segmend_(*given(data), "--classes", "3", "--overwrite")[1]
+    assert "2 of them made again" in segmend_(*given(data), "--keep-void", "--overwrite")[1]
+
+
+def test_masks_that_are_read_in_another_way_are_refined_anew(segmend_, data):
+    segmend_(*given(data))
+    assert "2 of them made again" in segmend_(*given(data), "--classes", "3")[1]
+    assert "2 kept from an earlier run" in segmend_(*given(data), "--classes", "3")[1]
+    code, message = segmend_(*given(data), "--ids", "1,0")  # files of two numberings never lie in one folder
+    assert (code, "ids 1,0): choose another output folder" in message) == (2, True)
 
 
 COMMANDS = {
