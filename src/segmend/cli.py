@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from segmend.invalid import InvalidInput
 
+
+class Interrupted(BaseException):
+    """Ctrl-C. Typer would turn a `KeyboardInterrupt` into an exit without a word."""
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -29,8 +45,20 @@ DONE, SKIPPED_SOME, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 Images = Annotated[Path, typer.Option(help="Folder of images.")]
+StoredIds = Annotated[
+    str | None,
+    typer.Option("--ids", help="The id in the masks of each class, as 0,85,170 (default: as they hold)."),
+]
+PaletteFile = Annotated[
+    Path | None, typer.Option("--palette", help="Read masks by colour: a file with lines `name: r,g,b`.")
+]
+Bands = Annotated[
+    str | None, typer.Option("--bands", help="Bands that are red, green and blue, from 1 (default: 1,2,3).")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make again what is finished.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Make everything again; files that others wrote are never replaced.")
+]
 MaxPixels = Annotated[int | None, typer.Option(help="Refuse images with more pixels.")]
 Probs = Annotated[bool, typer.Option("--probs", help="Also write probability maps (.npz).")]
 Quantised = Annotated[bool, typer.Option("--quantised", help="Probabilities as 0..255: half the size.")]
@@ -48,42 +76,52 @@ def main() -> None:
     except InvalidInput as error:
         errors.print(f"[red]segmend:[/red] {escape(str(error))}")
         sys.exit(UNUSABLE)
-    except KeyboardInterrupt:
-        errors.print("segmend: interrupted; what is finished is kept, the same command goes on from there")
+    except (Interrupted, KeyboardInterrupt):
+        errors.print("segmend: interrupted. Finished files are kept; the same command resumes.")
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.filename is None:  # a fault of the program rather than of a file
+            raise
+        errors.print(f"[red]segmend:[/red] {escape(f'{error.filename}: {error.strerror}')}")
+        sys.exit(UNUSABLE)
 
 
 @app.command()
 def demo(
     out: Out = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Draws another data set.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the data set and of the training.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Generate a synthetic data set, corrupt its masks, refine them with and without training, and report."""
+    """Generate a synthetic data set, corrupt its masks, refine them with and without training, write a report."""
     from segmend.jobs.demo import demo as job
 
+    _check_folder(out)
     untrained, trained = job(out, seed, quiet)
     for how, shown in (("the universal refiner", untrained), ("a corrector trained on it", trained)):
         before, after = shown.scores.coarse_scores, shown.scores.scores
         assert before is not None
-        told = f"mIoU {100 * before.mean_iou:.1f} -> {100 * after.mean_iou:.1f}"
-        console.print(f"{how}: {told}; report: {escape(str(shown.report))}")
+        change = f"mIoU {100 * before.mean_iou:.1f} -> {100 * after.mean_iou:.1f}"
+        console.print(f"{how}: {change}; report: {escape(str(shown.report))}")
 
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Data set to read.")],
+    source: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     destination: Annotated[Path, typer.Argument(help="Folder to write to.")],
     from_format: Annotated[str, typer.Option("--from", help=READ)],
     to_format: Annotated[str, typer.Option("--to", help=WRITTEN)] = "segmend",
     max_pixels: MaxPixels = None,
 ) -> None:
-    """Convert a data set between formats, labels without loss."""
+    """Convert a data set between formats. Images are copied, labels stay exact."""
     from segmend.data.convert import convert as job
     from segmend.data.files import MAX_PIXELS
 
+    _check_folder(destination)
     done = job(source, destination, from_format, to_format, max_pixels or MAX_PIXELS)
-    _finish(f"{_counted(done.written)} written to {destination}", [f"{f}: {r}" for f, r in done.skipped])
+    for finding in done.findings:
+        errors.print(escape(finding))
+    skipped = [f"{file}: {reason}" for file, reason in done.skipped]
+    _finish(f"{_counted(done.written)} written to {destination}", skipped, done.written > 0)
 
 
 @app.command()
@@ -116,6 +154,7 @@ def train(
     except ModuleNotFoundError as error:
         raise InvalidInput(f"training needs a package ({error.name}): pip install 'segmend[train]'") from None
 
+    _check_folder(out)
     broken = job(read_recipe(recipe, overrides or []), out, folds, quiet)
     if is_first():
         _finish(f"Trained: {out}", broken)
@@ -136,28 +175,29 @@ def predict(
         bool, typer.Option("--server-ids", help="Label files as the servers of Cityscapes and KITTI expect them.")
     ] = False,
     precision: PrecisionOption = "auto",
+    bands: Bands = None,
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Predict label maps (and probability maps) of a folder of images."""
+    from segmend.jobs.predict import PredictOptions
     from segmend.jobs.predict import predict as job
     from segmend.segmenters.prediction import TestTime
 
+    _check_folder(out)
     if overlap >= tile:
         raise InvalidInput(f"--overlap {overlap}: must be less than the tile of {tile}")
-    run = job(
-        model,
-        _images(images, max_pixels),
-        out,
+    options = PredictOptions(
         test_time=TestTime(_numbers(scales), mirror, tile, overlap),
+        precision=_precision(precision),
+        server_ids=server_ids,
         probs=probs,
         quantised=quantised,
-        precision=_precision(precision),
         overwrite=overwrite,
-        server_ids=server_ids,
         quiet=quiet,
     )
+    run = job(model, _images(images, bands, max_pixels), out, options)
     _finish_run(run, out)
 
 
@@ -170,57 +210,59 @@ def refine(
         str, typer.Option(help="universal, crf, guided, a folder that train wrote, or a hub repository.")
     ] = "universal",
     classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the maps hold).")] = None,
+    ids: StoredIds = None,
+    palette: PaletteFile = None,
+    bands: Bands = None,
     logits: Annotated[bool, typer.Option("--logits", help="The .npz files hold logits.")] = False,
     probs: Probs = False,
-    details: Annotated[bool, typer.Option("--details", help="Also what the refiner can show.")] = False,
+    details: Annotated[bool, typer.Option("--details", help="Also write confidence and changes (.npz).")] = False,
     quantised: Quantised = False,
     tile: Tile = 1152,
     min_confidence: Annotated[
         float | None,
-        typer.Option(
-            min=0.5, max=1, help="Keep the coarse label where a change is less sure (default: the refiner's own)."
-        ),
+        typer.Option(min=0.5, max=1, help="Undo changes with a lower confidence (default: the refiner chooses)."),
     ] = None,
     border_error_px: Annotated[
         float | None,
-        typer.Option(min=0, help="Pixels by which borders are off, where known; for class-agnostic refiners."),
+        typer.Option(help="Border error of the masks in pixels, where known; for class-agnostic refiners."),
     ] = None,
+    keep_void: Annotated[
+        bool, typer.Option("--keep-void", help="Void pixels stay void; default: filled.")
+    ] = False,
     precision: PrecisionOption = "auto",
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Refine a folder of coarse maps."""
-    from segmend.jobs.refine import open_pairs
+    from segmend.jobs.refine import RefineOptions
     from segmend.jobs.refine import refine as job
-    from segmend.refiners import UniversalPropagation, load
+    from segmend.refiners import load
+    from segmend.refiners.base import check_options
 
+    _check_folder(out)
     method = load(refiner)
-    if border_error_px is not None:
-        if not isinstance(method, UniversalPropagation):
-            raise InvalidInput(f"--border-error-px: {refiner} has no use for it, a class-agnostic refiner has")
-        method.border_error_px = border_error_px
-    pairs, unpaired = open_pairs(images, coarse, method, classes, max_pixels)
-    run = job(
-        method,
-        pairs,
-        out,
-        name=refiner,
+    options = RefineOptions(
+        min_confidence=min_confidence,
+        border_error_px=border_error_px,
+        keep_void=keep_void,
+        logits=logits,
+        tile=tile,
+        precision=_precision(precision),
         probs=probs,
         details=details,
         quantised=quantised,
-        tile=tile,
-        min_confidence=min_confidence,
-        logits=logits,
-        precision=_precision(precision),
         overwrite=overwrite,
         quiet=quiet,
-        unpaired=unpaired,
     )
+    check_options(method, min_confidence, border_error_px, tile)
+    known = getattr(method, "classes", None) or method.num_classes
+    pairs, unpaired = _pairs(images, coarse, classes or known, ids, palette, bands, max_pixels)
+    run = job(method, pairs, out, options, name=refiner, unpaired=unpaired)
     if run.changed == 0:
-        bolder = "--min-confidence 0.5 lets the refiner change what it is less sure of"
-        if isinstance(method, UniversalPropagation) and not method.border_error_px:
-            bolder = f"--border-error-px tells it by how many pixels borders are off, {bolder}"
+        bolder = "--min-confidence 0.5 keeps every change of the refiner"
+        if method.takes_border_error and border_error_px is None:
+            bolder = f"--border-error-px gives the refiner the border error in pixels, {bolder}"
         console.print(f"No label changed. Where masks are known to be wrong: {bolder}.")
     _finish_run(run, out)
 
@@ -231,26 +273,26 @@ def occlusions(
     masks: Annotated[Path, typer.Option(help="Folder of a teacher's label maps or probabilities.")],
     face: Annotated[str, typer.Option(help="Ids in them that are face, as 1,2,3.")],
     out: Out,
-    split: Annotated[str, typer.Option(help="Split of the data set that is written.")] = "train",
-    every: Annotated[bool, typer.Option("--every", help="All faces, not the largest alone.")] = False,
+    split: Annotated[str, typer.Option(help="Split of the data set to write.")] = "train",
+    every: Annotated[bool, typer.Option("--every", help="All faces, not only the largest.")] = False,
     by_hand: Annotated[
-        bool, typer.Option("--by-hand", help="The masks were made by hand: take the residual as it is.")
+        bool, typer.Option("--by-hand", help="The masks were drawn by hand: do not amplify the residual.")
     ] = False,
-    steps: Annotated[bool, typer.Option("--steps", help="Also a page with images of every step.")] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Also write a page with every step.")] = False,
+    bands: Bands = None,
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Label what covers faces: a data set of background, face and occlusion."""
+    """Label occluders of faces: write a data set of background, face and occlusion."""
     from segmend.faces.occlusion import PAPER
+    from segmend.jobs.occlusions import OcclusionOptions
     from segmend.jobs.occlusions import label_occlusions as job
-    from segmend.jobs.refine import open_pairs
 
-    ids = _ids(face)
-    pairs, unpaired = open_pairs(images, masks, max_pixels=max_pixels)
-    outcome = job(
-        pairs,
-        out,
+    _check_folder(out)
+    ids = _ids("face", face)
+    pairs, unpaired = _pairs(images, masks, bands=bands, max_pixels=max_pixels)
+    options = OcclusionOptions(
         face=ids,
         split=split,
         every=every,
@@ -258,36 +300,64 @@ def occlusions(
         steps=steps,
         overwrite=overwrite,
         quiet=quiet,
-        unpaired=unpaired,
     )
-    kept = f", {outcome.kept} kept from before" if outcome.kept else ""
+    outcome = job(pairs, out, options, unpaired=unpaired)
+    kept = f", {outcome.kept} kept from an earlier run" if outcome.kept else ""
     skipped = [f"{s.file}: {s.reason}" for s in outcome.skipped]
-    _finish(f"{_counted(outcome.done)} labelled in {out}{kept}; {outcome.rate:.1f} a second", skipped)
+    message = f"{_counted(outcome.done)} labelled in {out}{kept}; {outcome.rate:.1f} per second"
+    _finish(message, skipped, outcome.done + outcome.kept > 0)
 
 
 @app.command()
 def evaluate(
-    truth: Annotated[Path, typer.Option(help="Folder of true label maps.")],
-    pred: Annotated[Path, typer.Option(help="Folder of maps to score.")],
+    truth: Annotated[Path, typer.Option(help="Ground truth: a folder of label maps, or a data set.")],
+    pred: Annotated[Path, typer.Option(help="Folder of maps to score: label files or .npz probabilities.")],
     coarse: Annotated[Path | None, typer.Option(help="Folder of the coarse maps, to compare with.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of images, for the report.")] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the truth holds).")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the data set that --truth names.")] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Number of classes, or their names: sky,road,car (default: those in all maps)."),
+    ] = None,
+    ids: StoredIds = None,
+    palette: PaletteFile = None,
     group: Annotated[
         list[str] | None, typer.Option(help="F-measure of classes together: lips=upper,lower.")
     ] = None,
     merge: Annotated[
-        list[str] | None, typer.Option(help="True classes that are one in the maps: eye=left,right.")
+        list[str] | None,
+        typer.Option(help="True classes that are one class in the maps: eye=left,right."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Results file to write.")] = Path("results.json"),
     max_pixels: MaxPixels = None,
     quiet: Quiet = False,
 ) -> None:
-    """Score maps against the truth, before and after."""
-    from segmend.data.dataset import open_masks
+    """Score maps against ground truth, and compare them with the coarse maps."""
+    from segmend.data.files import MAX_PIXELS
     from segmend.jobs.evaluate import evaluate as job
+    from segmend.jobs.evaluate import open_truth
 
-    dataset = _limited(open_masks(truth, images=images, classes=classes), max_pixels)
+    _check_file(out)
+    maps = [pred] if coarse is None else [pred, coarse]
+    dataset = open_truth(
+        truth,
+        maps,
+        images=images,
+        split=split,
+        classes=_classes(classes),
+        ids=None if ids is None else _ids("ids", ids),
+        palette=palette,
+        max_pixels=max_pixels or MAX_PIXELS,
+    )
+    dataset = _reported(dataset)
     result = job(dataset, pred, coarse, out, quiet, _groups("group", group), _groups("merge", merge))
+    _print_scores(result)
+    for note in result.notes:
+        errors.print(f"[yellow]note:[/yellow] {escape(note)}")
+    _finish(f"Results: {out}", [f"{s.file}: {s.reason}" for s in result.skipped])
+
+
+def _print_scores(result) -> None:  # type: ignore[no-untyped-def]
     before = result.coarse_scores
     rows = [("mIoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy"), ("boundary IoU", "boundary_iou")]
     for title, name in rows:
@@ -296,13 +366,28 @@ def evaluate(
         if before is not None:
             text = f"{title:15} {100 * getattr(before, name):5.1f} -> {after:5.1f}"
         console.print(text)
-    if result.degraded is not None and result.improved is not None:
-        console.print(f"improved {result.improved:.0%}, degraded {result.degraded:.0%} of images")
-    sure = result.confidence
-    if sure is not None and sure.best.mean_iou - sure.thresholds[0].mean_iou >= WORTH_SAYING:
-        told = f"mIoU {100 * sure.best.mean_iou:.1f}, {sure.best.degraded:.0%} degraded"
-        console.print(f"with refine --min-confidence {sure.best.below:g}, on these images: {told}")
-    _finish(f"Results: {out}", [f"{s.file}: {s.reason}" for s in result.skipped])
+    if before is not None:
+        ratio = result.corrected_to_degraded
+        pixels = "" if ratio is None else f"; {ratio:.1f} pixels corrected for each degraded one"
+        console.print(f"improved {result.improved:.0%}, degraded {result.degraded:.0%} of images{pixels}")
+    confidence = result.confidence
+    if confidence is not None and confidence.best.mean_iou - confidence.thresholds[0].mean_iou >= WORTH_SAYING:
+        best = confidence.best
+        scores = f"mIoU {100 * best.mean_iou:.1f}, {best.degraded:.0%} degraded"
+        console.print(f"with refine --min-confidence {best.min_confidence:g}, on these images: {scores}")
+
+
+def _classes(text: str | None):  # type: ignore[no-untyped-def]
+    """A number of classes, or classes by their names."""
+    from segmend.labels import Classes
+
+    if text is None:
+        return None
+    if text.strip().lstrip("+-").isdigit():
+        if int(text) < 1:
+            raise InvalidInput(f"--classes {text}: expected a number of at least 1, or names: sky,road,car")
+        return int(text)
+    return Classes(tuple(name.strip() for name in text.split(",") if name.strip()))
 
 
 @app.command()
@@ -313,24 +398,75 @@ def report(
     """Show results on one page that opens anywhere."""
     from segmend.report.page import write_report
 
+    _check_file(out or results.parent / "report.html")
     console.print(f"Report: {escape(str(write_report(results, out)))}")
 
 
 @app.command()
-def doctor() -> None:
-    """Say what this installation can do: devices, the fast operations, extras, and what to do about the rest."""
+def doctor(
+    extras: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Extras that must be installed: train, offline, crf, formats, faces, all.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Check devices, native operations, weights and extras; exits with 1 if something is broken."""
     from segmend.jobs.doctor import examine
 
-    for finding in examine():
-        mark = "[green]ok[/green]" if finding.good else "[yellow]--[/yellow]"
+    marks = {"ok": "[green]ok[/green]", "missing": "[yellow]--[/yellow]", "broken": "[red]!![/red]"}
+    findings = examine(extras or ())
+    for finding in findings:
         advice = f" ({finding.advice})" if finding.advice else ""
-        console.print(f"{mark} {finding.what:15} {escape(finding.found + advice)}")
+        console.print(f"{marks[finding.state]} {finding.what:15} {escape(finding.found + advice)}")
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(SKIPPED_SOME)
 
 
-def _images(folder: Path, max_pixels: int | None):  # type: ignore[no-untyped-def]
+def _images(folder: Path, bands: str | None, max_pixels: int | None):  # type: ignore[no-untyped-def]
     from segmend.data.dataset import open_dataset
 
-    return _limited(open_dataset(folder), max_pixels)
+    return _reported(_limited(open_dataset(folder, bands=_bands(bands)), max_pixels))
+
+
+def _pairs(  # type: ignore[no-untyped-def]
+    images: Path,
+    coarse: Path,
+    classes=None,
+    ids: str | None = None,
+    palette: Path | None = None,
+    bands: str | None = None,
+    max_pixels: int | None = None,
+):
+    """Images and their coarse maps, and what has no partner; what was found and assumed is printed."""
+    from segmend.data.files import MAX_PIXELS
+    from segmend.data.pairs import open_pairs
+    from segmend.report.results import Skipped
+
+    pairs = open_pairs(
+        images,
+        coarse,
+        classes=classes,
+        ids=_ids("ids", ids) if ids else None,
+        palette=palette,
+        bands=_bands(bands),
+        max_pixels=max_pixels or MAX_PIXELS,
+    )
+    unpaired = [Skipped(file=str(error.path), reason=error.reason) for error in pairs.unpaired]
+    return _reported(pairs.dataset), unpaired
+
+
+def _reported(dataset):  # type: ignore[no-untyped-def]
+    """The data set, after printing what was found and assumed when its folders were opened."""
+    for finding in dataset.findings:
+        console.print(escape(finding))
+    return dataset
+
+
+def _bands(text: str | None) -> tuple[int, int, int] | None:
+    from segmend.pixels import parse_bands
+
+    return None if text is None else parse_bands(text)
 
 
 def _limited(dataset, max_pixels: int | None):  # type: ignore[no-untyped-def]
@@ -359,10 +495,10 @@ def _numbers(text: str) -> tuple[float, ...]:
     return numbers
 
 
-def _ids(text: str) -> tuple[int, ...]:
+def _ids(option: str, text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.strip().isdigit() for part in parts):
-        raise InvalidInput(f"--face {text}: expected ids with commas between, as 1,2,3")
+        raise InvalidInput(f"--{option} {text}: expected ids with commas between, as 1,2,3")
     return tuple(int(part) for part in parts)
 
 
@@ -372,26 +508,52 @@ def _precision(name: str):  # type: ignore[no-untyped-def]
     return name
 
 
+def _check_folder(out: Path) -> None:
+    """Before any work: `out` is a folder that can be written, or can be made."""
+    from segmend.data.files import check_writable_folder
+
+    check_writable_folder(out)
+
+
+def _check_file(out: Path) -> None:
+    """Before any work: a file can be written at `out`."""
+    from segmend.data.files import check_writable_file
+
+    check_writable_file(out)
+
+
 def _finish_run(run, out: Path) -> None:  # type: ignore[no-untyped-def]
-    part = {name: seconds for name, seconds in run.seconds.items() if name != "total"}
-    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in part.items())
-    kept = f", {run.kept} kept from before" if run.kept else ""
-    changed = f", {100 * run.changed:.2g} % of pixels changed" if run.changed is not None else ""
-    message = (
-        f"{_counted(run.done)} written to {out}{kept}{changed}; {run.images_per_second:.1f} a second ({spent})"
-    )
-    _finish(message, [f"{s.file}: {s.reason}" for s in run.skipped])
+    parts = [f"{_counted(run.done)} written to {out}"]
+    if run.remade:
+        parts.append(f"{run.remade} of them made again")
+    if run.kept:
+        parts.append(f"{run.kept} kept from an earlier run")
+    if run.changed is not None:
+        parts.append(f"{100 * run.changed:.2g} % of pixels changed")
+    if run.filled:
+        parts.append(f"{run.filled} void pixels filled (--keep-void keeps them)")
+    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in run.seconds.items() if name != "total")
+    message = f"{', '.join(parts)}; {run.images_per_second:.1f} images per second ({spent})"
+    _finish(message, [f"{s.file}: {s.reason}" for s in run.skipped], run.done + run.kept > 0)
 
 
 def _counted(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
 
 
-def _finish(message: str, skipped: list[str]) -> None:
-    """Say what was done, list what was skipped, and leave with the right code."""
+def _finish(message: str, skipped: list[str], done: bool = True) -> None:
+    """Print what was done, list what was skipped, and leave with the right code.
+
+    Args:
+        done: whether anything was done. If all inputs were skipped, the exit code is that of unusable input.
+    """
     console.print(escape(message))
     if skipped:
         errors.print(f"[yellow]{len(skipped)} skipped:[/yellow]")
         for line in skipped:
             errors.print(f"  {escape(line)}")
-        raise typer.Exit(SKIPPED_SOME)
+        raise typer.Exit(SKIPPED_SOME if done else UNUSABLE)
+
+
+if __name__ == "__main__":  # python -m segmend.cli is python -m segmend
+    runpy.run_module("segmend", run_name="__main__")

@@ -47,3 +47,9 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:
     """The model on the device, its weights laid out channels last, which convolutions like best."""
     return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def device_of(model: nn.Module) -> torch.device | None:
+    """Where a model's parameters are; None where it has none."""
+    first = next(model.parameters(), None)
+    return None if first is None else first.device

@@ -17,8 +17,8 @@ from segmend.data.dataset import open_dataset
 from segmend.data.masks import read_labels
 from segmend.data.synthetic import generate_dataset
 from segmend.jobs.demo import corrupt
-from segmend.jobs.predict import predict
-from segmend.jobs.refine import open_pairs, refine
+from segmend.jobs.predict import PredictOptions, predict
+from segmend.jobs.refine import RefineOptions, open_pairs, refine
 from segmend.jobs.train import train
 from segmend.refiners import load
 from segmend.training.recipe import read_recipe
@@ -52,7 +52,7 @@ fusion_share: 0.2
 task: corrector
 data: {root: DATA, train: train}
 coarse: {train: COARSE, truth_share: 0.5}
-spn: {width: quarter, gates: similarity, rounds: 2, weighed: true, lift: 8}
+spn: {width: quarter, gates: similarity, rounds: 2, weighted: true, lift: 8}
 """,
     "own": """
 task: universal
@@ -82,7 +82,7 @@ def label_maps(folder: Path) -> dict[str, np.ndarray]:
         content = text.replace("DATA", str(data)).replace("COARSE", str(coarse / "train"))
         path.write_text(content if name == "search" else f"{content}augmentation: {FEW}")
         train(read_recipe(path), folder / name, quiet=True)
-    predict(folder / "segmenter", truth, folder / "predicted", precision="32", quiet=True)
+    predict(folder / "segmenter", truth, folder / "predicted", PredictOptions(precision="32", quiet=True))
     found["segmenter"] = read(folder / "predicted")
     refiners = {name: name for name in ("universal", "crf", "guided")}
     refiners |= {name: str(folder / name) for name in RECIPES if name != "segmenter"}
@@ -92,7 +92,7 @@ def label_maps(folder: Path) -> dict[str, np.ndarray]:
     for name, options in refined.items():
         refiner = load(refiners[options.pop("refiner")])
         pairs, _ = open_pairs(data / "images" / "val", coarse / "val", refiner)
-        refine(refiner, pairs, folder / "refined" / name, precision="32", quiet=True, **options)
+        refine(refiner, pairs, folder / "refined" / name, RefineOptions(precision="32", quiet=True, **options))
         found[name] = read(folder / "refined" / name)
     # masks, and the call from Python
     for name in ("universal", "crf", "guided", "ecn"):
@@ -103,9 +103,9 @@ def label_maps(folder: Path) -> dict[str, np.ndarray]:
         ]
         found[f"{name} of masks"] = np.stack(labels)
     bold = load("universal")
-    bold.border_error_px = 4
     labels = [
-        bold.refine(truth.image(r), moved(truth.labels(r)), len(truth.classes)).labels.numpy() for r in truth
+        bold.refine(truth.image(r), moved(truth.labels(r)), len(truth.classes), border_error_px=4).labels.numpy()
+        for r in truth
     ]
     found["universal of masks, error known"] = np.stack(labels)
     return found

@@ -1,5 +1,7 @@
 """Occluders are labelled over a folder: the steps' results, a data set that opens, what has no face."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from segmend.data.dataset import open_dataset
 from segmend.data.images import write_image
 from segmend.data.masks import read_labels, write_labels
 from segmend.faces.occlusion import factor_occlusions
-from segmend.jobs.occlusions import STEPS, label_occlusions
+from segmend.jobs.occlusions import STEPS, OcclusionOptions, label_occlusions
 from segmend.jobs.refine import open_pairs
 from segmend.labels import InvalidInput
 
@@ -36,9 +38,8 @@ def pairs(tmp_path):
 
 def test_a_data_set_of_what_covers_faces(pairs, tmp_path):
     out = tmp_path / "out"
-    outcome = label_occlusions(
-        pairs, out, face=[2, 3], outline=outline, amplification=None, steps=True, quiet=True
-    )
+    options = OcclusionOptions((2, 3), amplification=None, steps=True, quiet=True)
+    outcome = label_occlusions(pairs, out, options, outline=outline)
     assert (outcome.done, outcome.kept) == (2, 0)
     (skipped,) = outcome.skipped
     assert skipped.reason == "no face found"
@@ -60,7 +61,7 @@ def test_a_data_set_of_what_covers_faces(pairs, tmp_path):
     page = (out / "steps_train.html").read_text()
     assert page.count("data:image/jpeg") == 2 * len(STEPS)
     assert [name in page for name in ("sub/b", "dark.png", "no face found", "Amplified")] == [True] * 4
-    again = label_occlusions(pairs, out, face=[2, 3], outline=outline, amplification=None, quiet=True)
+    again = label_occlusions(pairs, out, options, outline=outline)
     assert (again.done, again.kept) == (0, 2)
     with pytest.raises(InvalidInput, match="other weights or options"):
-        label_occlusions(pairs, out, face=[3], outline=outline, amplification=None, quiet=True)
+        label_occlusions(pairs, out, replace(options, face=(3,)), outline=outline)

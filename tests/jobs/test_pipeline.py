@@ -12,8 +12,8 @@ from segmend.jobs.progress import Silent
 from segmend.labels import InvalidInput
 
 
-def run(items, read=lambda i: i, work=lambda i, r: r, write=lambda i, m: None, finished=lambda i: False):
-    return Pipeline(str, read, work, write).run(items, finished, Silent())
+def run(items, read=lambda i: i, work=lambda i, r: r, write=lambda i, m: None):
+    return Pipeline(str, read, work, write).run(items, Silent())
 
 
 def test_every_item_is_read_worked_and_written_in_order():
@@ -48,10 +48,15 @@ def test_a_file_that_cannot_be_used_is_listed_by_its_own_name():
     assert [(s.file, s.reason) for s in run([3], read=read).skipped] == [("masks/3.png", "the file is empty")]
 
 
-def test_what_is_finished_is_not_even_read():
-    read = []
-    outcome = run(range(6), read=lambda i: read.append(i), finished=lambda i: i % 2 == 0)
-    assert read == [1, 3, 5]
+def test_what_the_reader_finds_finished_is_kept():
+    worked, written = [], []
+    outcome = run(
+        range(6),
+        read=lambda i: None if i % 2 == 0 else i,
+        work=lambda i, r: worked.append(i),
+        write=lambda i, m: written.append(i),
+    )
+    assert worked == written == [1, 3, 5]
     assert (outcome.done, outcome.kept) == (3, 3)
 
 
@@ -71,6 +76,7 @@ def test_reading_runs_ahead_but_not_far():
     def note(item):
         with lock:
             read.append(item)
+        return item
 
     def work(item, _):
         time.sleep(0.002)

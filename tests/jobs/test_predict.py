@@ -9,7 +9,7 @@ from segmend.data.cityscapes import CLASSES, SCORED
 from segmend.data.dataset import open_dataset
 from segmend.data.images import write_image
 from segmend.data.masks import read_labels
-from segmend.jobs.predict import predict
+from segmend.jobs.predict import PredictOptions, predict
 from segmend.labels import Classes, InvalidInput
 from segmend.segmenters.base import Segmenter
 
@@ -40,11 +40,11 @@ def test_files_hold_the_servers_ids(segmenter, tmp_path):
     segmenter(CLASSES)
     write_image(tmp_path / "images" / "a.png", np.zeros((8, 40, 3), np.uint8))
     images = open_dataset(tmp_path / "images")
-    predict("model", images, tmp_path / "out", server_ids=True, quiet=True)
+    predict("model", images, tmp_path / "out", PredictOptions(server_ids=True, quiet=True))
     labels, palette = read_labels(tmp_path / "out" / "labels" / "a.png")
     assert labels[0].tolist() == [SCORED[x % 19][0] for x in range(40)]
     assert not palette
-    predict("model", images, tmp_path / "own", quiet=True)
+    predict("model", images, tmp_path / "own", PredictOptions(quiet=True))
     labels, palette = read_labels(tmp_path / "own" / "labels" / "a.png")
     assert labels[0].tolist() == [x % 19 for x in range(40)]
     assert palette[0] == (128, 64, 128)
@@ -54,4 +54,9 @@ def test_other_classes_have_none(segmenter, tmp_path):
     segmenter(Classes.numbered(19))
     write_image(tmp_path / "images" / "a.png", np.zeros((8, 40, 3), np.uint8))
     with pytest.raises(InvalidInput, match="expected Cityscapes' classes"):
-        predict("model", open_dataset(tmp_path / "images"), tmp_path / "out", server_ids=True, quiet=True)
+        predict(
+            "model",
+            open_dataset(tmp_path / "images"),
+            tmp_path / "out",
+            PredictOptions(server_ids=True, quiet=True),
+        )

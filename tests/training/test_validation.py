@@ -8,8 +8,8 @@ import torch
 
 from segmend.data.dataset import open_dataset
 from segmend.data.masks import write_labels
-from segmend.jobs.predict import predict
-from segmend.jobs.refine import refine
+from segmend.jobs.predict import PredictOptions, predict
+from segmend.jobs.refine import RefineOptions, refine
 from segmend.labels import InvalidInput
 from segmend.metrics import confusion_matrix, mean_accuracy, mean_iou
 from segmend.model_folder import save_model
@@ -45,7 +45,7 @@ def test_of_a_segmenter(synthetic, tmp_path, fabric):
     network = parser_of(dataset.classes)
     found, broken = validate(network.to(fabric.device), dataset, segmenter.make_labels, fabric)
     save_model(network, tmp_path / "model", "")
-    predict(tmp_path / "model", dataset, tmp_path / "maps", precision="32", quiet=True)
+    predict(tmp_path / "model", dataset, tmp_path / "maps", PredictOptions(precision="32", quiet=True))
     differences = np.abs(found - of_files(dataset, tmp_path / "maps" / "labels")).sum()
     assert differences <= (0.01 * found.sum() if torch.cuda.is_available() else 0)  # of TF32
     assert found.sum() == 4 * 64 * 96
@@ -61,7 +61,7 @@ class Brighten(torch.nn.Module, Refiner):
         super().__init__()
         self.threshold = torch.nn.Parameter(torch.tensor(0.5))
 
-    def refine_batch(self, image, coarse):
+    def refine_batch(self, image, coarse, border_error_px=None):
         bright = (image.mean(dim=1, keepdim=True) > self.threshold).float()
         first = torch.zeros_like(coarse)
         first[:, 0] = 1
@@ -71,7 +71,7 @@ class Brighten(torch.nn.Module, Refiner):
 def test_of_a_corrector(synthetic, coarse, tmp_path, fabric):
     dataset = open_dataset(synthetic, "val").with_coarse(coarse / "val")
     found, _ = validate(Brighten().to(fabric.device), dataset, corrector.make_labels, fabric)
-    run = refine(Brighten(), dataset, tmp_path / "maps", precision="32", quiet=True)
+    run = refine(Brighten(), dataset, tmp_path / "maps", RefineOptions(precision="32", quiet=True))
     assert np.array_equal(found, of_files(dataset, tmp_path / "maps" / "labels"))
     assert run.changed
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from segmend.data.files import MAX_PIXELS, InvalidFile, atomic_write, check_file, too_large
+from segmend.data.masks import OURS
 from segmend.labels import VOID, InvalidInput, as_tensor, normalised
 
 PROBABILITY_SUFFIXES = (".npz",)
+
+NOTE = "software"
+"""The array of an ``.npz`` file that holds the note of `write_arrays`."""
 
 
 def read_probabilities(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -41,8 +46,15 @@ def read_stored_probabilities(path: Path | str, max_pixels: int = MAX_PIXELS) ->
     except Exception as error:  # zipfile and numpy raise a dozen types for broken archives
         raise InvalidFile(path, f"not a readable .npz file ({error}): write it anew") from error
     if stored.ndim != 3 or stored.dtype not in (np.float16, np.float32, np.float64, np.uint8):
+        batch = ": a batch, take its first element" if stored.ndim == 4 and len(stored) == 1 else ""
         raise InvalidFile(
-            path, f"expected [C, H, W] of float16 or uint8, found {stored.dtype} {list(stored.shape)}"
+            path, f"expected [C, H, W] of floats or uint8, found {stored.dtype} {list(stored.shape)}{batch}"
+        )
+    last = stored.astype(np.float32).sum(axis=-1)
+    if stored.shape[-1] < min(stored.shape[:2]) and np.allclose(last, last.flat[0], rtol=0.02):
+        raise InvalidFile(
+            path,
+            f"expected [C, H, W], found {list(stored.shape)} whose last axis sums to 1: classes must come first",
         )
     return stored
 
@@ -69,22 +81,43 @@ def _shape_of(file: IO[bytes]) -> tuple[int, ...]:
     return read(file)[0]
 
 
-def write_probabilities(path: Path | str, probabilities: np.ndarray, quantised: bool = False) -> None:
+def write_probabilities(
+    path: Path | str, probabilities: np.ndarray, quantised: bool = False, note: str = ""
+) -> None:
     """Write a probability map ``[C, H, W]`` under the key ``p``: float16, or 0..255 where `quantised`.
+
+    Args:
+        note: see `write_arrays`.
 
     Raises:
         InvalidInput: quantised with more than 255 classes, whose probabilities may all round to 0.
     """
     if not quantised:
-        write_arrays(path, p=probabilities.astype(np.float16))
+        write_arrays(path, note, p=probabilities.astype(np.float16))
     elif probabilities.shape[0] > VOID:
         raise InvalidInput(f"{path}: 8 bits are too few for {probabilities.shape[0]} classes: do not quantise")
     else:
-        write_arrays(path, p=np.rint(np.clip(probabilities, 0, 1) * 255).astype(np.uint8))
+        write_arrays(path, note, p=np.rint(np.clip(probabilities, 0, 1) * 255).astype(np.uint8))
 
 
-def write_arrays(path: Path | str, **arrays: np.ndarray) -> None:
-    """Write named arrays as an ``.npz`` file (not compressed: deflate costs more than a refiner)."""
+def write_arrays(path: Path | str, note: str = "", **arrays: np.ndarray) -> None:
+    """Write named arrays as an ``.npz`` file (not compressed: deflate costs more than a refiner).
+
+    Args:
+        note: how the file was made, for `note_in_arrays`.
+    """
     buffer = io.BytesIO()
+    if note:
+        arrays[NOTE] = np.array(OURS + note)
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # its stubs mistake a name for an option
     atomic_write(path, buffer.getbuffer())
+
+
+def note_in_arrays(path: Path | str) -> str:
+    """The note that `write_arrays` put into a file; empty where there is none. No other array is read."""
+    with (
+        suppress(Exception),
+        np.load(path, allow_pickle=False) as archive,
+    ):  # raises a dozen types for broken files
+        return str(archive[NOTE]).partition(OURS)[2]
+    return ""

@@ -2,110 +2,125 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segmend import __version__
-from segmend.data.dataset import Record
-from segmend.data.masks import note_in, write_labels
+from segmend.coding import Coding
+from segmend.data.dataset import Dataset, Record
+from segmend.data.files import InvalidFile, check_writable_folder
+from segmend.data.masks import write_labels
 from segmend.data.probabilities import write_arrays, write_probabilities
+from segmend.jobs.outputs import INPUTS, check_outputs, hash_of, note_of
 from segmend.jobs.pipeline import Outcome
-from segmend.labels import Classes, InvalidInput
+from segmend.labels import Classes
 from segmend.refiners.base import Refinement
-from segmend.report.results import Run, write_results
+from segmend.report.results import Run, read_results, write_results
 
 SHARES = ("confidence", "change_confidence", "fusion_mask")
-"""What is stored as 0..255."""
+"""Details that are stored as 0..255."""
+
+Kind = Literal["labels", "probs", "details"]
 
 
-def fingerprint(model: object) -> str:
-    """What tells two models apart: a hash of class, plain attributes and weights."""
-    plain = (str, int, float, tuple, type(None))
-    public = {
-        n: v for n, v in getattr(model, "__dict__", {}).items() if isinstance(v, plain) and not n.startswith("_")
-    }
-    public.pop("training", None)
-    found = hashlib.sha256(repr((type(model).__name__, sorted(public.items()))).encode())
-    if isinstance(model, nn.Module):
-        for name, values in model.state_dict().items():
-            found.update(name.encode())
-            found.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()[:16]
-
-
-def is_current(labels: Path, record: Record, made_with: str) -> bool:
-    """Whether a label file that is there is newer than the image and the coarse map that it was made of.
-
-    Args:
-        made_with: what `write_labels` notes in it now.
-
-    Raises:
-        InvalidInput: it was made with something else.
-    """
-    found = note_in(labels)
-    if found not in ("", made_with):
-        raise InvalidInput(
-            f"{labels}: is there already, and was made with other weights or options ({found}; now "
-            f"{made_with}): choose another folder, or --overwrite"
-        )
-    sources = [file for file in (record.image, record.coarse) if file is not None and file.is_file()]
-    return labels.stat().st_mtime >= max((file.stat().st_mtime for file in sources), default=0)
-
-
-@dataclass(frozen=True)
+@dataclass
 class MapFolder:
-    """Where a run's maps go, and which of them are wanted.
+    """Where a run's maps go, which of them are wanted, and which are there already.
 
     Attributes:
+        made_with: the model, and the options that decide what a map is; part of the note in every file.
         probs: also probability maps.
-        details: also what a refiner can show.
+        details: also what else a refiner gives.
         quantised: probabilities as 0..255 instead of float16.
         overwrite: make again what an earlier run finished.
-        made_with: the model and the options that decide what a map is; noted in every label file.
-        ids: what stands in label files for each class, ``uint8 [C]`` (None: its own id, and its colour).
+        coding: how label files store the classes (None: class c as c, with a palette of its colours).
+        read_as: how the inputs are read; part of the hash of inputs.
+        remade: how many images were made again, in place of files of ours of other inputs or options.
     """
 
     out: Path
     classes: Classes
+    made_with: str
     probs: bool = False
     details: bool = False
     quantised: bool = False
     overwrite: bool = False
-    made_with: str = ""
-    ids: np.ndarray | None = None
+    coding: Coding | None = None
+    read_as: str = ""
+    remade: int = field(default=0, init=False)
 
-    def path(self, kind: str, record: Record) -> Path:
-        """File of a record's ``labels``, ``probs`` or ``details``."""
+    def path(self, kind: Kind, record: Record) -> Path:
+        """A record's file of a kind."""
         return self.out / kind / f"{record.id}{'.png' if kind == 'labels' else '.npz'}"
 
-    def is_finished(self, record: Record) -> bool:
-        """Whether all that is wanted is there already, and right (see `is_current`)."""
-        kinds = ["labels"] + ["probs"] * self.probs + ["details"] * self.details
-        there = all(self.path(kind, record).is_file() for kind in kinds)
-        return not self.overwrite and there and is_current(self.path("labels", record), record, self.made_with)
+    def check(self, records: Dataset) -> None:
+        """Raise `InvalidFile` unless all files can be written and none of them is anybody else's.
 
-    def new_maps(self, height: int, width: int) -> Maps:
-        """Empty maps of an image, to be filled band by band."""
+        Before any work, so that no hour of it is lost.
+        """
+        check_writable_folder(self.out)
+        for kind in self._kinds():
+            check_writable_folder(self.out / kind)
+        results = self.out / "results.json"
+        if results.exists() and not _is_run(results):
+            raise InvalidFile(
+                results, "was not written by refine or predict: choose another output folder (--out)"
+            )
+        check_outputs(self._outputs(records), (f for r in records for f in (r.image, r.coarse)), self.overwrite)
+
+    def _outputs(self, records: Dataset) -> Iterator[tuple[Path, str]]:
+        for kind in self._kinds():
+            made_with = self._made_with(kind)
+            yield from ((self.path(kind, record), made_with) for record in records)
+
+    def _kinds(self) -> list[Kind]:
+        return ["labels", *(["probs"] * self.probs), *(["details"] * self.details)]  # type: ignore[list-item]
+
+    def _made_with(self, kind: Kind) -> str:
+        text = self.made_with
+        if kind == "labels" and self.coding is not None:
+            text += f", ids {','.join(map(str, self.coding.ids))}"
+        return f"{text}, quantised" if kind == "probs" and self.quantised else text
+
+    def _note(self, kind: Kind, inputs: str) -> str:
+        return f"{self._made_with(kind)}{INPUTS}{inputs}"
+
+    def inputs_unless_finished(self, record: Record) -> str | None:
+        """A hash of a record's inputs; None where all that is wanted of it is there, made of the same inputs."""
+        inputs = hash_of(record.image, record.coarse, text=f"{self.read_as}, turn {record.turn}")
+        notes = {self.path(kind, record): self._note(kind, inputs) for kind in self._kinds()}
+        if inputs and not self.overwrite and all(note_of(path) == note for path, note in notes.items()):
+            return None
+        return inputs
+
+    def new_maps(self, inputs: str, height: int, width: int) -> Maps:
+        """Empty maps of an image, to be filled band by band.
+
+        Args:
+            inputs: hash of what they are made of.
+        """
         labels = np.empty((height, width), dtype=self.classes.dtype)
         shape = (len(self.classes), height, width)
-        return Maps(labels, np.empty(shape, dtype=np.float16) if self.probs else None)
+        return Maps(inputs, labels, np.empty(shape, dtype=np.float16) if self.probs else None)
 
     def write(self, record: Record, maps: Maps) -> None:
         """Write an image's maps, the label map last: where it exists, all is there."""
+        again = self.path("labels", record).exists()
         if maps.probabilities is not None:
-            write_probabilities(self.path("probs", record), maps.probabilities, self.quantised)
+            note = self._note("probs", maps.inputs)
+            write_probabilities(self.path("probs", record), maps.probabilities, self.quantised, note)
         if self.details:
-            write_arrays(self.path("details", record), **maps.details)
-        if self.ids is None:
-            write_labels(self.path("labels", record), maps.labels, self.classes.palette, self.made_with)
-        else:
-            write_labels(self.path("labels", record), self.ids[maps.labels], note=self.made_with)
+            write_arrays(self.path("details", record), self._note("details", maps.inputs), **maps.details)
+        labels, palette = maps.labels, self.classes.palette if self.coding is None else None
+        if self.coding is not None:
+            labels = self.coding.encode(labels)
+        write_labels(self.path("labels", record), labels, palette, self._note("labels", maps.inputs))
+        self.remade += again
 
     def finish(
         self,
@@ -113,6 +128,7 @@ class MapFolder:
         model: str,
         outcome: Outcome,
         changed: float | None = None,
+        filled: int | None = None,
     ) -> Run:
         """Write ``results.json`` and give back what it says."""
         run = Run(
@@ -122,9 +138,11 @@ class MapFolder:
             classes=list(self.classes.names),
             done=outcome.done,
             kept=outcome.kept,
+            remade=self.remade,
             seconds={part: round(seconds, 3) for part, seconds in outcome.seconds.items()},
             images_per_second=round(outcome.rate, 3),
             changed=changed,
+            filled=filled,
             skipped=outcome.skipped,
         )
         write_results(self.out / "results.json", run)
@@ -133,8 +151,13 @@ class MapFolder:
 
 @dataclass
 class Maps:
-    """Maps of one image: labels ``[H, W]``, probabilities ``[C, H, W]`` where wanted, and details."""
+    """Maps of one image: labels ``[H, W]``, probabilities ``[C, H, W]`` where wanted, and details.
 
+    Attributes:
+        inputs: hash of what they are made of.
+    """
+
+    inputs: str
     labels: np.ndarray
     probabilities: np.ndarray | None
     details: dict[str, np.ndarray] = field(default_factory=dict)
@@ -146,14 +169,21 @@ class Maps:
             self.probabilities[:, rows] = probabilities.half().cpu().numpy()
 
     def fill_details(self, rows: slice, refined: Refinement) -> None:
-        """Keep what a refiner shows of a band: shares as 0..255, displacements as float16."""
+        """Keep the details of a band: shares as 0..255, displacements as float16."""
         shares = {name: getattr(refined, name) for name in SHARES}
-        shown = {name: (value * 255).round().byte() for name, value in shares.items() if value is not None}
-        shown["changed"] = refined.changed
+        found = {name: (value * 255).round().byte() for name, value in shares.items() if value is not None}
+        found["changed"] = refined.changed
         if refined.displacement is not None:
-            shown["displacement"] = refined.displacement.half()
-        for name, value in shown.items():
+            found["displacement"] = refined.displacement.half()
+        for name, value in found.items():
             band = value.cpu().numpy()
             size = (*band.shape[:-2], *self.labels.shape)
             whole = self.details.setdefault(name, np.empty(size, dtype=band.dtype))
             whole[..., rows, :] = band
+
+
+def _is_run(results: Path) -> bool:
+    try:
+        return isinstance(read_results(results), Run)
+    except InvalidFile:
+        return False

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from segmend.data.dataset import Dataset, Record, pair_coarse
-from segmend.data.description import write_description
-from segmend.data.files import InvalidFile, atomic_copy
+from segmend.data.description import describe, write_description
+from segmend.data.files import InvalidFile, atomic_copy, check_writable_folder
 from segmend.data.images import read_image, write_image
 from segmend.data.masks import write_labels
 from segmend.faces.occlusion import PAPER, Amplification, Occlusions, factor_occlusions
 from segmend.faces.outline import FaceMesh, Outline
-from segmend.jobs.maps import is_current
+from segmend.jobs.outputs import INPUTS, check_outputs, hash_of, note_of
 from segmend.jobs.pipeline import Outcome, Pipeline
 from segmend.jobs.progress import bar
 from segmend.labels import Classes, as_tensor, most_likely, voc_colour
@@ -39,81 +41,134 @@ STEPS = {
 ON_PAGE = 24
 
 
+@dataclass(frozen=True)
+class OcclusionOptions:
+    """How occlusions are labelled.
+
+    Attributes:
+        face: ids in the teacher's maps that are face.
+        split: of the data set that is written.
+        every: label all faces, not only the largest.
+        amplification: see `factor_occlusions`.
+        steps: also write ``steps/SPLIT``, every step of an image side by side (`STEPS`), and ``steps_SPLIT.html``,
+            a page of the first `ON_PAGE` images.
+        overwrite: make again what an earlier run finished, also with other options.
+        quiet: no progress bar.
+    """
+
+    face: tuple[int, ...]
+    split: str = "train"
+    every: bool = False
+    amplification: Amplification | None = PAPER
+    steps: bool = False
+    overwrite: bool = False
+    quiet: bool = False
+
+
+class _Given(NamedTuple):
+    """What is read of a record. `inputs` is the hash of its files."""
+
+    inputs: str
+    image: np.ndarray
+    teacher: np.ndarray
+
+
 def label_occlusions(
     images: Dataset,
     out: Path,
+    options: OcclusionOptions,
     *,
-    face: Sequence[int],
-    split: str = "train",
     outline: Outline | None = None,
-    every: bool = False,
-    amplification: Amplification | None = PAPER,
-    steps: bool = False,
-    overwrite: bool = False,
-    quiet: bool = False,
     unpaired: Sequence[Skipped] = (),
 ) -> Outcome:
     """Write a data set of the classes background, face and occlusion (SVC, section 3.1).
 
     ``images/SPLIT`` holds the images, ``labels/SPLIT`` their labels, ``blobs/SPLIT`` the numbers of their
-    occluders (16 bits: 0 background, 1 face, from 2 one each). Images in which no face is found are listed.
+    occluders (16 bits: 0 background, 1 face, from 2 one each). Images in which no face is found are listed as
+    skipped. What an earlier run made of the same files with the same options is kept.
 
     Args:
         images: records with an image and the teacher's map.
-        face: ids in the teacher's maps that are face.
         outline: outlines of the faces in an image (None: `FaceMesh`).
-        every: all faces, not the largest alone.
-        amplification: see `factor_occlusions`.
-        steps: also ``steps/SPLIT``, every step of an image side by side (`STEPS`), and ``steps_SPLIT.html``,
-            a page of the first `ON_PAGE` images.
-        overwrite: label again what an earlier run finished.
         unpaired: what the caller had to skip already, to be listed with the rest.
 
     Raises:
-        InvalidInput: the packages that outline faces are not installed, or `out` holds labels that were made with
-            other options.
+        InvalidInput: before any work, where the packages that outline faces are not installed, `out` cannot be
+            written, or holds files that are not replaced (see `segmend.jobs.refine.refine`) or another data set.
     """
     outline = outline or FaceMesh()
-    made_with = f"outlines of {type(outline).__name__}, face={list(face)}, {every=}, {amplification=}"
+    face, every, amplification = list(options.face), options.every, options.amplification
+    made_with = f"occlusions by {type(outline).__name__}, {face=}, {every=}, {amplification=}"
 
     def path(kind: str, record: Record, suffix: str = ".png") -> Path:
-        return out / kind / split / f"{record.id}{suffix}"
+        return out / kind / options.split / f"{record.id}{suffix}"
 
-    def read(record: Record) -> tuple[np.ndarray, np.ndarray]:
-        return pair_coarse(images, record)
+    def copied(record: Record) -> Path:
+        assert record.image is not None
+        return path("images", record, record.image.suffix)
 
-    def work(record: Record, pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, Occlusions]:
-        image, map_ = pair
-        labels = map_ if map_.ndim == 2 else most_likely(as_tensor(map_)).numpy()
-        outlines = outline(image)
+    _check(out, images, made_with, options, path, copied)
+
+    def read(record: Record) -> _Given | None:
+        inputs, labels = (
+            hash_of(record.image, record.coarse, text=f"{images.images_read.reading}"),
+            path("labels", record),
+        )
+        if inputs and not options.overwrite and note_of(labels) == f"{made_with}{INPUTS}{inputs}":
+            return None
+        return _Given(inputs, *pair_coarse(images, record))
+
+    def work(record: Record, given: _Given) -> tuple[_Given, Occlusions]:
+        teacher = given.teacher
+        labels = teacher if teacher.ndim == 2 else most_likely(as_tensor(teacher)).numpy()
+        outlines = outline(given.image)
         if not outlines:
             raise InvalidFile(record.image or Path(record.id), "no face found")
         chosen = outlines if every else outlines[:1]
-        return image, factor_occlusions(chosen, np.isin(labels, face), amplification)
+        return given, factor_occlusions(chosen, np.isin(labels, face), amplification)
 
-    def write(record: Record, made: tuple[np.ndarray, Occlusions]) -> None:
-        image, found = made
+    def write(record: Record, made: tuple[_Given, Occlusions]) -> None:
+        given, found = made
+        note = f"{made_with}{INPUTS}{given.inputs}"
+        # Blobs first, labels last: where there are labels, all is there; where there are blobs, the rest is ours.
+        write_labels(path("blobs", record), found.blobs, note=note)
         assert record.image is not None
-        atomic_copy(record.image, path("images", record, record.image.suffix))
-        if steps:
-            write_image(path("steps", record), strip(image, found))
-        write_labels(path("blobs", record), found.blobs)
-        write_labels(path("labels", record), found.labels, CLASSES.palette, made_with)
+        atomic_copy(record.image, copied(record))
+        if options.steps:
+            write_image(path("steps", record), strip(given.image, found))
+        write_labels(path("labels", record), found.labels, CLASSES.palette, note)
 
-    def is_finished(record: Record) -> bool:
-        labels = path("labels", record)
-        return not overwrite and labels.is_file() and is_current(labels, record, made_with)
-
-    pipeline = Pipeline[Record, tuple[np.ndarray, np.ndarray], tuple[np.ndarray, Occlusions]](
-        lambda record: str(record.image), read, work, write
-    )
-    with bar("label", len(images), quiet) as progress:
-        outcome = pipeline.run(images, is_finished, progress)
+    pipeline = Pipeline[Record, _Given, tuple[_Given, Occlusions]](lambda r: str(r.image), read, work, write)
+    with bar("label", len(images), options.quiet) as progress:
+        outcome = pipeline.run(images, progress)
     outcome.skipped[:0] = unpaired
     write_description(out, images.name, CLASSES)
-    if steps:
-        _write_page(out / f"steps_{split}.html", {r.id: path("steps", r) for r in images}, outcome)
+    if options.steps:
+        strips = {record.id: path("steps", record) for record in images}
+        _write_page(out / f"steps_{options.split}.html", strips, outcome)
     return outcome
+
+
+def _check(
+    out: Path,
+    images: Dataset,
+    made_with: str,
+    options: OcclusionOptions,
+    path: Callable[[str, Record], Path],
+    copied: Callable[[Record], Path],
+) -> None:
+    """Raise `InvalidFile` unless all can be written, and nothing that is there is anybody else's."""
+    for folder in (out, *(out / kind / options.split for kind in ("images", "labels", "blobs", "steps"))):
+        check_writable_folder(folder)
+    if (out / "dataset.yaml").exists() and describe(out).classes.names != CLASSES.names:
+        raise InvalidFile(out / "dataset.yaml", "describes another data set: choose another output folder (--out)")
+    outputs = [(path(kind, record), made_with) for record in images for kind in ("labels", "blobs")]
+    inputs = [file for record in images for file in (record.image, record.coarse)]
+    check_outputs(outputs, inputs, options.overwrite)
+    for record in images:  # copies of images hold no note: they are ours where blobs with one lie beside them
+        for file in (copied(record), path("steps", record)):
+            if file.exists() and not note_of(path("blobs", record)):
+                check_outputs([(file, made_with)], inputs)
 
 
 def strip(image: np.ndarray, found: Occlusions) -> np.ndarray:

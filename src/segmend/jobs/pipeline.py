@@ -1,4 +1,4 @@
-"""A folder's worth of work: reading and writing in threads beside the network, nothing finished lost."""
+"""Work over a folder: files are read and written in threads, beside the network; what is finished stays."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ Read = TypeVar("Read")
 Made = TypeVar("Made")
 
 AHEAD = 2
-"""Images that are read ahead, and results that may wait to be written: what bounds the memory."""
+"""How many images are read ahead, and how many results may wait to be written. This bounds the memory."""
 
 
 class OutOfSpace(InvalidInput):
-    """The disk is full: everything after would fail too, so the run stops."""
+    """The disk is full. The run stops, as every later image would fail too."""
 
 
 @dataclass
 class Outcome:
-    """What a run over many items did.
+    """The outcome of a run over many items.
 
     Attributes:
-        done: items finished now.
-        kept: items that an earlier run had finished.
-        skipped: items that could not be used, and why.
-        seconds: time by part (``read``, ``network``, ``write``, which overlap) and ``total``; ``waited`` is
-            the part of the total in which the network had nothing to do.
+        done: number of items that this run finished.
+        kept: number of items that an earlier run had finished.
+        skipped: items that could not be used, with the reason.
+        seconds: time by part (``read``, ``network``, ``write``, which overlap) and ``total``; ``waited`` is the
+            part of the total in which the network waited for files.
     """
 
     done: int = 0
@@ -54,7 +54,7 @@ class Outcome:
         return self.done / self.seconds["total"] if self.seconds["total"] else 0.0
 
     def timed(self, part: str, function: Callable[..., T]) -> Callable[..., T]:
-        """The function, its time added to a part."""
+        """The function, with its time added to a part."""
 
         def run(*arguments: object) -> T:
             start = time.perf_counter()
@@ -70,21 +70,22 @@ class Outcome:
 class Pipeline(Generic[T, Read, Made]):
     """Read, work and write over items, each item independent of the others.
 
-    `read` and `write` run in threads; `work` runs in the caller's thread. An item whose file cannot be used
-    (`InvalidInput`, or an `OSError` of its own) is listed and skipped.
+    `read` and `write` run in threads; `work` runs in the caller's thread. `read` gives None for an item that an
+    earlier run has finished: it is kept. An item that cannot be used (`InvalidInput`, or an `OSError` of its own,
+    in any of the three) is listed and skipped.
     """
 
     def __init__(
         self,
         name: Callable[[T], str],
-        read: Callable[[T], Read],
+        read: Callable[[T], Read | None],
         work: Callable[[T, Read], Made],
         write: Callable[[T, Made], None],
     ) -> None:
         self.name, self.read, self.work, self.write = name, read, work, write
 
-    def run(self, items: Iterable[T], is_finished: Callable[[T], bool], progress: Progress) -> Outcome:
-        """Work through `items`; those that `is_finished` are kept as they are.
+    def run(self, items: Iterable[T], progress: Progress) -> Outcome:
+        """Work through `items`.
 
         Raises:
             OutOfSpace: the disk is full. What was finished stays.
@@ -94,11 +95,15 @@ class Pipeline(Generic[T, Read, Made]):
         with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(1) as writers:
             pending: deque[tuple[T, Future[None]]] = deque()
             try:
-                for item, reading in self._read_ahead(items, is_finished, readers, outcome, progress):
+                for item, reading in self._read_ahead(items, readers, outcome):
                     waiting = time.perf_counter()
                     try:
                         found = reading.result()
                         outcome.seconds["waited"] += time.perf_counter() - waiting
+                        if found is None:
+                            outcome.kept += 1
+                            progress.found()
+                            continue
                         made = outcome.timed("network", self.work)(item, found)
                     except (InvalidInput, OSError) as error:
                         self._skip(item, error, outcome, progress)
@@ -113,19 +118,10 @@ class Pipeline(Generic[T, Read, Made]):
         return outcome
 
     def _read_ahead(
-        self,
-        items: Iterable[T],
-        is_finished: Callable[[T], bool],
-        readers: ThreadPoolExecutor,
-        outcome: Outcome,
-        progress: Progress,
-    ) -> Iterator[tuple[T, Future[Read]]]:
-        ahead: deque[tuple[T, Future[Read]]] = deque()
+        self, items: Iterable[T], readers: ThreadPoolExecutor, outcome: Outcome
+    ) -> Iterator[tuple[T, Future[Read | None]]]:
+        ahead: deque[tuple[T, Future[Read | None]]] = deque()
         for item in items:
-            if is_finished(item):
-                outcome.kept += 1
-                progress.found()
-                continue
             ahead.append((item, readers.submit(outcome.timed("read", self.read), item)))
             if len(ahead) > AHEAD:
                 yield ahead.popleft()

@@ -2,68 +2,103 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
+from segmend.coding import Coding
 from segmend.data.cityscapes import CLASSES, SERVER_IDS
 from segmend.data.dataset import Dataset, Record
-from segmend.devices import Precision, autocast, pick_device, to_device
-from segmend.jobs.maps import MapFolder, Maps, fingerprint
+from segmend.devices import Precision, pick_device, to_device
+from segmend.jobs.maps import MapFolder, Maps
+from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import InvalidInput, as_image, most_likely
+from segmend.labels import InvalidInput, most_likely
 from segmend.report.results import Run
 from segmend.segmenters import load_segmenter
 from segmend.segmenters.prediction import TestTime, predict_bands
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How maps of a folder are predicted, and what is written.
+
+    Attributes:
+        test_time: mirror, scales and tiles.
+        precision: of the network.
+        server_ids: write label maps in the ids that the servers of Cityscapes and KITTI expect.
+        probs: also write ``out/probs/ID.npz``.
+        quantised: write probabilities as 0..255 instead of float16.
+        overwrite: make again what an earlier run finished, also with other weights or options.
+        quiet: no progress bar.
+    """
+
+    test_time: TestTime = field(default_factory=TestTime)
+    precision: Precision = "auto"
+    server_ids: bool = False
+    probs: bool = False
+    quantised: bool = False
+    overwrite: bool = False
+    quiet: bool = False
+
+
+class _Given(NamedTuple):
+    """What is read of a record. `inputs` is the hash of its file."""
+
+    inputs: str
+    image: np.ndarray
 
 
 def predict(
     model: Path | str,
     images: Dataset,
     out: Path,
-    *,
-    test_time: TestTime = TestTime(),  # noqa: B008 - frozen
-    probs: bool = False,
-    quantised: bool = False,
-    precision: Precision = "auto",
-    overwrite: bool = False,
-    server_ids: bool = False,
-    quiet: bool = False,
+    options: PredictOptions = PredictOptions(),
 ) -> Run:
     """Write ``out/labels/ID.png`` and, with `probs`, ``out/probs/ID.npz`` for every image.
 
-    What is newer than its image is kept unless `overwrite`; images that cannot be read are listed in
-    the result, which is also written to ``out/results.json``.
+    Maps that an earlier run made of the same image, with the same model and options, are kept; those that it made
+    of another image are made again. Images that cannot be read are listed in the result, which is also written to
+    ``out/results.json``.
 
     Args:
         model: a model folder, or a repository on the hub.
-        test_time: mirror, scales and tiles.
-        quantised: write probabilities as 0..255 instead of float16.
-        server_ids: write label maps in the ids that the servers of Cityscapes and KITTI expect.
 
     Raises:
-        InvalidInput: `server_ids` of a model of other classes than theirs, or `out` holds maps of another
-            model or of other options.
+        InvalidInput: before any work, where `server_ids` are asked of a model of other classes than theirs, `out`
+            cannot be written, or holds files that are not replaced (see `segmend.jobs.refine.refine`).
     """
     device = pick_device()
     segmenter = load_segmenter(model)
-    if server_ids and segmenter.classes.names != CLASSES.names:
+    if options.server_ids and segmenter.classes.names != CLASSES.names:
         raise InvalidInput(f"{model}: expected Cityscapes' classes, as only they have ids on its server")
     to_device(segmenter, device)
-    ids = SERVER_IDS if server_ids else None
-    made_with = f"segmenter {fingerprint(segmenter)}, {test_time}, {server_ids=}, {precision=}"
-    folder = MapFolder(out, segmenter.classes, probs, False, quantised, overwrite, made_with, ids)
+    folder = MapFolder(
+        out,
+        segmenter.classes,
+        f"predicted by {fingerprint(segmenter)}, {options.test_time}, precision={options.precision}",
+        probs=options.probs,
+        quantised=options.quantised,
+        overwrite=options.overwrite,
+        coding=Coding(tuple(SERVER_IDS.tolist())) if options.server_ids else None,
+        read_as=f"{images.images_read.reading}",
+    )
+    folder.check(images)
 
-    def work(record: Record, image: np.ndarray) -> Maps:
-        maps = folder.new_maps(*image.shape[:2])
-        with torch.inference_mode(), autocast(device, precision):
-            for rows, band in predict_bands(segmenter, as_image(image).to(device), test_time):
-                maps.fill(rows, most_likely(band), band)
+    def read(record: Record) -> _Given | None:
+        inputs = folder.inputs_unless_finished(record)
+        return None if inputs is None else _Given(inputs, images.image(record))
+
+    def work(record: Record, given: _Given) -> Maps:
+        maps = folder.new_maps(given.inputs, *given.image.shape[:2])
+        for rows, band in predict_bands(segmenter, given.image, options.test_time, options.precision):
+            maps.fill(rows, most_likely(band), band)
         return maps
 
-    pipeline = Pipeline[Record, np.ndarray, Maps](lambda r: str(r.image), images.image, work, folder.write)
-    with bar("predict", len(images), quiet) as progress:
-        outcome = pipeline.run(images, folder.is_finished, progress)
+    pipeline = Pipeline[Record, _Given, Maps](lambda r: str(r.image), read, work, folder.write)
+    with bar("predict", len(images), options.quiet) as progress:
+        outcome = pipeline.run(images, progress)
     return folder.finish("predict", str(model), outcome)

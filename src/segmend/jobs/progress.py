@@ -19,17 +19,17 @@ SILENCE = 30.0
 
 
 class Progress(Protocol):
-    """What a job tells about its progress."""
+    """To whom a job reports its progress."""
 
     def advance(self, note: str = "") -> None:
-        """Another step is done; `note` replaces the text beside the bar."""
+        """Report another finished step; `note` replaces the text beside the bar."""
 
     def found(self, steps: int = 1) -> None:
-        """Steps that an earlier call has done; they have no part in the rate."""
+        """Report steps that an earlier run has finished; they do not count in the rate."""
 
 
 class Silent:
-    """Tells nobody."""
+    """Shows nothing."""
 
     def advance(self, note: str = "") -> None:
         """Nothing."""
@@ -74,15 +74,16 @@ def bar(title: str, total: int, quiet: bool = False) -> Iterator[Progress]:
         task = rich.add_task(title, total=total, note="", found=0)
 
         class Shown:
-            told = rich.get_time()
+            printed = rich.get_time()
 
             def advance(self, note: str = "") -> None:
                 rich.update(task, advance=1)
                 if note:
                     rich.update(task, note=note)
-                if not rich.console.is_terminal and not rich.finished and rich.get_time() - self.told >= SILENCE:
+                due = rich.get_time() - self.printed >= SILENCE
+                if not rich.console.is_terminal and not rich.finished and due:
                     rich.console.print(rich.get_renderable())
-                    self.told = rich.get_time()
+                    self.printed = rich.get_time()
 
             def found(self, steps: int = 1) -> None:
                 before = rich.tasks[task].fields["found"]

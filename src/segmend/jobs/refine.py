@@ -3,66 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import nn
 
-from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse
-from segmend.data.maps import find_classes, find_maps
-from segmend.devices import Precision, autocast, pick_device, to_device
-from segmend.jobs.maps import MapFolder, Maps, fingerprint
+from segmend.data.dataset import Dataset, Record, pair_coarse
+from segmend.data.files import MAX_PIXELS, InvalidFile
+from segmend.data.pairs import open_pairs as pair
+from segmend.devices import Precision, pick_device, to_device
+from segmend.jobs.maps import MapFolder, Maps
+from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import Classes, InvalidInput, as_image, as_tensor
-from segmend.refiners.base import TILE, Refiner, refine_bands
+from segmend.labels import InvalidInput, as_tensor
+from segmend.refiners.base import TILE, Refiner, check_options, refine_bands, void_mask
 from segmend.report.results import Run, Skipped
 
-Pair = tuple[np.ndarray, np.ndarray]
+
+@dataclass(frozen=True)
+class RefineOptions:
+    """How a folder is refined, and what is written.
+
+    Attributes:
+        min_confidence, border_error_px, keep_void, logits, tile: see `Refiner.refine`.
+        precision: of the network.
+        probs: also write ``out/probs/ID.npz``.
+        details: also write ``out/details/ID.npz``: ``confidence``, ``change_confidence`` and ``changed``, and,
+            where the refiner has them, ``displacement`` (float16, pixels) and ``fusion_mask``; shares as 0..255.
+        quantised: write probabilities as 0..255 instead of float16.
+        overwrite: make again what an earlier run finished, also with other weights or options.
+        quiet: no progress bar.
+    """
+
+    min_confidence: float | None = None
+    border_error_px: float | None = None
+    keep_void: bool = False
+    logits: bool = False
+    tile: int = TILE
+    precision: Precision = "auto"
+    probs: bool = False
+    details: bool = False
+    quantised: bool = False
+    overwrite: bool = False
+    quiet: bool = False
+
+    @property
+    def made_with(self) -> str:
+        """The options that decide what a refined map is."""
+        names = ("min_confidence", "border_error_px", "keep_void", "logits", "tile", "precision")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+
+
+class _Given(NamedTuple):
+    """What is read of a record. `inputs` is the hash of its files."""
+
+    inputs: str
+    image: np.ndarray
+    coarse: np.ndarray
 
 
 def refine(
     refiner: Refiner,
     images: Dataset,
     out: Path,
+    options: RefineOptions = RefineOptions(),
     *,
     name: str = "",
-    probs: bool = False,
-    details: bool = False,
-    quantised: bool = False,
-    tile: int = TILE,
-    min_confidence: float | None = None,
-    logits: bool = False,
-    precision: Precision = "auto",
-    overwrite: bool = False,
-    quiet: bool = False,
     unpaired: Sequence[Skipped] = (),
 ) -> Run:
     """Refine every image of `images` (records with an image and a coarse map) into ``out/labels/ID.png``.
 
+    Maps that an earlier run made of the same files, with the same refiner and options, are kept. Those that it
+    made of other files are made again. A coarse map without any label is written as it is, and listed as skipped.
+
     Args:
         name: how the refiner is called in the results.
-        probs: also write ``out/probs/ID.npz``.
-        details: also write ``out/details/ID.npz``: ``confidence``, ``change_confidence`` and ``changed``, and
-            where the refiner has them ``displacement`` (float16, pixels) and ``fusion_mask``; shares as 0..255.
-        quantised: write probabilities as 0..255 instead of float16.
-        tile: images with a larger side are cut into overlapping tiles.
-        min_confidence: where the refiner is less sure of a change, the coarse map stays (see `Refiner.refine`).
-        logits: the coarse maps in ``.npz`` files are logits.
-        overwrite: refine again what an earlier run finished. Without, what is newer than its image and coarse
-            map is kept.
         unpaired: what the caller had to skip already, to be listed with the rest.
 
     Returns:
         What was done, also written to ``out/results.json``.
 
     Raises:
-        InvalidInput: the refiner was made for another number of classes, or `out` holds maps of another one
-            or of other options.
+        InvalidInput: before any work, where the refiner was made for another number of classes, an option is not
+            for it, `out` cannot be written, or holds files that are not replaced: inputs of this run, files that
+            this program did not write, or maps of other weights or options.
     """
     classes = images.classes
+    check_options(refiner, options.min_confidence, options.border_error_px, options.tile)
     if refiner.num_classes is not None and refiner.num_classes != len(classes):
         raise InvalidInput(
             f"the refiner was made for {refiner.num_classes} classes, the coarse maps have {len(classes)}"
@@ -70,37 +100,64 @@ def refine(
     device = pick_device()
     if isinstance(refiner, nn.Module):
         to_device(refiner, device)
-    made_with = f"refiner {fingerprint(refiner)}, {min_confidence=}, {tile=}, {logits=}, {precision=}"
-    folder = MapFolder(out, classes, probs, details, quantised, overwrite, made_with)
-    changed = pixels = 0
+    coding = images.coarse_coding
+    folder = MapFolder(
+        out,
+        classes,
+        made_with=f"refined by {fingerprint(refiner)}, {options.made_with}",
+        probs=options.probs,
+        details=options.details,
+        quantised=options.quantised,
+        overwrite=options.overwrite,
+        coding=None if coding is None or coding.is_plain else coding,
+        read_as=f"{len(classes)} classes, {coding}, {images.images_read.reading}",
+    )
+    folder.check(images)
+    changed = pixels = filled = 0
 
-    def read(record: Record) -> Pair:
-        return pair_coarse(images, record, as_stored=True)
+    def read(record: Record) -> _Given | None:
+        inputs = folder.inputs_unless_finished(record)
+        return None if inputs is None else _Given(inputs, *pair_coarse(images, record, as_stored=True))
 
-    def work(record: Record, pair: Pair) -> Maps:
-        nonlocal changed, pixels
-        image, coarse = pair
-        maps = folder.new_maps(*image.shape[:2])
-        with torch.inference_mode(), autocast(device, precision):
-            shown = as_image(image).to(device)
-            given = as_tensor(coarse)
-            bands = refine_bands(
-                refiner, shown, given, len(classes), tile, min_confidence=min_confidence, logits=logits
-            )
-            for rows, refined in bands:
-                maps.fill(rows, refined.labels, refined.probabilities)
-                changed += int(refined.changed.sum())
-                pixels += refined.changed.numel()
-                if details:
-                    maps.fill_details(rows, refined)
+    def work(record: Record, given: _Given) -> Maps:
+        nonlocal changed, pixels, filled
+        maps = folder.new_maps(given.inputs, *given.image.shape[:2])
+        bands = refine_bands(
+            refiner,
+            given.image,
+            given.coarse,
+            len(classes),
+            min_confidence=options.min_confidence,
+            border_error_px=options.border_error_px,
+            logits=options.logits,
+            keep_void=options.keep_void,
+            tile=options.tile,
+            precision=options.precision,
+            device=device,
+        )
+        for rows, refined in bands:
+            maps.fill(rows, refined.labels, refined.probabilities)
+            changed += int(refined.changed.sum())
+            if options.details:
+                maps.fill_details(rows, refined)
+        void = void_mask(as_tensor(given.coarse))
+        pixels += maps.labels.size
+        filled += 0 if void is None else int((maps.labels[void.numpy()] != classes.void).sum())
         return maps
 
-    pipeline = Pipeline[Record, Pair, Maps](lambda r: str(r.coarse), read, work, folder.write)
-    with bar("refine", len(images), quiet) as progress:
-        outcome = pipeline.run(images, folder.is_finished, progress)
+    def write(record: Record, maps: Maps) -> None:
+        if (maps.labels != classes.void).any():
+            return folder.write(record, maps)
+        # its note never counts as finished, so that every run lists it
+        folder.write(record, replace(maps, inputs=f"{maps.inputs}, no label"))
+        raise InvalidFile(record.coarse or record.id, "every pixel is void: written as it is, not refined")
+
+    pipeline = Pipeline[Record, _Given, Maps](lambda r: str(r.coarse), read, work, write)
+    with bar("refine", len(images), options.quiet) as progress:
+        outcome = pipeline.run(images, progress)
     outcome.skipped[:0] = unpaired
     share = changed / pixels if pixels else None
-    return folder.finish("refine", name or type(refiner).__name__, outcome, share)
+    return folder.finish("refine", name or type(refiner).__name__, outcome, share, filled)
 
 
 def open_pairs(
@@ -115,23 +172,6 @@ def open_pairs(
     Returns:
         The pairs, and what has no partner.
     """
-    maps = find_maps(coarse)
-    made_for = refiner.num_classes if refiner else None
-    classes = getattr(refiner, "classes", None) or find_classes(maps.values(), count or made_for)
-    assert isinstance(classes, Classes)
-    dataset = replace(open_dataset(images), classes=classes)
-    if max_pixels is not None:
-        dataset = replace(dataset, max_pixels=max_pixels)
-    pairs = dataset.with_coarse(coarse)
-    paired = {record.id for record in pairs}
-    unpaired = [
-        Skipped(file=str(r.image), reason=f"no coarse map of this ID in {coarse}")
-        for r in dataset
-        if r.id not in paired
-    ]
-    unpaired += [
-        Skipped(file=str(path), reason=f"no image of this ID in {images}")
-        for identity, path in maps.items()
-        if identity not in paired
-    ]
-    return pairs, unpaired
+    classes = getattr(refiner, "classes", None) or count or (refiner.num_classes if refiner else None)
+    pairs = pair(images, coarse, classes=classes, max_pixels=max_pixels or MAX_PIXELS)
+    return pairs.dataset, [Skipped(file=str(error.path), reason=error.reason) for error in pairs.unpaired]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segmend.jobs.predict import predict
+from segmend.jobs.predict import PredictOptions, predict
 from segmend.jobs.progress import bar
 from segmend.labels import InvalidInput
 from segmend.training.options import Recipe
@@ -38,14 +38,8 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
         run = out / "folds" / str(index)
         broken += task.run(fold.recipe, run, _bar(f"fold {index + 1} of {folds}: ", quiet))
         if is_first():
-            maps = predict(
-                run,
-                fold.held_out,
-                out / "out_of_fold",
-                test_time=fold.test_time,
-                probs=True,
-                quiet=quiet,
-            )
+            options = PredictOptions(fold.test_time, probs=True, quiet=quiet)
+            maps = predict(run, fold.held_out, out / "out_of_fold", options)
             broken += [f"{skipped.file}: {skipped.reason}" for skipped in maps.skipped]
     return list(dict.fromkeys(broken + task.run(recipe, out, _bar("all: ", quiet))))
 

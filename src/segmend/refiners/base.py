@@ -1,251 +1,304 @@
-"""What every refiner is: an image and its coarse map go in, a refined map comes out."""
+"""Refiners: an image and its coarse map go in, a refined map comes out.
+
+`refine_bands` is the one way of a map through a refiner, for the command and for `Refiner.refine`.
+"""
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from functools import partial
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from segmend.labels import as_image, as_probabilities, as_tensor, check_same_size, most_likely, void_of
-from segmend.ops import native
+from segmend.coding import read_array
+from segmend.devices import Precision, autocast, device_of
+from segmend.labels import (
+    InvalidInput,
+    as_image,
+    as_label_map,
+    as_probabilities,
+    as_tensor,
+    check_same_size,
+    void_of,
+)
 from segmend.ops.tiles import tiled_bands
-from segmend.ops.winners import winners
+from segmend.refiners.combine import combine
+from segmend.refiners.refinement import Refinement as Refinement
 
 EVERY = 4
-"""Pixels between those of a coarse map by which a refiner chooses its coarse_weight."""
+"""Step in pixels of the coarse map that `Refiner.coarse_weight_for` sees."""
 
+TILE = 1152
+"""Default of `tile`: most columns of a tile, and rows of an image that is not cut into tiles."""
 
-@dataclass(frozen=True)
-class Refinement:
-    """What a refiner gives back. Shapes are those of one image; batches have B in front.
+OVERLAP = 128
+"""Pixels that neighbouring tiles share, but no more than a quarter of a tile's width."""
 
-    Attributes:
-        labels: label map ``[H, W]``.
-        probabilities: probability map ``float32 [C, H, W]``.
-        changed: ``bool [H, W]``, where the label differs from the coarse map's most likely one.
-        confidence: ``float32 [H, W]`` in 0..1, the probability of the label.
-        change_confidence: ``float32 [H, W]``, the same if only this label and the coarse one were possible: 0.5
-            where they are as likely, and where nothing changed; 1 where the coarse one is out of the question.
-        displacement: ``float32 [2, H, W]``, (dx, dy) in pixels, of refiners that move labels: the map at
-            (x, y) was taken from (x - dx, y - dy) of the coarse map.
-        fusion_mask: ``float32 [H, W]`` in 0..1 of refiners that fuse: 1 keeps the moved label, 0 the new one.
-    """
+SMALLEST_TILE = 16
 
-    labels: Tensor
-    probabilities: Tensor
-    changed: Tensor
-    confidence: Tensor
-    change_confidence: Tensor
-    displacement: Tensor | None = None
-    fusion_mask: Tensor | None = None
-
-    @classmethod
-    def of(cls, probabilities: Tensor, coarse: Tensor, **shown: Tensor | None) -> Refinement:
-        """The refined map of new `probabilities` over a `coarse` map, both ``[..., C, H, W]``."""
-        confidence, labels = winners(probabilities)
-        before = winners(coarse)[1]
-        old = probabilities.gather(-3, before.unsqueeze(-3)).squeeze(-3)
-        sure = confidence / (confidence + old)
-        dtype = most_likely(probabilities[..., :1, :1]).dtype
-        return cls(labels.to(dtype), probabilities, labels != before, confidence, sure, **shown)
-
-    def __getitem__(self, index: int) -> Refinement:
-        """Image `index` of a batch."""
-        whole = {field.name: getattr(self, field.name) for field in fields(self)}
-        picked: dict[str, Any] = {n: None if v is None else v[index] for n, v in whole.items()}
-        return Refinement(**picked)
+STRIP = 1 << 22
+"""Values of a probability map that are combined at a time where an image is cut into tiles."""
 
 
 class Refiner(ABC):
-    """A method that refines coarse maps. Subclasses give `refine_batch`; people call `refine`."""
+    """A method that refines coarse maps. Subclasses implement `refine_batch`; users call `refine`."""
 
     num_classes: int | None = None
-    """Number of classes that the refiner was made for; None where any will do."""
+    """Number of classes that the refiner was made for; None for any."""
 
-    def coarse_weight_for(self, coarse: Tensor) -> float:
-        """Share of the coarse map in what comes out (see `mixed`), unless told how sure changes must be.
+    takes_border_error: bool = False
+    """Whether the refiner uses a known border error of the coarse map."""
+
+    def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
+        """Share of the coarse map in the result (0..1), used where the caller gives no `min_confidence`.
 
         Args:
             coarse: every `EVERY`-th pixel of an image's coarse map, probabilities ``[C, h, w]``.
+            border_error_px: see `refine`.
         """
         return 0.0
 
     @abstractmethod
-    def refine_batch(self, image: Tensor, coarse: Tensor) -> Refinement:
-        """Refine a batch: image ``float32 [B, 3, H, W]`` in 0..1, coarse probabilities ``[B, C, H, W]``."""
+    def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
+        """Refine a batch: image ``float32 [B, 3, H, W]`` in 0..1, coarse probabilities ``[B, C, H, W]``.
+
+        Both lie on one device: a network's own. The result is the refiner's alone, before it is combined with the
+        coarse map. `border_error_px` is given only to refiners that `takes_border_error`.
+        """
 
     def refine(
         self,
         image: Any,
         coarse: Any,
         num_classes: int | None = None,
+        *,
         min_confidence: float | None = None,
+        border_error_px: float | None = None,
         logits: bool = False,
+        keep_void: bool = False,
+        tile: int = TILE,
     ) -> Refinement:
-        """Refine one image.
+        """Refine one image of any size.
+
+        The network may lie on any device. The result is on the CPU for arrays and PIL images, and otherwise on the
+        device of the tensors that are given.
 
         Args:
             image: RGB, ``uint8 [H, W, 3]`` or floats in 0..1 (see `segmend.labels.as_image`).
             coarse: a label map ``[H, W]``, or probabilities or logits ``[C, H, W]``.
-            num_classes: needed only for a label map where the refiner takes any classes
-                (None: its largest id, and one more).
-            min_confidence: where the refiner is less sure of a change than this (see
-                `Refinement.change_confidence`), the coarse map stays; 0.5 or less keeps nothing (None: the
-                refiner's own coarse_weight).
+            num_classes: the number of classes of a label map, for refiners of any classes (None: as many as ids
+                occur in it). A mask of 0 and 255 alone has two: 255 is foreground, and a warning says so.
+            min_confidence: changes with a lower `Refinement.change_confidence` are undone; 0.5 or less undoes
+                nothing. None: the coarse map has the share of the result that the refiner chooses
+                (`coarse_weight_for`).
+            border_error_px: how many pixels the borders of the coarse map are off, about, where that is known
+                (None: the refiner estimates it).
             logits: floats in `coarse` are logits.
+            keep_void: void pixels of a label map stay void; otherwise they are filled. A label map without any
+                label stays as it is.
+            tile: images with a larger side are cut into overlapping tiles, which bounds the memory.
 
         Raises:
-            InvalidInput: shapes, sizes or values that do not fit; the message says which.
-        """
-        image = as_image(image)
-        probabilities = as_probabilities(coarse, self._count(coarse, num_classes), logits=logits)
-        check_same_size(image=image, coarse=probabilities)
-        with torch.inference_mode():
-            refined = self.refine_batch(image.unsqueeze(0), probabilities.unsqueeze(0))[0]
-            if min_confidence is not None:
-                return undo_below(refined, probabilities, min_confidence)
-            return mixed(refined, probabilities, self.coarse_weight_for(probabilities[:, ::EVERY, ::EVERY]))
+            InvalidInput: shapes, sizes, values or options that do not fit; the message says which.
 
-    def _count(self, coarse: Any, given: int | None) -> int:
-        return self.num_classes or given or count_classes(as_tensor(coarse))
+        Example:
+            >>> import numpy as np, segmend
+            >>> image, coarse = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+            >>> segmend.load("guided").refine(image, coarse).labels.shape
+            torch.Size([8, 8])
+        """
+        given = next((value for value in (image, coarse) if isinstance(value, Tensor)), None)
+        device = torch.device("cpu") if given is None else given.device
+        coding = None
+        labels = as_label_map(coarse)
+        if labels is not None:
+            coarse, coding = read_array(labels, self.num_classes or num_classes)
+            num_classes = max(2, len(coding.ids))
+            if not coding.void:
+                warnings.warn(f"{coding.ids[1]} is read as foreground, class 1", stacklevel=2)
+        bands = refine_bands(
+            self,
+            image,
+            coarse,
+            num_classes,
+            min_confidence=min_confidence,
+            border_error_px=border_error_px,
+            logits=logits,
+            keep_void=keep_void,
+            tile=tile,
+        )
+        refined = Refinement.joined([band.to(device) for _, band in bands])
+        return refined if coding is None or coding.is_plain else refined.stored_as(coding)
+
+
+def check_options(
+    refiner: Refiner,
+    min_confidence: float | None = None,
+    border_error_px: float | None = None,
+    tile: int = TILE,
+) -> None:
+    """Raise `InvalidInput` where the options of `Refiner.refine` are out of range, or not for this refiner."""
+    if min_confidence is not None and not 0 <= min_confidence <= 1:
+        raise InvalidInput(f"expected a min_confidence of 0..1, found {min_confidence:g}")
+    if border_error_px is not None and not refiner.takes_border_error:
+        raise InvalidInput(
+            f"{type(refiner).__name__} does not use a border error: leave border_error_px out, or use a refiner "
+            "that does (universal)"
+        )
+    if border_error_px is not None and not border_error_px > 0:
+        raise InvalidInput(
+            f"expected a border_error_px above 0, found {border_error_px:g}: leave it out where it is not known"
+        )
+    if tile < SMALLEST_TILE:
+        raise InvalidInput(f"expected a tile of at least {SMALLEST_TILE} pixels, found {tile}")
+
+
+@torch.no_grad()
+def refine_bands(
+    refiner: Refiner,
+    image: Any,
+    coarse: Any,
+    num_classes: int | None = None,
+    *,
+    min_confidence: float | None = None,
+    border_error_px: float | None = None,
+    logits: bool = False,
+    keep_void: bool = False,
+    tile: int = TILE,
+    overlap: int = OVERLAP,
+    precision: Precision | None = None,
+    device: torch.device | None = None,
+) -> Iterator[tuple[slice, Refinement]]:
+    """Refine one image of any size in bounded memory.
+
+    Args:
+        tile, overlap: images with a larger side are cut into tiles, at most this wide and half as high, whose
+            seams are blended. They share `overlap` pixels, but no more than a quarter of their width.
+        precision: of the network (None: as the caller has set it).
+        device: where refiners without parameters compute (None: where the image lies). Networks compute where
+            their parameters are.
+
+    The other arguments are those of `Refiner.refine`.
+
+    Yields:
+        Rows, and their refined map on the refiner's device; together they are the whole image, from the top.
+    """
+    check_options(refiner, min_confidence, border_error_px, tile)
+    image, coarse = as_image(image), as_tensor(coarse)
+    if coarse.ndim == 3 and coarse.shape[:2] == image.shape[1:] != coarse.shape[1:]:
+        raise InvalidInput(
+            f"expected probabilities [C, H, W], found {tuple(coarse.shape)}: classes must come first"
+        )
+    check_same_size(image=image, coarse=coarse)
+    own = device_of(refiner) if isinstance(refiner, nn.Module) else None
+    device = own or device or image.device
+    count = refiner.num_classes or num_classes or count_classes(coarse)
+    task = _Task(refiner, device, image.to(device), coarse, count, logits, border_error_px, precision)
+    void = void_mask(coarse)
+    rows, columns = slice(0, image.shape[1]), slice(0, image.shape[2])
+
+    def weight_for(few: Tensor) -> float:
+        return 0.0 if min_confidence is not None else refiner.coarse_weight_for(few, border_error_px)
+
+    def combined(rows: slice, refined: Refinement, before: Tensor, weight: float) -> Refinement:
+        part = None if void is None else void[rows].to(device)
+        return combine(refined, before, weight, min_confidence, part, keep_void or unlabelled)
+
+    unlabelled = void is not None and bool(void.all())
+    if unlabelled:  # nothing to refine from
+        for part in _strips(rows, STRIP // (count * columns.stop)):
+            before = task.coarse_probabilities(part, columns)
+            yield part, combined(part, Refinement.of(before, before), before, 0.0)
+    elif max(image.shape[1:]) <= tile:
+        before = task.coarse_probabilities(rows, columns)
+        refined = task.refine(rows, columns, before)
+        yield rows, combined(rows, refined, before, weight_for(before[:, ::EVERY, ::EVERY]))
+    else:
+        few = slice(None, None, EVERY)
+        weight = weight_for(task.coarse_probabilities(few, few))
+        for part, refined, before in _in_tiles(task, tile, overlap):
+            yield part, combined(part, refined, before, weight)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One image, and how its regions are refined."""
+
+    refiner: Refiner
+    device: torch.device
+    image: Tensor
+    coarse: Tensor
+    count: int
+    logits: bool
+    border_error_px: float | None
+    precision: Precision | None
+
+    def coarse_probabilities(self, rows: slice, columns: slice) -> Tensor:
+        """Of a region, ``float32 [C, h, w]``, on the device.
+
+        The whole coarse map stays in the type in which it was given, which may take a sixteenth of the memory.
+        """
+        part = self.coarse[..., rows, columns].to(self.device)
+        return as_probabilities(part, self.count, logits=self.logits)
+
+    def refine(self, rows: slice, columns: slice, coarse: Tensor) -> Refinement:
+        """A region with its coarse probabilities, refined."""
+        image = self.image[None, :, rows, columns]
+        with nullcontext() if self.precision is None else autocast(self.device, self.precision):
+            return self.refiner.refine_batch(image, coarse[None], self.border_error_px)[0]
+
+
+def _in_tiles(task: _Task, tile: int, overlap: int) -> Iterator[tuple[slice, Refinement, Tensor]]:
+    """Strips of rows of an image that is cut into tiles: their refined maps, and their coarse probabilities.
+
+    All that is refined is blended as channels: probabilities first, then what else the refiner gives.
+    """
+    extra: dict[str, int] = {}
+
+    def channels_of(rows: slice, columns: slice) -> Tensor:
+        refined = task.refine(rows, columns, task.coarse_probabilities(rows, columns))
+        planes = [refined.probabilities]
+        for name in ("displacement", "fusion_mask"):
+            value = getattr(refined, name)
+            if value is not None:
+                planes.append(value if value.ndim == 3 else value[None])
+                extra[name] = len(planes[-1])
+        return torch.cat(planes) if extra else planes[0]
+
+    height, width = task.image.shape[1:]
+    # Half as high as wide: what is blended is held for all columns of a band.
+    bands = tiled_bands(channels_of, (height, width), (tile // 2, tile), min(overlap, tile // 4))
+    for rows, channels in bands:
+        for part in _strips(rows, STRIP // channels[:, 0].numel()):
+            found = channels[:, part.start - rows.start : part.stop - rows.start]
+            probabilities, *others = found.split([task.count, *extra.values()])
+            more = {n: v if len(v) > 1 else v[0] for n, v in zip(extra, others, strict=True)}
+            before = task.coarse_probabilities(part, slice(0, width))
+            yield part, Refinement.of(probabilities, before, **more), before
+
+
+def _strips(rows: slice, height: int) -> Iterator[slice]:
+    """Parts of at most `height` rows, or of one."""
+    for start in range(rows.start, rows.stop, max(1, height)):
+        yield slice(start, min(start + max(1, height), rows.stop))
 
 
 def count_classes(coarse: Tensor) -> int:
     """Number of classes in a coarse map: that of a probability map, or the largest id and one more."""
     if coarse.ndim == 3:
         return coarse.shape[0]
-    known = coarse[coarse != void_of(coarse)]
-    return max(2, int(known.max()) + 1) if known.numel() else 2
+    valid = coarse[coarse != void_of(coarse)]
+    return max(2, int(valid.max()) + 1) if valid.numel() else 2
 
 
-def undo_below(refined: Refinement, coarse: Tensor, min_confidence: float) -> Refinement:
-    """The refined map with the coarse map's probabilities wherever it was less sure of a change.
-
-    Args:
-        coarse: probabilities ``[..., C, H, W]``.
-        min_confidence: least `Refinement.change_confidence`; 0.5 or less keeps nothing, 1 all that the refiner is
-            not certain of.
-    """
-    if min_confidence <= 0.5:
-        return refined
-    unsure = refined.changed & (refined.change_confidence < min_confidence)
-    places = unsure.nonzero(as_tuple=True)
-    before = coarse.movedim(-3, -1)[places].to(refined.probabilities.dtype)
-    confidence, labels = before.max(dim=-1)
-    probabilities = native.empty_like(refined.probabilities).copy_(refined.probabilities)
-    probabilities.movedim(-3, -1)[places] = before
-    return replace(
-        refined,
-        labels=refined.labels.index_put(places, labels.to(refined.labels.dtype)),
-        probabilities=probabilities,
-        changed=refined.changed & ~unsure,
-        confidence=refined.confidence.index_put(places, confidence),
-        change_confidence=refined.change_confidence.index_put(places, confidence.new_tensor(0.5)),
-    )
-
-
-def mixed(refined: Refinement, coarse: Tensor, coarse_weight: float) -> Refinement:
-    """A mixture of the refined map and the coarse one, of which a share `coarse_weight` (0..1) is the coarse one.
-
-    A label changes where the refined map's margin between new and old outweighs the coarse map's between old and
-    new: a coarse map that is sure is harder to change than one that is not. How sure a change was stays as it was.
-
-    Args:
-        coarse: probabilities ``[..., C, H, W]``.
-    """
-    if coarse_weight <= 0:
-        return refined
-    found = Refinement.of(
-        torch.lerp(refined.probabilities, coarse.to(refined.probabilities.dtype), coarse_weight), coarse
-    )
-    return replace(
-        refined,
-        labels=found.labels,
-        probabilities=found.probabilities,
-        changed=found.changed,
-        confidence=found.confidence,
-        change_confidence=torch.where(found.changed, refined.change_confidence, found.change_confidence),
-    )
-
-
-TILE = 1152
-"""Most columns of a tile, and rows of an image that is not cut. Tiles are half as high as they may be wide: what
-is blended is held for all columns of a band."""
-
-STRIP = 1 << 22
-"""Values of a refined map that are finished together."""
-
-
-def refine_bands(
-    refiner: Refiner,
-    image: Tensor,
-    coarse: Tensor,
-    num_classes: int,
-    tile: int = TILE,
-    overlap: int = 128,
-    min_confidence: float | None = None,
-    logits: bool = False,
-) -> Iterator[tuple[slice, Refinement]]:
-    """Refine one image of any size in bounded memory, in bands of rows from the top.
-
-    Args:
-        image: ``float32 [3, H, W]`` in 0..1.
-        coarse: a label map ``[H, W]``, or probabilities or logits ``[C, H, W]``.
-        tile, overlap: images with a larger side are cut into tiles, at most this wide and half as high, whose
-            seams are blended. They share `overlap` pixels, but no more than a quarter of their width.
-        min_confidence, logits: see `Refiner.refine`.
-    """
-    check_same_size(image=image, coarse=coarse)
-    shown: list[tuple[str, int]] = []
-
-    def given(rows: slice, columns: slice) -> Tensor:
-        return as_probabilities(coarse[..., rows, columns].to(image.device), num_classes, logits=logits)
-
-    def refine(rows: slice, columns: slice) -> tuple[Refinement, Tensor]:
-        """A refined region, and its coarse probabilities."""
-        part = given(rows, columns)
-        return refiner.refine_batch(image[None, :, rows, columns], part[None])[0], part
-
-    def channels_of(rows: slice, columns: slice) -> Tensor:
-        """All that is refined of a region, as channels, so that tiles are blended alike."""
-        refined, part = refine(rows, columns)
-        shown[:] = [
-            (name, value.shape[0] if value.ndim == 3 else 1)
-            for name in ("displacement", "fusion_mask")
-            if (value := getattr(refined, name)) is not None
-        ]
-        extra = [getattr(refined, name).reshape(channels, *part.shape[1:]) for name, channels in shown]
-        return torch.cat((refined.probabilities, *extra)) if extra else refined.probabilities
-
-    height, width = image.shape[1:]
-    with torch.inference_mode():
-        if min_confidence is None:
-            few = slice(None, None, EVERY)
-            careful = partial(mixed, coarse_weight=refiner.coarse_weight_for(given(few, few)))
-        else:
-            careful = partial(undo_below, min_confidence=min_confidence)
-        if max(height, width) <= tile:  # the common case, without what blending costs
-            rows = slice(0, height)
-            refined, before = refine(rows, slice(0, width))
-            yield rows, careful(refined, before)
-            return
-        for rows, channels in tiled_bands(
-            channels_of, (height, width), (tile // 2, tile), min(overlap, tile // 4)
-        ):
-            for part in _strips(rows, max(1, STRIP // channels[:, 0].numel())):
-                found = channels[:, part.start - rows.start : part.stop - rows.start]
-                pieces = found.split([num_classes, *(count for _, count in shown)])
-                named = zip(shown, pieces[1:], strict=True)
-                extra = {name: piece if count > 1 else piece[0] for (name, count), piece in named}
-                before = given(part, slice(0, width))
-                yield part, careful(Refinement.of(pieces[0], before, **extra), before)
-
-
-def _strips(rows: slice, height: int) -> Iterator[slice]:
-    for start in range(rows.start, rows.stop, height):
-        yield slice(start, min(start + height, rows.stop))
+def void_mask(coarse: Tensor) -> Tensor | None:
+    """``bool [H, W]``, where a label map is void; None where it is void nowhere, and for probabilities."""
+    if coarse.ndim != 2 or coarse.is_floating_point():
+        return None
+    void = coarse == void_of(coarse)
+    return void if void.any() else None

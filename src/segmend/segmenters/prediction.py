@@ -1,23 +1,28 @@
-"""Probability maps of a whole image: mirror, scales and tiles around a segmenter."""
+"""Probability maps of a whole image: mirror images, scales and tiles around a segmenter."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segmend.devices import Precision, autocast, device_of
+from segmend.labels import as_image
 from segmend.ops.tiles import tiled_bands
 
 
 @dataclass(frozen=True)
 class TestTime:
-    """How a segmenter is asked: logits are averaged over scales and mirror images.
+    """Augmentation at test time: logits are averaged over scales and mirror images.
 
     Attributes:
-        scales: the image is shown at each of these sizes.
-        mirror: and mirrored from left to right.
+        scales: factors by which the image is resized.
+        mirror: also predict the image mirrored from left to right.
         tile: images larger than this many pixels a side are cut into tiles.
         overlap: pixels that neighbouring tiles share.
     """
@@ -49,14 +54,24 @@ def predict_logits(segmenter: nn.Module, image: Tensor, test_time: TestTime) -> 
     return total / len(test_time.scales)
 
 
-def predict_bands(segmenter: nn.Module, image: Tensor, test_time: TestTime) -> Iterator[tuple[slice, Tensor]]:
-    """Probability maps of one image ``[3, H, W]``, in bands of rows ``[C, rows, W]`` from the top.
+@torch.no_grad()
+def predict_bands(
+    segmenter: nn.Module, image: Any, test_time: TestTime, precision: Precision | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Probability maps of one image, in bands of rows ``[C, rows, W]`` from the top, on the segmenter's device.
 
     An image that fits a tile is one band. Memory does not grow with the image's height.
+
+    Args:
+        image: see `segmend.labels.as_image`.
+        precision: of the network (None: as the caller has set it).
     """
+    image = as_image(image)
+    image = image.to(device_of(segmenter) or image.device)
 
     def predict(rows: slice, columns: slice) -> Tensor:
-        return predict_logits(segmenter, image[None, :, rows, columns], test_time)[0]
+        with nullcontext() if precision is None else autocast(image.device, precision):
+            return predict_logits(segmenter, image[None, :, rows, columns], test_time)[0]
 
     size = image.shape[1], image.shape[2]
     for rows, logits in tiled_bands(predict, size, (test_time.tile, test_time.tile), test_time.overlap):

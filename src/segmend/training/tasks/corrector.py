@@ -65,7 +65,7 @@ class SPNOptions(Options):
     sees_coarse: bool = True
     appearance: AppearanceWeight = 0.0
     restrict_to_present: bool = False
-    weighed: bool = False
+    weighted: bool = False
     features: Literal["imagenet"] | None = None
 
 

@@ -144,7 +144,7 @@ def _loss(recipe: SegmenterRecipe, classes: Classes) -> Loss:
 
     def cross_entropy(logits: Tensor, labels: Tensor, progress: float) -> Tensor:
         radius = relaxation.radius if relaxation and progress < relaxation.until else 0
-        return relaxed_cross_entropy(logits, labels, radius=radius, void=void, strict_classes=strict)
+        return relaxed_cross_entropy(logits, labels, ignore_index=void, radius=radius, strict_classes=strict)
 
     def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
         logits, labels = network(batch["image"]), batch["labels"]
@@ -154,7 +154,9 @@ def _loss(recipe: SegmenterRecipe, classes: Classes) -> Loss:
             blobs = numbered_blobs(batch["blobs"], labels, void)
         else:
             blobs = find_blobs(labels, void, by_class=consensus.blobs == "classes")
-        agreed = consensus_loss(logits, labels, alpha=consensus.alpha, beta=consensus.beta, void=void, blobs=blobs)
+        agreed = consensus_loss(
+            logits, labels, ignore_index=void, alpha=consensus.alpha, beta=consensus.beta, blobs=blobs
+        )
         if not consensus.cross_entropy:
             return agreed
         return agreed + consensus.cross_entropy * cross_entropy(logits, labels, progress)

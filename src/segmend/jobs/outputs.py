@@ -1,0 +1,110 @@
+"""Which output files are this program's own, and which of them are still right: by the note inside each file.
+
+A note says how a file was made, and holds a hash of what it was made of. Files without a note belong to the user:
+they are never replaced, and never taken for finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from segmend.data.files import InvalidFile, check_file
+from segmend.data.masks import note_in
+from segmend.data.probabilities import PROBABILITY_SUFFIXES, note_in_arrays
+
+INPUTS = "; inputs "
+"""What stands in a note between how a file was made, and the hash of its inputs."""
+
+
+def fingerprint(model: object) -> str:
+    """A hash of a model's class, plain attributes and weights: equal for models that give the same maps."""
+    plain = (str, int, float, tuple, type(None))
+    public = {
+        n: v for n, v in getattr(model, "__dict__", {}).items() if isinstance(v, plain) and not n.startswith("_")
+    }
+    public.pop("training", None)
+    found = _hash(repr((type(model).__name__, sorted(public.items()))).encode())
+    if isinstance(model, nn.Module):
+        for name, values in model.state_dict().items():
+            found.update(name.encode())
+            found.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return f"{type(model).__name__} {found.hexdigest()}"
+
+
+def hash_of(*files: Path | None, text: str = "") -> str:
+    """A hash of the content of files, and of how they are read (`text`).
+
+    Empty where one cannot be read: whoever decodes it will say why.
+
+    Raises:
+        InvalidFile: a folder, a device or an empty file.
+    """
+    found = _hash(text.encode())
+    for file in files:
+        if file is None:
+            found.update(b"none")
+            continue
+        try:
+            check_file(file)
+            with file.open("rb") as stream:
+                found.update(hashlib.file_digest(stream, _hash).digest())
+        except OSError:
+            return ""
+    return found.hexdigest()
+
+
+def _hash(content: bytes = b"") -> hashlib.blake2b:
+    return hashlib.blake2b(content, digest_size=8)
+
+
+def note_of(path: Path) -> str:
+    """The note in an output file (label map or ``.npz``); empty where there is none, or no such file."""
+    return note_in_arrays(path) if path.suffix in PROBABILITY_SUFFIXES else note_in(path)
+
+
+def check_outputs(
+    outputs: Iterable[tuple[Path, str]], inputs: Iterable[Path | None], overwrite: bool = False
+) -> None:
+    """Raise `InvalidFile` unless the output files may be written: those that exist are ours and are no inputs.
+
+    Args:
+        outputs: files, and how they are made now (their note without the hash of their inputs).
+        inputs: files that must not be replaced.
+        overwrite: files of ours that were made with other weights or options may be replaced. Without, they are
+            refused. Files that are not ours are refused in any case.
+    """
+    there = [(path, made_with) for path, made_with in outputs if os.path.lexists(path)]
+    read = {_identity(path) for path in inputs if path is not None} - {None} if there else set()
+    for path, made_with in there:
+        if _identity(path) in read:
+            raise InvalidFile(
+                path, "an input, which the output would replace: choose another output folder (--out)"
+            )
+        found = note_of(path)
+        if not found:
+            raise InvalidFile(
+                path,
+                "exists and was not written by this program, so it is not replaced (nor with --overwrite): choose "
+                "another output folder (--out)",
+            )
+        before = found.rpartition(INPUTS)[0] or found
+        if before != made_with and not overwrite:
+            raise InvalidFile(
+                path,
+                f"made with other weights or options ({before}; now {made_with}): choose another output folder "
+                "(--out), or make everything again (--overwrite)",
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        info = path.stat()
+        return info.st_dev, info.st_ino
+    return None
