@@ -28,14 +28,15 @@ def save_model(model: ModelHubMixin, folder: Path | str, card: str = "") -> None
     """Write `model` as a folder; each of its files is replaced whole.
 
     Args:
-        card: text of the model card (``README.md``): data, terms, figures, command.
+        card: text of the model card (``README.md``): data, terms, figures, command. Front matter in it replaces the default.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".model.", dir=folder) as temporary:
         name = type(model).__name__
         if card:
-            header = "---\nlibrary_name: segmend\ntags:\n- image-segmentation\n---\n\n"
+            has_header = card.startswith("---\n")
+            header = "" if has_header else "---\nlibrary_name: segmend\ntags:\n- image-segmentation\n---\n\n"
             ModelCard(header + card, ignore_metadata_errors=True).save(Path(temporary) / "README.md")
         model.save_pretrained(temporary, config={"type": name, **_config_of(model)})
         for path in sorted(Path(temporary).iterdir()):
