@@ -16,6 +16,7 @@ check: $(VENV)/ready
 	$(BIN)/ruff format --check src tests benchmarks setup.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python benchmarks/render.py --check
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix src tests benchmarks

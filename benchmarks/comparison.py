@@ -1,21 +1,22 @@
-"""Compare refiners over coarse maps: train, refine and score each, and make the table of docs/results.md.
+"""Compare refiners over coarse maps: train, refine and score each, and write the raw figures.
 
-Every stage keeps what an earlier call finished, so a stopped benchmark goes on. The functions here are
-what the scripts in the folders beside this file share.
+Every stage keeps what an earlier call finished, so a stopped benchmark resumes. The scripts in the folders
+beside this file share these functions; `render.py` makes the tables.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from random_walker import RandomWalker
+from raw import write_raw
+from tables import BASELINE, refinement
 
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.jobs.evaluate import Groups, evaluate
@@ -24,9 +25,12 @@ from segmend.jobs.refine import RefineOptions, open_pairs, refine
 from segmend.jobs.train import train
 from segmend.refiners import Refiner, load
 from segmend.report.page import write_report
-from segmend.report.results import Evaluation, Run, Scores, read_results
+from segmend.report.results import Evaluation, read_results
 from segmend.segmenters.prediction import TestTime
-from segmend.training.recipe import FilterRecipe, Recipe, SegmenterRecipe, read_recipe
+from segmend.training.options import Recipe
+from segmend.training.recipe import read_recipe
+from segmend.training.tasks.filter import FilterRecipe
+from segmend.training.tasks.segmenter import SegmenterRecipe
 
 FOLDS = 5
 DATA = Path("../shared/data")
@@ -82,7 +86,7 @@ MIN_CONFIDENCE = 0.6
 
 
 def compared(*shortened: str) -> tuple[Method, ...]:
-    """What every data set is compared on; `shortened`: overrides for all that is trained."""
+    """The methods that are compared on every data set; `shortened`: overrides for those that are trained."""
     ecn = Method("ECN", "ecn_few_images", shortened, seeds=3)
     return (
         Method("guided filter", "guided"),
@@ -91,7 +95,9 @@ def compared(*shortened: str) -> tuple[Method, ...]:
         replace(ecn, name="ECN, propagation only", overrides=("ecn.branches=propagation", *shortened)),
         replace(ecn, name="ECN, replacement only", overrides=("ecn.branches=replacement", *shortened)),
         ecn,
-        replace(ecn, name="ECN, unsure changes undone", min_confidence=MIN_CONFIDENCE, trained_as=ecn),
+        replace(
+            ecn, name=f"ECN, minimum confidence {MIN_CONFIDENCE}", min_confidence=MIN_CONFIDENCE, trained_as=ecn
+        ),
         Method("universal", made=partial(load, "universal")),
     )
 
@@ -103,7 +109,10 @@ def propagations(*shortened: str) -> tuple[Method, ...]:
         replace(three, name="SPN, one-way", overrides=("spn.connections=1", *shortened)),
         three,
         replace(
-            three, name="SPN, three-way, unsure changes undone", min_confidence=MIN_CONFIDENCE, trained_as=three
+            three,
+            name=f"SPN, three-way, minimum confidence {MIN_CONFIDENCE}",
+            min_confidence=MIN_CONFIDENCE,
+            trained_as=three,
         ),
     )
 
@@ -111,10 +120,10 @@ def propagations(*shortened: str) -> tuple[Method, ...]:
 METHODS = compared()
 
 UNTRAINED = tuple(method for method in METHODS if method.recipe in ("guided", "crf", None))
-"""Without what is trained for the data set."""
+"""The methods without trained networks."""
 
 SHORTER = (*compared("optimisation.steps=500"), *propagations("optimisation.steps=300"))
-"""Half of the recipes' steps: 60 trainings in hours on two cores, not in a day."""
+"""Half of the recipes' steps: 60 trainings take hours on two cores, not a day."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,7 @@ class Comparison:
 
     @property
     def data(self) -> str:
-        """``key=value`` for every recipe: where the data is."""
+        """``key=value`` for every recipe: the folder of the data."""
         return f"data.root={self.root}"
 
     def make_coarse(self) -> Coarse:
@@ -191,7 +200,7 @@ class Comparison:
         return evaluation
 
     def run(self) -> dict[str, list[Evaluation]]:
-        """All methods and seeds; the first row is the coarse maps themselves."""
+        """Evaluations of all methods, one a seed, by name."""
         coarse = self.make_coarse()
         found = {}
         for method in self.methods:
@@ -206,108 +215,20 @@ def _seeded(recipe: Recipe, seed: int) -> Recipe:
     return recipe.model_copy(update={"optimisation": optimisation})
 
 
-Columns = Mapping[str, Callable[[Scores], float | None]]
-COLUMNS: Columns = {
-    "mIoU": lambda s: s.mean_iou,
-    "accuracy": lambda s: s.pixel_accuracy,
-    "boundary IoU": lambda s: s.boundary_iou,
-    "trimap 3 px": lambda s: s.trimap[2],
-    "trimap 10 px": lambda s: s.trimap[9],
-    "trimap 20 px": lambda s: s.trimap[19],
-}
-
-
-def table(found: dict[str, list[Evaluation]], columns: Columns = COLUMNS) -> str:
-    """Markdown: a row a method, mean and spread (half the range) over seeds, all figures in points."""
-    lines = ["| refiner | " + " | ".join(columns) + " | degraded | ms an image |"]
-    lines.append("|---" * (len(columns) + 3) + "|")
-    first = next(iter(found.values()))[0]
-    assert first.coarse_scores is not None
-    lines.append(_row("coarse", columns, [first.coarse_scores], [], []))
-    for name, evaluations in found.items():
-        worse = [100 * e.degraded for e in evaluations if e.degraded is not None]
-        times = [_milliseconds(e.run) for e in evaluations if e.run is not None and e.run.done]
-        lines.append(_row(name, columns, [e.scores for e in evaluations], worse, times))
-    return "\n".join(lines)
-
-
-BASELINE = "dense CRF"
-WIDTHS = range(3, 21)
-"""Trimap widths in pixels that `margins` looks at."""
-
-
-def margins(found: dict[str, list[Evaluation]]) -> str:
-    """Markdown: by how much the other methods beat the baseline, in points, means over seeds."""
-    lines = [f"| over the {BASELINE} | mIoU | trimap, least of {WIDTHS[0]} to {WIDTHS[-1]} px |", "|---|---|---|"]
-    base = _mean_scores(found[BASELINE])
-    for name, evaluations in found.items():
-        if name != BASELINE:
-            overall, band = _mean_scores(evaluations)
-            least = min(WIDTHS, key=lambda width: band[width - 1] - base[1][width - 1])
-            gain = band[least - 1] - base[1][least - 1]
-            lines.append(f"| {name} | {overall - base[0]:+.2f} | {gain:+.2f} (at {least} px) |")
-    return "\n".join(lines)
-
-
-def _mean_scores(evaluations: list[Evaluation]) -> tuple[float, list[float]]:
-    """mIoU, and the trimap curve, in points."""
-    curves = zip(*(e.scores.trimap for e in evaluations), strict=True)
-    overall = 100 * statistics.mean(e.scores.mean_iou for e in evaluations)
-    return overall, [100 * statistics.mean(values) for values in curves]
-
-
-def _row(name: str, columns: Columns, scores: list[Scores], worse: list[float], times: list[float]) -> str:
-    cells = [spread([100 * (column(s) or 0.0) for s in scores]) for column in columns.values()]
-    shared = f"{statistics.mean(worse):.1f} %" if worse else ""
-    spent = f"{statistics.mean(times):.0f}" if times else ""
-    return f"| {name} | " + " | ".join(cells) + f" | {shared} | {spent} |"
-
-
-def spread(values: list[float]) -> str:
-    """Mean and half of the range, of more than one value."""
-    mean = f"{statistics.mean(values):.1f}"
-    return mean if len(values) == 1 else f"{mean} ± {(max(values) - min(values)) / 2:.1f}"
-
-
-def _milliseconds(run: Run) -> float:
-    return 1000 * run.seconds["network"] / run.done
-
-
-def merged(old: str, new: str, order: list[str]) -> str:
-    """Tables of `table` and `margins`: new rows take the place of old ones of the same name, if any."""
-    if not old.startswith("|"):
-        return new
-    texts = []
-    for before, after in zip(old.split("\n\n"), new.split("\n\n"), strict=True):
-        head, lines = after.splitlines()[:2], before.splitlines()[2:] + after.splitlines()[2:]
-        rows = {line.split(" | ")[0].removeprefix("| "): line for line in lines}
-        texts.append("\n".join([*head, *(rows[name] for name in order if name in rows)]))
-    return "\n\n".join(texts)
-
-
-def write_raw(path: Path, found: dict[str, list[Evaluation]]) -> None:
-    """The raw results beside the benchmark: every figure of every seed, without the images' paths.
-
-    Refiners that are not in `found` keep what is there of them.
-    """
-    raw = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    raw |= {
-        name: [e.model_dump(mode="json", include={"scores", "coarse_scores", "degraded", "improved"}) for e in es]
-        for name, es in found.items()
+def figures_of(found: Mapping[str, list[Evaluation]]) -> dict[str, Any]:
+    """What `raw.write_raw` keeps of a comparison: scores of every seed, without the images' paths, and times."""
+    shown = {"scores", "coarse_scores", "degraded", "improved"}
+    return {
+        name: {
+            "evaluations": [e.model_dump(mode="json", include=shown) for e in evaluations],
+            "milliseconds": [
+                1000 * e.run.seconds["network"] / e.run.done
+                for e in evaluations
+                if e.run is not None and e.run.done
+            ],
+        }
+        for name, evaluations in found.items()
     }
-    path.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-
-
-def replace_table(document: Path, mark: str, change: str | Callable[[str], str]) -> None:
-    """Put a text, or what is made of the one there, between ``<!-- mark -->`` and ``<!-- /mark -->``."""
-    content = document.read_text(encoding="utf-8")
-    start, end = f"<!-- {mark} -->\n", f"\n<!-- /{mark} -->"
-    head, _, rest = content.partition(start)
-    old, found, tail = rest.partition(end)
-    if not found:
-        raise SystemExit(f"{document}: no place marked {start.strip()} ... {end.strip()}")
-    text = change if isinstance(change, str) else change(old)
-    document.write_text(head + start + text + end + tail, encoding="utf-8")
 
 
 def main(
@@ -317,23 +238,24 @@ def main(
     split: str = "val",
     prepare: Callable[[Path, Path], Path] = lambda source, root: source,
     groups: Groups | None = None,
-    columns: Columns = COLUMNS,
     comparison: type[Comparison] = Comparison,
 ) -> None:
-    """Command line of a benchmark in the folder `here` over one data set.
+    """Command line of a benchmark in the folder `here` over one data set; its figures go to ``here/KIND.json``.
 
     Args:
         methods: what is compared over each kind of coarse maps.
         prepare: given the data set's folder and a place for a changed copy, says which of them to use.
         comparison: knows how the coarse maps are made.
     """
-    parser = argparse.ArgumentParser(description=f"Compare refiners on {data_set}, from raw data to the table.")
+    parser = argparse.ArgumentParser(description=f"Compare refiners on {data_set}, from raw data to figures.")
     parser.add_argument("--data", type=Path, default=DATA / data_set, help="folder of the data set")
-    parser.add_argument("--runs", type=Path, default=Path("runs") / data_set, help="folder for all that is made")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs") / data_set, help="folder for everything that is written"
+    )
     kinds = list(methods)
     parser.add_argument("--kind", choices=kinds, default=kinds[0], help="coarse maps")
     parser.add_argument("--seeds", type=int, default=3, help="fewer for a first look")
-    parser.add_argument("--only", nargs="+", metavar="REFINER", help=f"new rows, and the {BASELINE}'s")
+    parser.add_argument("--only", nargs="+", metavar="REFINER", help=f"make these rows and the {BASELINE}'s alone")
     arguments = parser.parse_args()
     names = [m.name for m in methods[arguments.kind]]
     chosen = {BASELINE, *arguments.only} if arguments.only else set(names)
@@ -344,8 +266,5 @@ def main(
     )
     root = prepare(arguments.data, arguments.runs / "data")
     found = comparison(arguments.runs, arguments.kind, split, root, compared, groups or {}).run()
-    write_raw(here / f"{arguments.kind}.json", found)
-    text = f"{table(found, columns)}\n\n{margins(found)}"
-    change = partial(merged, new=text, order=["coarse", *names]) if arguments.only else text
-    replace_table(here.parents[1] / "docs" / "results.md", f"{data_set} {arguments.kind}", change)
-    print(text)
+    write_raw(here / f"{arguments.kind}.json", figures_of(found), range(arguments.seeds), names)
+    print(refinement(f"{here.name}/{arguments.kind}"))

@@ -1,10 +1,9 @@
-"""CelebAMask-HQ as the benchmarks of refiners see it: left and right merged, parts as in the papers' tables."""
+"""CelebAMask-HQ for the benchmarks of refiners: left and right parts merged, at one size."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import comparison
 import cv2
 import numpy as np
 
@@ -21,26 +20,10 @@ NARROW = "arguments.width=16"
 would take two cores days."""
 
 GROUPS = {"whole_mouth": ("mouth", "upper_lip", "lower_lip")}
-PARTS = {
-    "eyes": "eye",
-    "brows": "brow",
-    "nose": "nose",
-    "in mouth": "mouth",
-    "upper lip": "upper_lip",
-    "lower lip": "lower_lip",
-    "mouth all": "whole_mouth",
-    "facial skin": "skin",
-}
-"""Columns of Table 4 of ECN and Table 1 of SPN, and the class or group that each is the F-measure of."""
-
-COLUMNS: comparison.Columns = {
-    **{title: comparison.COLUMNS[title] for title in ("mIoU", "trimap 3 px")},
-    **{f"F {title}": lambda s, name=name: s.f_measure[name] for title, name in PARTS.items()},
-}
 
 
 def merged(source: Path, root: Path, side: int) -> Path:
-    """The data set at `side` x `side` px with left and right merged; kept where it is there already."""
+    """The data set at `side` x `side` px with left and right merged; an existing one is kept."""
     if (root / "dataset.yaml").is_file():
         return root
     for split in ("train", "val"):

@@ -1,4 +1,4 @@
-"""The random walker of scikit-image as a refiner: where a coarse map is unsure, the label reached first."""
+"""The random walker of scikit-image as a refiner: labels of the seeds reached first."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 from segmend.refiners import Refinement, Refiner
 
-SURE = 0.9
-"""Share of a class's highest probability in the image from which its pixels are seeds."""
+SEED = 0.9
+"""A pixel is a seed of a class from this share of the class's highest probability in the image."""
 
 
 class RandomWalker(Refiner):
-    """Grady, Random Walks for Image Segmentation (2006), from seeds where the coarse map is sure."""
+    """Grady, Random Walks for Image Segmentation (2006), from seeds where the coarse map is confident."""
 
     def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
         """Refine a batch (see `Refiner.refine_batch`), image by image."""
@@ -26,16 +26,16 @@ class RandomWalker(Refiner):
 
 def _walk(image: Tensor, coarse: Tensor) -> Tensor:
     """Probabilities ``[C, H, W]`` that a walker from a pixel meets each class's seeds first."""
-    sure, labels = coarse.max(dim=0)
-    highest = sure.new_zeros(len(coarse)).scatter_reduce(0, labels.flatten(), sure.flatten(), "amax")
-    seeds = labels.where(sure >= SURE * highest[labels], -1)
+    confidence, labels = coarse.max(dim=0)
+    highest = confidence.new_zeros(len(coarse)).scatter_reduce(0, labels.flatten(), confidence.flatten(), "amax")
+    seeds = labels.where(confidence >= SEED * highest[labels], -1)
     names = seeds[seeds >= 0].unique()
-    unsure = seeds < 0
-    if len(names) < 2 or not unsure.any():
+    unseeded = seeds < 0
+    if len(names) < 2 or not unseeded.any():
         return coarse
     numbers = torch.full((len(coarse),), 0)
     numbers[names] = torch.arange(1, len(names) + 1)
-    marked = numbers[seeds.clamp_min(0)].masked_fill(unsure, 0).numpy()
+    marked = numbers[seeds.clamp_min(0)].masked_fill(unseeded, 0).numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of solvers that are not installed
         shares = random_walker(

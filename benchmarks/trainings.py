@@ -1,4 +1,4 @@
-"""Compare trainings of one segmenter: train, predict and score every row with every seed, and make its table."""
+"""Compare trainings of one segmenter: train, predict and score every row with every seed."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from comparison import RECIPES, folder_of, spread
+from comparison import RECIPES, folder_of
 
 from segmend.data.dataset import Dataset
-from segmend.data.files import write_json
 from segmend.jobs.evaluate import Groups, evaluate
 from segmend.jobs.predict import PredictOptions, predict
 from segmend.jobs.train import train
 from segmend.metrics import Sparsity
 from segmend.report.results import Evaluation, Scores, read_results
 from segmend.segmenters.prediction import TestTime
-from segmend.training.recipe import SegmenterRecipe, read_recipe
+from segmend.training.recipe import read_recipe
+from segmend.training.tasks.segmenter import SegmenterRecipe
 
 
 @dataclass(frozen=True)
 class Row:
-    """A training as the table calls it: ``key=value`` for the recipe, and the folder of another data set."""
+    """A training: its name in the table, ``key=value`` for the recipe, and the folder of another data set."""
 
     name: str
     overrides: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ Columns = Mapping[str, Callable[[Outcome], float]]
 
 @dataclass(frozen=True)
 class Trainings:
-    """Rows that differ in little, on one data set.
+    """Trainings of one recipe with different options, on one data set.
 
     Attributes:
         runs: folder for everything that is trained and written.
@@ -64,11 +64,11 @@ class Trainings:
     groups: Groups | None = None
 
     def labels(self, row: Row, seed: int) -> Path:
-        """Folder of the label maps of a segmenter that is trained."""
+        """Folder of the label maps of a trained segmenter."""
         return self._run(row, seed) / "maps" / "labels"
 
     def outcome(self, row: Row, seed: int) -> Outcome:
-        """Train one row with one seed, and score it; what an earlier call finished is kept."""
+        """Train one row with one seed, and score it; results of an earlier call are kept."""
         out, labels = self._run(row, seed), self.labels(row, seed)
         options = (f"data.root={row.data or self.data}", *self.overrides, *row.overrides)
         recipe = read_recipe(RECIPES / f"{self.recipe}.yaml", (*options, f"optimisation.seed={seed}"))
@@ -93,16 +93,13 @@ class Trainings:
             torn.update(maps.coarse(record), maps.labels(record))
         return float(torn.compute())
 
-    def table(self, rows: tuple[Row, ...], columns: Columns, seeds: int, raw_figures: Path) -> str:
-        """Markdown: a row a training, mean and spread (half the range) over seeds; and a file of raw figures."""
-        lines = ["| training | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-        raw: dict[str, dict[str, list[float]]] = {}
+    def figures(self, rows: tuple[Row, ...], columns: Columns, seeds: int) -> dict[str, dict[str, list[float]]]:
+        """A value for each seed, by row and column."""
+        found = {}
         for row in rows:
             outcomes = [self.outcome(row, seed) for seed in range(seeds)]
-            raw[row.name] = {title: [column(o) for o in outcomes] for title, column in columns.items()}
-            lines.append(f"| {row.name} | " + " | ".join(map(spread, raw[row.name].values())) + " |")
-        write_json(raw_figures, raw)
-        return "\n".join(lines)
+            found[row.name] = {title: [column(o) for o in outcomes] for title, column in columns.items()}
+        return found
 
 
 def mean_of(names: tuple[str, ...]) -> Callable[[Outcome], float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 from torch import Tensor
 
+from segmend.data.images import read_image
 from segmend.labels import (
     VOID,
     VOID_16,
@@ -298,22 +300,58 @@ def test_three_pixels_high_and_wide() -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((4, 5), np.uint8), r"found shape \(4, 5\): convert grey"),
-        (np.zeros((4, 5, 4), np.uint8), r"found shape \(4, 5, 4\)"),
-        (Image.new("P", (4, 5)), r"found shape \(5, 4\)"),
-        (np.zeros((1, 4, 5, 3), np.uint8), "found shape"),
+        (np.zeros((4, 5), np.uint8), r"found shape \(4, 5\): repeat a grey image for red, green and blue"),
+        (np.zeros((4, 5, 1), np.uint8), "repeat a grey image"),
+        (np.zeros((4, 5, 4), np.uint8), r"found shape \(4, 5, 4\): give the first three channels"),
+        (np.zeros((1, 4, 5, 3), np.uint8), r"one image of the batch, image\[0\]"),
         (np.zeros((0, 5, 3), np.float32), "found shape"),
-        (np.full((4, 5, 3), 2.0), r"0\.\.1 \(or uint8\), found 2\.\.2: divide by 255"),
-        (np.full((4, 5, 3), -0.5), r"found -0.5\.\.-0.5"),
-        (np.full((4, 5, 3), 200, np.int64), r"found 200\.\.200"),
+        (np.full((4, 5, 3), 2.0), r"0\.\.1 \(or uint8\), found 2\.\.2: these look normalised \(mean/std\): give"),
+        (np.full((4, 5, 3), -0.5), r"found -0.5\.\.-0.5: these look normalised"),
+        (np.full((4, 5, 3), 200.0), r"found 200\.\.200: divide by 255"),
+        (np.full((4, 5, 3), 60.0), "divide by 255"),
+        (np.full((4, 5, 3), 3920.0), "divide by 4095"),
+        (np.full((4, 5, 3), 200, np.int64), r"found integers 200\.\.200: convert it to uint8"),
+        (np.full((4, 5, 3), 3920, np.uint16), r"found integers 3920\.\.3920: divide by 4095"),
         (np.full((4, 5, 3), np.nan), "holds NaN"),
-        (np.full((4, 5, 3), np.inf), r"found inf\.\.inf"),
+        (np.full((4, 5, 3), np.inf), "holds NaN or infinite"),
         ("photo.jpg", "found str"),
     ],
 )
 def test_what_is_no_image(image: object, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         as_image(image)
+
+
+def test_values_outside_the_range_by_rounding_are_clipped() -> None:
+    values = np.array([-1e-7, 0, 0.5, 1, 1 + 1e-6, 1 + 5e-4]).reshape(1, 2, 3)
+    np.testing.assert_allclose(as_image(values).numpy().ravel(), [0, 1, 0, 1, 0.5, 1], atol=1e-7)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA", "CMYK", "I;16"])
+def test_images_of_pillow_become_what_their_file_becomes(tmp_path: Path, mode: str) -> None:
+    values = np.random.default_rng(0).integers(0, 4000, (4, 5), np.uint16)
+    image = Image.fromarray(values)
+    if mode != "I;16":
+        image = Image.fromarray((values % 256).astype(np.uint8)).convert(mode)
+    path = tmp_path / "a.tif"
+    image.save(path)
+
+    as_file = torch.from_numpy(read_image(path)).permute(2, 0, 1) / 255
+
+    assert torch.equal(as_image(image), as_file)
+    with Image.open(path) as opened:
+        assert torch.equal(as_image(opened), as_file)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_of_pillow_are_turned_by_their_orientation(tmp_path: Path, orientation: int, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(np.arange(64 * 48 * 3).reshape(48, 64, 3).astype(np.uint8)).save(path, exif=exif)
+    with Image.open(path) as image:
+        assert torch.equal(as_image(image), torch.from_numpy(read_image(path)).permute(2, 0, 1) / 255)
 
 
 def test_tensors_share_memory_where_they_can() -> None:

@@ -21,7 +21,9 @@ from segmend.data.masks import write_labels
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import DATA, replace_table  # noqa: E402
+from comparison import DATA  # noqa: E402
+from raw import write_raw  # noqa: E402
+from tables import trainings as table  # noqa: E402
 from trainings import Columns, Row, Trainings  # noqa: E402
 
 from faces import NARROW, PAIRS  # noqa: E402
@@ -49,7 +51,7 @@ COLUMNS: Columns = {
 
 
 def prepare(source: Path, root: Path, merged: dict[str, tuple[str, ...]]) -> Path:
-    """The data set at 128 x 128 px in fewer classes, and splits of its first images; kept where it is there."""
+    """The data set at 128 x 128 px in fewer classes, and splits of its first images; an existing one is kept."""
     if (root / "dataset.yaml").is_file():
         return root
     for split in ("train", "val"):
@@ -74,13 +76,13 @@ LOSSES = {"cross-entropy": PLAIN, "consensus": PAPERS, "consensus and cross-entr
 
 
 def rows_of_losses() -> tuple[Row, ...]:
-    """The paper's four, each loss without and with dropout and mirroring; and both losses in one."""
+    """The paper's four, each loss without and with dropout and mirroring, and both losses together."""
     bare = (Row(name, (*overrides, *BARE)) for name, overrides in LOSSES.items())
     return (*bare, *(Row(f"{name}, dropout and mirror", overrides) for name, overrides in LOSSES.items()))
 
 
 def rows_of_all() -> tuple[Row, ...]:
-    """The same, and both losses in one with less consensus: of many classes, small ones count too much."""
+    """The same, and both losses with a smaller weight of consensus, which suits many classes."""
     name, lighter = "alpha 1, beta 3 and cross-entropy", ("consensus.alpha=1", "consensus.beta=3")
     return (
         *rows_of_losses(),
@@ -99,7 +101,7 @@ def rows_of_sizes() -> tuple[Row, ...]:
 
 
 def rows_of_betas() -> tuple[Row, ...]:
-    """Consensus with dropout and mirroring, whose pixels are to agree more or less."""
+    """Consensus with dropout and mirroring, for several values of beta."""
     return tuple(Row(f"consensus, beta {beta}", (*PAPERS, f"consensus.beta={beta}")) for beta in BETAS)
 
 
@@ -115,7 +117,9 @@ TABLES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the face parser with and without consensus.")
     parser.add_argument("--data", type=Path, default=DATA / "celebamask_hq_mini", help="folder of the data set")
-    parser.add_argument("--runs", type=Path, default=Path("runs/consensus"), help="folder for all that is made")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/consensus"), help="folder for everything that is written"
+    )
     parser.add_argument("--table", choices=list(TABLES), default="three")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
@@ -124,9 +128,9 @@ def main() -> None:
     data = prepare(arguments.data, runs / "data", MERGED[classes])
     truth: Dataset = open_dataset(data, "val")
     trainings = Trainings(runs, "face_parser", data, truth, (f"data.train=train_{SIZES[-1]}", NARROW))
-    text = trainings.table(rows, COLUMNS, arguments.seeds, HERE / f"{arguments.table}.json")
-    replace_table(HERE.parents[1] / "docs" / "results.md", f"consensus {arguments.table}", text)
-    print(text)
+    figures = trainings.figures(rows, COLUMNS, arguments.seeds)
+    write_raw(HERE / f"{arguments.table}.json", figures, range(arguments.seeds), [row.name for row in rows])
+    print(table(f"{HERE.name}/{arguments.table}"))
 
 
 if __name__ == "__main__":

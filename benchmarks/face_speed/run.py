@@ -18,7 +18,8 @@ from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import replace_table  # noqa: E402
+from raw import write_raw  # noqa: E402
+from tables import face_speed  # noqa: E402
 
 from segmend.devices import Precision, autocast, fast_bfloat16  # noqa: E402
 from segmend.segmenters.faces import FaceParser  # noqa: E402
@@ -26,10 +27,10 @@ from segmend.segmenters.faces import FaceParser  # noqa: E402
 SIDE, CLASSES = 128, 3
 BATCHES = (1, 16)
 ROUNDS = 5
-"""Every network has its turn in each; the fastest counts, as other programs only slow it."""
+"""Each network runs once in each; the fastest counts, because other programs can only slow it."""
 
 UNET = (128, 96, 64, 32, 16)
-"""Channels of its decoder, with which it has as many parameters as the face parser."""
+"""Channels of its decoder: as many parameters as the face parser has."""
 
 
 def networks() -> dict[str, nn.Module]:
@@ -47,7 +48,7 @@ def networks() -> dict[str, nn.Module]:
 
 @torch.inference_mode()
 def rate(network: nn.Module, batch: int, device: torch.device, precision: Precision, least: float = 1.0) -> float:
-    """Faces a second over at least so many seconds."""
+    """Faces a second, measured over at least `least` seconds."""
     faces = torch.rand(batch, 3, SIDE, SIDE, device=device)
     with autocast(device, precision):
         network(faces)
@@ -72,13 +73,15 @@ def main() -> None:
             for index, (precision, batch) in enumerate(columns):
                 best[name][index] = max(best[name][index], rate(network, batch, device, precision))
     titles = [f"{'float32' if p == '32' else 'bfloat16'}, {batch} at once" for p, batch in columns]
-    lines = ["| network | parameters | " + " | ".join(titles) + " |", "|---" * (len(titles) + 2) + "|"]
-    for name, network in made.items():
-        millions = sum(p.numel() for p in network.parameters()) / 1e6
-        lines.append(f"| {name} | {millions:.1f} M | " + " | ".join(f"{r:.0f}" for r in best[name]) + " |")
-    text = "\n".join(lines)
-    replace_table(HERE.parents[1] / "docs" / "results.md", "face speed", text)
-    print(text)
+    figures = {
+        name: {
+            "parameters": sum(p.numel() for p in network.parameters()),
+            **dict(zip(titles, best[name], strict=True)),
+        }
+        for name, network in made.items()
+    }
+    write_raw(HERE / "results.json", figures)
+    print(face_speed(f"{HERE.name}/results"))
 
 
 if __name__ == "__main__":

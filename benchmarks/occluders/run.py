@@ -1,4 +1,4 @@
-"""Faces behind pasted objects: a teacher of few labels, what is made of its maps, and students of that.
+"""Faces behind pasted objects: a teacher with few labels, labels generated from its maps, and students of both.
 
 python benchmarks/occluders/run.py
 """
@@ -15,7 +15,6 @@ import numpy as np
 from segmend import metrics
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.description import write_description
-from segmend.data.files import write_json
 from segmend.data.images import write_image
 from segmend.data.masks import write_labels
 from segmend.faces.occlusion import BACKGROUND, FACE, OCCLUSION
@@ -23,12 +22,15 @@ from segmend.jobs.occlusions import CLASSES, OcclusionOptions, label_occlusions
 from segmend.jobs.predict import predict
 from segmend.jobs.train import train
 from segmend.ops.blobs import components
-from segmend.training.recipe import SegmenterRecipe, read_recipe
+from segmend.training.recipe import read_recipe
+from segmend.training.tasks.segmenter import SegmenterRecipe
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import DATA, RECIPES, replace_table, spread  # noqa: E402
+from comparison import DATA, RECIPES  # noqa: E402
+from raw import write_raw  # noqa: E402
+from tables import trainings as table  # noqa: E402
 
 from faces import NARROW  # noqa: E402
 
@@ -37,28 +39,28 @@ PARTS = (
     *("skin", "nose", "eye_glasses", "left_eye", "right_eye", "left_brow", "right_brow"),
     *("mouth", "upper_lip", "lower_lip"),
 )
-"""What of CelebAMask-HQ lies inside a face's outline."""
+"""Classes of CelebAMask-HQ inside the outline of a face."""
 
 TAUGHT = 100
-"""Faces with labels, of the training split; the others have none."""
+"""Faces of the training split that have labels; the others have none."""
 
 COVERED = 0.75
 """Share of the faces that get an object."""
 
 SIDES = (0.25, 0.6)
-"""Root of an object's area, in sides of the face."""
+"""Range of the square root of an object's area, in sides of the face."""
 
 STEPS = "optimisation.steps=500"
-"""Of a student."""
+"""Steps of a student."""
 
 TAUGHT_STEPS = "optimisation.steps=1500"
-"""Three times as long as a student: a teacher that still learns is beaten by whatever learns on."""
+"""Three times a student's: further training alone would improve a teacher that has not converged."""
 
 AGREEING = ("consensus.alpha=0.3", "consensus.beta=3")
-"""Less than the recipe's, so that occluders, which are few pixels and often wrong, count by their pixels."""
+"""Less than the recipe's: occluders are few pixels and often wrong, and a blob counts whatever its size."""
 
 FURTHER = "optimisation.lr=1.0e-3"
-"""Students start as their teacher, and take smaller steps."""
+"""Learning rate of students, which start from their teacher's weights."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Cutout:
 
 
 def cutouts(dataset: Dataset) -> list[Cutout]:
-    """The largest region of every image's objects that are no people, and do not touch the image's sides."""
+    """The largest object of each image that is no person and does not touch the image's sides."""
     person, void = dataset.classes.names.index("person"), dataset.classes.void
     found = []
     for record in dataset:
@@ -89,7 +91,7 @@ def cutouts(dataset: Dataset) -> list[Cutout]:
 
 
 def paste(image: np.ndarray, face: np.ndarray, thing: Cutout, rng: np.random.Generator) -> np.ndarray:
-    """Put an object over a face, in place, its middle inside the face's box; where it is, ``bool [H, W]``."""
+    """Paste an object over a face, in place, centred inside the face's box; gives its mask, ``bool [H, W]``."""
     rows, columns = (np.flatnonzero(face.any(axis=axis)) for axis in (1, 0))
     side = float(max(np.ptp(rows), np.ptp(columns)))
     scale = rng.uniform(*SIDES) * side / np.sqrt(thing.mask.sum())
@@ -104,7 +106,7 @@ def paste(image: np.ndarray, face: np.ndarray, thing: Cutout, rng: np.random.Gen
 
 
 def prepare(faces: Path, things: Path, root: Path) -> Path:
-    """Faces at 128 x 128 px behind objects, labelled exactly, in splits taught, found and val; kept once made.
+    """Faces at 128 x 128 px behind objects, with exact labels, in splits taught, found and val.
 
     ``labels`` are background, face and what covers it (inside the convex hull of all of the face).
     """
@@ -133,9 +135,9 @@ def prepare(faces: Path, things: Path, root: Path) -> Path:
 
 
 def write_faces(root: Path, split: str, images: Dataset, maps: Iterable[np.ndarray]) -> None:
-    """A data set of faces and background: what covers faces is background too.
+    """A data set of faces and background, which includes occluders.
 
-    It has the class of what covers faces all the same, so that students can start as their teacher.
+    It lists the class of occluders too, so that students can start from their teacher's weights.
     """
     for record, map_ in zip(images, maps, strict=True):
         write_image(root / "images" / split / f"{record.id}.png", images.image(record))
@@ -144,11 +146,11 @@ def write_faces(root: Path, split: str, images: Dataset, maps: Iterable[np.ndarr
     write_description(root, "faces", CLASSES)
 
 
-TITLES = ("face IoU", "accuracy", "face recall", "mean recall", "sparsity", "boundary IoU", "covered, found")
+TITLES = ("face IoU", "accuracy", "face recall", "mean recall", "sparsity", "boundary IoU", "occlusion recall")
 
 
 def score(truth: Dataset, maps: Path) -> list[float]:
-    """Of face and all else, as in SVC's Table 1; and the share of what covers faces that is not taken for face."""
+    """Scores of face and everything else, as in SVC's Table 1, and the recall of occluders."""
     confusion, boundary = np.zeros((2, 3), np.int64), np.zeros((2, 2), np.int64)
     torn, covered, spared = metrics.Sparsity(2), 0, 0
     predicted = truth.with_coarse(maps)
@@ -174,7 +176,7 @@ def score(truth: Dataset, maps: Path) -> list[float]:
 
 @dataclass(frozen=True)
 class Study:
-    """One seed's teacher and students."""
+    """The teacher and students of one seed."""
 
     faces: Path
     out: Path
@@ -193,27 +195,27 @@ class Study:
         seen, made = found.with_coarse(maps), self.out / "made"
         label_occlusions(seen, made, OcclusionOptions((FACE,), steps=True))
         part = found.subset({record.id for record in open_dataset(made, "train").records})
-        yield "unlabelled: labels made of them", score(part, made / "labels" / "train")
+        yield "unlabelled: generated labels", score(part, made / "labels" / "train")
         write_faces(faces, "found", found, map(seen.coarse, seen))
         yield "teacher", self.scored(teacher, val)
         for name, root, split, loss in (
-            ("teacher, taught on", faces, "taught", plain),
-            ("student of its maps, cross-entropy", faces, "found", plain),
-            ("student of its maps, consensus and cross-entropy", faces, "found", AGREEING),
-            ("student of made labels, cross-entropy", made, "train", plain),
-            ("student of made labels, consensus and cross-entropy", made, "train", AGREEING),
+            ("teacher, trained further", faces, "taught", plain),
+            ("student of the teacher's maps, cross-entropy", faces, "found", plain),
+            ("student of the teacher's maps, consensus and cross-entropy", faces, "found", AGREEING),
+            ("student of generated labels, cross-entropy", made, "train", plain),
+            ("student of generated labels, consensus and cross-entropy", made, "train", AGREEING),
         ):
             further = f"start={teacher}", FURTHER
             yield name, self.scored(self.trained(name, root, split, *loss, *further), val)
 
-    def trained(self, name: str, root: Path, split: str, *told: str) -> Path:
+    def trained(self, name: str, root: Path, split: str, *overrides: str) -> Path:
         options = (
             f"data.root={root}",
             f"data.train={split}",
             f"optimisation.seed={self.seed}",
             NARROW,
             STEPS,
-            *told,
+            *overrides,
         )
         recipe = read_recipe(RECIPES / "face_parser.yaml", options)
         assert isinstance(recipe, SegmenterRecipe)
@@ -226,9 +228,11 @@ class Study:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Teach faces behind objects with labels that nobody drew.")
+    parser = argparse.ArgumentParser(description="Train on generated labels of faces behind objects.")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs/occluders"), help="folder for all that is made")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/occluders"), help="folder for everything that is written"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     faces = prepare(
@@ -239,17 +243,9 @@ def main() -> None:
         for name, scores in Study(faces, arguments.runs / str(seed), seed).scores():
             found.setdefault(name, []).append(scores)
             print(seed, name, [round(value, 1) for value in scores], flush=True)
-    write_json(
-        HERE / "faces.json",
-        {name: dict(zip(TITLES, zip(*rows, strict=True), strict=True)) for name, rows in found.items()},
-    )
-    lines = ["| | " + " | ".join(TITLES) + " |", "|---" * (len(TITLES) + 1) + "|"]
-    for name, rows in found.items():
-        cells = [spread(list(values)) for values in zip(*rows, strict=True)]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    text = "\n".join(lines)
-    replace_table(HERE.parents[1] / "docs" / "results.md", "occluders", text)
-    print(text)
+    figures = {name: dict(zip(TITLES, zip(*rows, strict=True), strict=True)) for name, rows in found.items()}
+    write_raw(HERE / "faces.json", figures, range(arguments.seeds))
+    print(table(f"{HERE.name}/faces", "maps"))
 
 
 if __name__ == "__main__":

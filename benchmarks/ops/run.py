@@ -1,4 +1,4 @@
-"""Speed of the operations, beside what a user would write in PyTorch and a copy of the same bytes, in one run.
+"""Speed of the operations beside what a user would write in PyTorch, and beside a copy of the same bytes.
 
 python benchmarks/ops/run.py
 """
@@ -6,7 +6,6 @@ python benchmarks/ops/run.py
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +19,8 @@ from torch import Tensor
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import replace_table  # noqa: E402
+from raw import write_raw  # noqa: E402
+from tables import operations  # noqa: E402
 
 from segmend.losses import consensus_loss  # noqa: E402
 from segmend.ops import scan_reference  # noqa: E402
@@ -45,7 +45,7 @@ def milliseconds(call: Callable[[], object], runs: int = RUNS) -> float:
 
 
 def copied(*maps: Tensor) -> Callable[[], object]:
-    """A copy of the same bytes into memory that is there already."""
+    """A copy of the same bytes into memory that is allocated already."""
     places = [torch.empty_like(map_) for map_ in maps]
     return lambda: [place.copy_(map_) for place, map_ in zip(places, maps, strict=True)]
 
@@ -95,7 +95,7 @@ def moved_labels() -> dict[str, float]:
 
 
 def beside_cross_entropy(loss: Callable[[Tensor, Tensor], Tensor]) -> dict[str, float]:
-    """Forward and backward of a loss; what stands under PyTorch is plain cross-entropy."""
+    """Forward and backward of a loss; under PyTorch, those of plain cross-entropy."""
     logits = torch.randn(8, 19, 512, 512, requires_grad=True)
     target = torch.randint(0, 19, (8, 7, 6)).repeat_interleave(80, 1).repeat_interleave(90, 2)
     target = target[:, :512, :512].contiguous()
@@ -124,36 +124,31 @@ def distances() -> dict[str, float]:
 
 CASES: dict[str, Callable[[], dict[str, float]]] = {
     "four-direction scan, own gates, 32 x 512 x 512": lambda: forward(32, 512, 32),
-    "the same, 32 x 64 x 64": lambda: forward(32, 64, 32),
-    "the same, shared gates, 32 x 512 x 512": lambda: forward(32, 512, 1),
-    "the same, shared gates, 21 x 512 x 512": lambda: forward(21, 512, 1),
-    "forward and backward, own gates, 32 x 256 x 256": lambda: forward_and_backward(32, 256, 32),
-    "forward and backward, shared gates, 32 x 256 x 256": lambda: forward_and_backward(32, 256, 1),
+    "four-direction scan, own gates, 32 x 64 x 64": lambda: forward(32, 64, 32),
+    "four-direction scan, shared gates, 32 x 512 x 512": lambda: forward(32, 512, 1),
+    "four-direction scan, shared gates, 21 x 512 x 512": lambda: forward(21, 512, 1),
+    "scan forward and backward, own gates, 32 x 256 x 256": lambda: forward_and_backward(32, 256, 32),
+    "scan forward and backward, shared gates, 32 x 256 x 256": lambda: forward_and_backward(32, 256, 1),
     "label warp, 19 classes, 1024 x 2048": moved_labels,
-    "distances of neighbours, forward and backward, 4 x 19 x 256 x 256": distances,
-    "relaxed cross-entropy, forward and backward, 8 x 19 x 512 x 512, beside plain": partial(
+    "neighbour distances, forward and backward, 4 x 19 x 256 x 256": distances,
+    "relaxed cross-entropy, forward and backward, 8 x 19 x 512 x 512": partial(
         beside_cross_entropy, relaxed_cross_entropy
     ),
-    "consensus of 42 blobs an image, the same": partial(beside_cross_entropy, consensus_loss),
+    "consensus of 42 blobs an image, forward and backward, 8 x 19 x 512 x 512": partial(
+        beside_cross_entropy, consensus_loss
+    ),
 }
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    lines = [
-        "| operation | segmend ms | PyTorch ms | times faster | copy ms | times a copy |",
-        "|---|---|---|---|---|---|",
-    ]
-    found = {}
+    figures = {}
     for name, case in CASES.items():
         torch.manual_seed(0)
-        times = found[name] = case()
-        own = times["segmend"]
-        usual, copy = times["PyTorch"], times["copy"]
-        lines.append(f"| {name} | {own:.1f} | {usual:.0f} | {usual / own:.1f} | {copy:.1f} | {own / copy:.1f} |")
-        print(lines[-1], flush=True)
-    (HERE / "times.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    replace_table(HERE.parents[1] / "docs" / "results.md", "ops", "\n".join(lines))
+        figures[name] = case()
+        print(f"{name}: {figures[name]['segmend']:.1f} ms", flush=True)
+    write_raw(HERE / "times.json", figures)
+    print(operations(f"{HERE.name}/times"))
 
 
 if __name__ == "__main__":

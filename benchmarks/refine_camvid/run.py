@@ -1,4 +1,4 @@
-"""CamVid: refiners over out-of-fold coarse maps, from the raw data to the table.
+"""CamVid: refiners over out-of-fold coarse maps, from raw data to figures.
 
 python benchmarks/refine_camvid/run.py --kind linear
 """

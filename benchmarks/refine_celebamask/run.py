@@ -11,7 +11,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from comparison import UNTRAINED, main, propagations  # noqa: E402
 
-from faces import COLUMNS, GROUPS, merged  # noqa: E402
+from faces import GROUPS, merged  # noqa: E402
 
 COMPARED = {"unet_eighth": (*UNTRAINED, *propagations("optimisation.steps=300"))}
 
@@ -22,5 +22,4 @@ if __name__ == "__main__":
         COMPARED,
         prepare=lambda source, root: merged(source, root.with_name("data_512"), 512),
         groups=GROUPS,
-        columns=COLUMNS,
     )

@@ -11,7 +11,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from comparison import SHORTER, main  # noqa: E402
 
-from faces import COLUMNS, GROUPS, merged  # noqa: E402
+from faces import GROUPS, merged  # noqa: E402
 
 COMPARED = {"unet_small": SHORTER}
 
@@ -22,5 +22,4 @@ if __name__ == "__main__":
         COMPARED,
         prepare=lambda source, root: merged(source, root, 256),
         groups=GROUPS,
-        columns=COLUMNS,
     )

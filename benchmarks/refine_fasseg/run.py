@@ -1,4 +1,4 @@
-"""FASSEG: refiners over maps at an eighth of the resolution, F-measure by part, as in SPN's Table 1.
+"""FASSEG: refiners over maps at an eighth of the resolution, as in SPN's Table 1.
 
 python benchmarks/refine_fasseg/run.py
 """
@@ -19,12 +19,10 @@ from segmend.jobs.progress import bar
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import COLUMNS, UNTRAINED, Coarse, Comparison, main, propagations  # noqa: E402
-
-PARTS = ("skin", "hair", "eyes", "nose", "mouth")
+from comparison import UNTRAINED, Coarse, Comparison, main, propagations  # noqa: E402
 
 EXACT = ("coarse.truth_share=0", "coarse.variation=0")
-"""Nothing but maps of this kind to learn from."""
+"""Train on maps of this kind alone."""
 
 COMPARED = {"eighth": (*UNTRAINED, *propagations(*EXACT))}
 
@@ -37,7 +35,7 @@ class AtAnEighth(Comparison):
     """
 
     def make_coarse(self) -> Coarse:
-        """Write the coarse maps of both splits; no image is seen for them, so none is out of fold."""
+        """Write the coarse maps of both splits; no segmenter makes them, so they are not out of fold."""
         train, scored = self.folder / "train", self.folder / self.split
         for dataset, folder in ((open_dataset(self.root, "train"), train), (self.truth(), scored)):
             _write(dataset, folder / "probs")
@@ -55,6 +53,4 @@ def _write(dataset: Dataset, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    parts = {f"F {name}": lambda s, name=name: s.f_measure[name] for name in PARTS}
-    columns = {"mIoU": COLUMNS["mIoU"], "trimap 3 px": COLUMNS["trimap 3 px"], **parts}
-    main(HERE, "fasseg_frontal", COMPARED, columns=columns, comparison=AtAnEighth)
+    main(HERE, "fasseg_frontal", COMPARED, comparison=AtAnEighth)

@@ -1,4 +1,4 @@
-"""MSRC-21: where errors lie, how far ECN moves labels, whom it harms; after run.py of the same kind.
+"""MSRC-21: where errors lie, how far ECN moves labels, which images it degrades; after run.py of the same kind.
 
 python benchmarks/refine_msrc21/errors.py --kind linear
 """
@@ -19,14 +19,18 @@ from segmend.metrics import confusion_matrix, iou, mean_iou, pixel_accuracy
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import DATA, METHODS, Comparison, replace_table  # noqa: E402
+from comparison import DATA, METHODS, Comparison  # noqa: E402
+from raw import write_raw  # noqa: E402
+from tables import degraded_images, error_bands  # noqa: E402
 
 BANDS = ((0, 3), (3, 10), (10, 20), (20, np.inf))
-"""Distances from the true label borders, in pixels."""
+"""Distances from the label borders of the ground truth, in pixels."""
+
+TITLES = tuple(f"{low:.0f} to {high:.0f} px" if np.isfinite(high) else f"over {low:.0f} px" for low, high in BANDS)
 
 
 def bands_of(truth: np.ndarray, void: int) -> list[np.ndarray]:
-    """Masks of the known pixels in each band."""
+    """Masks of the valid pixels in each band."""
     border = np.zeros(truth.shape, bool)
     for axis in (0, 1):
         changes = np.diff(truth.astype(int), axis=axis) != 0
@@ -67,46 +71,46 @@ def moves_by_band(truth: Dataset, folder: Path) -> tuple[np.ndarray, np.ndarray]
     return np.array(medians), np.array([float(np.concatenate(values).mean()) for values in masks])
 
 
-def degraded(truth: Dataset, coarse: Path, refined: Path) -> str:
-    """Markdown: the images whose own mIoU fell by more than half a point, and what else became of them."""
-    count = len(truth.classes)
+def degraded(truth: Dataset, coarse: Path, refined: Path) -> dict[str, dict[str, list[float]]]:
+    """Scores before and after, in points, of the images whose own mIoU fell by more than half a point."""
+    count, found = len(truth.classes), {}
     files = find_maps(coarse), find_maps(refined)
-    lines = ["| degraded | own mIoU | over its true classes alone | right pixels, % |", "|---|---|---|---|"]
     for record in truth:
         true = truth.labels(record)
         before, after = (confusion_matrix(labels_in(f[record.id], truth), true, count) for f in files)
         if mean_iou(after) < mean_iou(before) - 0.005:
-            there = np.unique(true[true != truth.classes.void])
-            cells = [
-                f"{100 * measure(before):.1f} to {100 * measure(after):.1f}"
-                for measure in (mean_iou, lambda c, there=there: np.nanmean(iou(c)[there]), pixel_accuracy)
-            ]
-            names = ", ".join(truth.classes.names[i] for i in there)
-            lines.append(f"| {record.id} ({names}) | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            present = np.unique(true[true != truth.classes.void])
+            names = ", ".join(truth.classes.names[i] for i in present)
+            found[f"{record.id} ({names})"] = {
+                title: [100 * float(measure(before)), 100 * float(measure(after))]
+                for title, measure in (
+                    ("own mIoU", mean_iou),
+                    ("mIoU of its true classes", lambda c, present=present: np.nanmean(iou(c)[present])),
+                    ("correct pixels", pixel_accuracy),
+                )
+            }
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Where errors lie before and after, over MSRC-21 val.")
+    parser = argparse.ArgumentParser(description="Where errors lie before and after refinement, over MSRC-21 val.")
     parser.add_argument("--data", type=Path, default=DATA / "msrc21")
     parser.add_argument("--runs", type=Path, default=Path("runs/msrc21"))
     parser.add_argument("--kind", choices=("linear", "deeplab"), default="linear")
     arguments = parser.parse_args()
     comparison = Comparison(arguments.runs, arguments.kind, "val", arguments.data, METHODS)
     truth = comparison.truth()
-    titles = [f"{low:.0f} to {high:.0f} px" if np.isfinite(high) else f"over {low:.0f} px" for low, high in BANDS]
-    lines = ["| wrong pixels, % | " + " | ".join(titles) + " |", "|---" * (len(BANDS) + 1) + "|"]
     rows = {"coarse": comparison.folder / "val" / "probs"}
     rows |= {m.name: comparison.folder / m.folder / "0" / "refined" / "labels" for m in METHODS}
-    for name, folder in rows.items():
-        lines.append(f"| {name} | " + " | ".join(f"{w:.1f}" for w in wrong_by_band(truth, folder)) + " |")
-    lengths, masks = moves_by_band(truth, comparison.folder / "ecn" / "0" / "refined" / "details")
-    lines.append("| ECN: median displacement, px | " + " | ".join(f"{v:.1f}" for v in lengths) + " |")
-    lines.append("| ECN: mean fusion mask | " + " | ".join(f"{v:.2f}" for v in masks) + " |")
-    worse = degraded(truth, rows["coarse"], rows["ECN"])
-    text = "\n".join(lines) + "\n\n" + worse
-    replace_table(HERE.parents[1] / "docs" / "results.md", f"msrc21 {arguments.kind} errors", text)
-    print(text)
+    bands = {name: wrong_by_band(truth, folder) for name, folder in rows.items()}
+    moves = moves_by_band(truth, comparison.folder / "ecn" / "0" / "refined" / "details")
+    bands |= dict(zip(("ECN: median displacement, px", "ECN: mean fusion mask"), moves, strict=True))
+    figures: dict[str, dict] = {
+        name: {"bands": dict(zip(TITLES, map(float, values), strict=True))} for name, values in bands.items()
+    }
+    name = f"errors_{arguments.kind}"
+    write_raw(HERE / f"{name}.json", figures | degraded(truth, rows["coarse"], rows["ECN"]), seeds=(0,))
+    print(error_bands(f"{HERE.name}/{name}"), degraded_images(f"{HERE.name}/{name}"), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""MSRC-21: refiners over out-of-fold coarse maps, from the raw data to the table.
+"""MSRC-21: refiners over out-of-fold coarse maps, from raw data to figures.
 
 python benchmarks/refine_msrc21/run.py --kind linear
 """
@@ -20,9 +20,9 @@ SHORTENED = (
 """The paper's schedule (20,000 steps of 8 images of 256 x 256 px at full width) would take two cores days."""
 
 MORE = (
-    # With all of the appearance, like ECN beside it: in-sample maps are sharper and would be fitted half of them.
+    # The whole appearance term, as in the ECN beside it; `fit` would halve it for sharper in-sample maps.
     Method("ECN, in-sample coarse maps", "ecn_few_images", ("ecn.appearance=1",), in_sample=True),
-    Method("ECN as in its paper, shortened", "ecn_paper", SHORTENED),
+    Method("ECN as in its paper, fewer steps", "ecn_paper", SHORTENED),
 )
 
 COMPARED = {

@@ -2,14 +2,13 @@
 
     python benchmarks/refine_speed/run.py
 
-Over 20 images of 500 x 375 with 21 classes and with 100, and over some of 2048 x 1024 with 19. The package draws
-the images, so the benchmark needs no data; networks have random weights, which cost as much as trained ones.
+Over 20 images of 500 x 375 with 21 classes and with 100, and over some of 2048 x 1024 with 19. The images are
+synthetic, so the benchmark needs no data; networks have random weights, which cost as much as trained ones.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from torch import nn
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-# What the command does not load either: the rest is imported where it is needed, as it would count as memory.
+# Only what the command itself imports: anything else, imported where it is needed, would count as memory.
 from segmend.devices import Precision, fast_bfloat16  # noqa: E402
 from segmend.jobs.refine import RefineOptions, open_pairs, refine  # noqa: E402
 from segmend.labels import Classes  # noqa: E402
@@ -34,7 +33,7 @@ from segmend.report.results import Run  # noqa: E402
 
 @dataclass(frozen=True)
 class Size:
-    """Images that are refined."""
+    """A set of synthetic images and the refiners that refine it."""
 
     height: int
     width: int
@@ -63,7 +62,7 @@ SMALL = Size(
 )
 MANY_CLASSES = Size(375, 500, 100, 20, ("dense CRF, 5 iterations", "universal"))
 LARGE = Size(1024, 2048, 19, 4, ("dense CRF, 5 iterations", "universal"))
-# Where the hardware multiplies it; elsewhere it is slower.
+# Measured in bfloat16 too, where the hardware multiplies it; elsewhere it is slower.
 IN_BF16 = ("universal", "SPN for few images, three-way", "ECN for few images", "ECN full", "ECN half")
 
 
@@ -87,22 +86,23 @@ def make(name: str, count: int) -> Refiner:
 
     from comparison import RECIPES
 
-    from segmend.training.recipe import RefinerRecipe, read_recipe
+    from segmend.training.recipe import read_recipe
+    from segmend.training.tasks.corrector import CorrectorRecipe
 
     if kind == "SPN":
         recipe = read_recipe(RECIPES / "spn_few_images.yaml")
-        assert isinstance(recipe, RefinerRecipe)
+        assert isinstance(recipe, CorrectorRecipe)
         assert recipe.spn is not None
         options = recipe.spn.model_dump(exclude={"features"}) | {"appearance": 1.0}
         return SpatialPropagation(classes, **(options | {"connections": 1 if "one" in detail else 3})).eval()
     recipe = read_recipe(RECIPES / "ecn_few_images.yaml")
-    assert isinstance(recipe, RefinerRecipe)
+    assert isinstance(recipe, CorrectorRecipe)
     assert recipe.ecn is not None
     return ECN(classes, **(recipe.ecn.model_dump(exclude={"features"}) | {"appearance": 1.0})).eval()
 
 
 def prepare(folder: Path, size: Size) -> None:
-    """Draw the images and corruption their truth, with room for all classes in the maps."""
+    """Generate the images and their coarse maps, with a plane for each class."""
     from segmend.data.corruptions import Corruption
     from segmend.data.dataset import open_dataset
     from segmend.data.probabilities import write_probabilities
@@ -121,7 +121,7 @@ def prepare(folder: Path, size: Size) -> None:
 
 def measure(folder: Path, name: str, precision: Precision, count: int) -> tuple[Run, int, float]:
     """A run over the prepared images, the refiner's parameters, and the peak memory in MB of this process."""
-    keep_memory()  # as the command does, which also settles how threads wait
+    keep_memory()  # as the command does
     refiner = make(name, count)
     pairs, _ = open_pairs(folder / "data" / "images" / "val", folder / "coarse", refiner, count)
     with tempfile.TemporaryDirectory(dir=folder) as out:
@@ -131,36 +131,17 @@ def measure(folder: Path, name: str, precision: Precision, count: int) -> tuple[
 
 
 def peak_memory() -> float:
-    """In MB, of this process alone: what `resource` says begins with its parent's."""
+    """In MB, of this process alone: the figure of `resource` begins with that of its parent."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
 
-def row(name: str, run: Run, parameters: int, peak: float) -> str:
-    """A line of the table: rate, milliseconds an image by part, memory and parameters."""
-    each = {part: 1000 * seconds / run.done for part, seconds in run.seconds.items()}
-    idle = run.seconds["waited"] / run.seconds["total"]
-    millions = f"{parameters / 1e6:.1f} M" if parameters else ""
-    return (
-        f"| {name} | {run.images_per_second:.2f} | {each['network']:.0f} | {each['read']:.0f} | "
-        f"{each['write']:.0f} | {each['total']:.0f} | {idle:.1%} | {peak:.0f} | {millions} |"
-    )
-
-
 def main() -> None:
-    from comparison import replace_table
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     wait_briefly()  # for the processes of the rows
-    head = (
-        "| refiner | images a second | network ms | reading ms | writing ms | total ms | network idle "
-        "| peak MB | parameters |"
-    )
-    raw, tables = {}, []
+    figures = {}
     for size in (SMALL, MANY_CLASSES, LARGE):
-        title = f"{size.images} images of {size.width} x {size.height}, {size.classes} classes"
-        lines = [title + ":", "", head, "|---" * 9 + "|"]
         rows: list[tuple[str, Precision]] = [(name, "32") for name in size.names]
         if fast_bfloat16(torch.device("cpu")):
             rows += [(name, "bf16") for name in size.names if name in IN_BF16]
@@ -172,14 +153,20 @@ def main() -> None:
                         measure, Path(folder), name, precision, size.classes
                     ).result()
                 shown = name if precision == "32" else f"{name}, bf16"
-                raw[f"{shown}, {size.width} x {size.height}, {size.classes} classes"] = run.model_dump(
-                    mode="json", include={"done", "seconds", "images_per_second"}
-                ) | {"peak_mb": peak}
-                lines.append(row(shown, run, parameters, peak))
-                print(lines[-1], flush=True)
-        tables.append("\n".join(lines))
-    (HERE / "results.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    replace_table(HERE.parents[1] / "docs" / "results.md", "refine speed", "\n\n".join(tables))
+                pixels = f"{size.width} x {size.height}"
+                print(f"{shown}, {pixels}: {run.images_per_second:.2f} images a second", flush=True)
+                figures[f"{shown}, {pixels}, {size.classes} classes"] = {
+                    **{"refiner": shown, "size": pixels, "classes": size.classes},
+                    **run.model_dump(mode="json", include={"done", "seconds", "images_per_second"}),
+                    **{"peak_mb": peak, "parameters": parameters},
+                }
+
+    from raw import write_raw
+    from tables import refine_sizes
+
+    write_raw(HERE / "results.json", figures)
+    for title, table in refine_sizes(f"{HERE.name}/results").items():
+        print(f"\n{title}:\n\n{table}")
 
 
 if __name__ == "__main__":

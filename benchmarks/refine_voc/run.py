@@ -1,4 +1,4 @@
-"""The VOC 2012 subset: refiners over out-of-fold coarse maps, from the raw data to the table.
+"""The VOC 2012 subset: refiners over out-of-fold coarse maps, from raw data to figures.
 
 python benchmarks/refine_voc/run.py --kind linear
 """

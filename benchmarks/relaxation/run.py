@@ -1,4 +1,4 @@
-"""CamVid: relaxed cross-entropy and class-uniform sampling, on its labels and on labels whose contours moved.
+"""CamVid: relaxed cross-entropy and class-uniform sampling, on its labels and on labels whose contours are moved.
 
 python benchmarks/relaxation/run.py
 python benchmarks/relaxation/run.py --held-out folds
@@ -15,7 +15,7 @@ import torch
 from segmend.data.corruptions import wobble
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.description import write_description
-from segmend.data.files import atomic_copy, write_json
+from segmend.data.files import atomic_copy
 from segmend.data.masks import write_labels
 from segmend.labels import one_hot
 from segmend.metrics import confusion_matrix, trimap_confusion
@@ -23,7 +23,9 @@ from segmend.metrics import confusion_matrix, trimap_confusion
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from comparison import DATA, replace_table, spread  # noqa: E402
+from comparison import DATA  # noqa: E402
+from raw import write_raw  # noqa: E402
+from tables import trainings as table  # noqa: E402
 from trainings import Columns, Row, Trainings, mean_of  # noqa: E402
 
 RECIPE = "fpn"
@@ -31,7 +33,7 @@ RECIPE = "fpn"
 RARE = ("pole", "sign_symbol", "fence", "pedestrian", "bicyclist")
 
 THIN = ("pole", "sign_symbol", "pedestrian", "bicyclist")
-"""All borders, as wide as they are: relaxed, they need never be told from what is behind them."""
+"""Classes that are borders all over. With relaxation, a network need not separate them from what is behind."""
 
 DRIVES = ("0001TP", "0006R0", "0016E5")
 """Sequences of the training split. `val` is more of the last one; options were chosen on a part of the second."""
@@ -39,10 +41,10 @@ DRIVES = ("0001TP", "0006R0", "0016E5")
 FOLDS = 3
 
 MOVED = (1.0, 3.0)
-"""Pixels by which contours move, typically: drawn for each image from this range."""
+"""Range in pixels of the typical displacement of contours, drawn for each image."""
 
 GRAIN = 24.0
-"""Extent in pixels of what moves together."""
+"""Extent in pixels of a part that moves as one."""
 
 NEAR = 3
 """Pixels from a border within which errors are counted."""
@@ -56,7 +58,7 @@ COLUMNS: Columns = {
 
 
 def move_contours(source: Path, root: Path) -> Path:
-    """The training split with contours moved at random; kept where it is there already."""
+    """The training split with contours moved at random; an existing one is kept."""
     if (root / "dataset.yaml").is_file():
         return root
     dataset = open_dataset(source, "train")
@@ -82,7 +84,7 @@ def parts(dataset: Dataset, kind: str) -> dict[str, set[str]]:
 
 
 def hold_out(dataset: Dataset, ids: set[str], root: Path) -> Path:
-    """The training split without a part (``train``), and that part (``val``); kept where it is there already."""
+    """The training split without a part (``train``), and that part (``val``); an existing one is kept."""
     if (root / "dataset.yaml").is_file():
         return root
     for record in dataset:
@@ -96,7 +98,7 @@ def hold_out(dataset: Dataset, ids: set[str], root: Path) -> Path:
 
 
 def relaxed(radius: int, strict: tuple[str, ...] = ()) -> str:
-    """The recipe's option."""
+    """The recipe's option for relaxation."""
     return f"relaxation={{radius: {radius}, strict: [{', '.join(strict)}]}}"
 
 
@@ -105,11 +107,11 @@ THIN_STRICT = Row("relaxed, thin classes strict", (relaxed(1, THIN),))
 CLASS_UNIFORM = Row("class-uniform", ("class_uniform=192",))
 
 HELD_OUT = (CROSS_ENTROPY, THIN_STRICT, Row("relaxed, rare classes strict", (relaxed(1, RARE),)), CLASS_UNIFORM)
-"""Kinds of training without a part of the training split."""
+"""Trainings without a part of the training split."""
 
 
 def rows(moved: Path) -> tuple[Row, ...]:
-    """Kinds of training on the labels as they are, and on labels whose contours moved."""
+    """Trainings on the labels as they are, and on labels whose contours moved."""
     return (
         CROSS_ENTROPY,
         Row("relaxed", (relaxed(1),)),
@@ -123,7 +125,7 @@ def rows(moved: Path) -> tuple[Row, ...]:
 
 
 def errors_near_borders(truth: Dataset, labels: Path) -> float:
-    """Percentage of the wrong pixels that lie within `NEAR` pixels of a border of the truth."""
+    """Percentage of the wrong pixels that lie within `NEAR` pixels of a label border of the ground truth."""
     near, whole = 0, 0
     maps = truth.with_coarse(labels)
     for record in maps:
@@ -137,8 +139,8 @@ def _wrong(confusion: np.ndarray) -> int:
     return int(confusion.sum() - confusion.trace())
 
 
-def held_out(source: Path, runs: Path, kind: str, seeds: int) -> str:
-    """Markdown: mIoU and mean IoU of rare classes on each part, of segmenters that saw the others."""
+def held_out(source: Path, runs: Path, kind: str, seeds: int) -> None:
+    """Score mIoU and mean IoU of rare classes on each part, of segmenters that were trained on the others."""
     whole = open_dataset(source, "train")
     trainings = {}
     for part, ids in parts(whole, kind).items():
@@ -146,43 +148,37 @@ def held_out(source: Path, runs: Path, kind: str, seeds: int) -> str:
         data = hold_out(whole, ids, run / "data")
         trainings[part] = Trainings(run, RECIPE, data, open_dataset(data, "val"))
     columns = {title: COLUMNS[title] for title in ("mIoU", "rare classes")}
-    heads = {(part, title): f"{part}, {title}" for title in columns for part in trainings}
-    lines = ["| training | " + " | ".join(heads.values()) + " |", "|---" * (len(heads) + 1) + "|"]
-    raw: dict[str, dict[str, list[float]]] = {}
-    for row in HELD_OUT:
-        outcomes = {part: [one.outcome(row, seed) for seed in range(seeds)] for part, one in trainings.items()}
-        raw[row.name] = {
-            head: [columns[title](o) for o in outcomes[part]] for (part, title), head in heads.items()
-        }
-        lines.append(f"| {row.name} | " + " | ".join(map(spread, raw[row.name].values())) + " |")
-    write_json(HERE / f"camvid_{kind}.json", raw)
+    found = {part: one.figures(HELD_OUT, columns, seeds) for part, one in trainings.items()}
+    figures = {
+        row.name: {f"{part}, {title}": found[part][row.name][title] for title in columns for part in found}
+        for row in HELD_OUT
+    }
     shares = {
         part: [errors_near_borders(one.truth, one.labels(CROSS_ENTROPY, seed)) for seed in range(seeds)]
         for part, one in trainings.items()
     }
-    told = ", ".join(f"{part} {spread(values)}" for part, values in shares.items())
-    lines += ["", f"Percentage of cross-entropy's errors within {NEAR} px of a border: {told}."]
-    return "\n".join(lines)
+    write_raw(HERE / f"camvid_{kind}.json", figures, range(seeds), [row.name for row in HELD_OUT])
+    write_raw(HERE / f"near_borders_{kind}.json", {CROSS_ENTROPY.name: shares}, range(seeds))
+    print(table(f"{HERE.name}/camvid_{kind}"), table(f"{HERE.name}/near_borders_{kind}"), sep="\n\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train on CamVid with and without relaxation.")
     parser.add_argument("--data", type=Path, default=DATA / "camvid", help="folder of the data set")
-    parser.add_argument("--runs", type=Path, default=Path("runs/relaxation"), help="folder for all that is made")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/relaxation"), help="folder for everything that is written"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--held-out", choices=("folds", "drives"), help="score parts of train instead")
     arguments = parser.parse_args()
-    page = HERE.parents[1] / "docs" / "results.md"
     if arguments.held_out:
-        text = held_out(arguments.data, arguments.runs / "held_out", arguments.held_out, arguments.seeds)
-        replace_table(page, f"relaxation {arguments.held_out}", text)
-        print(text)
+        held_out(arguments.data, arguments.runs / "held_out", arguments.held_out, arguments.seeds)
         return
-    moved = move_contours(arguments.data, arguments.runs / "moved")
+    compared = rows(move_contours(arguments.data, arguments.runs / "moved"))
     trainings = Trainings(arguments.runs, RECIPE, arguments.data, open_dataset(arguments.data, "val"))
-    text = trainings.table(rows(moved), COLUMNS, arguments.seeds, HERE / "camvid.json")
-    replace_table(page, "relaxation", text)
-    print(text)
+    figures = trainings.figures(compared, COLUMNS, arguments.seeds)
+    write_raw(HERE / "camvid.json", figures, range(arguments.seeds), [row.name for row in compared])
+    print(table(f"{HERE.name}/camvid"))
 
 
 if __name__ == "__main__":

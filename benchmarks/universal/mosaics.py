@@ -1,7 +1,7 @@
-"""Mosaics of small images, with the maps of a segmenter that saw none of them.
+"""Mosaics of small images, with the maps of a segmenter that was not trained on them.
 
-Many classes, and objects that are small beside the blur of their coarse maps, as on faces and in streets: images
-of one object teach too rarely that such regions are to be kept.
+A mosaic has many classes and objects that are small beside the blur of their coarse maps, like faces and streets.
+Images of one object hold too few regions of that kind.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from segmend.jobs.predict import PredictOptions, predict
 
 SIDE = 384
 TILES = (2, 3)
-"""Images in a row and in a column."""
+"""Images in a row, and in a column."""
 
 
 def write_mosaics(images: Path, segmenter: Path, root: Path, count: int, seed: int = 0) -> None:
@@ -30,11 +30,11 @@ def write_mosaics(images: Path, segmenter: Path, root: Path, count: int, seed: i
     Args:
         images: a data set whose split ``train`` has labels.
         segmenter: what ``segmend train --folds`` made of it: a mosaic's images are of one fold, and its coarse
-            map is by the segmenter of that fold, which has not seen them.
+            map is by the segmenter of that fold, which was not trained on them.
     """
     dataset = open_dataset(images, "train")
     folds = sorted((segmenter / "folds").iterdir(), key=lambda folder: int(folder.name))
-    write_description(root, "mosaics", dataset.classes, source=f"images of {dataset.name}, put together by code")
+    write_description(root, "mosaics", dataset.classes, source=f"images of {dataset.name}, combined by a script")
     for number in range(count):
         _, part = dataset.fold(number % len(folds), len(folds))
         image, labels = mosaic(part, np.random.default_rng((seed, number)))
@@ -54,8 +54,8 @@ def mosaic(images: Dataset, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
     image, labels = np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
     for place, number in enumerate(rng.choice(len(images), tiles**2, replace=False)):
         rows, columns = (slice(at * side, (at + 1) * side) for at in divmod(place, tiles))
-        seen, truth = (torch.from_numpy(a) for a in pair_labels(images, images.records[number]))
-        small = F.resize(seen.permute(2, 0, 1), [side], antialias=True)
+        pixels, truth = (torch.from_numpy(a) for a in pair_labels(images, images.records[number]))
+        small = F.resize(pixels.permute(2, 0, 1), [side], antialias=True)
         nearest = InterpolationMode.NEAREST_EXACT
         image[rows, columns] = F.center_crop(small, [side]).permute(1, 2, 0)
         labels[rows, columns] = F.center_crop(F.resize(truth[None], [side], interpolation=nearest), [side])[0]

@@ -1,7 +1,7 @@
-"""Label maps of nothing in particular: regions of one colour, which any photograph has, in random classes.
+"""Label maps of regions of one colour, which any photograph has, in random classes.
 
-Their borders lie where the image changes, at every size down to a few pixels. So they teach what label maps of
-objects teach too rarely: to move borders to where an image has them, and to leave small regions in place.
+Their borders lie on edges of the image, at every size down to a few pixels. They are examples of borders on edges
+and of small regions that stay, which label maps of objects rarely hold.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from segmend.labels import Classes
 
 CLASSES = Classes(tuple(f"region {number}" for number in range(5)))
 SCALES = (100.0, 2000.0)
-"""How large regions are, in units of Felzenszwalb and Huttenlocher, Efficient Graph-Based Image Segmentation."""
+"""Range of the scale of regions in Felzenszwalb and Huttenlocher, Efficient Graph-Based Image Segmentation."""
 
 
 def write_regions(images: Path, root: Path, count: int, seed: int = 0) -> None:
@@ -30,7 +30,7 @@ def write_regions(images: Path, root: Path, count: int, seed: int = 0) -> None:
         write_image(root / "images" / "train" / f"{name}.png", image)
         labels = regions(image, np.random.default_rng((seed, number)))
         write_labels(root / "labels" / "train" / f"{name}.png", labels, CLASSES.palette)
-    write_description(root, "regions", CLASSES, source="images of the VOC 2012 subset, labelled by code")
+    write_description(root, "regions", CLASSES, source="images of the VOC 2012 subset, labelled by a script")
 
 
 def regions(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The class-agnostic refiner: trained by its recipe, scored on sets that it never saw, beside the dense CRF.
+"""The class-agnostic refiner: trained by its recipe, scored on other sets, beside the dense CRF.
 
 python benchmarks/universal/run.py [--ship]
 
@@ -25,25 +25,28 @@ from segmend.jobs.train import train
 from segmend.metrics import calibration_error
 from segmend.model_folder import load_model, read_config, save_model
 from segmend.refiners import UNIVERSAL, DenseCRF, UniversalPropagation, load
-from segmend.training.recipe import UniversalRecipe, read_recipe
+from segmend.training.recipe import read_recipe
+from segmend.training.tasks.universal import UniversalRecipe
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from coarse_weight import find_coarse_weight  # noqa: E402
-from comparison import DATA, RECIPES, replace_table  # noqa: E402
+from comparison import DATA, RECIPES  # noqa: E402
 from mosaics import write_mosaics  # noqa: E402
+from raw import write_raw  # noqa: E402
 from regions import write_regions  # noqa: E402
-from scoring import Score, by_hand, cases, held_out, score, set_aside, table  # noqa: E402
+from scoring import Score, by_hand, cases, figures_of, held_out, score, set_aside  # noqa: E402
+from tables import gains  # noqa: E402
 
 REGIONS = 600
-"""Images whose regions of one colour are learned from."""
+"""Images whose regions of one colour are labelled."""
 
 MOSAICS = 300
 
 
 def trained(data: Path, runs: Path, seed: int) -> Path:
-    """The folder of the refiner of `recipes/universal.yaml` with a seed, trained where it is not there yet."""
+    """The folder of the refiner of `recipes/universal.yaml` with a seed, trained if it does not exist."""
     folder = runs / "universal"
     voc, segmenter = data / "voc12_subset", runs / "voc12_subset" / "linear" / "segmenter"
     places = {"voc12_subset": voc, "davis": data / "davis"}
@@ -65,20 +68,20 @@ def trained(data: Path, runs: Path, seed: int) -> Path:
     }
     recipe = read_recipe(RECIPES / "universal.yaml", [f"optimisation.seed={seed}"])
     assert isinstance(recipe, UniversalRecipe)
-    sources = []
-    for source in recipe.sources:
+    training_sets = []
+    for source in recipe.training_sets:
         name = source.data.root.name
         at = source.data.model_copy(update={"root": places[name]})
         maps = source.coarse.model_copy(update={"train": coarse.get(name)})
-        sources.append(source.model_copy(update={"data": at, "coarse": maps}))
-    train(recipe.model_copy(update={"sources": sources}), folder / "refiner" / str(seed))
+        training_sets.append(source.model_copy(update={"data": at, "coarse": maps}))
+    train(recipe.model_copy(update={"training_sets": training_sets}), folder / "refiner" / str(seed))
     return folder / "refiner" / str(seed)
 
 
-def cautious(folder: Path, data: Path, runs: Path) -> Path:
-    """The folder of a trained refiner with coarse weights chosen (`find_coarse_weight`); kept once found."""
+def with_coarse_weight(folder: Path, data: Path, runs: Path) -> Path:
+    """The folder of a trained refiner with its coarse weights chosen (see `find_coarse_weight`)."""
     trained = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
-    place = runs / "universal" / "careful" / trained
+    place = runs / "universal" / "with_coarse_weight" / trained
     if place.is_dir():
         return place
     torch.set_num_threads(1)
@@ -86,9 +89,9 @@ def cautious(folder: Path, data: Path, runs: Path) -> Path:
     config = {name: value for name, value in read_config(folder).items() if name != "type"}
     coarse_weight = find_coarse_weight(model, held_out(data, runs), *set_aside(data))
     print(coarse_weight, flush=True)
-    careful = UniversalPropagation(**(config | coarse_weight._asdict())).eval()
-    careful.load_state_dict(model.state_dict())
-    save_model(careful, place)
+    weighted = UniversalPropagation(**(config | coarse_weight._asdict())).eval()
+    weighted.load_state_dict(model.state_dict())
+    save_model(weighted, place)
     return place
 
 
@@ -99,21 +102,21 @@ def ship(universal: UniversalPropagation, figures: str) -> None:
 
 
 def draw_reliability(file: Path, counts: dict[str, np.ndarray]) -> None:
-    """The share of right labels over the confidence they had, a curve for each of `metrics.reliability`."""
+    """The share of correct labels over their confidence, a curve for each of `metrics.reliability`."""
     figure = Figure(figsize=(5, 4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 100], [0, 100], color="grey", linewidth=1, linestyle="--")
     for name, bins in counts.items():
-        pixels, confidence, right = bins[bins[:, 0] > 0].T
+        pixels, confidence, correct = bins[bins[:, 0] > 0].T
         label = f"{name}: {100 * calibration_error(bins):.1f} points off"
-        axes.plot(100 * confidence / pixels, 100 * right / pixels, marker="o", markersize=4, label=label)
-    axes.set(xlabel="confidence, percent", ylabel="right labels, percent")
+        axes.plot(100 * confidence / pixels, 100 * correct / pixels, marker="o", markersize=4, label=label)
+    axes.set(xlabel="confidence, percent", ylabel="correct labels, percent")
     axes.legend(frameon=False)
     figure.savefig(file, dpi=100)
 
 
 def scored(number: int, data: Path, runs: Path, folders: list[Path]) -> list[dict[str, Score]]:
-    """Scores of one of `cases`, by its number: what another process can be asked for. See `table`."""
+    """Scores of one of `cases`, given by its number, so that another process can compute it. See `figures_of`."""
     torch.set_num_threads(1)
     case = next(itertools.islice(cases(data, runs), number, None))
     first, *others = ({"universal": load(str(folder))} for folder in folders)
@@ -123,31 +126,40 @@ def scored(number: int, data: Path, runs: Path, folders: list[Path]) -> list[dic
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the class-agnostic refiner, and score it.")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for all that is made")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for everything that is written")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--refiners", type=Path, nargs="+", help="trained ones (default: train, one a seed)")
-    parser.add_argument("--ship", action="store_true", help="put the first into the package, with these figures")
+    parser.add_argument(
+        "--refiners", type=Path, nargs="+", help="trained refiners (default: train one for each seed)"
+    )
+    parser.add_argument(
+        "--ship", action="store_true", help="put the first one into the package, with a model card"
+    )
     arguments = parser.parse_args()
     folders = arguments.refiners or [
         trained(arguments.data, arguments.runs, seed) for seed in range(arguments.seeds)
     ]
-    known, found = list(cases(arguments.data, arguments.runs)), []
+    compared, found = list(cases(arguments.data, arguments.runs)), []
     with ProcessPoolExecutor(available_cores(), multiprocessing.get_context("spawn")) as processes:
-        find = partial(cautious, data=arguments.data, runs=arguments.runs)
-        careful = list(processes.map(find, folders))
-        work = partial(scored, data=arguments.data, runs=arguments.runs, folders=careful)
-        for case, scores in zip(known, processes.map(work, range(len(known))), strict=True):
+        weigh = partial(with_coarse_weight, data=arguments.data, runs=arguments.runs)
+        weighted = list(processes.map(weigh, folders))
+        work = partial(scored, data=arguments.data, runs=arguments.runs, folders=weighted)
+        for case, scores in zip(compared, processes.map(work, range(len(compared))), strict=True):
             found.append((case, scores))
-            print(table(found[-1:]).splitlines()[2], flush=True)
-    text = table(found)
+            gain = scores[0]["universal"].mean_iou - scores[0]["coarse"].mean_iou
+            print(f"{case.name}, {case.kind}: {gain:+.2f}", flush=True)
+    seeds = range(len(folders))
+    write_raw(HERE / "results.json", figures_of(found), seeds)
     real = [scores[0] for case, scores in found if not by_hand(case)]
     if real:
         sums = {name: sum((scores[name].reliability for scores in real), np.zeros(())) for name in real[0]}
-        draw_reliability(HERE.parents[1] / "docs" / "universal_reliability.png", sums)
+        write_raw(
+            HERE / "calibration.json", {name: [100 * calibration_error(b)] for name, b in sums.items()}, (0,)
+        )
+        draw_reliability(HERE.parents[1] / "docs" / "results" / "universal_reliability.png", sums)
     if arguments.ship:
-        ship(load_model(UniversalPropagation, careful[0]), text)
-    replace_table(HERE.parents[1] / "docs" / "results.md", "universal", text)
-    print(text)
+        summary = "\n\n".join(gains(f"{HERE.name}/results", rows) for rows in ("segmenters", "means"))
+        ship(load_model(UniversalPropagation, weighted[0]), summary)
+    print(gains(f"{HERE.name}/results"))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Cases that no refiner has seen, segmenters' maps and corruption done by hand, and what refiners score there."""
+"""Cases of sets that the weights are never trained on, segmenters' maps and corrupted ground truth, and scores."""
 
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from tables import MEAN, SEGMENTERS
 from torch import Tensor
 
 from faces import PAIRS
@@ -19,10 +21,10 @@ from segmend.metrics.confidence import BINS
 from segmend.refiners import Refinement, Refiner
 
 IMAGES = 20
-"""Of each set, for hand-made corruption."""
+"""Images of each set whose ground truth is corrupted."""
 
 HELD_OUT = 150
-"""Images of each set, at most about, on which coarse_weight is found."""
+"""Approximate number of images of each set on which the coarse weight is chosen."""
 
 Coarsen = Callable[[Tensor, int], Tensor]
 """A coarse probability map ``[C, H, W]`` of true labels ``[H, W]`` and the number of classes."""
@@ -41,18 +43,18 @@ CORRUPTION: dict[str, Coarsen] = {
     "polygons, 5 corners": hard(lambda labels: polygons(labels, 5)),
     "1/8 resolution": lambda labels, count: low_resolution(fill_void(labels), count, 8),
     "1/16 resolution": lambda labels, count: low_resolution(fill_void(labels), count, 16),
-    "the truth": hard(lambda labels: labels),
+    "ground truth": hard(lambda labels: labels),
     "off by one pixel": hard(lambda labels: shifted(labels, 1)),
 }
 
 SOFT = ("1/8 resolution", "1/16 resolution")
-"""Kinds of `CORRUPTION` that are no masks."""
+"""Kinds of `CORRUPTION` that give probability maps, not masks."""
 
-TOLD = {"eroded, 3 px": 3.0, "eroded, 9 px": 9.0, "dilated, 3 px": 3.0, "dilated, 9 px": 9.0}
-"""Kinds of `CORRUPTION` that refiners refine once more when they know how many pixels borders are off."""
+ERRORS = {"eroded, 3 px": 3.0, "eroded, 9 px": 9.0, "dilated, 3 px": 3.0, "dilated, 9 px": 9.0}
+"""Border errors in pixels of the kinds of `CORRUPTION` that are refined a second time with the error given."""
 
-GOOD = ("the truth", "off by one pixel")
-"""Kinds of `CORRUPTION` that leave little to refine, if anything."""
+GOOD = ("ground truth", "off by one pixel")
+"""Kinds of `CORRUPTION` that leave next to nothing to refine."""
 
 REAL = (
     ("msrc21", "linear"),
@@ -60,12 +62,12 @@ REAL = (
     ("camvid", "linear"),
     ("celebamask_hq_mini", "unet_small"),
 )
-"""Sets, and segmenters whose maps of them are refined."""
+"""Data sets and segmenters."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Coarse maps of one kind over one set, and how many pixels they are said to be off (0: nothing is said)."""
+    """Coarse maps of one kind over one set, and the border error in pixels that is given (0: none is)."""
 
     name: str
     kind: str
@@ -75,7 +77,7 @@ class Case:
 
 
 def cases(data: Path, runs: Path) -> Iterator[Case]:
-    """Real segmenters' maps first, then corruption done by hand, and some of it told."""
+    """Segmenters' maps first, then corrupted ground truth, some of it also with the border error given."""
     for name, kind in REAL:
         root = runs / name / "data"
         dataset = open_dataset(root if root.is_dir() else data / name, "val")
@@ -83,16 +85,20 @@ def cases(data: Path, runs: Path) -> Iterator[Case]:
     for name in ("msrc21", "camvid", "fasseg_frontal", "celebamask_hq_mini"):
         dataset = open_dataset(data / name, "val")
         changed = list(corrupted(dataset.merged(PAIRS) if name == "celebamask_hq_mini" else dataset))
-        yield from [*changed, *told(changed)]
+        yield from [*changed, *with_errors(changed)]
 
 
-def told(changed: list[Case]) -> list[Case]:
-    """Those of `TOLD`, told."""
-    return [replace(c, kind=f"{c.kind}, told", border_error_px=TOLD[c.kind]) for c in changed if c.kind in TOLD]
+def with_errors(changed: list[Case]) -> list[Case]:
+    """The cases of `ERRORS`, with their border error given."""
+    return [
+        replace(c, kind=f"{c.kind}, border error given", border_error_px=ERRORS[c.kind])
+        for c in changed
+        if c.kind in ERRORS
+    ]
 
 
 def held_out(data: Path, runs: Path) -> Iterator[Case]:
-    """Segmenters' maps of images that the refiner has not learned from, and that are not scored."""
+    """Segmenters' maps of images that the weights are not trained on and that no table scores."""
     for name, kind, split, folder in (
         ("voc12_subset", "linear", "val", "val"),
         ("msrc21", "linear", "train", "segmenter/out_of_fold"),
@@ -104,9 +110,9 @@ def held_out(data: Path, runs: Path) -> Iterator[Case]:
 
 
 def set_aside(data: Path) -> tuple[list[Case], list[Case], list[Case]]:
-    """Corruption done by hand to sets that the refiner does not learn from, and to images that are not scored.
+    """Corrupted ground truth of images that the weights are not trained on and that no table scores.
 
-    Soft maps, masks, and masks whose error is told.
+    Probability maps, masks, and masks whose border error is given.
     """
     found = [
         case
@@ -114,11 +120,11 @@ def set_aside(data: Path) -> tuple[list[Case], list[Case], list[Case]]:
         for case in corrupted(open_dataset(data / name, "train"))
     ]
     hard = [case for case in found if case.kind not in SOFT]
-    return [case for case in found if case.kind in SOFT], hard, told(hard)
+    return [case for case in found if case.kind in SOFT], hard, with_errors(hard)
 
 
 def of_segmenter(name: str, kind: str, dataset: Dataset, folder: Path) -> Iterator[Case]:
-    """Its maps of a data set, where they are made."""
+    """The maps of a segmenter over a data set, if they have been made."""
     if (folder / "probs").is_dir():
         maps = dataset.with_coarse(folder / "probs")
         yield Case(name, kind, maps, lambda record, labels: as_tensor(pair_coarse(maps, record)[1]))
@@ -144,7 +150,7 @@ def _corrupted(change: Coarsen, count: int, record: Record, labels: Tensor) -> T
 
 @dataclass
 class Score:
-    """What one refiner makes of a case, in points, the share of images degraded, and `metrics.reliability`."""
+    """Scores of a refiner on a case in points, share of images degraded in percent, and `metrics.reliability`."""
 
     mean_iou: float
     boundary_iou: float
@@ -159,11 +165,11 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
     confusion = {name: np.zeros((count, count + 1), np.int64) for name in names}
     boundary = {name: np.zeros((2, count), np.int64) for name in names}
     own: dict[str, list[float]] = {name: [] for name in names}
-    sure = {name: np.zeros((BINS, 3)) for name in names}
+    bins = {name: np.zeros((BINS, 3)) for name in names}
     for record in case.dataset:
         image, labels = pair_labels(case.dataset, record)
         coarse = case.coarse(record, torch.from_numpy(labels))
-        known = labels != void_of(labels)
+        valid = labels != void_of(labels)
         found = {"coarse": Refinement.of(coarse, coarse)}
         for name, refiner in refiners.items():
             error = (case.border_error_px or None) if refiner.takes_border_error else None
@@ -174,59 +180,53 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
             confusion[name] += counts
             boundary[name] += metrics.boundary_iou_counts(map_, labels, count)
             own[name].append(metrics.mean_iou(counts))
-            sure[name] += metrics.reliability(refined.confidence.numpy()[known], (map_ == labels)[known])
+            bins[name] += metrics.reliability(refined.confidence.numpy()[valid], (map_ == labels)[valid])
     return {
         name: Score(
             100 * metrics.mean_iou(confusion[name]),
             100 * float(np.nanmean(metrics.boundary_iou(boundary[name]))),
             100 * metrics.share_changed(np.array(own["coarse"]), np.array(own[name]))[1],
-            sure[name],
+            bins[name],
         )
         for name in names
     }
 
 
 def by_hand(case: Case) -> bool:
-    """Whether its maps are corrupted truth, and not a segmenter's."""
+    """Whether the maps are corrupted ground truth, not a segmenter's."""
     return case.kind in CORRUPTION or case.border_error_px > 0
 
 
-def table(found: list[tuple[Case, list[dict[str, Score]]]]) -> str:
-    """Markdown: gains over the coarse maps by case, and their means.
+def figures_of(found: list[tuple[Case, list[dict[str, Score]]]]) -> dict[str, dict[str, Any]]:
+    """What `raw.write_raw` keeps: gains over the coarse maps by case, then their means by kind.
 
     Args:
-        found: scores of each case, a dictionary a seed; what has no seed is in the first alone.
+        found: scores of each case, a dictionary for each seed; what has no seed is in the first alone.
     """
-    names = list(found[0][1][0])[1:]
-    head = "".join(f" {name} | boundary | worse |" for name in names)
-    lines = [f"| set | coarse maps | coarse |{head}", "|---" * (3 + 3 * len(names)) + "|"]
+    figures = {}
     for case, scores in found:
-        cells = "".join(_gains([seed for seed in scores if name in seed], name) for name in names)
-        lines.append(f"| {case.name} | {case.kind} | {scores[0]['coarse'].mean_iou:.1f} |{cells}")
-    lines += [_mean_gains("segmenters", [s for c, s in found if not by_hand(c)], names)]
-    for kind in dict.fromkeys(c.kind for c, _ in found if by_hand(c)):
-        lines.append(_mean_gains(kind, [s for c, s in found if c.kind == kind], names))
-    return "\n".join(line for line in lines if line)
+        gains = {name: _gains([seed for seed in scores if name in seed], name) for name in list(scores[0])[1:]}
+        figures[f"{case.name}: {case.kind}"] = {
+            **{"set": case.name, "coarse maps": case.kind, "coarse": scores[0]["coarse"].mean_iou},
+            "gains": gains,
+        }
+    kinds: dict[str, list[dict]] = {}
+    for case, _ in found:
+        kind = case.kind if by_hand(case) else SEGMENTERS
+        kinds.setdefault(kind, []).append(figures[f"{case.name}: {case.kind}"]["gains"])
+    for kind, rows in kinds.items():
+        means = {
+            name: {"mIoU": [statistics.mean(v) for v in zip(*(row[name]["mIoU"] for row in rows), strict=True)]}
+            for name in rows[0]
+        }
+        figures[f"{MEAN}: {kind}"] = {"set": MEAN, "coarse maps": kind, "coarse": None, "gains": means}
+    return figures
 
 
-def _gains(seeds: list[dict[str, Score]], name: str) -> str:
-    overall = [seed[name].mean_iou - seed["coarse"].mean_iou for seed in seeds]
-    border = [seed[name].boundary_iou - seed["coarse"].boundary_iou for seed in seeds]
-    worse = statistics.mean(seed[name].degraded for seed in seeds)
-    return f" {_signed(overall)} | {_signed(border)} | {worse:.1f} % |"
-
-
-def _mean_gains(title: str, chosen: list[list[dict[str, Score]]], names: list[str]) -> str:
-    """A row of means over cases; nothing where there are none."""
-    cells = []
-    for name in names if chosen else ():
-        seeds = [number for number, seed in enumerate(chosen[0]) if name in seed]
-        gains = [[case[s][name].mean_iou - case[s]["coarse"].mean_iou for case in chosen] for s in seeds]
-        cells.append(f" {_signed([statistics.mean(gain) for gain in gains])} | | |")
-    return f"| mean | {title} | |{''.join(cells)}" if cells else ""
-
-
-def _signed(values: list[float]) -> str:
-    """The mean, and half the range where there are several."""
-    mean = f"{statistics.mean(values):+.2f}"
-    return f"{mean} ± {(max(values) - min(values)) / 2:.2f}" if len(values) > 1 else mean
+def _gains(seeds: list[dict[str, Score]], name: str) -> dict[str, list[float]]:
+    """Gains over the coarse maps, a value for each seed."""
+    return {
+        "mIoU": [seed[name].mean_iou - seed["coarse"].mean_iou for seed in seeds],
+        "boundary IoU": [seed[name].boundary_iou - seed["coarse"].boundary_iou for seed in seeds],
+        "share degraded": [seed[name].degraded for seed in seeds],
+    }

@@ -1,4 +1,4 @@
-"""The benchmarks' machinery, small: from the embedded data set to a table."""
+"""The benchmarks' machinery, small: from the embedded data set to raw figures and their tables."""
 
 import sys
 from dataclasses import replace
@@ -9,39 +9,43 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from comparison import Comparison, Method, margins, replace_table, table
+import tables
+from comparison import Comparison, Method, figures_of
 from random_walker import RandomWalker
+from raw import write_raw
 
 FEW = ("optimisation.steps=2", "optimisation.batch=2", "optimisation.workers=0")
 
 
-def test_from_raw_data_to_a_table(synthetic, tmp_path):
+def rows_of(table):
+    return [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+
+
+def test_from_raw_data_to_a_table(synthetic, tmp_path, monkeypatch):
     ecn = Method("ECN", "ecn_few_images", (*FEW, "ecn.width=quarter", "augmentation.crop=32"), seeds=2)
-    careful = replace(ecn, name="ECN, unsure changes undone", min_confidence=1.0, trained_as=ecn)
+    undone = replace(ecn, name="ECN, minimum confidence 1", min_confidence=1.0, trained_as=ecn)
     filters = (Method("guided filter", "guided", ("trials=2", "images=2")),)
-    methods = (*filters, ecn, careful, Method("random walker", made=RandomWalker))
+    methods = (*filters, ecn, undone, Method("random walker", made=RandomWalker))
     comparison = Comparison(tmp_path, "linear", "val", synthetic, methods, segmenter=FEW)
     found = comparison.run()
     assert [len(evaluations) for evaluations in found.values()] == [1, 2, 2, 1]
-    undone = found[careful.name][0]
-    assert undone.scores.mean_iou == pytest.approx(undone.coarse_scores.mean_iou)
-    assert not (tmp_path / "linear" / careful.folder / "0" / "refiner").exists()
-    text = table(found)
-    rows = [line.split("|")[1].strip() for line in text.splitlines()]
-    assert rows == ["refiner", "---", "coarse", "guided filter", "ECN", careful.name, "random walker"]
-    assert "±" in text
-    gains = margins({"dense CRF": found["guided filter"], **found}).splitlines()
-    assert [line.split("|")[1].strip() for line in gains[2:]] == rows[3:]
-    assert gains[2] == "| guided filter | +0.00 | +0.00 (at 3 px) |"
-    same = margins({"dense CRF": found["ECN"], "ECN": found["ECN"]}).splitlines()[2]
-    assert same == "| ECN | +0.00 | +0.00 (at 3 px) |"
+    scores = found[undone.name][0]
+    assert scores.scores.mean_iou == pytest.approx(scores.coarse_scores.mean_iou)
+    assert not (tmp_path / "linear" / undone.folder / "0" / "refiner").exists()
     assert (tmp_path / "linear" / "ecn" / "1" / "report.html").is_file()
-    document = tmp_path / "results.md"
-    document.write_text("before\n<!-- here -->\nold\n<!-- /here -->\nafter\n")
-    replace_table(document, "here", text)
-    assert document.read_text() == f"before\n<!-- here -->\n{text}\n<!-- /here -->\nafter\n"
-    with pytest.raises(SystemExit, match="no place"):
-        replace_table(document, "elsewhere", text)
+
+    monkeypatch.setattr(tables, "HERE", tmp_path)
+    figures = figures_of(found)
+    write_raw(tmp_path / "few.json", figures | {"dense CRF": figures["guided filter"]}, seeds=(0, 1))
+    text = tables.refinement("few")
+    assert rows_of(text) == ["coarse", "guided filter", "ECN", undone.name, "random walker", "dense CRF"]
+    assert "±" in text
+    gains = tables.over_baseline("few")
+    assert rows_of(gains) == rows_of(text)[1:-1]
+    assert gains.splitlines()[2].startswith("| guided filter | +0.00 | +0.00 (at 3 px) |")
+    assert tables.gain_over_baseline("few", undone.name) == pytest.approx(
+        100 * (scores.coarse_scores.mean_iou - found["guided filter"][0].scores.mean_iou)
+    )
 
 
 def test_a_random_walker_stops_at_borders_of_the_image():

@@ -10,10 +10,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "universal"))
 
-from coarse_weight import OF_MASKS, OF_SOFT, CoarseWeight, find_coarse_weight
+import tables
+from coarse_weight import MASK_WEIGHTS, SOFT_WEIGHTS, CoarseWeight, find_coarse_weight
 from mosaics import SIDE, mosaic
+from raw import write_raw
 from regions import CLASSES, regions, write_regions
-from scoring import CORRUPTION, Case, Score, score, table
+from scoring import CORRUPTION, Case, Score, figures_of, score
 
 from segmend.data.dataset import open_dataset, pair_labels
 from segmend.data.synthetic import generate_dataset
@@ -45,11 +47,11 @@ def test_gains_of_a_refiner_over_corruption(synthetic, kind):
     change, count = CORRUPTION[kind], len(dataset.classes)
     case = Case("synthetic", kind, dataset, lambda record, labels: change(labels, count))
     found = score(case, {"guided": GuidedFilter()})
-    assert found["coarse"].mean_iou == 100 if kind == "the truth" else 0 < found["coarse"].mean_iou < 100
+    assert found["coarse"].mean_iou == 100 if kind == "ground truth" else 0 < found["coarse"].mean_iou < 100
     assert found["guided"].mean_iou != found["coarse"].mean_iou
-    text = table([(case, [found])])
-    assert f"| synthetic | {kind} | {found['coarse'].mean_iou:.1f} |" in text
-    assert len({line.count("|") for line in text.splitlines()}) == 1
+    figures = figures_of([(case, [found])])
+    assert list(figures) == [f"synthetic: {kind}", f"mean: {kind}"]
+    assert figures[f"synthetic: {kind}"]["coarse"] == found["coarse"].mean_iou
 
 
 def test_a_mosaic_holds_small_images_and_their_labels(tmp_path):
@@ -67,15 +69,18 @@ def test_a_mosaic_holds_small_images_and_their_labels(tmp_path):
 
 
 class Swaps(Refiner):
-    """Gives the top of the image to the next class, surely enough for a share of the coarse map below 0.359."""
+    """Gives the top of the image to the next class, confidently enough for a coarse weight below 0.359."""
 
     takes_border_error = True
     coarse_weight = coarse_weight_confident = coarse_weight_masks = coarse_weight_known_error = 0.0
 
     def coarse_weight_for(self, coarse, border_error_px=None):
-        sure = float(coarse.amax(dim=0).mean())
-        hard = self.coarse_weight_known_error if border_error_px else self.coarse_weight_masks
-        return self.coarse_weight if sure < 0.95 else self.coarse_weight_confident if sure < 0.99 else hard
+        confidence = float(coarse.amax(dim=0).mean())
+        if confidence < 0.95:
+            return self.coarse_weight
+        if confidence < 0.99:
+            return self.coarse_weight_confident
+        return self.coarse_weight_known_error if border_error_px else self.coarse_weight_masks
 
     def refine_batch(self, image, coarse, border_error_px=None):
         refined, rows = coarse.clone(), slice(0, coarse.shape[2] // 4)
@@ -103,40 +108,40 @@ def kind(synthetic):
 
 
 SMOOTHING = (0.1, 0.02, 0.0, 0.0)
-LEAST = CoarseWeight(OF_SOFT[0], OF_SOFT[0], OF_MASKS[0], OF_MASKS[0])
+LOWEST = CoarseWeight(SOFT_WEIGHTS[0], SOFT_WEIGHTS[0], MASK_WEIGHTS[0], MASK_WEIGHTS[0])
 
 
-def test_coarse_weight_gains_most_of_those_that_harm_no_kind(kind):
+def test_the_coarse_weight_gains_most_of_those_that_degrade_no_kind(kind):
     wrong = [[kind(smoothing, True)] * 3 for smoothing in SMOOTHING]
     wrong[3] = [replace(case, border_error_px=5.0) for case in wrong[3]]
-    assert find_coarse_weight(Swaps(), *wrong) == LEAST
-    for number, cases in enumerate(wrong):  # which gain more than what is true loses
+    assert find_coarse_weight(Swaps(), *wrong) == LOWEST
+    for number, cases in enumerate(wrong):  # their gain is larger than the loss on correct maps
         true = replace(kind(SMOOTHING[number], False), border_error_px=cases[0].border_error_px)
-        careful = find_coarse_weight(Swaps(), *wrong[:number], [true, *cases], *wrong[number + 1 :])
-        for other, (found, least) in enumerate(zip(careful, LEAST, strict=True)):
-            assert found > 0.359 if other == number else found == least
+        weights = find_coarse_weight(Swaps(), *wrong[:number], [true, *cases], *wrong[number + 1 :])
+        for other, (found, lowest) in enumerate(zip(weights, LOWEST, strict=True)):
+            assert found > 0.359 if other == number else found == lowest
 
 
 def test_maps_that_are_good_already_may_lose_next_to_nothing(kind, monkeypatch):
     wrong = [[kind(smoothing, True)] * 3 for smoothing in SMOOTHING]
-    wrong[2].append(kind(0.0, False, "the truth"))
+    wrong[2].append(kind(0.0, False, "ground truth"))
     assert find_coarse_weight(Swaps(), *wrong).coarse_weight_masks > 0.359
-    monkeypatch.setattr("coarse_weight.OF_GOOD", 0.9)
-    assert find_coarse_weight(Swaps(), *wrong) == LEAST
+    monkeypatch.setattr("coarse_weight.MOST_LOST_OF_GOOD", 0.9)
+    assert find_coarse_weight(Swaps(), *wrong) == LOWEST
 
 
-def test_a_refiner_is_told_how_far_borders_are_off(kind):
+def test_a_refiner_gets_the_border_error(kind):
     network, case = UniversalPropagation().eval(), kind(0.0, False)
-    asked = []
-    network.register_forward_pre_hook(lambda _, given: asked.append(given[2]))
+    inputs = []
+    network.register_forward_pre_hook(lambda _, args: inputs.append(args[2]))
     for border_error_px in (0.0, 5.0):
         score(replace(case, border_error_px=border_error_px), {"universal": network})
-    silent, said = asked[: len(asked) // 2], asked[len(asked) // 2 :]
-    assert set(silent) == {None}
-    assert all(float(px) == 5 for px in said)
+    without, given = inputs[: len(inputs) // 2], inputs[len(inputs) // 2 :]
+    assert set(without) == {None}
+    assert all(float(px) == 5 for px in given)
 
 
-def test_means_and_spreads_over_seeds_are_of_gains(kind):
+def test_means_and_spreads_over_seeds_are_of_gains(kind, tmp_path, monkeypatch):
     def scores(**after):
         coarse = Score(50.0, 40.0, 0.0, np.zeros(()))
         return {"coarse": coarse} | {name: Score(*of, np.zeros(())) for name, of in after.items()}
@@ -146,7 +151,9 @@ def test_means_and_spreads_over_seeds_are_of_gains(kind):
         scores(one=(52.0, 40.5, 0.0)),
         scores(one=(51.5, 41.5, 1.0)),
     ]
-    text = table([(kind(0.0, False, "a segmenter"), seeds)]).splitlines()
+    write_raw(tmp_path / "gains.json", figures_of([(kind(0.0, False, "a segmenter"), seeds)]))
+    monkeypatch.setattr(tables, "HERE", tmp_path)
+    text = tables.gains("gains").splitlines()
     row = "+1.50 ± 0.50 | +0.83 ± 0.50 | 2.0 % | -1.00 | -1.00 | 10.0 % |"
     assert text[2] == f"| synthetic | a segmenter | 50.0 | {row}"
-    assert text[3:] == ["| mean | segmenters | | +1.50 ± 0.50 | | | -1.00 | | |"]
+    assert text[3:] == ["| mean | segmenters |  | +1.50 ± 0.50 |  |  | -1.00 |  |  |"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from segmend.coding import Coding
 from segmend.data.dataset import (
     Dataset,
     Record,
@@ -18,7 +19,7 @@ from segmend.data.dataset import (
 )
 from segmend.data.files import InvalidFile, atomic_write
 from segmend.data.images import write_image
-from segmend.data.maps import find_classes, find_maps, read_map
+from segmend.data.maps import find_maps, read_map
 from segmend.data.masks import read_labels, write_labels
 from segmend.data.probabilities import write_probabilities
 from segmend.labels import Classes, InvalidInput
@@ -48,7 +49,7 @@ def one(folder: Path, labels: np.ndarray, classes: Classes, void: int) -> np.nda
     """A label map, written, and read again in a data set of these classes."""
     write_labels(folder / "a.png", labels)
     record = Record("a", labels=folder / "a.png")
-    return Dataset("one", classes, (record,), void).labels(record)
+    return Dataset("one", classes, (record,), Coding.counted(len(classes), void)).labels(record)
 
 
 # ---- layout ----
@@ -187,7 +188,7 @@ def test_plain_folders_pair_whatever_the_suffix(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path / "images", labels=tmp_path / "masks")
 
     assert [(r.id, r.labels is not None) for r in dataset] == [("a", False), ("s/b", True)]
-    assert dataset.classes.names == tuple(f"class {i}" for i in range(7))
+    assert dataset.classes.names == tuple(f"class {i}" for i in (0, 1, 2, 3, 6))
     assert dataset.classes.palette[:2] == ((9, 9, 9), (128, 0, 0))
     np.testing.assert_array_equal(dataset.labels(dataset.records[1]), label_map(0))
     assert open_dataset(tmp_path / "images", labels=tmp_path / "masks", classes=9).classes == Classes.numbered(
@@ -211,7 +212,8 @@ def test_masks_of_a_data_set_keep_its_classes_and_void(tmp_path: Path) -> None:
         open_masks(labels, images=images, classes=whole.classes),
         open_dataset(images, labels=labels),
     ):
-        assert (dataset.classes, dataset.void, dataset.scored) == (whole.classes, 2, ("skin",))
+        assert (dataset.classes, dataset.coding, dataset.scored) == (whole.classes, whole.coding, ("skin",))
+        assert 2 in dataset.coding.void
         for one, other in zip(dataset, whole, strict=True):
             np.testing.assert_array_equal(dataset.labels(one), whole.labels(other))
     with pytest.raises(InvalidFile, match=r"dataset\.yaml: .* other classes .*: sky, left eye"):
@@ -223,7 +225,7 @@ def test_masks_of_a_data_set_keep_its_classes_and_void(tmp_path: Path) -> None:
 def test_plain_folders_that_cannot_be(tmp_path: Path) -> None:
     write_image(tmp_path / "images" / "a.jpg", np.zeros((6, 8, 3), np.uint8))
     (tmp_path / "empty").mkdir()
-    write_labels(tmp_path / "masks" / "a_mask.png", label_map(0))
+    write_labels(tmp_path / "masks" / "scan1.png", label_map(0))
     with pytest.raises(InvalidFile, match="no such folder"):
         open_dataset(tmp_path / "none")
     with pytest.raises(InvalidFile, match=r"neither a dataset\.yaml nor images"):
@@ -232,30 +234,13 @@ def test_plain_folders_that_cannot_be(tmp_path: Path) -> None:
         open_dataset(tmp_path / "images", labels=tmp_path / "empty")
     with pytest.raises(InvalidFile, match="empty: holds no label maps"):
         open_masks(tmp_path / "empty")
-    with pytest.raises(InvalidFile, match=r"no image has the ID of a mask .* \(for example a_mask\)"):
+    with pytest.raises(InvalidFile, match=r"images are called like 'a.jpg', maps like 'scan1.png'"):
         open_dataset(tmp_path / "images", labels=tmp_path / "masks")
     with pytest.raises(InvalidFile, match="leave `labels` out"):
         open_dataset(write_set(tmp_path / "set"), labels=tmp_path / "masks")
     write_image(tmp_path / "images" / "a.png", np.zeros((6, 8, 3), np.uint8))
     with pytest.raises(InvalidFile, match=r"a\.png: the same ID as a\.jpg"):
         open_dataset(tmp_path / "images")
-
-
-def test_foreground_drawn_as_255_is_not_taken_for_void(tmp_path: Path) -> None:
-    """Masks of 0 and 255 are common, and would be nothing but background and void."""
-    write_labels(tmp_path / "a.png", np.array([[0, 255]], np.uint8))
-    with pytest.raises(InvalidInput, match="found only 0 and 255, which means void: write foreground as 1"):
-        find_classes([tmp_path / "a.png"])
-    assert len(find_classes([tmp_path / "a.png"], 2)) == 2
-    write_labels(tmp_path / "a.png", np.array([[False, True]]))
-    assert len(find_classes([tmp_path / "a.png"])) == 2
-    (tmp_path / "b.png").write_bytes(b"broken")
-    assert len(find_classes([tmp_path / "b.png", tmp_path / "a.png"])) == 2
-    write_probabilities(tmp_path / "p.npz", np.full((5, 2, 2), 0.2))
-    assert len(find_classes([tmp_path / "p.npz"])) == 5
-
-
-# ---- coarse maps ----
 
 
 def test_with_coarse_keeps_the_records_that_have_one(tmp_path: Path) -> None:
@@ -276,9 +261,9 @@ def test_with_coarse_keeps_the_records_that_have_one(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="neither probability maps"):
         dataset.with_coarse(tmp_path / "none")
     write_labels(tmp_path / "none" / "z.png", label_map(0))
-    with pytest.raises(InvalidFile, match="none of its 1 maps has the ID of an image of faces"):
+    with pytest.raises(InvalidFile, match="none of its 1 maps has the name of an image in faces"):
         dataset.with_coarse(tmp_path / "none")
-    with pytest.raises(InvalidFile, match="expected probabilities of 3 classes, found 4"):
+    with pytest.raises(InvalidFile, match=r"of 3 classes .*, found 4"):
         read_map(tmp_path / "probs" / "other.npz", Classes(NAMES[:3]))
     with pytest.raises(InvalidFile, match="at most 47 pixels"):
         read_map(tmp_path / "probs" / "other.npz", Classes(NAMES), max_pixels=47)
@@ -361,7 +346,7 @@ def test_merging_many_classes_to_few_changes_the_data_type(tmp_path: Path) -> No
     labels = np.array([[0, 299, 255, 65535]], np.int32)
     write_labels(tmp_path / "a.png", labels)
     record = Record("a", labels=tmp_path / "a.png", coarse=tmp_path / "a.png")
-    dataset = Dataset("many", Classes(names), (record,), void=65535)
+    dataset = Dataset("many", Classes(names), (record,))
 
     merged = dataset.merged({"odd": names[1::2], "even": names[::2]})
 

@@ -1,11 +1,19 @@
-"""The how-to pages' code runs as it stands there."""
+"""The code of the how-to pages and the commands of the tutorial run as they stand there."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-PAGES = sorted((Path(__file__).parents[2] / "docs" / "how_to").glob("*.md"))
+from segmend.cli import app
+from segmend.data.dataset import open_dataset
+from segmend.data.synthetic import generate_dataset
+from segmend.jobs.demo import corrupt
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted((DOCS / "how_to").glob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -17,10 +25,27 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     for block in blocks:
         exec(compile(block, str(page), "exec"), names)
     if page.stem == "spread_colours":
-        # The nearest stroke's colour, which needs no edges, is farther off.
+        # The colour of the nearest stroke, which needs no edges, has a larger error.
         from scipy import ndimage
 
-        known = names["strokes"][0, 0].numpy() > 0
-        rows, columns = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+        strokes = names["strokes"][0, 0].numpy() > 0
+        rows, columns = ndimage.distance_transform_edt(~strokes, return_distances=False, return_indices=True)
         nearest = (names["colours"][:, :, rows, columns] - names["colours"]).abs().mean() * 255
         assert names["error"] < 0.9 * nearest
+
+
+def test_the_commands_of_the_tutorial_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    generate_dataset(Path("demo/data"), train=4, val=2)  # what the first command makes, with fewer images
+    for split in ("train", "val"):
+        corrupt(open_dataset("demo/data", split), Path("demo/coarse") / split, seed=0, quiet=True)
+    blocks = re.findall(r"```bash\n(.*?)```", (DOCS / "tutorial.md").read_text(encoding="utf-8"), re.DOTALL)
+    first, *commands = [shlex.split(line)[1:] for line in "".join(blocks).splitlines()]
+    assert first == ["demo", "--out", "demo"]
+    short = ("optimisation.steps=2", "optimisation.batch=2", "optimisation.workers=0")
+    for command in commands:
+        options = [option for option in command if not option.startswith("optimisation.steps")]
+        result = CliRunner().invoke(app, [*options, *short] if options[0] == "train" else options)
+        assert result.exit_code == 0, result.output
+    assert Path("tutorial/universal/report.html").is_file()
+    assert Path("tutorial/trained/report.html").is_file()

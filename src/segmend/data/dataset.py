@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from segmend.coding import Coding
 from segmend.data.description import describe, read_tags
-from segmend.data.files import MAX_PIXELS, InvalidFile, find_files
-from segmend.data.images import IMAGE_SUFFIXES, read_image
-from segmend.data.maps import find_classes, find_maps, read_label_map, read_map
+from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, found_instead
+from segmend.data.images import IMAGE_SUFFIXES, ImageSurvey, read_image, survey_images
+from segmend.data.maps import find_maps, find_masks, label_files, read_label_map, read_map, which_are_read
 from segmend.data.masks import LABEL_SUFFIXES, read_labels
+from segmend.data.pairing import pair_names, turns_of
+from segmend.data.palette import read_palette
 from segmend.data.probabilities import PROBABILITY_SUFFIXES
-from segmend.labels import VOID, Classes, InvalidInput, check_same_size
+from segmend.data.survey import Survey, survey_masks
+from segmend.labels import Classes, InvalidInput, check_same_size
 
 
 @dataclass(frozen=True)
 class Record:
-    """One image of a data set, by the files that belong to it. An ID may hold folders."""
+    """One image of a data set, by the files that belong to it. An ID may hold folders.
+
+    Attributes:
+        turn: EXIF orientation by which its maps are turned, as they were made of the image as stored.
+    """
 
     id: str
     image: Path | None = None
@@ -27,6 +36,7 @@ class Record:
     coarse: Path | None = None
     tags: tuple[str, ...] | None = None
     blobs: Path | None = None
+    turn: int = 1
 
 
 @dataclass(frozen=True)
@@ -34,24 +44,28 @@ class Dataset:
     """Records of one split, and how to read them.
 
     Attributes:
-        void: id that means void in the files (it becomes `Classes.void` when read), beside the 255 of 8-bit
-            and the 65535 of 16-bit files, which always do. Where it is the place of a class, that class is
-            never seen.
-        merge: for each id in the label files, the id of `classes` that it stands for (None: as it is).
+        coding: how ids in label files stand for classes (None: class c is stored as c).
+        coarse_coding: the same of coarse maps that are label files.
+        merge: for each class in the label files, the class of `classes` that it is joined to (None: as it is).
         merge_coarse: the same for coarse maps.
         max_pixels: larger images and maps are refused.
         scored: names of the classes that scores are averaged over (``evaluate_on`` in ``dataset.yaml``);
             empty for all.
+        findings: what was found and assumed when the folders were opened, in sentences.
+        images_read: what the images of a plain folder have in common, and so how they are read.
     """
 
     name: str
     classes: Classes
     records: tuple[Record, ...]
-    void: int = VOID
+    coding: Coding | None = None
+    coarse_coding: Coding | None = None
     merge: tuple[int, ...] | None = None
     merge_coarse: tuple[int, ...] | None = None
     max_pixels: int = MAX_PIXELS
     scored: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    images_read: ImageSurvey = field(default_factory=ImageSurvey)
 
     @property
     def scored_ids(self) -> tuple[int, ...]:
@@ -68,7 +82,7 @@ class Dataset:
         """The image, ``uint8 [H, W, 3]``."""
         if record.image is None:
             raise InvalidInput(f"{record.id}: no image belongs to this label map")
-        return read_image(record.image, self.max_pixels)
+        return read_image(record.image, self.max_pixels, self.images_read.reading)
 
     def labels(self, record: Record) -> np.ndarray:
         """The true label map ``[H, W]`` in the dtype of the classes, void as the classes' void.
@@ -78,7 +92,7 @@ class Dataset:
         """
         if record.labels is None:
             raise InvalidInput(f"{record.id}: no label map belongs to this image")
-        return read_label_map(record.labels, self.classes, self.void, self.merge, self.max_pixels)
+        return read_label_map(record.labels, self.classes, self.coding, self.merge, self.max_pixels, record.turn)
 
     def coarse(self, record: Record, as_stored: bool = False) -> np.ndarray:
         """The coarse map: probabilities ``float32 [C, H, W]`` from ``.npz``, else a label map ``[H, W]``.
@@ -88,7 +102,15 @@ class Dataset:
         """
         if record.coarse is None:
             raise InvalidInput(f"{record.id}: no coarse map belongs to this image")
-        return read_map(record.coarse, self.classes, self.merge_coarse, self.max_pixels, as_stored)
+        return read_map(
+            record.coarse,
+            self.classes,
+            self.coarse_coding,
+            self.merge_coarse,
+            self.max_pixels,
+            as_stored,
+            record.turn,
+        )
 
     def blobs(self, record: Record) -> np.ndarray:
         """The numbers of the pixels' blobs, integers ``[H, W]`` from 0, as they stand in the file.
@@ -103,14 +125,42 @@ class Dataset:
     def with_coarse(self, folder: Path | str) -> Dataset:
         """The same records with the coarse maps (probabilities or label maps) found in `folder` by ID.
 
-        Records without one are left out. The maps are in the classes of this data set: those of a model that
-        was trained on merged classes belong to ``dataset.merged(...).with_coarse(folder)``.
+        Records without one are left out. The maps are in the classes of this data set, label files in its ids or
+        in others that are plainly meant: those of a model that was trained on merged classes belong to
+        ``dataset.merged(...).with_coarse(folder)``.
+
+        Raises:
+            InvalidFile: no maps, names that do not pair, or ids that cannot be meant.
         """
         maps = find_maps(folder)
-        records = tuple(replace(r, coarse=maps[r.id]) for r in self.records if r.id in maps)
-        if not records:
-            raise InvalidFile(folder, f"none of its {len(maps)} maps has the ID of an image of {self.name}")
-        return replace(self, records=records, merge_coarse=None)
+        coding, findings = self.coding, self.findings
+        if labels := label_files(maps):
+            survey = survey_masks(labels, max_pixels=self.max_pixels)
+            coding, findings = self._coding_of_coarse(Path(folder), survey)
+        return self.paired(Path(folder), maps, coding, findings)
+
+    def paired(
+        self, folder: Path, maps: Mapping[str, Path], coding: Coding | None, findings: tuple[str, ...]
+    ) -> Dataset:
+        """The same records with coarse maps that were found in `folder` and have a coding."""
+        images = {r.id: r.image for r in self.records if r.image}
+        pairing = pair_names(images, maps, self.name, str(folder), self.images_read.turned)
+        records = tuple(
+            replace(r, coarse=maps[pairing.partner[r.id]], turn=pairing.turns.get(r.id, r.turn))
+            for r in self.records
+            if r.id in pairing.partner
+        )
+        source = which_are_read(folder, dict(maps))
+        more = (*findings, *pairing.findings, *([f"{folder}: the maps {source}"] if source else []))
+        return replace(self, records=records, coarse_coding=coding, merge_coarse=None, findings=more)
+
+    def _coding_of_coarse(self, folder: Path, survey: Survey) -> tuple[Coding | None, tuple[str, ...]]:
+        try:
+            plain = self.coding if self.merge is None else None
+            decision = survey.decide(len(self.classes)) if plain is None else survey.decide_like(plain)
+        except InvalidInput as error:
+            raise InvalidFile(folder, str(error)) from None
+        return decision.coding, (*self.findings, *(f"{folder}: {note}" for note in decision.assumed))
 
     def subset(self, ids: set[str]) -> Dataset:
         """The records whose ID is in `ids`."""
@@ -167,6 +217,10 @@ def open_dataset(
     *,
     labels: Path | str | None = None,
     classes: Classes | int | None = None,
+    ids: Sequence[int] | None = None,
+    palette: Path | str | None = None,
+    bands: tuple[int, int, int] | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Dataset:
     """Open a data set.
 
@@ -174,8 +228,13 @@ def open_dataset(
         root: a folder with ``dataset.yaml`` and ``images/SPLIT`` (or that ``images/SPLIT`` itself), or a
             plain folder of images.
         split: which split; may be left out where there is only one, or for a plain folder.
-        labels: for a plain folder of images, the folder of masks; they pair by ID whatever their suffix.
-        classes: for plain folders, the classes or their number (None: as many as the masks hold).
+        labels: for a plain folder of images, the folder of masks; they pair by ID whatever their suffix, and by
+            what is left of it without a part that all share (``_mask``).
+        classes: for plain folders, the classes or their number (None: those that the masks hold).
+        ids: for plain folders, the id in the masks of each class.
+        palette: for masks painted in colours, a file of names and colours (`read_palette`).
+        bands: for images of more than three bands, those that are red, green and blue, from 0.
+        max_pixels: larger images and maps are refused.
 
     Raises:
         InvalidFile: a missing folder, split, key or pair; the message says which.
@@ -184,24 +243,48 @@ def open_dataset(
     if (root / "dataset.yaml").is_file():
         if labels is not None:
             raise InvalidFile(root, "its dataset.yaml says where the labels are: leave `labels` out")
-        return _open_layout(root, split)
+        return _open_layout(root, split, bands, max_pixels)
     layout = _layout_of(root)
     if layout is not None and labels is None and classes is None:
-        return _open_layout(*layout)
-    images = find_files(root, IMAGE_SUFFIXES)
+        return _open_layout(*layout, bands, max_pixels)
+    images = find_images(root)
+    looked = survey_images(images.values(), bands, max_pixels)
+    findings = tuple(f"{root}: {finding}" for finding in looked.findings)
+    records = tuple(Record(i, image=path) for i, path in images.items())
+    if labels is None:
+        given = classes if isinstance(classes, Classes) else Classes.numbered(classes or 1)
+        name = root.resolve().name
+        return Dataset(name, given, records, max_pixels=max_pixels, findings=findings, images_read=looked)
+    masks = find_masks(labels)
+    pairing = pair_names(images, masks, str(root), str(labels), looked.turned)
+    records = tuple(
+        replace(r, labels=masks.get(pairing.partner.get(r.id, "")), turn=pairing.turns.get(r.id, 1))
+        for r in records
+    )
+    dataset = _plain(root, records, Path(labels), masks, Reading(classes, ids, palette, max_pixels))
+    return replace(dataset, findings=(*findings, *dataset.findings, *pairing.findings), images_read=looked)
+
+
+def find_images(folder: Path | str) -> dict[str, Path]:
+    """Images below a folder by ID.
+
+    Raises:
+        InvalidFile: no folder, or none in it; the message says what it holds.
+    """
+    images = find_files(folder, IMAGE_SUFFIXES)
     if not images:
-        raise InvalidFile(root, "holds neither a dataset.yaml nor images")
-    masks = find_files(labels, LABEL_SUFFIXES) if labels is not None else {}
-    if labels is not None and not masks:
-        raise InvalidFile(labels, "holds no label maps (.png)")
-    if masks and not images.keys() & masks.keys():
-        raise InvalidFile(root, f"no image has the ID of a mask in {labels} (for example {next(iter(masks))})")
-    records = tuple(Record(i, image=path, labels=masks.get(i)) for i, path in images.items())
-    return _plain(root, records, labels, masks, classes)
+        raise InvalidFile(folder, f"holds neither a dataset.yaml nor images, found {found_instead(folder)}")
+    return images
 
 
 def open_masks(
-    labels: Path | str, *, images: Path | str | None = None, classes: Classes | int | None = None
+    labels: Path | str,
+    *,
+    images: Path | str | None = None,
+    classes: Classes | int | None = None,
+    ids: Sequence[int] | None = None,
+    palette: Path | str | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Dataset:
     """Open a folder of masks, each a record, with the images that belong to them where `images` is given.
 
@@ -213,33 +296,90 @@ def open_masks(
     """
     layout = _layout_of(Path(labels))
     if layout is not None and images is None:
-        dataset = _open_layout(*layout)
+        dataset = _open_layout(*layout, max_pixels=max_pixels)
         _check_asked(layout[0], dataset.classes, classes)
         return dataset
-    masks = find_files(labels, LABEL_SUFFIXES)
-    if not masks:
-        raise InvalidFile(labels, "holds no label maps (.png)")
+    masks = find_masks(labels)
     found = find_files(images, IMAGE_SUFFIXES) if images is not None else {}
-    records = tuple(Record(i, image=found.get(i), labels=path) for i, path in masks.items())
-    return _plain(Path(labels), records, labels, masks, classes)
+    looked = ImageSurvey()
+    records = tuple(Record(i, labels=path) for i, path in masks.items())
+    if found:
+        looked = survey_images(found.values(), max_pixels=max_pixels)
+        pairing = pair_names(found, masks, str(images), str(labels), looked.turned)
+        image_of = {mask: image for image, mask in pairing.partner.items()}
+        records = tuple(
+            replace(r, image=found[image_of[r.id]], turn=pairing.turns.get(image_of[r.id], 1))
+            if r.id in image_of
+            else r
+            for r in records
+        )
+    dataset = _plain(Path(labels), records, Path(labels), masks, Reading(classes, ids, palette, max_pixels))
+    return replace(dataset, images_read=looked)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was said of how masks are to be read (see `open_dataset`)."""
+
+    classes: Classes | int | None = None
+    ids: Sequence[int] | None = None
+    palette: Path | str | None = None
+    max_pixels: int = MAX_PIXELS
+
+    @property
+    def count(self) -> int | None:
+        """The number of classes, where it was given."""
+        return self.classes if isinstance(self.classes, int) or self.classes is None else len(self.classes)
+
+
+class Found(NamedTuple):
+    """How plain masks are read: the classes they hold, their coding, and what was found and assumed."""
+
+    classes: Classes
+    coding: Coding
+    findings: tuple[str, ...]
+
+
+def read_plain(folder: Path, masks: Mapping[str, Path], reading: Reading = Reading()) -> Found:
+    """Look at plain masks once, and decide how they are read.
+
+    Raises:
+        InvalidFile: ids that cannot be meant, or a palette that cannot be read.
+    """
+    named = read_palette(reading.palette) if reading.palette is not None else None
+    try:
+        survey = survey_masks(masks, named[1] if named else (), reading.max_pixels)
+        count = len(named[0]) if named else reading.count
+        coding, assumed = survey.decide(count, reading.ids)
+    except InvalidInput as error:
+        raise InvalidFile(folder, str(error)) from None
+    if isinstance(reading.classes, Classes):
+        classes = reading.classes
+    else:
+        classes = named[0] if named else coding.coloured(survey.palette)
+    if len(classes) != len(coding.ids):
+        raise InvalidFile(folder, f"{len(classes)} classes were given, its masks are read as {len(coding.ids)}")
+    names = [f"{i}" if name == f"class {i}" else name for i, name in zip(coding.ids, classes.names, strict=True)]
+    return Found(classes, coding, (f"{folder}: {survey.found(coding, names)}", *assumed))
 
 
 def _plain(
-    named_after: Path,
-    records: tuple[Record, ...],
-    labels: Path | str | None,
-    masks: dict[str, Path],
-    classes: Classes | int | None,
+    named_after: Path, records: tuple[Record, ...], labels: Path, masks: Mapping[str, Path], reading: Reading
 ) -> Dataset:
     """A data set of plain folders; masks that lie in our layout have the classes and the void that it says."""
     name = named_after.resolve().name
-    layout = None if labels is None else _layout_of(Path(labels))
+    layout = _layout_of(labels)
     if layout is None:
-        known = classes if isinstance(classes, Classes) else find_classes(masks.values(), classes)
-        return Dataset(name, known, records, void=known.void)
+        found = read_plain(labels, masks, reading)
+        return Dataset(
+            name, found.classes, records, found.coding, max_pixels=reading.max_pixels, findings=found.findings
+        )
     described = describe(layout[0])
-    _check_asked(layout[0], described.classes, classes)
-    return Dataset(name, described.classes, records, described.void, scored=described.scored)
+    _check_asked(layout[0], described.classes, reading.classes)
+    coding = Coding.counted(len(described.classes), described.void)
+    return Dataset(
+        name, described.classes, records, coding, max_pixels=reading.max_pixels, scored=described.scored
+    )
 
 
 def _check_asked(root: Path, described: Classes, asked: Classes | int | None) -> None:
@@ -258,19 +398,42 @@ def _layout_of(folder: Path) -> tuple[Path, str] | None:
     return None
 
 
-def _open_layout(root: Path, split: str | None) -> Dataset:
+def _open_layout(
+    root: Path, split: str | None, bands: tuple[int, int, int] | None = None, max_pixels: int = MAX_PIXELS
+) -> Dataset:
     described = describe(root)
     split = _chosen_split(root, split)
     images = find_files(root / "images" / split, IMAGE_SUFFIXES)
     masks = _files_if_any(root / "labels" / split, LABEL_SUFFIXES)
     maps = _files_if_any(root / "probs" / split, PROBABILITY_SUFFIXES)
     blobs = _files_if_any(root / "blobs" / split, LABEL_SUFFIXES)
+    looked = survey_images(images.values(), bands, max_pixels)
+    partner = {name: name for name in images if name in masks}
+    turns, findings = turns_of(images, masks, partner, looked.turned)
     tags = read_tags(root / "tags.json", described.classes).get(split, {})
     records = tuple(
-        Record(i, path, masks.get(i), maps.get(i), tuple(tags[i]) if i in tags else None, blobs.get(i))
+        Record(
+            id=i,
+            image=path,
+            labels=masks.get(i),
+            coarse=maps.get(i),
+            tags=tuple(tags[i]) if i in tags else None,
+            blobs=blobs.get(i),
+            turn=turns.get(i, 1),
+        )
         for i, path in images.items()
     )
-    return Dataset(described.name, described.classes, records, described.void, scored=described.scored)
+    coding = Coding.counted(len(described.classes), described.void)
+    return Dataset(
+        described.name,
+        described.classes,
+        records,
+        coding,
+        max_pixels=max_pixels,
+        scored=described.scored,
+        findings=(*looked.findings, *findings),
+        images_read=looked,
+    )
 
 
 def splits_of(root: Path | str) -> list[str]:

@@ -7,7 +7,9 @@ import os
 import shutil
 import stat
 import tempfile
+import unicodedata
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,9 @@ from segmend.labels import InvalidInput
 
 MAX_PIXELS = 178_956_970
 """Pixels above which an image is refused as a decompression bomb (Pillow's own limit)."""
+
+
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 
 
 class InvalidFile(InvalidInput):
@@ -34,6 +39,7 @@ class InvalidFile(InvalidInput):
 
 
 def check_file(path: Path) -> None:
+    """Raise `InvalidFile` for what is no file with content."""
     info = path.stat()
     if not stat.S_ISREG(info.st_mode):
         raise InvalidFile(path, "a folder or a device, not a file")
@@ -42,6 +48,7 @@ def check_file(path: Path) -> None:
 
 
 def too_large(path: Path, found: str, max_pixels: int) -> InvalidFile:
+    """The error for a file with too many pixels."""
     return InvalidFile(
         path,
         f"expected at most {max_pixels} pixels, found {found}: "
@@ -79,7 +86,7 @@ def read_json(path: Path | str) -> Any:
         InvalidFile: it is not there, or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InvalidFile(path, "no such file") from None
     except (OSError, ValueError) as error:
@@ -120,21 +127,44 @@ def _temporary(path: Path) -> Iterator[IO[bytes]]:
 def find_files(folder: Path | str, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Files below `folder` by ID: the path inside it without the suffix (``sequence/frame``), sorted.
 
-    Hidden files and folders are skipped; links to folders are followed.
+    Hidden files and folders are skipped; links to folders are followed. IDs are in Unicode's form NFC, so that
+    names written by different systems compare alike.
 
     Raises:
         InvalidFile: no such folder, a folder that cannot be read, or two files with the same ID.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InvalidFile(folder, "no such folder")
+    _check_folder(folder)
     found: dict[str, Path] = {}
     for path in sorted(p for p in _walk(folder) if p.suffix.lower() in suffixes):
-        identity = path.relative_to(folder).with_suffix("").as_posix()
+        identity = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         if identity in found:
             raise InvalidFile(path, f"the same ID as {found[identity].name}: keep one of the two")
         found[identity] = path
     return found
+
+
+def kinds_in(folder: Path | str) -> dict[str, int]:
+    """How many files of each suffix (in lower case, with its dot) lie below a folder, the most frequent first."""
+    return dict(Counter(path.suffix.lower() for path in _walk(Path(folder))).most_common())
+
+
+def found_instead(folder: Path | str) -> str:
+    """What lies below a folder, in words, for messages: ``3 .jpg and 1 .txt files``."""
+    kinds = [f"{count} {suffix or 'without suffix'}" for suffix, count in kinds_in(folder).items()][:4]
+    if not kinds:
+        return "no files"
+    return f"{' and '.join(filter(None, (', '.join(kinds[:-1]), kinds[-1])))} files"
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    if not folder.exists():
+        raise InvalidFile(folder, "no such folder")
+    if folder.suffix.lower() in ARCHIVES:
+        raise InvalidFile(folder, "an archive, expected a folder: unpack it first")
+    raise InvalidFile(folder, f"a file, expected a folder: give the folder that holds it ({folder.parent})")
 
 
 def _walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:

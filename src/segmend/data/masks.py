@@ -5,46 +5,178 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
-from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-from segmend.data.files import MAX_PIXELS, InvalidFile, atomic_write
+from segmend.data.files import MAX_PIXELS, InvalidFile, atomic_write, check_file, too_large
 from segmend.data.images import open_image
 from segmend.labels import VOID, InvalidInput, Palette, voc_colour
+from segmend.pixels import orientation_in, turned
 
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
+TIFF_SUFFIXES = (".tif", ".tiff")
 
 NOTE, OURS = "Software", "segmend: "
 """The key of PNG files that says what made them, and how what it says begins."""
 
+Colour = tuple[int, int, int]
 
-def read_labels(path: Path | str, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, Palette | None]:
-    """The ids in a label file, as they stand there, and its palette where it has one.
 
-    Returns:
-        ``uint8 [H, W]`` for files of up to 8 bits, ``int32 [H, W]`` for wider ones; the palette or None.
+class StoredMask(NamedTuple):
+    """What a label file holds.
+
+    Attributes:
+        ids: as they are stored, ``uint8 [H, W]`` for up to 8 bits, else ``int32`` (``int64`` where needed); None
+            where the file is painted in colours.
+        colours: its colours, ``uint8 [H, W, 3]``, where it has any: painted ones, or those of its palette.
+        palette: the colours of ids, where it has a palette.
+    """
+
+    ids: np.ndarray | None
+    colours: np.ndarray | None = None
+    palette: Palette | None = None
+
+    def upright(self, orientation: int) -> StoredMask:
+        """The same, turned by an EXIF orientation (1..8)."""
+        if orientation == 1:
+            return self
+        ids = None if self.ids is None else turned(self.ids, orientation)
+        colours = None if self.colours is None else turned(self.colours, orientation, axes=(0, 1))
+        return StoredMask(ids, colours, self.palette)
+
+
+def read_mask(path: Path | str, max_pixels: int = MAX_PIXELS) -> StoredMask:
+    """What a label file holds: ids as they are stored (bits, whole floats, three equal channels), or colours.
+
+    A mask with an EXIF orientation of its own is turned by it.
+
+    Raises:
+        InvalidFile: unreadable, several pages or frames, or values that are no whole numbers.
     """
     path = Path(path)
+    wide = _wide_tiff(path, max_pixels)
+    if wide is not None:
+        return StoredMask(_whole(path, wide))
     with open_image(path, max_pixels) as image:
+        orientation = orientation_in(image)
         ids = ids_in(image)
-        if ids is None:
-            raise InvalidFile(
-                path,
-                "expected class ids (one channel of 8 or 16 bits, or a palette), "
-                f"found a {image.mode} image: convert its colours to ids first (segmend convert), "
-                "or point to the folder of label maps",
-            )
-        return ids, palette_of(image)
+        if ids is None and image.mode == "F":
+            ids = _whole(path, np.asarray(image))
+        if ids is not None:
+            colours = np.asarray(image.convert("RGB")) if image.mode == "P" else None
+            return StoredMask(ids, colours, palette_of(image)).upright(orientation)
+        if "A" in image.mode and int(np.asarray(image.getchannel("A")).min()) < VOID:
+            raise InvalidFile(path, "has transparent pixels, which mean no class: write ids in one channel")
+        colours = np.asarray(image.convert("RGB"))
+        if image.mode in ("RGB", "RGBA", "LA") and bool((colours == colours[..., :1]).all()):
+            return StoredMask(np.ascontiguousarray(colours[..., 0])).upright(orientation)
+        return StoredMask(None, colours).upright(orientation)
+
+
+def _wide_tiff(path: Path, max_pixels: int) -> np.ndarray | None:
+    """The values of a TIFF file with 64-bit numbers, which Pillow does not read; None for any other file."""
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return None
+    try:
+        check_file(path)
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            if page.dtype is None or page.dtype.itemsize < 8:
+                return None
+            if len(file.pages) > 1 or len(page.shape) != 2:
+                raise InvalidFile(path, f"expected one mask [H, W], found {len(file.pages)} pages of {page.shape}")
+            if page.shape[0] * page.shape[1] > max_pixels:
+                raise too_large(path, f"an array of shape {list(page.shape)}", max_pixels)
+            return page.asarray()
+    except InvalidFile:
+        raise
+    except Exception:  # whatever it is, Pillow's messages are the better ones
+        return None
+
+
+def _whole(path: Path, values: np.ndarray) -> np.ndarray:
+    """Ids of whole numbers in any type.
+
+    Raises:
+        InvalidFile: values that are no whole numbers.
+    """
+    whole = np.rint(np.nan_to_num(values, nan=0.5)) if values.dtype.kind == "f" else values
+    if not np.array_equal(whole, values):
+        raise InvalidFile(
+            path,
+            "expected class ids, found numbers that are not whole: are these probabilities or grey values? Write "
+            "probabilities as .npz (key p, [C, H, W]), or threshold them",
+        )
+    low, high = (int(whole.min()), int(whole.max())) if whole.size else (0, 0)
+    if low >= 0 and high <= VOID:
+        return whole.astype(np.uint8)
+    return whole.astype(np.int32 if low >= -(2**31) and high < 2**31 else np.int64)
+
+
+def read_labels(path: Path | str, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, Palette | None]:
+    """The ids in a label file, as they are stored, and its palette where it has one (see `read_mask`).
+
+    Raises:
+        InvalidFile: unreadable, or painted in colours.
+    """
+    mask = read_mask(path, max_pixels)
+    if mask.ids is None:
+        assert mask.colours is not None
+        raise InvalidFile(
+            path,
+            f"expected class ids (one channel of whole numbers, or a palette), found the colours "
+            f"{colours_in(mask.colours)}: name them with --palette FILE (lines `name:r,g,b`)",
+        )
+    return mask.ids, mask.palette
+
+
+def colours_in(colours: np.ndarray, most: int = 5) -> str:
+    """The colours of an image ``uint8 [H, W, 3]`` in words, the most frequent first."""
+    numbers, counts = np.unique(packed(colours), return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    names = [f"({n >> 16}, {n >> 8 & 255}, {n & 255})" for n in numbers[order[:most]].tolist()]
+    return ", ".join(names) + (f" and {len(numbers) - most} more" if len(numbers) > most else "")
+
+
+def packed(colours: np.ndarray) -> np.ndarray:
+    """Colours ``uint8 [..., 3]`` as one number each: red * 65536 + green * 256 + blue."""
+    return colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+
+
+def ids_of_colours(path: Path, colours: np.ndarray, ids: dict[Colour, int]) -> np.ndarray:
+    """The ids ``[H, W]`` of a mask that is read by its colours ``uint8 [H, W, 3]``.
+
+    Raises:
+        InvalidFile: a colour that has no id.
+    """
+    numbers = packed(colours)
+    table = np.array(sorted((r << 16 | g << 8 | b, i) for (r, g, b), i in ids.items()))
+    place = np.searchsorted(table[:, 0], numbers).clip(max=len(table) - 1)
+    missing = table[place, 0] != numbers
+    if missing.any():
+        raise InvalidFile(
+            path,
+            f"found the colours {colours_in(colours[missing])} on {int(missing.sum())} pixels, which no class "
+            "has: name them in the palette",
+        )
+    return table[place, 1].astype(np.uint8 if table[:, 1].max() <= VOID else np.int32)
 
 
 def ids_in(image: Image.Image) -> np.ndarray | None:
-    """The ids in a label file opened with `open_image` (see `read_labels`); None where it shows colours."""
+    """The ids in a label file opened with `open_image` (see `read_mask`); None for colours or floats."""
+    inverted = isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
     if image.mode == "L":
-        return np.array(image) // _stretch(image)
-    if image.mode in ("P", "1"):
+        grey = np.array(image)
+        return (255 - grey if inverted else grey) // _stretch(image)
+    if image.mode == "1":
+        bits = np.array(image)
+        return (bits ^ inverted).astype(np.uint8)
+    if image.mode == "P":
         return np.array(image).astype(np.uint8, copy=False)
     if image.mode == "I" or image.mode.startswith("I;16"):
         return np.array(image).astype(np.int32)

@@ -10,15 +10,15 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
-from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse
-from segmend.data.files import InvalidFile
-from segmend.data.maps import find_classes, find_maps
+from segmend.data.dataset import Dataset, Record, pair_coarse
+from segmend.data.files import MAX_PIXELS, InvalidFile
+from segmend.data.pairs import open_pairs as pair
 from segmend.devices import Precision, pick_device, to_device
 from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import Classes, InvalidInput, as_tensor
+from segmend.labels import InvalidInput, as_tensor
 from segmend.refiners.base import TILE, Refiner, check_options, refine_bands, void_mask
 from segmend.report.results import Run, Skipped
 
@@ -100,9 +100,17 @@ def refine(
     device = pick_device()
     if isinstance(refiner, nn.Module):
         to_device(refiner, device)
-    made_with = f"refined by {fingerprint(refiner)}, classes={len(classes)}, {options.made_with}"
+    coding = images.coarse_coding
     folder = MapFolder(
-        out, classes, made_with, options.probs, options.details, options.quantised, options.overwrite
+        out,
+        classes,
+        made_with=f"refined by {fingerprint(refiner)}, {options.made_with}",
+        probs=options.probs,
+        details=options.details,
+        quantised=options.quantised,
+        overwrite=options.overwrite,
+        coding=None if coding is None or coding.is_plain else coding,
+        read_as=f"{len(classes)} classes, {coding}, {images.images_read.reading}",
     )
     folder.check(images)
     changed = pixels = filled = 0
@@ -138,9 +146,11 @@ def refine(
         return maps
 
     def write(record: Record, maps: Maps) -> None:
-        folder.write(record, maps)
-        if (maps.labels == classes.void).all():
-            raise InvalidFile(record.coarse or record.id, "every pixel is void: written as it is, not refined")
+        if (maps.labels != classes.void).any():
+            return folder.write(record, maps)
+        # its note never counts as finished, so that every run lists it
+        folder.write(record, replace(maps, inputs=f"{maps.inputs}, no label"))
+        raise InvalidFile(record.coarse or record.id, "every pixel is void: written as it is, not refined")
 
     pipeline = Pipeline[Record, _Given, Maps](lambda r: str(r.coarse), read, work, write)
     with bar("refine", len(images), options.quiet) as progress:
@@ -162,23 +172,6 @@ def open_pairs(
     Returns:
         The pairs, and what has no partner.
     """
-    maps = find_maps(coarse)
-    made_for = refiner.num_classes if refiner else None
-    classes = getattr(refiner, "classes", None) or find_classes(maps.values(), count or made_for)
-    assert isinstance(classes, Classes)
-    dataset = replace(open_dataset(images), classes=classes)
-    if max_pixels is not None:
-        dataset = replace(dataset, max_pixels=max_pixels)
-    pairs = dataset.with_coarse(coarse)
-    paired = {record.id for record in pairs}
-    unpaired = [
-        Skipped(file=str(r.image), reason=f"no coarse map of this ID in {coarse}")
-        for r in dataset
-        if r.id not in paired
-    ]
-    unpaired += [
-        Skipped(file=str(path), reason=f"no image of this ID in {images}")
-        for identity, path in maps.items()
-        if identity not in paired
-    ]
-    return pairs, unpaired
+    classes = getattr(refiner, "classes", None) or count or (refiner.num_classes if refiner else None)
+    pairs = pair(images, coarse, classes=classes, max_pixels=max_pixels or MAX_PIXELS)
+    return pairs.dataset, [Skipped(file=str(error.path), reason=error.reason) for error in pairs.unpaired]

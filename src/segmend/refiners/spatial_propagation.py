@@ -174,7 +174,9 @@ class SimilarityGates(nn.Module):
     The distance is between the pixels' colours and embeddings, which the guidance network predicts.
     """
 
-    def __init__(self, inputs: int, connections: int, finest: int, scale: int, embedding: int = EMBEDDING) -> None:
+    def __init__(
+        self, inputs: int, connections: Literal[1, 3], finest: int, scale: int, embedding: int = EMBEDDING
+    ) -> None:
         super().__init__()
         self.connections, self.scale, self.embedding = connections, scale, embedding
         self.layer = head(inputs, embedding + 4, finest, scale)

@@ -1,4 +1,4 @@
-"""Networks from image to logits, and how to predict with them."""
+"""Networks from image to logits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segmend.segmenters.base import Segmenter
 
 
 def load_segmenter(name: str | Path) -> Segmenter:
-    """A segmenter from a model folder, or from a repository on the hub, ready to predict.
+    """Load a segmenter from a model folder, or from a repository on the hub, in evaluation mode.
 
     Raises:
         InvalidInput: no such model, or one of another kind.

@@ -1,0 +1,320 @@
+"""The targets of each method, and whether the stored figures meet them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tables import (
+    MEAN,
+    SEGMENTERS,
+    average,
+    coarse_iou,
+    gain_of,
+    gain_over_baseline,
+    lowest_trimap_gain,
+    markdown,
+    mean_gain_of,
+    raw,
+    reduction,
+    refined_iou,
+    share_degraded,
+)
+
+RULES: dict[str, Callable[[float, float], bool]] = {
+    "at least": operator.ge,
+    "at most": operator.le,
+    "more than": operator.gt,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure and its target.
+
+    Attributes:
+        what: the figure in words, with its unit.
+        rule: a key of `RULES`.
+        form: how the figure is printed.
+    """
+
+    data_set: str
+    method: str
+    what: str
+    figure: float
+    rule: str
+    bound: float
+    form: str = "+.2f"
+
+    @property
+    def met(self) -> bool:
+        return RULES[self.rule](self.figure, self.bound)
+
+    def row(self) -> list[str]:
+        met = "met" if self.met else "**not met**"
+        return [
+            self.data_set,
+            self.method,
+            self.what,
+            format(self.figure, self.form),
+            f"{self.rule} {self.bound:g}",
+            met,
+        ]
+
+
+def count(*tables: list[Target]) -> str:
+    """How many targets of some tables are met."""
+    every = [target for table in tables for target in table]
+    return f"{sum(target.met for target in every)} of {len(every)}"
+
+
+def table(targets: Iterable[Target]) -> str:
+    head = ["data set", "method", "figure", "value", "target", "result"]
+    return markdown(head, [target.row() for target in targets])
+
+
+LINEAR, DEEPLAB = "refine_msrc21/linear", "refine_msrc21/deeplab"
+ECN, ONE, THREE = "ECN", "SPN, one-way", "SPN, three-way"
+OVER_CRF = "mIoU over the searched dense CRF"
+LINEAR_MAPS, DEEPLAB_MAPS = "MSRC-21, linear maps", "MSRC-21, DeepLabV3+ maps"
+
+
+def refiners() -> list[Target]:
+    """ECN and SPN, trained for their data set."""
+    branches = max(refined_iou(LINEAR, f"ECN, {branch} only") for branch in ("propagation", "replacement"))
+    found = [
+        Target(LINEAR_MAPS, ECN, OVER_CRF, gain_over_baseline(LINEAR, ECN), "at least", 0.5),
+        Target(
+            LINEAR_MAPS,
+            ECN,
+            "lowest trimap gain over the CRF, 3 to 20 px",
+            lowest_trimap_gain(LINEAR, ECN)[1],
+            "more than",
+            0,
+        ),
+        Target(
+            LINEAR_MAPS,
+            ECN,
+            "mIoU over the better branch alone",
+            refined_iou(LINEAR, ECN) - branches,
+            "at least",
+            0,
+        ),
+        Target(LINEAR_MAPS, ECN, "share degraded, %", share_degraded(LINEAR, ECN), "at most", 10, ".1f"),
+        Target(
+            DEEPLAB_MAPS,
+            ECN,
+            "mIoU over the coarse maps",
+            refined_iou(DEEPLAB, ECN) - coarse_iou(DEEPLAB, ECN),
+            "more than",
+            0,
+        ),
+        Target(DEEPLAB_MAPS, ECN, OVER_CRF, gain_over_baseline(DEEPLAB, ECN), "more than", 0),
+    ]
+    for name, title in ((LINEAR, LINEAR_MAPS), (DEEPLAB, DEEPLAB_MAPS)):
+        found.append(Target(title, THREE, OVER_CRF, gain_over_baseline(name, THREE), "at least", 2))
+        found.append(_over(name, title, THREE, ONE))
+    for name, title in (
+        ("refine_celebamask/unet_eighth", "CelebAMask-HQ, parser at 1/8"),
+        ("refine_fasseg/eighth", "FASSEG, ground truth at 1/8"),
+    ):
+        found.append(_over(name, title, THREE, ONE))
+        found.append(
+            Target(
+                title,
+                ONE,
+                "mIoU over the coarse maps",
+                refined_iou(name, ONE) - coarse_iou(name, ONE),
+                "more than",
+                0,
+            )
+        )
+    others = raw("refine_msrc21/other_maps").rows()
+    for own, other in (("linear", "deeplab"), ("deeplab", "linear")):
+        for method in (THREE, f"{THREE}, minimum confidence 0.7"):
+            gain = average(others[f"{method}: {own} to {other}"]["mIoU"]) - average(
+                others[f"coarse: {other}"]["mIoU"]
+            )
+            title = f"MSRC-21, trained on {own} maps, over {other} maps"
+            found.append(Target(title, method, "mIoU over the coarse maps", gain, "more than", 0))
+    return found
+
+
+def _over(name: str, title: str, method: str, other: str) -> Target:
+    gain = refined_iou(name, method) - refined_iou(name, other)
+    return Target(title, method, f"mIoU over {other}", gain, "more than", 0)
+
+
+CRF = "dense CRF, one setting"
+GOOD = ("ground truth", "off by one pixel")
+"""Kinds of coarse maps that leave next to nothing to refine."""
+
+
+def universal() -> list[Target]:
+    """The class-agnostic refiner with the weights in the package, on sets that these were never trained on."""
+    rows = raw("universal/results").rows().values()
+    means = {f["coarse maps"]: f["gains"] for f in rows if f["set"] == MEAN}
+    real = [f["gains"]["universal"] for f in rows if f["set"] != MEAN and f["coarse maps"] not in means]
+    repaired = [average(of["universal"]["mIoU"]) for kind, of in means.items() if kind not in (SEGMENTERS, *GOOD)]
+    good = [average(f["gains"]["universal"]["mIoU"]) for f in rows if f["coarse maps"] in GOOD]
+    over = average(means[SEGMENTERS]["universal"]["mIoU"]) - average(means[SEGMENTERS][CRF]["mIoU"])
+    maps, made = "segmenters' maps of four kinds", "corrupted ground truth of four sets"
+    return [
+        Target(maps, "universal", "lowest gain, mIoU", min(average(g["mIoU"]) for g in real), "more than", 0),
+        Target(
+            maps,
+            "universal",
+            "lowest gain, boundary IoU",
+            min(average(g["boundary IoU"]) for g in real),
+            "more than",
+            0,
+        ),
+        Target(
+            maps, "universal", "mean gain over that of the dense CRF with one setting, mIoU", over, "more than", 0
+        ),
+        Target(
+            maps,
+            "universal",
+            "highest share degraded, %",
+            max(average(g["share degraded"]) for g in real),
+            "at most",
+            5,
+            ".1f",
+        ),
+        Target(
+            made,
+            "universal",
+            "lowest gain of a kind of corruption, mean of the sets, mIoU",
+            min(repaired),
+            "more than",
+            0,
+        ),
+        Target(
+            made,
+            "universal",
+            "largest loss on masks that are good already, mIoU",
+            -min(good),
+            "at most",
+            0.2,
+            ".2f",
+        ),
+    ]
+
+
+CE, BOTH, LIGHT = "cross-entropy", "consensus and cross-entropy", "alpha 1, beta 3 and cross-entropy"
+STRICT = "relaxed, thin classes strict"
+FURTHER = ", dropout and mirror"
+
+
+def losses() -> list[Target]:
+    """Relaxation, class-uniform sampling and consensus, beside cross-entropy in the same recipe."""
+    val = "relaxation/camvid"
+    gain = gain_of(val, STRICT, CE, "mIoU")
+    moved = gain_of(val, f"contours moved: {STRICT}", "contours moved: cross-entropy", "mIoU")
+    found = [
+        Target("CamVid val", STRICT, "mIoU over cross-entropy", gain, "at least", 0.8),
+        Target(
+            "CamVid val, contours moved",
+            STRICT,
+            "mIoU gain above that without moved contours",
+            moved - gain,
+            "more than",
+            0,
+        ),
+        Target(
+            "CamVid val",
+            "class-uniform",
+            "rare classes over cross-entropy, IoU",
+            gain_of(val, "class-uniform", CE, "rare classes"),
+            "more than",
+            0,
+        ),
+    ]
+    for kind, title in (("folds", "CamVid, held-out folds"), ("drives", "CamVid, held-out drives")):
+        name = f"relaxation/camvid_{kind}"
+        found.append(
+            Target(
+                title, STRICT, "mIoU over cross-entropy", mean_gain_of(name, STRICT, CE, "mIoU"), "at least", 0.8
+            )
+        )
+        found.append(
+            Target(
+                title,
+                "class-uniform",
+                "rare classes over cross-entropy, IoU",
+                mean_gain_of(name, "class-uniform", CE, "rare classes"),
+                "more than",
+                0,
+            )
+        )
+    for name, title, method in (("three", "faces, three classes", BOTH), ("all", "faces, all classes", LIGHT)):
+        for more in ("", FURTHER):
+            row, plain = f"{method}{more}", f"{CE}{more}"
+            over = gain_of(f"consensus/{name}", row, plain, "mIoU")
+            found.append(Target(title, row, "mIoU over cross-entropy", over, "at least", 1))
+            lower = reduction(f"consensus/{name}", row, plain, "sparsity")
+            found.append(
+                Target(title, row, "sparsity below that of cross-entropy, %", lower, "at least", 50, ".0f")
+            )
+    for row in raw("occluders/faces").rows():
+        if row.startswith("student"):
+            over = gain_of("occluders/faces", row, "teacher", "face IoU")
+            found.append(Target("faces behind objects", row, "face IoU over the teacher", over, "more than", 0))
+    return found
+
+
+SCAN, BOTH_WAYS, LOSS = (
+    "four-direction scan",
+    "scan forward and backward",
+    "forward and backward, 8 x 19 x 512 x 512",
+)
+
+
+def speed() -> list[Target]:
+    """`segmend refine` with the universal refiner, and the operations."""
+    rates, found = raw("refine_speed/results").rows(), []
+    for size, bound in (("500 x 375, 21 classes", 5), ("2048 x 1024, 19 classes", 8)):
+        own, crf = (rates[f"{name}, {size}"] for name in ("universal", "dense CRF, 5 iterations"))
+        times = own["images_per_second"] / crf["images_per_second"]
+        found.append(
+            Target(size, "universal", "times the speed of the dense CRF", times, "at least", bound, ".1f")
+        )
+    memory = rates["universal, 2048 x 1024, 19 classes"]["peak_mb"]
+    found.append(Target("2048 x 1024, 19 classes", "universal", "peak memory, MB", memory, "at most", 1000, ".0f"))
+    beside = max(100 * (r["seconds"]["total"] / r["seconds"]["network"] - 1) for r in rates.values())
+    found.append(
+        Target("all sizes", "all refiners", "time beyond the network's, at most, %", beside, "at most", 10, ".1f")
+    )
+    times = raw("ops/times").rows()
+
+    def faster(row: str, bound: float) -> Target:
+        value = times[row]["PyTorch"] / times[row]["segmend"]
+        return Target("two cores", row, "times the speed of PyTorch", value, "at least", bound, ".1f")
+
+    def copies(row: str, bound: float) -> Target:
+        value = times[row]["segmend"] / times[row]["copy"]
+        return Target("two cores", row, "times the duration of a copy", value, "at most", bound, ".1f")
+
+    def plain(row: str, bound: float) -> Target:
+        value = times[row]["segmend"] / times[row]["PyTorch"]
+        return Target(
+            "two cores", row, "times the duration of plain cross-entropy", value, "at most", bound, ".2f"
+        )
+
+    own, shared = f"{SCAN}, own gates, 32 x 512 x 512", f"{SCAN}, shared gates, 32 x 512 x 512"
+    found += [faster(own, 40), copies(own, 4), faster(shared, 25), copies(shared, 10)]
+    found += [
+        faster(f"{BOTH_WAYS}, own gates, 32 x 256 x 256", 25),
+        faster("label warp, 19 classes, 1024 x 2048", 40),
+    ]
+    found += [plain(f"relaxed cross-entropy, {LOSS}", 0.5), plain(f"consensus of 42 blobs an image, {LOSS}", 1)]
+    gpu = next(iter(raw("ops/gpu").rows().values()))
+    for part, bound in (("forward", 50), ("forward and backward", 40)):
+        share = gpu[f"share of bandwidth, {part}"]
+        found.append(
+            Target(
+                "one H200", f"scan, {part}", "share of the bandwidth of a copy, %", share, "at least", bound, ".0f"
+            )
+        )
+    return found

@@ -1,0 +1,61 @@
+"""Images and the coarse maps that belong to them, in plain folders: opened once, with what was found said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from segmend.coding import Coding
+from segmend.data.dataset import Dataset, Found, Reading, open_dataset, read_plain
+from segmend.data.files import MAX_PIXELS, InvalidFile
+from segmend.data.images import unread_image, unread_images
+from segmend.data.maps import count_planes, find_maps, label_files
+from segmend.labels import Classes
+
+
+class Pairs(NamedTuple):
+    """Records with an image and a coarse map, and what has no partner."""
+
+    dataset: Dataset
+    unpaired: list[InvalidFile]
+
+
+def open_pairs(
+    images: Path | str,
+    coarse: Path | str,
+    *,
+    classes: Classes | int | None = None,
+    ids: Sequence[int] | None = None,
+    palette: Path | str | None = None,
+    bands: tuple[int, int, int] | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Pairs:
+    """Images and the coarse maps of the same ID.
+
+    Args:
+        classes: the classes of the maps or their number (None: those that the maps hold).
+        ids, palette, bands: see `open_dataset`.
+
+    Raises:
+        InvalidFile: no images, no maps, no pair, or maps whose ids cannot be meant.
+    """
+    maps = find_maps(coarse)
+    if len(label_files(maps)) < len(maps):
+        known = classes if isinstance(classes, Classes) else Classes.numbered(classes or count_planes(maps))
+        found = Found(known, Coding.counted(len(known)), (f"{coarse}: probabilities of {len(known)} classes",))
+    else:
+        found = read_plain(Path(coarse), maps, Reading(classes, ids, palette, max_pixels))
+    dataset = replace(open_dataset(images, bands=bands, max_pixels=max_pixels), classes=found.classes)
+    pairs = dataset.paired(Path(coarse), maps, found.coding, (*dataset.findings, *found.findings))
+    with_map, paired = {r.id for r in pairs}, {r.coarse for r in pairs}
+    unpaired = [
+        InvalidFile(r.image, f"no map of this ID in {coarse}") for r in dataset if r.id not in with_map and r.image
+    ]
+    others = unread_images(images)
+    for name, path in maps.items():
+        if path not in paired:
+            instead = f": {unread_image(others[name])}" if name in others else ""
+            unpaired.append(InvalidFile(path, f"no image of this ID in {images}{instead}"))
+    return Pairs(pairs, unpaired)
