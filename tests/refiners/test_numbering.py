@@ -49,6 +49,18 @@ def test_permuted_classes_give_permuted_labels(name, kind, order, seed):
     assert torch.equal(order[permuted.labels.long()], found.labels.long())
 
 
+@pytest.mark.parametrize("name", REFINERS)
+@pytest.mark.parametrize("kind", ["mask", "void"])
+@pytest.mark.parametrize("ids", [(1, 2, 3, 4, 5), (0, 7, 20, 90, 200), (200, 0, 90, 7, 20)])
+def test_masks_with_any_ids_give_the_same_result_in_these_ids(name, kind, ids):
+    image, coarse = image_and_map(kind, seed=0)
+    labels = coarse.argmax(dim=0).to(torch.uint8)
+    void = coarse.amax(dim=0) < 0.5
+    renumbered = torch.tensor(ids, dtype=torch.uint8)[labels.long()]
+    found, other = (REFINERS[name].refine(image, m.masked_fill(void, 255)) for m in (labels, renumbered))
+    assert torch.equal(torch.tensor(ids)[found.labels.long()], other.labels.long())
+
+
 def test_classes_are_ordered_by_their_total_and_then_by_place():
     coarse = torch.zeros(1, 4, 2, 6)
     coarse[0, 2, :, :3] = 1
