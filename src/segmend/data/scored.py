@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segmend.coding import Coding
+from segmend.coding import Coding, Decision
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.maps import count_planes, label_files, read_ids, wrong_count
 from segmend.data.pairing import pair_names
@@ -34,12 +34,15 @@ def stored_as(coding: Coding, numbers: Sequence[int]) -> Coding:
 
 def coding_of_maps(
     folder: Path, maps: Files, like: Coding, count: int | None = None, max_pixels: int = MAX_PIXELS
-) -> Coding:
+) -> Decision:
     """How the label files among `maps` store classes: as `like` does if it explains all their ids.
 
     Args:
         folder: where the maps lie, for messages.
         count: number of classes, where it was given.
+
+    Returns:
+        The coding, and what was assumed of colours and foreground.
 
     Raises:
         InvalidFile: ids that cannot be meant.
@@ -47,21 +50,23 @@ def coding_of_maps(
     files = label_files(maps)
     own = Coding(like.ids, tuple(i for i in (VOID, VOID_16) if i not in like.ids))
     if not files:
-        return own
+        return Decision(own)
     try:
         survey = survey_masks(files, max_pixels=max_pixels)
         found = set(survey.total.ids.tolist())
         # 0 and 255 alone are background and foreground, even if other maps write 255 for void.
         if found <= {*own.ids, *own.void} and not set() < found - {0} <= set(own.void):
-            return Coding(own.ids, own.void, survey.colours)
-        return survey.decide(count).coding
+            return Decision(Coding(own.ids, own.void, survey.colours), survey.notes)
+        decision = survey.decide(count)
+        is_foreground = numbers_of(decision.coding) != decision.coding.ids
+        return decision if is_foreground else Decision(decision.coding, survey.notes)
     except InvalidInput as error:
         raise InvalidFile(folder, str(error)) from None
 
 
 def numbers_in(folder: Path, maps: Files, like: Coding, max_pixels: int = MAX_PIXELS) -> tuple[int, ...]:
     """The numbers of the classes in maps whose classes nobody named: of the ids and of the planes that occur."""
-    numbers = numbers_of(coding_of_maps(folder, maps, like, max_pixels=max_pixels))
+    numbers = numbers_of(coding_of_maps(folder, maps, like, max_pixels=max_pixels).coding)
     if len(label_files(maps)) < len(maps):
         planes = count_planes(maps, max_pixels)
         numbers += tuple(range(planes)) if planes != len(like.ids) else ()

@@ -177,7 +177,7 @@ class _Found:
         files: the maps by their own ID.
         partner: the ID of the map, by the ID of its ground truth.
         coding: how its label files store the classes.
-        assumed: how names pair that are not equal, in words.
+        assumed: how names pair that are not equal, and how ids are read, in sentences.
     """
 
     what: str
@@ -200,8 +200,8 @@ def _found(what: str, folder: Path, truth: Dataset) -> _Found:
     partner, assumed = pair_maps(labelled, files, str(folder))
     like = _coding_of(truth)
     count = len(like.ids) if like.is_plain else None
-    coding = coding_of_maps(folder, files, like, count, truth.max_pixels)
-    return _Found(what, folder, files, partner, stored_as(coding, numbers_of(like)), assumed)
+    coding, read_as = coding_of_maps(folder, files, like, count, truth.max_pixels)
+    return _Found(what, folder, files, partner, stored_as(coding, numbers_of(like)), (*assumed, *read_as))
 
 
 def _coding_of(truth: Dataset) -> Coding:
