@@ -1,12 +1,17 @@
 """Builds the native library beside the Python files; everything else is in pyproject.toml.
 
-It needs a C compiler and nothing of Python's: one wheel serves every version of Python. Without a compiler the
-package installs too, and its operations run in plain PyTorch; with SEGMEND_RELEASE set the build fails instead.
+The library needs a C compiler and nothing of Python's, so one wheel serves every version of Python. Without a
+compiler the package installs too: its operations run in plain PyTorch, and its wheel carries no platform tag. With
+SEGMEND_RELEASE set the build fails instead.
 """
 
+import atexit
+import functools
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 from setuptools import setup
@@ -14,33 +19,61 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 OPS = Path("segmend/ops")
-# Products are not fused into sums, so that results are the same on every processor. Nobody traps floating-point
-# errors: without that promise gcc vectorises choices and roundings, so every exponential, with AVX-512 alone.
+# Products are not fused into sums, so that results are the same on every processor. Nothing traps floating-point
+# errors: without that promise gcc vectorises selections and roundings, so every exponential, with AVX-512 only.
 FLAGS = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-trapping-math", "-fPIC", "-shared"]
 
 
+@functools.cache
+def compiled() -> Path | None:
+    """The library in a temporary folder, compiled at the first call; None where it cannot be compiled."""
+    compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))), None)
+    folder = tempfile.mkdtemp(prefix="segmend-build-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    library = Path(folder, "_native.so")
+    sources = sorted(map(str, Path("src", OPS, "csrc").glob("*.c")))
+    try:
+        if compiler is None:
+            raise OSError("no C compiler (gcc or clang) was found")
+        subprocess.run([*compiler.split(), *FLAGS, "-o", str(library), *sources, "-lm"], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        if os.environ.get("SEGMEND_RELEASE"):
+            raise SystemExit(f"the native library was not built: {error}") from error
+        print(
+            f"warning: operations will run in plain PyTorch, many times slower: {error}",
+            file=sys.stderr,
+        )
+        return None
+    return library
+
+
 class BuildWithLibrary(build_py):
+    """Copies the library beside the Python files."""
+
     def run(self) -> None:
         super().run()
-        root = Path("src" if self.editable_mode else self.build_lib)
-        compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))), None)
-        sources = sorted(map(str, Path("src", OPS, "csrc").glob("*.c")))
-        try:
-            if compiler is None:
-                raise OSError("no C compiler (gcc or clang) was found")
-            subprocess.run(
-                [*compiler.split(), *FLAGS, "-o", str(root / OPS / "_native.so"), *sources, "-lm"], check=True
-            )
-        except (OSError, subprocess.CalledProcessError) as error:
-            if os.environ.get("SEGMEND_RELEASE"):
-                raise SystemExit(f"the native library was not built: {error}") from error
-            self.warn(f"segmend will run its operations in plain PyTorch, many times slower: {error}")
+        target = Path("src" if self.editable_mode else self.build_lib, OPS, "_native.so")
+        # An older build's library must not stay where this one fails, nor be overwritten while a process uses it.
+        target.unlink(missing_ok=True)
+        if (library := compiled()) is not None:
+            shutil.copy(library, target)
 
 
 class PlatformWheel(bdist_wheel):
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.root_is_pure = False
+    """A wheel for any Python: of this platform with the library, of any platform without."""
+
+    @property
+    def root_is_pure(self) -> bool:
+        return compiled() is None
+
+    @root_is_pure.setter
+    def root_is_pure(self, value: bool | None) -> None:
+        """Ignored: setuptools looks for extension modules, of which there are none."""
+
+    def run(self) -> None:
+        if not self.root_is_pure:
+            self.distribution.has_ext_modules = lambda: True  # so that all files lie where auditwheel wants them
+        super().run()
 
     def get_tag(self) -> tuple[str, str, str]:
         return "py3", "none", super().get_tag()[2]

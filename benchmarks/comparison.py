@@ -27,7 +27,10 @@ from segmend.refiners import Refiner, load
 from segmend.report.page import write_report
 from segmend.report.results import Evaluation, read_results
 from segmend.segmenters.prediction import TestTime
-from segmend.training.recipe import FilterRecipe, Recipe, SegmenterRecipe, read_recipe
+from segmend.training.options import Recipe
+from segmend.training.recipe import read_recipe
+from segmend.training.tasks.filter import FilterRecipe
+from segmend.training.tasks.segmenter import SegmenterRecipe
 
 FOLDS = 5
 DATA = Path("../shared/data")

@@ -16,7 +16,8 @@ from segmend.jobs.train import train
 from segmend.metrics import Sparsity
 from segmend.report.results import Evaluation, Scores, read_results
 from segmend.segmenters.prediction import TestTime
-from segmend.training.recipe import SegmenterRecipe, read_recipe
+from segmend.training.recipe import read_recipe
+from segmend.training.tasks.segmenter import SegmenterRecipe
 
 
 @dataclass(frozen=True)

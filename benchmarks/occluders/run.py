@@ -22,7 +22,8 @@ from segmend.jobs.occlusions import CLASSES, OcclusionOptions, label_occlusions
 from segmend.jobs.predict import predict
 from segmend.jobs.train import train
 from segmend.ops.blobs import components
-from segmend.training.recipe import SegmenterRecipe, read_recipe
+from segmend.training.recipe import read_recipe
+from segmend.training.tasks.segmenter import SegmenterRecipe
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))

@@ -86,16 +86,17 @@ def make(name: str, count: int) -> Refiner:
 
     from comparison import RECIPES
 
-    from segmend.training.recipe import RefinerRecipe, read_recipe
+    from segmend.training.recipe import read_recipe
+    from segmend.training.tasks.corrector import CorrectorRecipe
 
     if kind == "SPN":
         recipe = read_recipe(RECIPES / "spn_few_images.yaml")
-        assert isinstance(recipe, RefinerRecipe)
+        assert isinstance(recipe, CorrectorRecipe)
         assert recipe.spn is not None
         options = recipe.spn.model_dump(exclude={"features"}) | {"appearance": 1.0}
         return SpatialPropagation(classes, **(options | {"connections": 1 if "one" in detail else 3})).eval()
     recipe = read_recipe(RECIPES / "ecn_few_images.yaml")
-    assert isinstance(recipe, RefinerRecipe)
+    assert isinstance(recipe, CorrectorRecipe)
     assert recipe.ecn is not None
     return ECN(classes, **(recipe.ecn.model_dump(exclude={"features"}) | {"appearance": 1.0})).eval()
 

@@ -25,7 +25,8 @@ from segmend.jobs.train import train
 from segmend.metrics import calibration_error
 from segmend.model_folder import load_model, read_config, save_model
 from segmend.refiners import UNIVERSAL, DenseCRF, UniversalPropagation, load
-from segmend.training.recipe import UniversalRecipe, read_recipe
+from segmend.training.recipe import read_recipe
+from segmend.training.tasks.universal import UniversalRecipe
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -67,13 +68,13 @@ def trained(data: Path, runs: Path, seed: int) -> Path:
     }
     recipe = read_recipe(RECIPES / "universal.yaml", [f"optimisation.seed={seed}"])
     assert isinstance(recipe, UniversalRecipe)
-    sources = []
-    for source in recipe.sources:
+    training_sets = []
+    for source in recipe.training_sets:
         name = source.data.root.name
         at = source.data.model_copy(update={"root": places[name]})
         maps = source.coarse.model_copy(update={"train": coarse.get(name)})
-        sources.append(source.model_copy(update={"data": at, "coarse": maps}))
-    train(recipe.model_copy(update={"sources": sources}), folder / "refiner" / str(seed))
+        training_sets.append(source.model_copy(update={"data": at, "coarse": maps}))
+    train(recipe.model_copy(update={"training_sets": training_sets}), folder / "refiner" / str(seed))
     return folder / "refiner" / str(seed)
 
 

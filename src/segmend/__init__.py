@@ -1,16 +1,31 @@
 """Better image segmentation from imperfect labels.
 
 >>> import segmend
->>> refiner = segmend.load("crf")  # or the folder of a trained corrector
+>>> refiner = segmend.load("universal")  # or "crf", "guided", or a folder that `segmend train` wrote
 >>> refined = refiner.refine(image, coarse)  # doctest: +SKIP
+
+The functions and classes of `segmend.losses`, `segmend.metrics` and `segmend.ops` work in any PyTorch code.
 """
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0.dev0"
-__all__ = ["Classes", "InvalidInput", "Refinement", "Refiner", "Segmenter", "load", "open_dataset"]
+__all__ = [
+    "Classes",
+    "InvalidInput",
+    "Refinement",
+    "Refiner",
+    "Segmenter",
+    "__version__",
+    "load",
+    "losses",
+    "metrics",
+    "open_dataset",
+    "ops",
+]
 
 if TYPE_CHECKING:
+    from segmend import losses, metrics, ops
     from segmend.data.dataset import open_dataset
     from segmend.labels import Classes, InvalidInput
     from segmend.refiners import Refinement, Refiner, load
@@ -25,12 +40,19 @@ _HOMES = {
     "load": "segmend.refiners",
     "open_dataset": "segmend.data.dataset",
 }
+_SUBMODULES = ("losses", "metrics", "ops")
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, imported when they are first asked for: `import segmend` alone loads no torch."""
+    """The public names, imported at their first use: `import segmend` alone loads no torch."""
     import importlib
 
+    if name in _SUBMODULES:
+        return importlib.import_module(f"segmend.{name}")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'segmend' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -45,6 +45,16 @@ DONE, SKIPPED_SOME, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 Images = Annotated[Path, typer.Option(help="Folder of images.")]
+StoredIds = Annotated[
+    str | None,
+    typer.Option("--ids", help="The id in the masks of each class, as 0,85,170 (default: as they hold)."),
+]
+PaletteFile = Annotated[
+    Path | None, typer.Option("--palette", help="Read masks by colour: a file with lines `name: r,g,b`.")
+]
+Bands = Annotated[
+    str | None, typer.Option("--bands", help="Bands that are red, green and blue, from 1 (default: 1,2,3).")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Make everything again; files that others wrote are never replaced.")
@@ -79,10 +89,10 @@ def main() -> None:
 @app.command()
 def demo(
     out: Out = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Draws another data set.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the data set and of the training.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Generate a synthetic data set, corrupt its masks, refine them with and without training, and report."""
+    """Generate a synthetic data set, corrupt its masks, refine them with and without training, write a report."""
     from segmend.jobs.demo import demo as job
 
     _check_folder(out)
@@ -90,44 +100,63 @@ def demo(
     for how, shown in (("the universal refiner", untrained), ("a corrector trained on it", trained)):
         before, after = shown.scores.coarse_scores, shown.scores.scores
         assert before is not None
-        told = f"mIoU {100 * before.mean_iou:.1f} -> {100 * after.mean_iou:.1f}"
-        console.print(f"{how}: {told}; report: {escape(str(shown.report))}")
+        change = f"mIoU {100 * before.mean_iou:.1f} -> {100 * after.mean_iou:.1f}"
+        console.print(f"{how}: {change}; report: {escape(str(shown.report))}")
 
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Data set to read.")],
+    source: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     destination: Annotated[Path, typer.Argument(help="Folder to write to.")],
     from_format: Annotated[str, typer.Option("--from", help=READ)],
     to_format: Annotated[str, typer.Option("--to", help=WRITTEN)] = "segmend",
     max_pixels: MaxPixels = None,
 ) -> None:
-    """Convert a data set between formats, labels without loss."""
+    """Convert a data set between formats. Images are copied, labels stay exact."""
     from segmend.data.convert import convert as job
     from segmend.data.files import MAX_PIXELS
 
     _check_folder(destination)
     done = job(source, destination, from_format, to_format, max_pixels or MAX_PIXELS)
-    skipped = [f"{f}: {r}" for f, r in done.skipped]
+    for finding in done.findings:
+        errors.print(escape(finding))
+    skipped = [f"{file}: {reason}" for file, reason in done.skipped]
     _finish(f"{_counted(done.written)} written to {destination}", skipped, done.written > 0)
 
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="Recipe (YAML).")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, as optimisation.steps=100.")] = None,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A YAML file, or the name of a recipe that comes with segmend, such as ecn_few_images; "
+            "any other name lists them."
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value for the recipe, such as optimisation.steps=100.")
+    ] = None,
     out: Out = Path("run"),
-    folds: Annotated[int | None, typer.Option(min=2, help="Also write out-of-fold maps.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Also train this many segmenters, and write out-of-fold maps.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a segmenter or a corrector, or search a filter's parameters; a stopped run goes on."""
-    from segmend.jobs.train import train as job
-    from segmend.training.processes import rank
-    from segmend.training.recipe import read_recipe
+    """Train a segmenter or a refiner, or search a filter's parameters; a stopped training resumes.
+
+    Paths in a recipe are relative to the working directory: segmend train ecn_few_images data.root=my_data
+    coarse.train=my_coarse_maps
+    """
+    try:
+        from segmend.jobs.train import train as job
+        from segmend.training.processes import is_first
+        from segmend.training.recipe import read_recipe
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f"training needs a package ({error.name}): pip install 'segmend[train]'") from None
 
     _check_folder(out)
     broken = job(read_recipe(recipe, overrides or []), out, folds, quiet)
-    if rank() == 0:
+    if is_first():
         _finish(f"Trained: {out}", broken)
 
 
@@ -146,6 +175,7 @@ def predict(
         bool, typer.Option("--server-ids", help="Label files as the servers of Cityscapes and KITTI expect them.")
     ] = False,
     precision: PrecisionOption = "auto",
+    bands: Bands = None,
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -167,7 +197,7 @@ def predict(
         overwrite=overwrite,
         quiet=quiet,
     )
-    run = job(model, _images(images, max_pixels), out, options)
+    run = job(model, _images(images, bands, max_pixels), out, options)
     _finish_run(run, out)
 
 
@@ -180,6 +210,9 @@ def refine(
         str, typer.Option(help="universal, crf, guided, a folder that train wrote, or a hub repository.")
     ] = "universal",
     classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the maps hold).")] = None,
+    ids: StoredIds = None,
+    palette: PaletteFile = None,
+    bands: Bands = None,
     logits: Annotated[bool, typer.Option("--logits", help="The .npz files hold logits.")] = False,
     probs: Probs = False,
     details: Annotated[bool, typer.Option("--details", help="Also write confidence and changes (.npz).")] = False,
@@ -202,7 +235,7 @@ def refine(
     quiet: Quiet = False,
 ) -> None:
     """Refine a folder of coarse maps."""
-    from segmend.jobs.refine import RefineOptions, open_pairs
+    from segmend.jobs.refine import RefineOptions
     from segmend.jobs.refine import refine as job
     from segmend.refiners import load
     from segmend.refiners.base import check_options
@@ -223,7 +256,8 @@ def refine(
         quiet=quiet,
     )
     check_options(method, min_confidence, border_error_px, tile)
-    pairs, unpaired = open_pairs(images, coarse, method, classes, max_pixels)
+    known = getattr(method, "classes", None) or method.num_classes
+    pairs, unpaired = _pairs(images, coarse, classes or known, ids, palette, bands, max_pixels)
     run = job(method, pairs, out, options, name=refiner, unpaired=unpaired)
     if run.changed == 0:
         bolder = "--min-confidence 0.5 keeps every change of the refiner"
@@ -245,6 +279,7 @@ def occlusions(
         bool, typer.Option("--by-hand", help="The masks were drawn by hand: do not amplify the residual.")
     ] = False,
     steps: Annotated[bool, typer.Option("--steps", help="Also write a page with every step.")] = False,
+    bands: Bands = None,
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -253,11 +288,10 @@ def occlusions(
     from segmend.faces.occlusion import PAPER
     from segmend.jobs.occlusions import OcclusionOptions
     from segmend.jobs.occlusions import label_occlusions as job
-    from segmend.jobs.refine import open_pairs
 
     _check_folder(out)
-    ids = _ids(face)
-    pairs, unpaired = open_pairs(images, masks, max_pixels=max_pixels)
+    ids = _ids("face", face)
+    pairs, unpaired = _pairs(images, masks, bands=bands, max_pixels=max_pixels)
     options = OcclusionOptions(
         face=ids,
         split=split,
@@ -276,28 +310,54 @@ def occlusions(
 
 @app.command()
 def evaluate(
-    truth: Annotated[Path, typer.Option(help="Folder of true label maps.")],
-    pred: Annotated[Path, typer.Option(help="Folder of maps to score.")],
+    truth: Annotated[Path, typer.Option(help="Ground truth: a folder of label maps, or a data set.")],
+    pred: Annotated[Path, typer.Option(help="Folder of maps to score: label files or .npz probabilities.")],
     coarse: Annotated[Path | None, typer.Option(help="Folder of the coarse maps, to compare with.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of images, for the report.")] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the truth holds).")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the data set that --truth names.")] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Number of classes, or their names: sky,road,car (default: those in all maps)."),
+    ] = None,
+    ids: StoredIds = None,
+    palette: PaletteFile = None,
     group: Annotated[
         list[str] | None, typer.Option(help="F-measure of classes together: lips=upper,lower.")
     ] = None,
     merge: Annotated[
-        list[str] | None, typer.Option(help="True classes that are one in the maps: eye=left,right.")
+        list[str] | None,
+        typer.Option(help="True classes that are one class in the maps: eye=left,right."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Results file to write.")] = Path("results.json"),
     max_pixels: MaxPixels = None,
     quiet: Quiet = False,
 ) -> None:
-    """Score maps against the truth, before and after."""
-    from segmend.data.dataset import open_masks
+    """Score maps against ground truth, and compare them with the coarse maps."""
+    from segmend.data.files import MAX_PIXELS
     from segmend.jobs.evaluate import evaluate as job
+    from segmend.jobs.evaluate import open_truth
 
     _check_file(out)
-    dataset = _limited(open_masks(truth, images=images, classes=classes), max_pixels)
+    maps = [pred] if coarse is None else [pred, coarse]
+    dataset = open_truth(
+        truth,
+        maps,
+        images=images,
+        split=split,
+        classes=_classes(classes),
+        ids=None if ids is None else _ids("ids", ids),
+        palette=palette,
+        max_pixels=max_pixels or MAX_PIXELS,
+    )
+    dataset = _reported(dataset)
     result = job(dataset, pred, coarse, out, quiet, _groups("group", group), _groups("merge", merge))
+    _print_scores(result)
+    for note in result.notes:
+        errors.print(f"[yellow]note:[/yellow] {escape(note)}")
+    _finish(f"Results: {out}", [f"{s.file}: {s.reason}" for s in result.skipped])
+
+
+def _print_scores(result) -> None:  # type: ignore[no-untyped-def]
     before = result.coarse_scores
     rows = [("mIoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy"), ("boundary IoU", "boundary_iou")]
     for title, name in rows:
@@ -306,13 +366,28 @@ def evaluate(
         if before is not None:
             text = f"{title:15} {100 * getattr(before, name):5.1f} -> {after:5.1f}"
         console.print(text)
-    if result.degraded is not None and result.improved is not None:
-        console.print(f"improved {result.improved:.0%}, degraded {result.degraded:.0%} of images")
-    sure = result.confidence
-    if sure is not None and sure.best.mean_iou - sure.thresholds[0].mean_iou >= WORTH_SAYING:
-        told = f"mIoU {100 * sure.best.mean_iou:.1f}, {sure.best.degraded:.0%} degraded"
-        console.print(f"with refine --min-confidence {sure.best.below:g}, on these images: {told}")
-    _finish(f"Results: {out}", [f"{s.file}: {s.reason}" for s in result.skipped])
+    if before is not None:
+        ratio = result.corrected_to_degraded
+        pixels = "" if ratio is None else f"; {ratio:.1f} pixels corrected for each degraded one"
+        console.print(f"improved {result.improved:.0%}, degraded {result.degraded:.0%} of images{pixels}")
+    confidence = result.confidence
+    if confidence is not None and confidence.best.mean_iou - confidence.thresholds[0].mean_iou >= WORTH_SAYING:
+        best = confidence.best
+        scores = f"mIoU {100 * best.mean_iou:.1f}, {best.degraded:.0%} degraded"
+        console.print(f"with refine --min-confidence {best.min_confidence:g}, on these images: {scores}")
+
+
+def _classes(text: str | None):  # type: ignore[no-untyped-def]
+    """A number of classes, or classes by their names."""
+    from segmend.labels import Classes
+
+    if text is None:
+        return None
+    if text.strip().lstrip("+-").isdigit():
+        if int(text) < 1:
+            raise InvalidInput(f"--classes {text}: expected a number of at least 1, or names: sky,road,car")
+        return int(text)
+    return Classes(tuple(name.strip() for name in text.split(",") if name.strip()))
 
 
 @app.command()
@@ -328,20 +403,70 @@ def report(
 
 
 @app.command()
-def doctor() -> None:
-    """Say what this installation can do: devices, the fast operations, extras, and what to do about the rest."""
+def doctor(
+    extras: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Extras that must be installed: train, offline, crf, formats, faces, all.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Check devices, native operations, weights and extras; exits with 1 if something is broken."""
     from segmend.jobs.doctor import examine
 
-    for finding in examine():
-        mark = "[green]ok[/green]" if finding.good else "[yellow]--[/yellow]"
+    marks = {"ok": "[green]ok[/green]", "missing": "[yellow]--[/yellow]", "broken": "[red]!![/red]"}
+    findings = examine(extras or ())
+    for finding in findings:
         advice = f" ({finding.advice})" if finding.advice else ""
-        console.print(f"{mark} {finding.what:15} {escape(finding.found + advice)}")
+        console.print(f"{marks[finding.state]} {finding.what:15} {escape(finding.found + advice)}")
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(SKIPPED_SOME)
 
 
-def _images(folder: Path, max_pixels: int | None):  # type: ignore[no-untyped-def]
+def _images(folder: Path, bands: str | None, max_pixels: int | None):  # type: ignore[no-untyped-def]
     from segmend.data.dataset import open_dataset
 
-    return _limited(open_dataset(folder), max_pixels)
+    return _reported(_limited(open_dataset(folder, bands=_bands(bands)), max_pixels))
+
+
+def _pairs(  # type: ignore[no-untyped-def]
+    images: Path,
+    coarse: Path,
+    classes=None,
+    ids: str | None = None,
+    palette: Path | None = None,
+    bands: str | None = None,
+    max_pixels: int | None = None,
+):
+    """Images and their coarse maps, and what has no partner; what was found and assumed is printed."""
+    from segmend.data.files import MAX_PIXELS
+    from segmend.data.pairs import open_pairs
+    from segmend.report.results import Skipped
+
+    pairs = open_pairs(
+        images,
+        coarse,
+        classes=classes,
+        ids=_ids("ids", ids) if ids else None,
+        palette=palette,
+        bands=_bands(bands),
+        max_pixels=max_pixels or MAX_PIXELS,
+    )
+    unpaired = [Skipped(file=str(error.path), reason=error.reason) for error in pairs.unpaired]
+    return _reported(pairs.dataset), unpaired
+
+
+def _reported(dataset):  # type: ignore[no-untyped-def]
+    """The data set, after printing what was found and assumed when its folders were opened."""
+    for finding in dataset.findings:
+        console.print(escape(finding))
+    return dataset
+
+
+def _bands(text: str | None) -> tuple[int, int, int] | None:
+    from segmend.pixels import parse_bands
+
+    return None if text is None else parse_bands(text)
 
 
 def _limited(dataset, max_pixels: int | None):  # type: ignore[no-untyped-def]
@@ -370,10 +495,10 @@ def _numbers(text: str) -> tuple[float, ...]:
     return numbers
 
 
-def _ids(text: str) -> tuple[int, ...]:
+def _ids(option: str, text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.strip().isdigit() for part in parts):
-        raise InvalidInput(f"--face {text}: expected ids with commas between, as 1,2,3")
+        raise InvalidInput(f"--{option} {text}: expected ids with commas between, as 1,2,3")
     return tuple(int(part) for part in parts)
 
 

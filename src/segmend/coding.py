@@ -124,6 +124,17 @@ class Coding:
         Raises:
             InvalidInput: an id that is neither a class nor void.
         """
+        labels, wrong = self.split(stored)
+        if wrong.any():
+            found = np.unique(stored[wrong])
+            raise InvalidInput(
+                f"expected {self._expected()}, found {listed(found)} on {int(wrong.sum())} pixels: "
+                "name all classes (--classes, --ids), or map these ids to void"
+            )
+        return labels
+
+    def split(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Classes ``[H, W]`` as of `decode`, void where an id is no class; and where that is so, bool."""
         void = self.classes_void
         dtype = np.uint8 if void == VOID else np.int32
         is_void = np.isin(stored, self.void) if len(self.void) != 1 else stored == self.void[0]
@@ -136,13 +147,7 @@ class Coding:
             place = np.searchsorted(ascending, stored).clip(max=len(ascending) - 1)
             wrong = (ascending[place] != stored) & ~is_void
             labels = order[place]
-        if wrong.any():
-            found = np.unique(stored[wrong])
-            raise InvalidInput(
-                f"expected {self._expected()}, found {listed(found)} on {int(wrong.sum())} pixels: "
-                "name all classes (--classes, --ids), or map these ids to void"
-            )
-        return np.where(is_void, dtype(void), labels.astype(dtype))
+        return np.where(is_void | wrong, dtype(void), labels.astype(dtype)), wrong
 
     def encode(self, labels: np.ndarray) -> np.ndarray:
         """Stored ids of classes ``[H, W]`` (see `decode`), ``uint8`` where they fit, else ``int32``."""
@@ -190,17 +195,17 @@ def decide(
         return foreground
     if count is not None:
         return Decision(Coding.counted(count))
+    if len(found) > MAX_IDS:
+        raise InvalidInput(
+            f"found {len(found):,} ids up to {max(found)}: are these instances, or grey values? Expected classes: "
+            "write one id for all objects of a class"
+        )
     _refuse_greys(total)
     _refuse_views(found, hint)
     void = tuple(i for i in (VOID, VOID_16) if i in found and len(found - {VOID, VOID_16}) < i)
     classes = tuple(sorted(found - set(void)))
     if any(i < 0 for i in classes):
         raise InvalidInput(f"expected ids of at least 0, found {listed(classes)}: write void as {VOID}")
-    if len(classes) > MAX_IDS:
-        raise InvalidInput(
-            f"found {len(classes):,} ids up to {classes[-1]}: are these instances? Expected classes: "
-            "write one id for all objects of a class"
-        )
     if not classes:  # nothing is labelled: any class will do
         return Decision(Coding.counted(2))
     void = tuple(i for i in (VOID, VOID_16) if i not in classes)
@@ -293,6 +298,27 @@ def shares(total: IdCounts, coding: Coding, names: Sequence[str]) -> str:
     shown = ", ".join(f"{name} {percent(n / everything)}" for name, n in ranked[:LISTED])
     more = f", {len(ranked) - LISTED} more" if len(ranked) > LISTED else ""
     return f"{shown or 'no class'}{more}; void {percent(void / everything)}"
+
+
+def read_array(labels: np.ndarray, count: int | None = None) -> tuple[np.ndarray, Coding]:
+    """The classes ``[H, W]`` of a label map that is held in memory, and how its ids are read.
+
+    Args:
+        labels: integers or booleans ``[H, W]``.
+        count: number of classes, where it is given (None: those that the map holds).
+
+    Raises:
+        InvalidInput: no label map, or ids that cannot be meant.
+
+    Example:
+        >>> read_array(np.array([[0, 255], [255, 0]], np.uint8))[0].tolist()
+        [[0, 1], [1, 0]]
+    """
+    if labels.ndim != 2 or labels.size == 0 or labels.dtype.kind not in "biu":
+        raise InvalidInput(f"expected a label map [H, W] of integers, found {labels.dtype} of {labels.shape}")
+    labels = labels.astype(np.uint8) if labels.dtype == bool else labels
+    coding = decide({"the mask": IdCounts.of(labels)}, count, hint=False).coding
+    return coding.decode(labels), coding
 
 
 def percent(share: float) -> str:

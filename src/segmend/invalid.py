@@ -1,4 +1,4 @@
-"""The error for what a user gave."""
+"""The error for unusable input."""
 
 
 class InvalidInput(ValueError):

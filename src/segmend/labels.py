@@ -11,7 +11,7 @@ dimensions; `as_image` and `as_probabilities` take one image, of what people hol
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,9 @@ VOID_16 = 65535
 
 SMOOTHING = 0.02
 """Probability that a hard label leaves to the other classes (``eps`` of `one_hot`)."""
+
+UNDECIDED = 0.1
+"""Share of the pixels on which logits may all be equal."""
 
 HALF_TOLERANCE = 4e-3
 """How far probabilities in half precision may be from a sum of 1; they are divided by their sum when read."""
@@ -166,7 +169,12 @@ def as_tensor(value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
-            raise InvalidInput(f"expected an array, an image or a tensor, found {type(value).__name__}")
+            masks = isinstance(value, Sequence) and len(value) and isinstance(value[0], Mapping)
+            advice = ": paint the masks into one label map first, larger ones first" if masks else ""
+            raise InvalidInput(
+                f"expected an array, an image or a tensor, found {type(value).__name__}{' of masks' * bool(masks)}"
+                f"{advice}"
+            )
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
         value = torch.from_numpy(array if array.flags.writeable else array.copy())
     return value.to(_WIDER[value.dtype]) if value.dtype in _WIDER else value
@@ -233,6 +241,30 @@ NORMALISED = 16
 """Values above 1 and below this look normalised by a mean and a standard deviation; larger ones like 0..255."""
 
 
+def as_label_map(value: Any) -> np.ndarray | None:
+    """The ids ``[H, W]`` of an array, PIL image or tensor that is a label map; None for anything else.
+
+    Floats that are whole numbers are ids, and so is grey in three equal channels ``[H, W, 3]``.
+
+    Example:
+        >>> as_label_map(np.array([[0.0, 2.0]])).tolist()
+        [[0, 2]]
+        >>> as_label_map(np.array([[0.2, 0.8]])) is None
+        True
+    """
+    array = as_tensor(value).detach().cpu().numpy()
+    if array.ndim == 3 and array.shape[-1] in (3, 4) and array.dtype == np.uint8:
+        grey = array[..., :1]
+        same = (array[..., :3] == grey).all() and array.shape[0] > 4
+        array = grey[..., 0] if same else array
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        return None
+    if array.dtype.kind != "f":
+        return array
+    whole = np.rint(np.nan_to_num(array, nan=0.5))
+    return whole.astype(np.int64) if np.array_equal(whole, array) else None
+
+
 def as_probabilities(coarse: Any, num_classes: int, smoothing: float = SMOOTHING, logits: bool = False) -> Tensor:
     """A probability map ``float32 [C, H, W]`` of a label map ``[H, W]`` or of a probability map.
 
@@ -247,15 +279,33 @@ def as_probabilities(coarse: Any, num_classes: int, smoothing: float = SMOOTHING
     tensor = as_tensor(coarse)
     if tensor.ndim == 2 and not tensor.is_floating_point():
         return one_hot(tensor, num_classes, smoothing)
-    stored = tensor.dtype == torch.uint8 and tensor.shape[0] == num_classes
+    stored = tensor.dtype == torch.uint8 and tensor.ndim == 3 and tensor.shape[0] == num_classes
     if tensor.ndim != 3 or not (tensor.is_floating_point() or stored):
         raise InvalidInput(
             "expected a label map [H, W] of integers or a probability map [C, H, W] of floats, "
-            f"found {tensor.dtype} of shape {tuple(tensor.shape)}"
+            f"found {tensor.dtype} of shape {tuple(tensor.shape)}{_layout(tensor, num_classes)}"
         )
     if tensor.shape[0] != num_classes:
-        raise InvalidInput(f"expected probabilities of {num_classes} classes, found {tensor.shape[0]}")
+        raise InvalidInput(
+            f"expected probabilities of {num_classes} classes, found {tensor.shape[0]} of shape "
+            f"{tuple(tensor.shape)}{_layout(tensor, num_classes)}"
+        )
     return softened(tensor) if logits and not stored else normalised(tensor)
+
+
+def _layout(tensor: Tensor, num_classes: int) -> str:
+    """What an array of another layout than ``[C, H, W]`` seems to be, and what to do, for messages."""
+    if tensor.ndim == 4 and tensor.shape[0] == 1:
+        return ": a batch of one, take its first element"
+    if tensor.ndim == 4:
+        return ": a batch, give one image at a time"
+    if tensor.ndim == 3 and tensor.shape[0] == 1:
+        return ": one plane, so p of the foreground? Give two, 1 - p and p"
+    if tensor.ndim == 3 and tensor.shape[-1] in (num_classes, 1) and tensor.shape[0] != num_classes:
+        return ": classes must come first, not last"
+    if tensor.ndim == 3 and tensor.is_floating_point() and bool((tensor.sum(-1) - 1).abs().max() < HALF_TOLERANCE):
+        return ": the last axis sums to 1, but classes must come first"
+    return ""
 
 
 def softened(logits: Tensor) -> Tensor:
@@ -267,6 +317,12 @@ def softened(logits: Tensor) -> Tensor:
     found = logits.float().softmax(dim=0)
     if not torch.isfinite(found.sum(dim=0)).all():
         raise InvalidInput("the logits hold NaN or infinite values: write them anew")
+    equal = float((logits.amax(dim=0) == logits.amin(dim=0)).float().mean()) if len(logits) > 1 else 0.0
+    if equal > UNDECIDED:
+        raise InvalidInput(
+            f"the logits of all classes are equal on {100 * equal:.0f} % of the pixels: are these logits of "
+            "single masks, without background? Add a first plane of zeros for it"
+        )
     return found
 
 
@@ -322,13 +378,15 @@ def check_probabilities(probabilities: Tensor, tolerance: float = 1e-3) -> None:
     if probabilities.amin() < -tolerance:
         raise InvalidInput(
             f"expected probabilities of at least 0, found {float(probabilities.amin()):g}: "
-            "are these logits? Say so (--logits, or logits=True), or apply softmax over the classes"
+            "are these logits? Say so (--logits, or logits=True). Logits of single masks need a plane of zeros "
+            "for the background first"
         )
     worst = float((total - 1.0).abs().max())
     if worst > tolerance:
+        layout = _layout(probabilities, probabilities.shape[-3])
         raise InvalidInput(
-            f"expected probabilities that sum to 1 within {tolerance:g}, found sums off by {worst:.3g}: "
-            "apply softmax over the classes, or divide by the sum"
+            f"expected probabilities that sum to 1 within {tolerance:g}, found sums off by {worst:.3g}"
+            f"{layout or ': apply softmax over the classes, or divide by the sum'}"
         )
 
 

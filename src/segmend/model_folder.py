@@ -1,7 +1,7 @@
 """A trained model is a folder: ``config.json``, ``model.safetensors`` and ``README.md``.
 
-Models are `huggingface_hub` mixins, so ``from_pretrained`` and ``push_to_hub`` work as people expect. The
-configuration also holds the class's name under ``type``, so that a folder says what it is.
+Models are `huggingface_hub` mixins with ``from_pretrained`` and ``push_to_hub``. The configuration also holds the
+name of the class under ``type``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ Model = TypeVar("Model", bound=PyTorchModelHubMixin)
 
 
 def save_model(model: ModelHubMixin, folder: Path | str, card: str = "") -> None:
-    """Write `model` as a folder; each of its files is replaced whole.
+    """Write `model` as a folder; each of its files is replaced atomically.
 
     Args:
+        model: the model.
+        folder: made where it is missing.
         card: text of the model card (``README.md``): data, terms, figures, command.
     """
     folder = Path(folder)
@@ -39,14 +41,14 @@ def save_model(model: ModelHubMixin, folder: Path | str, card: str = "") -> None
             ModelCard(header + card, ignore_metadata_errors=True).save(Path(temporary) / "README.md")
         model.save_pretrained(temporary, config={"type": name, **_config_of(model)})
         for path in sorted(Path(temporary).iterdir()):
-            whole = Path(temporary) / f"{path.name}.part"
-            # A copy has the rights of any new file: safetensors gives weights to their owner alone.
-            shutil.copyfile(path, whole)
-            whole.replace(folder / path.name)
+            copy = Path(temporary) / f"{path.name}.part"
+            # A copy has the permissions of any new file; safetensors writes files that only their owner can read.
+            shutil.copyfile(path, copy)
+            copy.replace(folder / path.name)
 
 
 def load_model(kind: type[Model], name: str | Path) -> Model:
-    """The model of class `kind` in a folder or hub repository, ready to be used.
+    """Load a model of class `kind` from a folder or hub repository, in evaluation mode.
 
     Raises:
         InvalidInput: no such model, one of another kind, or weights that do not fit it.
@@ -55,17 +57,17 @@ def load_model(kind: type[Model], name: str | Path) -> Model:
     if found != kind.__name__:
         raise InvalidInput(f"{name}: holds a {found}, expected a {kind.__name__}")
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # the mixin tells where it loads from
+        with contextlib.redirect_stdout(io.StringIO()):  # the mixin prints where it loads from
             model = kind.from_pretrained(str(name), strict=True)
     except (SafetensorError, RuntimeError, OSError, TypeError) as error:
-        raise InvalidInput(f"{name}: its weights cannot be loaded ({error}): train or copy it anew") from error
+        raise InvalidInput(f"{name}: its weights cannot be loaded ({error}): train or copy it again") from error
     assert isinstance(model, nn.Module)
     model.eval()
     return model
 
 
 def _config_of(model: ModelHubMixin) -> dict[str, Any]:
-    """Arguments that the model was made with, as the mixin recorded them."""
+    """The arguments of the model's constructor, as the mixin recorded them."""
     config = model._hub_mixin_config
     assert isinstance(config, dict)
     return config
@@ -80,14 +82,16 @@ def read_config(name: str | Path) -> dict[str, Any]:
     path = Path(name) / "config.json"
     if not path.is_file():
         if Path(name).exists():
-            raise InvalidInput(f"{name}: not a model folder (no config.json): give a folder that train wrote")
+            raise InvalidInput(
+                f"{name}: not a model folder (no config.json): expected a folder that `segmend train` wrote"
+            )
         path = _from_hub(str(name))
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InvalidInput(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(config, dict) or not isinstance(config.get("type"), str):
-        raise InvalidInput(f"{path}: does not say its `type`: not written by segmend")
+        raise InvalidInput(f"{path}: it has no `type`: not written by segmend")
     return config
 
 

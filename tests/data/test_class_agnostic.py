@@ -1,25 +1,25 @@
-"""Training samples of any classes."""
+"""Class-agnostic training samples."""
 
 import torch
 
-from segmend.data.class_agnostic import ClassAgnosticSamples, border_error_pixels, in_slots
+from segmend.data.class_agnostic import ClassAgnosticSamples, border_error_pixels, to_slots
 from segmend.data.corruptions import AnyCorruption
 from segmend.data.dataset import open_dataset
 from segmend.data.sampling import CoarseSource, Samples
 from segmend.data.transforms import training_view
 
 
-def test_slots_hold_the_classes_that_the_coarse_map_believes_in():
+def test_slots_hold_the_most_probable_classes():
     coarse = torch.zeros(6, 2, 3)
     coarse[4] = 0.5
     coarse[1] = 0.25
     coarse[5] = 0.2
-    coarse[2] = 0.05  # too little to be heard
+    coarse[2] = 0.05  # too little for a slot
     labels = torch.tensor([[4, 1, 5], [2, 255, 4]], dtype=torch.uint8)
-    found = in_slots({"coarse": coarse, "labels": labels}, 2)
+    found = to_slots({"coarse": coarse, "labels": labels}, 2)
     assert torch.allclose(found["coarse"], torch.tensor([2 / 3, 1 / 3])[:, None, None].expand(2, 2, 3))
     assert found["labels"].tolist() == [[0, 1, 255], [255, 255, 0]]
-    roomy = in_slots({"coarse": coarse, "labels": labels}, 8)
+    roomy = to_slots({"coarse": coarse, "labels": labels}, 8)
     assert roomy["coarse"].shape == (8, 2, 3)
     assert roomy["labels"].tolist() == [[0, 1, 2], [255, 255, 0]]
     assert roomy["coarse"][3:].max() == 0
@@ -47,12 +47,12 @@ def test_samples_come_from_all_sets_and_depend_on_the_seed_alone(synthetic, coar
         assert torch.equal(chosen[3]["image"], samples[expected][3]["image"])
     both = ClassAgnosticSamples(samples, [0.5, 0.5], 40, 0, slots=4)
     again = ClassAgnosticSamples(samples, [0.5, 0.5], 40, 0, slots=4)
-    told = 0
+    given = 0
     for index in range(20):
         sample = both[index]
         assert all(torch.equal(value, again[index][name]) for name, value in sample.items() if name != "broken")
         assert sample["coarse"].shape == (4, 48, 48)
         assert set(sample["labels"].unique().tolist()) <= {0, 1, 2, 3, 255}
         assert sample["border_error_px"] == border_error_pixels(sample["coarse"], sample["labels"])
-        told += int(sample["told"])
-    assert 3 < told < 17
+        given += int(sample["error_given"])
+    assert 3 < given < 17

@@ -70,7 +70,7 @@ def test_images_smaller_than_a_crop_work(synthetic):
     assert samples(synthetic, centroids, crop=400)[1]["labels"].shape == (400, 400)
 
 
-def test_classes_that_no_image_holds_are_passed_over(synthetic):
+def test_classes_that_no_image_holds_are_skipped(synthetic):
     chosen = samples(synthetic, [[], [], [Centroid(0, 5, 5)], []])
     assert [len(some) for some in chosen.centroids] == [1]
     assert samples(synthetic, [[], []])[1]["labels"].shape == (24, 24)

@@ -99,7 +99,7 @@ def test_part_labels(tmp_path):
         assert (truth == 2 - labels[superpixels]).all()
         numbers, classes = part_labels_superpixels(tmp_path / "a", name)
         assert (numbers == superpixels).all()
-        assert superpixel_counts(truth, numbers, classes, 3) == (len(labels), len(labels))
+        assert superpixel_counts(truth, classes, numbers, 3) == (len(labels), len(labels))
 
 
 @pytest.mark.parametrize(

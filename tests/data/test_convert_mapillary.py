@@ -81,4 +81,14 @@ def test_a_broken_list_of_classes_is_named(tmp_path, content):
 def test_ids_without_a_class_are_listed(tmp_path):
     publish(tmp_path / "a", "config.json", ids=np.full((20, 30), 9, np.uint8))
     done = convert(tmp_path / "a", tmp_path / "out", "mapillary")
-    assert [why for _, why in done.skipped] == ["expected ids 0..2, found 9"] * 2
+    assert [why for _, why in done.skipped] == ["expected ids 0..2 or 255 for void, found 9"] * 2
+
+
+def test_masks_whose_palette_is_in_another_order_go_by_their_colours(tmp_path):
+    publish(tmp_path / "a", "config.json")
+    ids = np.random.default_rng(2).integers(0, len(LABELS), (20, 30)).astype(np.uint8)
+    for part, key in (("training", "aaaa"), ("validation", "bbbb")):
+        write_labels(tmp_path / "a" / part / "labels" / f"{key}.png", ids, PALETTE[::-1])
+    convert(tmp_path / "a", tmp_path / "out", "mapillary")
+    dataset = open_dataset(tmp_path / "out", "train")
+    assert (dataset.labels(dataset.records[0]) == np.array([1, 255, 0])[ids]).all()

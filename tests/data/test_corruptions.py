@@ -1,4 +1,4 @@
-"""Corruption done on purpose."""
+"""Corruption of good label maps."""
 
 import cv2
 import numpy as np
@@ -32,15 +32,40 @@ def test_growing_is_dilation_and_shrinking_erosion_of_one_class():
         assert found.dtype == np.uint8
 
 
-def test_a_shrunk_class_leaves_the_nearest_other_label():
+def test_classes_shrink_from_the_largest_one_alone():
     labels = torch.zeros(20, 30, dtype=torch.uint8)
     labels[:, 10:20] = 1
     labels[:8, 20:] = 2
     shrunk = grow(labels, -3)
-    assert (shrunk[:5, 17:20] == 2).all()
+    assert (shrunk[:5, 13:20] == 1).all()
+    assert (shrunk[:5, 20:] == 2).all()
     assert (shrunk[12:, 17:20] == 0).all()
     assert (shrunk[:, 13:17] == 1).all()
-    assert set(shrunk.unique().tolist()) == {0, 1, 2}
+    row = torch.tensor([[1, 1, 1, 1, 2, 2, 2, 2, 0, 0, 0, 0, 0]], dtype=torch.uint8)
+    assert grow(row, -2).tolist() == [[1, 1, 1, 1, 2, 2, 0, 0, 0, 0, 0, 0, 0]]
+    assert grow(row, 2).tolist() == [[1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 0, 0, 0]]
+    assert grow(row[:, :8], -2).tolist() == [[1, 1, 1, 1, 1, 1, 2, 2]]  # the first of two largest ones
+
+
+def test_smaller_classes_never_swap_pixels():
+    """What growth and erosion change belongs to the largest class before or after, within the distance."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        labels = rng.choice(np.array([0, 0, 1, 2, 3, 255], np.uint8), (5, 6)).repeat(4, 0).repeat(4, 1)
+        names, counts = np.unique(labels[labels != 255], return_counts=True)
+        largest = labels == names[counts.argmax()]
+        for pixels in (3, -3):
+            found = grow(torch.from_numpy(labels), pixels).numpy()
+            changed = found != labels
+            growing = ~largest & (labels != 255) if pixels > 0 else largest
+            distance = ndimage.distance_transform_edt(~growing)
+            assert changed.any()
+            assert (distance[changed] < 3.5).all()  # the chamfer distance is good to a twentieth
+            assert changed[(distance > 0) & (distance < 2.5) & (labels != 255)].all()
+            if pixels > 0:
+                assert largest[changed].all()
+            else:
+                assert (found[changed] == names[counts.argmax()]).all()
 
 
 def test_polygons_have_few_corners_and_lie_about_where_the_regions_were():
@@ -112,11 +137,11 @@ def test_a_shift_moves_by_so_many_pixels_or_not_at_all():
 def test_any_corruption_gives_good_masks_too():
     torch.manual_seed(0)
     labels = disc()
-    known = labels != 255
+    valid = labels != 255
     wrong = []
     for _ in range(60):
         map_ = AnyCorruption().of_truth(labels, 3)
         assert torch.allclose(map_.sum(dim=0), torch.ones(48, 48), atol=1e-4)
-        wrong.append((map_.argmax(0) != labels)[known].float().mean().item())
+        wrong.append((map_.argmax(0) != labels)[valid].float().mean().item())
     assert sum(w < 0.005 for w in wrong) >= 3
     assert sum(w > 0.03 for w in wrong) >= 20

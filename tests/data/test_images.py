@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from segmend.data import tiff
+from segmend.data.dataset import open_dataset
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.images import (
     ImageSurvey,
@@ -24,9 +28,11 @@ from segmend.data.images import (
     read_image,
     survey_images,
     unread_image,
+    unread_images,
     write_image,
 )
 from segmend.data.masks import read_labels, write_labels
+from segmend.data.pairs import open_pairs
 from segmend.labels import InvalidInput
 from segmend.pixels import ImageReading, scaled, turned
 
@@ -151,6 +157,17 @@ def test_near_infrared_is_no_transparency(tmp_path: Path, tagged_as: str, dtype:
     assert survey_images([path], (3, 0, 1)).findings[0] == "bands 4, 1, 2 read as red, green and blue"
 
 
+def test_bands_of_a_data_set_with_a_description(tmp_path: Path) -> None:
+    path = tmp_path / "images" / "val" / "a.tif"
+    path.parent.mkdir(parents=True)
+    values = BANDS[..., :4].astype(np.uint8)
+    tifffile.imwrite(path, values, photometric="rgb", extrasamples=["unassalpha"])
+    (tmp_path / "dataset.yaml").write_text("{name: a, classes: [b, c]}")
+    for root in (tmp_path, path.parent):
+        dataset = open_dataset(root, bands=(3, 0, 1))
+        np.testing.assert_array_equal(dataset.image(dataset.records[0]), values[..., [3, 0, 1]])
+
+
 def test_a_dark_infrared_band_is_read_as_in_the_rest_of_its_folder(tmp_path: Path) -> None:
     """Alone, a band of 0 and 255 looks like transparency."""
     dark = BANDS[..., :4].astype(np.uint8)
@@ -171,35 +188,45 @@ def test_transparency_of_a_folder_is_no_finding(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "a.png", reading=survey.reading), OVER_BLACK)
 
 
-def test_of_five_bands_the_first_three_can_be_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
+@pytest.mark.parametrize("layout", ["contig", "separate"])
+@pytest.mark.parametrize("bands", [2, 3, 4, 5])
+def test_any_number_of_bands_in_any_layout(tmp_path: Path, bands: int, layout: str, dtype: type) -> None:
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, BANDS.astype(np.uint8), photometric="rgb", extrasamples=["unspecified"] * 2)
-    np.testing.assert_array_equal(read_image(path), BANDS[..., :3])
-    assert survey_images([path]).findings == ("1 image with 5 bands: the first three are read (--bands)",)
-    with pytest.raises(InvalidFile, match=r"a\.tif: band 5 was asked for, found 3 bands"):
-        read_image(path, reading=ImageReading(bands=(4, 0, 1)))
+    stored = BANDS[..., :bands].astype(dtype)
+    stored = np.ascontiguousarray(np.moveaxis(stored, -1, 0)) if layout == "separate" else stored
+    tifffile.imwrite(path, stored, photometric="minisblack", planarconfig=layout, compression="deflate")
+    expected = BANDS[..., :3] if bands > 2 else BANDS[..., [0, 0, 0]]
+    np.testing.assert_array_equal(read_image(path), expected)
+    if bands == 5:
+        assert survey_images([path]).findings[0] == "1 image with 5 bands: the first three are read (--bands)"
+        np.testing.assert_array_equal(
+            read_image(path, reading=ImageReading(bands=(4, 3, 0))), BANDS[..., [4, 3, 0]]
+        )
+        with pytest.raises(InvalidFile, match=r"a\.tif: band 6 was asked for, found 5 bands"):
+            read_image(path, reading=ImageReading(bands=(5, 0, 1)))
 
 
-@pytest.mark.parametrize(
-    ("values", "options", "found"),
-    [
-        (BANDS.astype(np.uint16), {"photometric": "rgb"}, "a TIFF with 5 bands of 16 bits: write three bands"),
-        (
-            BANDS[..., :3].transpose(2, 0, 1).astype(np.uint16),
-            {"photometric": "rgb", "planarconfig": "separate"},
-            r"a TIFF with 3 bands of 16 bits, stored band by band: .*INTERLEAVE=PIXEL",
-        ),
-        (BANDS[..., 0].astype(np.float16), {}, r"a TIFF with 1 band of 16 bits \(floats\)"),
-        (BANDS[..., 0].astype(np.int64), {}, r"a TIFF with 1 band of 64 bits \(signed\)"),
-    ],
-)
-def test_bands_that_no_decoder_reads_right_are_named(
-    tmp_path: Path, values: np.ndarray, options: dict[str, str], found: str
-) -> None:
+def test_bands_that_cannot_be_decoded_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, values, **options)
-    with pytest.raises(InvalidFile, match=rf"a\.tif: expected grey or RGB .*, found {found}"):
+    tifffile.imwrite(path, BANDS.astype(np.uint16), photometric="minisblack", planarconfig="contig")
+    content = bytearray(path.read_bytes())
+    entry = content.index(struct.pack("<HHI", 259, 3, 1))  # the compression
+    content[entry + 8 : entry + 10] = struct.pack("<H", 34_892)  # one that nobody has
+    path.write_bytes(content)
+    found = (
+        r"a\.tif: a TIFF with 5 bands of 16 bits, which cannot be decoded \(.*\): write three bands \(for example"
+    )
+    with pytest.raises(InvalidFile, match=found):
         read_image(path)
+    tifffile.imwrite(path, BANDS.astype(np.float16), photometric="minisblack", planarconfig="separate")
+    assert str(tiff.pages(path)[0]) == "a TIFF with 6 bands of 16 bits (floats), stored band by band"
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, np.uint32, np.int64])
+def test_grey_of_any_type(tmp_path: Path, dtype: type) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", BANDS[..., 0].astype(dtype))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), BANDS[..., [0, 0, 0]])
 
 
 def deep(path: Path, values: np.ndarray) -> None:
@@ -397,6 +424,19 @@ def test_overviews_and_previews_are_no_pages(tmp_path: Path) -> None:
 )
 def test_files_of_other_kinds_are_named(name: str, message: str) -> None:
     assert unread_image(Path(name)) == message
+
+
+def test_a_map_whose_image_is_of_another_kind_says_so(tmp_path: Path) -> None:
+    for name in ("p0", "p1"):
+        write_labels(tmp_path / "masks" / f"{name}.png", np.arange(12, dtype=np.uint8).reshape(3, 4) % 3)
+    write_image(tmp_path / "images" / "p1.png", RGB[:3, :4])
+    (tmp_path / "images" / "p0.heic").write_bytes(b"x")
+    [unpaired] = open_pairs(tmp_path / "images", tmp_path / "masks").unpaired
+    assert unpaired.path == tmp_path / "masks" / "p0.png"
+    assert re.search(
+        r"no image of this ID in .*images: p0.heic is HEIC, which is not read: convert", unpaired.reason
+    )
+    assert unread_images(tmp_path / "images") == {"p0": tmp_path / "images" / "p0.heic"}
 
 
 # ---- files that cannot be used ----

@@ -69,8 +69,8 @@ def test_coarse_maps_move_with_their_labels(synthetic, coarse):
     )
     for index in range(6):
         sample = samples_[index]
-        known = sample["labels"] != 255
-        agree = (sample["coarse"].argmax(0) == sample["labels"])[known]
+        valid = sample["labels"] != 255
+        agree = (sample["coarse"].argmax(0) == sample["labels"])[valid]
         assert agree.float().mean() > 0.97
 
 

@@ -19,7 +19,7 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.*"))}
 
 
-def test_the_same_seed_draws_the_same_files_and_another_seed_does_not(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_files_and_another_seed_does_not(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         generate_dataset(tmp_path / name, train=2, val=1, seed=seed, height=48, width=64)
     a, b, c = (contents(tmp_path / name) for name in "abc")
@@ -29,7 +29,7 @@ def test_the_same_seed_draws_the_same_files_and_another_seed_does_not(tmp_path: 
     assert all(a[name] != c[name] for name in a)
 
 
-def test_an_image_depends_neither_on_how_many_are_drawn_nor_on_the_other_split(tmp_path: Path) -> None:
+def test_an_image_depends_neither_on_how_many_there_are_nor_on_the_other_split(tmp_path: Path) -> None:
     generate_dataset(tmp_path / "few", train=1, val=1, height=48, width=64)
     generate_dataset(tmp_path / "many", train=3, val=2, height=48, width=64)
     few, many = contents(tmp_path / "few"), contents(tmp_path / "many")
@@ -37,7 +37,7 @@ def test_an_image_depends_neither_on_how_many_are_drawn_nor_on_the_other_split(t
     assert few["images/train/00000.jpg"] != few["images/val/00000.jpg"]
 
 
-def test_a_drawn_data_set_opens_with_its_classes_and_exact_labels(tmp_path: Path) -> None:
+def test_a_generated_data_set_opens_with_its_classes_and_exact_labels(tmp_path: Path) -> None:
     generate_dataset(tmp_path, train=2, val=1, height=50, width=70)
     for split, count in (("train", 2), ("val", 1)):
         dataset = open_dataset(tmp_path, split)
@@ -81,7 +81,7 @@ def test_labels_fit_the_image_better_than_shifted_labels(sample: Images, shift: 
 
 
 @pytest.mark.parametrize(("height", "width"), [(97, 131), (131, 33), (17, 64), (8, 8)])
-def test_odd_and_small_sizes_are_drawn_whole(height: int, width: int) -> None:
+def test_odd_and_small_sizes_are_filled(height: int, width: int) -> None:
     for seed in range(8):
         image, labels = generate_image(np.random.default_rng(seed), height, width)
         assert image.shape == (height, width, 3)
@@ -91,7 +91,7 @@ def test_odd_and_small_sizes_are_drawn_whole(height: int, width: int) -> None:
         assert labels.max() < len(CLASSES)
 
 
-def test_an_image_too_small_to_draw_is_refused() -> None:
+def test_an_image_too_small_is_refused() -> None:
     with pytest.raises(InvalidInput, match="8 x 8"):
         generate_image(np.random.default_rng(0), 7, 64)
 

@@ -55,7 +55,7 @@ def recipes(synthetic, coarse, tmp_path_factory):
         "optimisation": few,
     }
     corrector = {
-        "task": "refiner",
+        "task": "corrector",
         "data": {"root": str(synthetic), "train": "train"},
         "coarse": {"train": str(coarse / "train"), "truth_share": 0.5},
         "ecn": {"width": "quarter"},
@@ -115,7 +115,7 @@ def test_refine_evaluate_report(segmend_, corrector, synthetic, coarse, tmp_path
         "--refiner", corrector, "--probs", "--details", "--quiet",
     )  # fmt: skip
     assert code == 0
-    assert "a second (read" in out
+    assert "per second (read" in out
     assert "% of pixels changed" in out
     with np.load(refined / "details" / "00000.npz") as details:
         assert details["displacement"].shape == (2, 64, 96)
@@ -184,7 +184,7 @@ def test_probabilities_logits_and_bytes_are_refined_alike(segmend_, synthetic, c
     code, _, err = segmend_(
         "refine", "--images", images, "--coarse", tmp_path / "logits", "--out", tmp_path / "wrong"
     )
-    assert code == 1
+    assert code == 2  # nothing could be done
     assert "--logits" in err
     for path in (tmp_path / "probabilities_refined" / "labels").glob("*.png"):
         expected, logits, rounded = (
@@ -276,7 +276,7 @@ def test_unusable_input_gives_one_message_and_code_2(segmend_, synthetic, coarse
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, synthetic, coarse, tmp_path):
+def test_a_run_that_is_cut_off_leaves_whole_files_and_resumes(how, code, synthetic, coarse, tmp_path):
     images, maps, out = tmp_path / "images", tmp_path / "maps", tmp_path / "out"
     images.mkdir()
     maps.mkdir()
@@ -299,6 +299,7 @@ def test_a_run_that_is_cut_off_leaves_whole_files_and_goes_on(how, code, synthet
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert b"Traceback" not in err
+    assert (b"interrupted. Finished files are kept; the same command resumes." in err) == (how == signal.SIGINT)
     done = sorted(out.glob("labels/*.png"))
     assert 5 <= len(done) < 1200
     for path in done:
@@ -318,8 +319,8 @@ def test_a_second_run_keeps_what_is_still_right(segmend_, synthetic, coarse, tmp
     assert "4 images written" in segmend_(*given, "guided")[1]
     before = {path.name: path.read_bytes() for path in out.glob("labels/*.png")}
     shutil.copyfile(maps / "00001.npz", maps / "00002.npz")  # a coarse map that was made anew
-    assert "1 image written" in (told := segmend_(*given, "guided")[1])
-    assert "3 kept from before" in told
+    message = segmend_(*given, "guided")[1]
+    assert message.startswith(f"1 image written to {out}, 1 of them made again, 3 kept from an earlier run")
     after = {path.name: path.read_bytes() for path in out.glob("labels/*.png")}
     assert [name for name in before if after[name] != before[name]] == ["00002.png"]
     for other in (("universal",), ("guided", "--min-confidence", "0.9")):
@@ -328,22 +329,22 @@ def test_a_second_run_keeps_what_is_still_right(segmend_, synthetic, coarse, tmp
         assert "made with other weights or options" in " ".join(err.split())
     assert {path.name: path.read_bytes() for path in out.glob("labels/*.png")} == after
     assert segmend_(*given, "universal", "--overwrite")[0] == 0
-    assert "4 kept from before" in segmend_(*given, "universal")[1]
+    assert "4 kept from an earlier run" in segmend_(*given, "universal")[1]
 
 
-def test_the_error_in_pixels_is_for_refiners_of_any_classes(segmend_, synthetic, coarse, tmp_path):
+def test_the_border_error_is_for_class_agnostic_refiners(segmend_, synthetic, coarse, tmp_path):
     network = UniversalPropagation()
     with torch.no_grad():
-        network.at_pixels[0].weight.mul_(300)
+        network.pixel_head[0].weight.mul_(300)
     save_model(network, tmp_path / "universal")
     given = ("refine", "--images", synthetic / "images" / "val", "--coarse", coarse / "val", "--probs")
-    for name, error in (("off", "8"), ("unknown", "0")):
-        extra = ("--refiner", tmp_path / "universal", "--border-error-px", error)
+    for name, error in (("off", ("--border-error-px", "8")), ("unknown", ())):
+        extra = ("--refiner", tmp_path / "universal", *error)
         assert segmend_(*given, *extra, "--out", tmp_path / name)[0] == 0
     off, unknown = (read_probabilities(tmp_path / name / "probs" / "00001.npz") for name in ("off", "unknown"))
     assert not np.allclose(off, unknown)
     code, _, err = segmend_(*given, "--refiner", "guided", "--border-error-px", "8", "--out", tmp_path / "x")
-    assert (code, "guided has no use for it" in err) == (2, True)
+    assert (code, "GuidedFilter does not use a border error" in err) == (2, True)
 
 
 def test_what_covers_faces_needs_packages_and_ids(segmend_, synthetic, tmp_path, monkeypatch):

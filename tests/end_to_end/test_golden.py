@@ -41,22 +41,22 @@ consensus: {alpha: 1, beta: 1, cross_entropy: 1}
 class_uniform: 32
 """,
     "ecn": """
-task: refiner
+task: corrector
 data: {root: DATA, train: train}
 coarse: {train: COARSE, truth_share: 0.5, variation: 0.3}
 ecn: {width: quarter, encoder: tf_efficientnet_lite0, features: imagenet, frozen: true, residual: true,
     coarse_weight: 0.2, appearance: fit}
-mask_share: 0.2
+fusion_share: 0.2
 """,
     "spn": """
-task: refiner
+task: corrector
 data: {root: DATA, train: train}
 coarse: {train: COARSE, truth_share: 0.5}
-spn: {width: quarter, gates: similarity, rounds: 2, weighed: true, lift: 8}
+spn: {width: quarter, gates: similarity, rounds: 2, weighted: true, lift: 8}
 """,
     "own": """
 task: universal
-sources: [{data: {root: DATA, train: train}, coarse: {train: COARSE, truth_share: 0.5}}]
+training_sets: [{data: {root: DATA, train: train}, coarse: {train: COARSE, truth_share: 0.5}}]
 """,
     "search": """
 task: filter

@@ -1,4 +1,4 @@
-"""The whole way on synthetic images, small."""
+"""All steps of the demonstration, on few small images."""
 
 from functools import partial
 
@@ -9,11 +9,11 @@ from segmend.jobs import demo
 
 @pytest.fixture
 def small(monkeypatch):
-    draw, recipe = demo.generate_dataset, demo.recipe
+    generate, recipe = demo.generate_dataset, demo.recipe
     monkeypatch.setattr(
         demo,
         "generate_dataset",
-        lambda root, train, val, seed: draw(root, train=6, val=4, seed=seed, height=64, width=96),
+        lambda root, train, val, seed: generate(root, train=6, val=4, seed=seed, height=64, width=96),
     )
     monkeypatch.setattr(demo, "recipe", partial(recipe, steps=2))
 

@@ -1,4 +1,4 @@
-"""Evaluation over folders: the numbers of the functions, pairs by ID, and what is missing."""
+"""Evaluation over folders: scores equal those of the functions, maps pair by ID, what is missing is listed."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ def test_scores_are_those_of_the_functions_over_all_images(synthetic, coarse, tm
     assert (out.parent / found.images).resolve() == (synthetic / "images" / "val").resolve()
 
 
-def test_the_truth_is_perfect_and_gains_are_counted(synthetic, coarse):
+def test_ground_truth_scores_100_and_improved_images_are_counted(synthetic, coarse):
     found = evaluate(open_dataset(synthetic, "val"), synthetic / "labels" / "val", coarse / "val", quiet=True)
     assert found.scores.mean_iou == found.scores.boundary_iou == found.scores.boundary_f == 1
     assert found.scores.trimap == [1.0] * 40
@@ -53,8 +53,8 @@ def test_missing_and_broken_maps_are_listed(synthetic, tmp_path):
 
 
 def test_nothing_to_score_is_an_error(synthetic, tmp_path):
-    write_labels(tmp_path / "00000.png", np.full((64, 96), 200, np.uint8))
-    with pytest.raises(InvalidInput, match="not one map"):
+    write_labels(tmp_path / "00000.png", np.zeros((5, 5), np.uint8))
+    with pytest.raises(InvalidInput, match=r"not one map could be scored\. .*00000\.png: expected one size"):
         evaluate(open_dataset(synthetic, "val"), tmp_path, quiet=True)
 
 
@@ -78,7 +78,7 @@ def test_true_classes_that_are_one_in_the_maps_are_merged(synthetic, coarse, tmp
     found = evaluate(truth, maps, out=tmp_path / "results.json", quiet=True, merge={"both": pair})
     assert found.scores == evaluate(truth.merged({"both": pair}), maps, quiet=True).scores
     shown = collect(read_results(tmp_path / "results.json"), tmp_path)
-    assert not shown.notes  # the report reads the finer truth too
+    assert not shown.missing  # the report reads the finer ground truth too
     assert not [note for group in shown.groups for case in group.cases for note in case.notes]
 
 
@@ -111,7 +111,7 @@ def test_thresholds_are_scored_as_refine_would_keep(synthetic, coarse, tmp_path)
     labels = {below: tmp_path / str(below) / "labels" for below in (0.5, 0.7)}
     found = evaluate(truth, labels[0.5], coarse / "val", tmp_path / "results.json", quiet=True)
     kept = evaluate(truth, labels[0.7], coarse / "val", quiet=True)
-    by_threshold = {round(one.below, 2): one for one in found.confidence.thresholds}
+    by_threshold = {round(one.min_confidence, 2): one for one in found.confidence.thresholds}
     assert by_threshold[0.5].mean_iou == pytest.approx(found.scores.mean_iou)
     assert by_threshold[0.5].degraded == found.degraded
     # Confidence is stored in 255 steps: a pixel or two may be on the other side of the threshold.

@@ -1,25 +1,20 @@
 """Training from a recipe: the seed decides everything, and a folder belongs to one recipe."""
 
+import json
+
 import pytest
 import torch
 
 from segmend.jobs.train import train
 from segmend.labels import InvalidInput
 from segmend.refiners import load
-from segmend.training.recipe import (
-    Augmentation,
-    CoarseOptions,
-    DataOptions,
-    ECNOptions,
-    Optimisation,
-    RefinerRecipe,
-    SPNOptions,
-)
+from segmend.training.options import Augmentation, CoarseOptions, DataOptions, Optimisation
+from segmend.training.tasks.corrector import CorrectorRecipe, ECNOptions
+from segmend.training.tasks.segmenter import SegmenterRecipe
 
 
 def recipe(synthetic, coarse, seed=0):
-    return RefinerRecipe(
-        task="refiner",
+    return CorrectorRecipe(
         data=DataOptions(root=synthetic, train="train"),
         coarse=CoarseOptions(train=coarse / "train", truth_share=0.5),
         ecn=ECNOptions(width="quarter"),
@@ -51,16 +46,31 @@ def test_a_folder_is_not_overwritten_by_another_recipe(synthetic, coarse, tmp_pa
     assert torch.equal(weights(tmp_path / "a"), before)
 
 
-@pytest.mark.parametrize("name", ["ecn", "spn"])
-def test_votes_are_fitted_where_the_recipe_says_so(synthetic, coarse, tmp_path, monkeypatch, name):
-    monkeypatch.setattr("segmend.jobs.train.fit_appearance", lambda dataset, quiet: 0.25)
-    options = {"width": "quarter", "encoder": "tf_efficientnet_lite0"}
-    changed = {"ecn": None, name: (ECNOptions if name == "ecn" else SPNOptions)(**options, appearance="fit")}
-    asked = recipe(synthetic, coarse).model_copy(update=changed)
-    train(asked, tmp_path / "a", quiet=True)
-    assert load(tmp_path / "a").appearance == 0.25
-    assert "appearance: fit" in (tmp_path / "a" / "recipe.yaml").read_text()
-    train(asked, tmp_path / "a", quiet=True)  # it is finished
-    given = asked.model_copy(update={name: changed[name].model_copy(update={"appearance": 0.5})})
-    train(given, tmp_path / "b", quiet=True)
-    assert load(tmp_path / "b").appearance == 0.5
+def test_only_segmenters_have_folds(synthetic, coarse, tmp_path):
+    with pytest.raises(InvalidInput, match="folds are for segmenters"):
+        train(recipe(synthetic, coarse), tmp_path, folds=3, quiet=True)
+
+
+def test_out_of_fold_maps_cover_the_training_split(synthetic, tmp_path):
+    options = {"augmentation": {"crop": 32}, "optimisation": {"steps": 1, "batch": 2, "workers": 0}}
+    segmenter = SegmenterRecipe(
+        data={"root": synthetic, "train": "train"}, network="segmend.segmenters.faces.FaceParser", **options
+    )
+    for _ in range(2):  # the second call finds all of it finished
+        assert train(segmenter, tmp_path, folds=2, quiet=True) == []
+        maps = sorted(path.stem for path in (tmp_path / "out_of_fold" / "probs").iterdir())
+        assert maps == sorted(record.id for record in segmenter.data.training_set())
+    folders = [tmp_path, tmp_path / "folds" / "0", tmp_path / "folds" / "1"]
+    texts = [(folder / "recipe.yaml").read_text() for folder in folders]
+    assert "leave_out: null" in texts[0]
+    assert texts[1] != texts[2]
+
+
+def test_a_card_says_what_was_trained_on_what(synthetic, coarse, tmp_path):
+    train(recipe(synthetic, coarse), tmp_path, quiet=True)
+    card = (tmp_path / "README.md").read_text()
+    assert "# A corrector of coarse maps trained with segmend" in card
+    assert "12 images" in card
+    assert "task: corrector" in card
+    first, *_ = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
+    assert list(first) == ["step", "loss", "seconds"]

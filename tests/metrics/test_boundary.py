@@ -63,9 +63,9 @@ def void_of(labels):
 
 
 def masks(prediction, truth, c):
-    """Masks of class `c` without what is void in the truth."""
-    known = truth != void_of(truth)
-    return (prediction == c) & known, (truth == c) & known
+    """Masks of class `c` without what is void in the ground truth."""
+    valid = truth != void_of(truth)
+    return (prediction == c) & valid, (truth == c) & valid
 
 
 def slow_trimap(prediction, truth, classes, widths):
@@ -321,7 +321,7 @@ def measure(start, step):
         metric.update(prediction, truth)
         found[kind.__name__] = metric.compute()
     changed = ShareChanged(4)
-    changed.update(coarse, prediction, truth)
+    changed.update(prediction, truth, coarse)
     return found | {"ShareChanged": changed.compute()}
 
 

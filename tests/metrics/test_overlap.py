@@ -140,6 +140,17 @@ def test_8_and_16_bit_maps_give_the_same_and_may_meet():
     np.testing.assert_array_equal(confusion_matrix(other, torch.from_numpy(wide), 3), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64, np.uint16])
+def test_255_is_void_in_labels_of_any_type_unless_it_is_a_class(dtype):
+    """As PyTorch has it: labels are int64, and pixels to ignore are 255."""
+    truth, prediction = np.array([[0, 1, 255, 1]]), np.array([[0, 255, 1, 1]])
+    expected = confusion_matrix(prediction.astype(np.uint8), truth.astype(np.uint8), 2)
+    assert (confusion_matrix(prediction.astype(dtype), truth.astype(dtype), 2) == expected).all()
+    assert (confusion_matrix(prediction.astype(np.uint8), truth.astype(dtype), 2) == expected).all()
+    found = confusion_matrix(prediction.astype(dtype), truth.astype(dtype), 300)
+    assert found[255].sum() == 1
+
+
 def test_more_classes_than_8_bits():
     truth = np.int32([[299, 255, 65535, 0]])
     confusion = confusion_matrix(np.int32([[299, 65535, 0, 255]]), truth, 300)
@@ -181,7 +192,7 @@ def test_share_changed_counts_images_beyond_the_threshold():
         (lambda: confusion_matrix(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), 2), "one shape"),
         (lambda: confusion_matrix(np.zeros((2, 3), np.uint8), np.zeros((1, 2, 3), np.uint8), 2), "one shape"),
         (lambda: confusion_matrix(np.uint8([[2]]), np.uint8([[0]]), 2), "found 2 on 1 pixels"),
-        (lambda: confusion_matrix(np.uint8([[0]]), np.int32([[255]]), 2), "found 255 on 1 pixels"),
+        (lambda: confusion_matrix(np.uint8([[0]]), np.int32([[254]]), 2), "found 254 on 1 pixels"),
         (lambda: confusion_matrix(np.int32([[-1]]), np.int32([[0]]), 2), "found -1"),
         (lambda: confusion_matrix(np.zeros((1, 1)), np.uint8([[0]]), 2), "integers"),
         (lambda: confusion_matrix(np.zeros((0, 4), np.uint8), np.zeros((0, 4), np.uint8), 2), "with pixels"),
@@ -197,7 +208,7 @@ def test_unusable_input_is_named(call, message):
 
 
 def example(seed, count=6, classes=4):
-    """`count` images: label maps before and after refining, and the truth, ``uint8 [count, 12, 17]``."""
+    """`count` images: label maps before and after refining, and the ground truth, ``uint8 [count, 12, 17]``."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, classes, (count, 12, 17)).astype(np.uint8)
     noisy = [np.where(rng.random(truth.shape) < 0.3, rng.integers(0, classes, truth.shape), truth) for _ in "ba"]
@@ -240,8 +251,8 @@ def test_share_changed_over_pieces_equals_the_function():
     coarse, prediction, truth = example(3)
     truth[5] = 255
     metric = ShareChanged(4, points=2.0)
-    metric.update(coarse[0], prediction[0], truth[0])
-    metric.update(coarse[1:], prediction[1:], truth[1:])
+    metric.update(prediction[0], truth[0], coarse[0])
+    metric.update(prediction[1:], truth[1:], coarse[1:])
     before, after = (
         np.array([mean_iou(confusion_matrix(m, t, 4)) for m, t in zip(maps, truth, strict=True)])
         for maps in (coarse, prediction)

@@ -48,9 +48,9 @@ def test_any_number_of_classes_and_long_rows(backend, classes):
     logits, target = example(classes, (1, 3, 521))
     target[target == 255] = 0
     logits.requires_grad_()
-    found = relaxed_cross_entropy(logits, target, void=-1)
+    found = relaxed_cross_entropy(logits, target, ignore_index=-1)
     double = logits.detach().double().requires_grad_()
-    expected = relaxed_cross_entropy(double, target, void=-1)
+    expected = relaxed_cross_entropy(double, target, ignore_index=-1)
     assert torch.allclose(found.double(), expected, atol=1e-5)
     grads = torch.autograd.grad(found, logits)[0].double(), torch.autograd.grad(expected, double)[0]
     assert torch.allclose(*grads, atol=1e-7)

@@ -126,23 +126,6 @@ def test_where_a_refiner_is_unsure_the_coarse_map_may_stay():
     assert torch.equal(band.labels, careful.labels)
 
 
-def test_a_mixture_with_the_coarse_map():
-    torch.manual_seed(0)
-    coarse, new = (torch.randn(4, 20, 30).mul(3).softmax(0) for _ in range(2))
-    before, every = Refinement.of(coarse, coarse), Refinement.of(new, coarse, fusion_mask=torch.rand(20, 30))
-    for share, expected in ((0.0, new), (1.0, coarse)):
-        assert torch.equal(mixed(every, coarse, share).probabilities, expected)
-    found = mixed(every, coarse, 0.6)
-    assert torch.allclose(found.probabilities, 0.4 * new + 0.6 * coarse, atol=1e-6)
-    assert torch.equal(found.labels, found.probabilities.argmax(dim=0).to(found.labels.dtype))
-    assert torch.equal(found.confidence, found.probabilities.amax(dim=0))
-    assert torch.equal(found.changed, found.labels != before.labels)
-    assert 0 < int(found.changed.sum()) < int(every.changed.sum())
-    assert torch.equal(found.change_confidence[found.changed], every.change_confidence[found.changed])
-    assert (found.change_confidence[~found.changed] == 0.5).all()
-    assert torch.equal(found.fusion_mask, every.fusion_mask)
-
-
 def test_a_refiner_chooses_its_coarse_weight_by_the_coarse_map():
     class Turn(Refiner):
         num_classes = 4
@@ -164,6 +147,144 @@ def test_a_refiner_chooses_its_coarse_weight_by_the_coarse_map():
     for tile in (128, 32):
         bands = [m.labels for _, m in refine_bands(Cautious(), image, coarse, 4, tile=tile, overlap=8)]
         assert torch.equal(torch.cat(bands), expected)
-    assert torch.equal(
-        Cautious().refine(image, coarse, min_confidence=0.5).labels, every.labels
-    )  # told, it is not
+    assert torch.equal(Cautious().refine(image, coarse, min_confidence=0.5).labels, every.labels)
+
+
+def test_python_cuts_large_images_into_tiles_too():
+    seen = []
+
+    class Looks(Sharpen):
+        def refine_batch(self, image, coarse, border_error_px=None):
+            seen.append(tuple(image.shape[2:]))
+            return super().refine_batch(image, coarse)
+
+    torch.manual_seed(0)
+    image, coarse = torch.rand(3, 90, 75), torch.randn(4, 90, 75).softmax(0)
+    whole, tiled = Looks().refine(image, coarse), Looks().refine(image, coarse, tile=32)
+    assert seen[0] == (90, 75)
+    assert max(height for height, _ in seen[1:]) <= 16
+    assert max(width for _, width in seen[1:]) <= 32
+    assert torch.equal(tiled.labels, whole.labels)
+    for name in ("probabilities", "confidence", "change_confidence", "displacement", "fusion_mask"):
+        assert torch.allclose(getattr(tiled, name), getattr(whole, name), atol=1e-5)
+    assert torch.equal(tiled.changed, whole.changed)
+
+
+class Moves(torch.nn.Module, SwapFour):
+    """A network, on whatever device it is said to be."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+
+@pytest.mark.parametrize("tile", [64, 16])
+def test_inputs_go_to_the_network_and_results_come_back(monkeypatch, tile):
+    moved, to = [], torch.Tensor.to
+
+    def fake(tensor, *where, **how):
+        if where and isinstance(where[0], torch.device):
+            moved.append((tuple(tensor.shape), tensor.dtype, where[0].type))
+            return tensor
+        return to(tensor, *where, **how)
+
+    monkeypatch.setattr("segmend.refiners.base.device_of", lambda model: torch.device("cuda"))
+    monkeypatch.setattr(torch.Tensor, "to", fake)
+    image, labels = np.zeros((40, 30, 3), np.uint8), np.zeros((40, 30), np.uint8)
+    labels[:4] = 255
+    assert (Moves().refine(image, labels, tile=tile).labels == 3)[4:].all()
+    assert moved[0] == ((3, 40, 30), torch.float32, "cuda")
+    there = [shape for shape, dtype, device in moved if device == "cuda" and dtype == torch.uint8]
+    assert sum(height * width for height, width in there) >= 40 * 30  # coarse labels
+    back = [shape for shape, dtype, device in moved if device == "cpu" and len(shape) == 3]
+    assert sum(height for _, height, _ in back) == 40  # probabilities
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
+def test_arrays_and_a_refiner_on_an_accelerator():
+    image, labels = np.zeros((40, 30, 3), np.uint8), np.zeros((40, 30), np.uint8)
+    labels[:4] = 255
+    network = Moves().cuda()
+    expected = Moves().refine(image, labels).labels
+    assert torch.equal(network.refine(image, labels).labels, expected)
+    on_device = network.refine(torch.from_numpy(image).cuda(), labels).labels
+    assert on_device.is_cuda
+    assert torch.equal(on_device.cpu(), expected)
+
+
+def test_results_can_be_targets_of_a_loss():
+    refined = Swap().refine(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8))
+    prediction = torch.zeros(2, 4, 4, requires_grad=True)
+    (prediction * refined.probabilities).sum().backward()
+    assert torch.equal(prediction.grad, refined.probabilities)
+
+
+def test_void_is_filled_or_kept_and_is_no_change():
+    torch.manual_seed(0)
+    labels = torch.randint(0, 4, (40, 30), dtype=torch.uint8)
+    void = torch.zeros(40, 30, dtype=torch.bool)
+    void[5:15] = True
+    labels[void] = 255
+    image = torch.rand(3, 40, 30)
+
+    class LastWins(Refiner):
+        """Prefers the last class a little."""
+
+        def refine_batch(self, image, coarse, border_error_px=None):
+            new = coarse + torch.tensor([0.0, 0.0, 0.0, 0.1]).view(4, 1, 1)
+            return Refinement.of(new / 1.1, coarse)
+
+    for options in ({}, {"min_confidence": 0.9}, {"tile": 16}):
+        filled = LastWins().refine(image, labels, 4, **options)
+        assert (filled.labels[void] == 3).all()  # and not class 0, which is the first of a uniform coarse map
+        assert not filled.changed[void].any()
+        kept = LastWins().refine(image, labels, 4, keep_void=True, **options)
+        assert (kept.labels[void] == 255).all()
+        assert (kept.probabilities[:, void] == 0.25).all()
+        assert (kept.confidence[void] == 0.25).all()
+        assert not kept.changed[void].any()
+        assert torch.equal(kept.labels[~void], filled.labels[~void])
+        assert torch.equal(kept.probabilities[:, ~void], filled.probabilities[:, ~void])
+
+
+@pytest.mark.parametrize("tile", [16, 64])
+def test_a_label_map_without_any_label_is_not_refined(tile):
+    class Never(Refiner):
+        def refine_batch(self, image, coarse, border_error_px=None):
+            raise AssertionError
+
+    refined = Never().refine(np.zeros((40, 30, 3), np.uint8), np.full((40, 30), 255, np.uint8), 4, tile=tile)
+    assert (refined.labels == 255).all()
+    assert (refined.probabilities == 0.25).all()
+    assert not refined.changed.any()
+
+
+def test_options_that_do_not_fit_are_refused():
+    image, labels = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+    for options, words in (
+        ({"border_error_px": 3}, "Swap does not use a border error"),
+        ({"min_confidence": 1.5}, "0..1"),
+        ({"tile": 3}, "at least 16"),
+    ):
+        with pytest.raises(InvalidInput, match=words):
+            Swap().refine(image, labels, **options)
+
+
+def test_a_border_error_reaches_refiners_that_use_it():
+    class Takes(Swap):
+        takes_border_error = True
+
+        def refine_batch(self, image, coarse, border_error_px=None):
+            given.append(border_error_px)
+            return super().refine_batch(image, coarse)
+
+        def coarse_weight_for(self, coarse, border_error_px=None):
+            given.append(border_error_px)
+            return 0.0
+
+    given = []
+    image, labels = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+    Takes().refine(image, labels, border_error_px=3.5)
+    assert given == [3.5, 3.5]
+    with pytest.raises(InvalidInput, match="above 0"):
+        Takes().refine(image, labels, border_error_px=0)

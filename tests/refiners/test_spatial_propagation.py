@@ -1,4 +1,4 @@
-"""SPN: starts from the coarse map, follows edges, any size, gates that are stable, saving."""
+"""SPN: starts from the coarse map, follows edges, takes any size, has stable gates, is saved and loaded."""
 
 import pytest
 import torch
@@ -8,13 +8,13 @@ from segmend.model_folder import save_model
 from segmend.ops.scan import normalize_gates, spread
 from segmend.refiners import load
 from segmend.refiners.spatial_propagation import (
-    MOST_TRUST,
+    MAX_COARSE_POWER,
     SpatialPropagation,
     absent_classes,
     propagate,
-    propagate_evidence,
+    propagate_means,
     propagation_loss,
-    weights,
+    propagation_weights,
     without,
 )
 
@@ -27,8 +27,8 @@ KINDS = [
     {"gates": "similarity", "connections": 1, "rounds": 2, "sees_coarse": False},
     {"gates": "free", "lift": 6, "encoder": "tf_efficientnet_lite0"},
     {"gates": "similarity", "encoder": "tf_efficientnet_lite0", "appearance": True},
-    {"gates": "similarity", "weighed": True, "rounds": 2},
-    {"gates": "similarity", "weighed": True, "lift": 6},
+    {"gates": "similarity", "weighted": True, "rounds": 2},
+    {"gates": "similarity", "weighted": True, "lift": 6},
 ]
 
 
@@ -58,21 +58,21 @@ def test_gates_are_stable_and_gradients_reach_every_layer(kind):
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
 
 
-def test_where_nothing_is_propagated_a_trusted_map_stays_as_it_is():
+def test_without_a_propagated_share_the_coarse_map_stays():
     image, coarse = example()
-    network = SpatialPropagation(CLASSES, width="quarter", weighed=True).eval()
+    network = SpatialPropagation(CLASSES, width="quarter", weighted=True).eval()
     with torch.no_grad():
         assert not torch.allclose(network(image, coarse).exp(), coarse, atol=1e-2)
-        network.weights[0].bias[2] = -10  # of trust, evidence and spread
+        network.weights[0].bias[2] = -10  # the propagated share
     assert torch.allclose(network(image, coarse).exp(), coarse, atol=1e-2)
 
 
-def test_weights_start_from_what_stands_for_them_and_stay_in_their_ranges():
-    first = weights(torch.zeros(1, 3, 2, 2))
+def test_weights_have_their_initial_values_and_ranges():
+    first = propagation_weights(torch.zeros(1, 3, 2, 2))
     assert first[0].unique().item() == pytest.approx(1, abs=1e-2)
     assert first[1].unique().item() == pytest.approx(0.5)
-    for sign, expected in ((-100, (0, 0, 0)), (100, (MOST_TRUST, 1, 1))):
-        found = weights(torch.full((1, 3, 2, 2), float(sign)))
+    for sign, expected in ((-100, (0, 0, 0)), (100, (MAX_COARSE_POWER, 1, 1))):
+        found = propagation_weights(torch.full((1, 3, 2, 2), float(sign)))
         assert [w.unique().item() for w in found] == pytest.approx(expected)
 
 
@@ -82,10 +82,10 @@ def test_with_a_lift_training_starts_from_the_coarse_map():
     assert torch.allclose(network(image, coarse).exp(), coarse, atol=1e-3)
 
 
-def test_after_propagation_a_lift_starts_from_what_was_propagated():
+def test_a_lift_starts_from_the_propagated_map():
     image, coarse = example()
-    propagating = SpatialPropagation(CLASSES, width="quarter", weighed=True).eval()
-    lifting = SpatialPropagation(CLASSES, width="quarter", weighed=True, lift=6).eval()
+    propagating = SpatialPropagation(CLASSES, width="quarter", weighted=True).eval()
+    lifting = SpatialPropagation(CLASSES, width="quarter", weighted=True, lift=6).eval()
     lifting.load_state_dict(propagating.state_dict(), strict=False)
     expected = propagating(image, coarse).exp()
     assert torch.allclose(lifting(image, coarse).exp(), expected, atol=1e-4)
@@ -94,7 +94,7 @@ def test_after_propagation_a_lift_starts_from_what_was_propagated():
 
 
 def test_similarity_gates_refine_a_blurred_border_before_any_training():
-    """Two areas of one colour each: what is surely inside must spread up to the edge of the image."""
+    """Two areas of one colour each: labels spread from the confident inside up to the image's edge."""
     truth = torch.zeros(1, 32, 32, dtype=torch.long)
     truth[:, :, 15:] = 1
     image = truth[:, None].expand(-1, 3, -1, -1).float()
@@ -116,34 +116,34 @@ def test_more_rounds_reach_around_corners():
     assert propagate(point, gates, 2)[0, 0, 8, 8] > 0
 
 
-def test_what_reaches_a_pixel_is_a_mean_by_evidence():
-    """Two pixels tell, one three times as much; nothing is lost on the way, and nothing comes from elsewhere."""
-    start, evidence = torch.full((1, 2, 1, 5), 0.5), torch.zeros(1, 1, 1, 5)
-    start[0, :, 0, 0], evidence[..., 0] = torch.tensor([1.0, 0.0]), 0.3
-    start[0, :, 0, 4], evidence[..., 4] = torch.tensor([0.0, 1.0]), 0.1
+def test_a_pixel_becomes_the_weighted_mean_of_what_reaches_it():
+    """Two pixels have a weight, one three times the other's; the gates pass on all of both."""
+    start, weight = torch.full((1, 2, 1, 5), 0.5), torch.zeros(1, 1, 1, 5)
+    start[0, :, 0, 0], weight[..., 0] = torch.tensor([1.0, 0.0]), 0.3
+    start[0, :, 0, 4], weight[..., 4] = torch.tensor([0.0, 1.0]), 0.1
     gates = torch.zeros(1, 4, 1, 3, 1, 5)
     gates[:, :, :, 1] = 1
-    found = propagate_evidence(start, evidence, gates)
+    found = propagate_means(start, weight, gates)
     assert torch.allclose(found[0, :, 0, 2], torch.tensor([0.75, 0.25]))
-    assert torch.allclose(propagate_evidence(start, torch.ones_like(evidence), 0 * gates), start)
+    assert torch.allclose(propagate_means(start, torch.ones_like(weight), 0 * gates), start)
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
-def test_what_is_propagated_is_what_the_operation_spreads(rounds):
+def test_means_are_those_of_the_spread_operation(rounds):
     torch.manual_seed(0)
-    start, evidence = torch.randn(2, 3, 6, 7).softmax(dim=1), torch.rand(2, 1, 6, 7)
+    start, weight = torch.randn(2, 3, 6, 7).softmax(dim=1), torch.rand(2, 1, 6, 7)
     gates = 0.9 * normalize_gates(torch.rand(2, 4, 1, 3, 6, 7))
-    expected, _ = spread(start, evidence, gates, rounds)
-    assert torch.allclose(propagate_evidence(start, evidence, gates, rounds), expected, atol=1e-5)
+    expected, _ = spread(start, weight, gates, rounds)
+    assert torch.allclose(propagate_means(start, weight, gates, rounds), expected, atol=1e-5)
 
 
-def test_only_similarity_gates_can_be_weighed():
+def test_only_similarity_gates_can_be_weighted():
     with pytest.raises(InvalidInput, match="similarity"):
-        SpatialPropagation(CLASSES, weighed=True, gates="free")
+        SpatialPropagation(CLASSES, weighted=True, gates="free")
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"weighed": True}, {"lift": 4}, {"weighed": True, "lift": 4, "appearance": 1.0}]
+    "options", [{}, {"weighted": True}, {"lift": 4}, {"weighted": True, "lift": 4, "appearance": 1.0}]
 )
 def test_classes_that_are_absent_stay_absent(options):
     image, coarse = example(batch=1)
@@ -161,7 +161,7 @@ def test_classes_that_are_absent_stay_absent(options):
     assert not (network.refine_batch(image, coarse).labels == 3).any()
 
 
-def test_the_loss_leaves_void_out():
+def test_void_does_not_count_in_the_loss():
     image, coarse = example()
     found = SpatialPropagation(CLASSES, width="quarter")(image, coarse)
     target = torch.randint(0, 5, (2, 37, 50))

@@ -47,11 +47,18 @@ def make_truth() -> np.ndarray:
     return truth
 
 
+def score(identity: str, mean_iou: float) -> ImageScore:
+    """An image whose pixel accuracy changes as its mIoU does."""
+    return ImageScore(
+        id=identity, mean_iou=mean_iou, pixel_accuracy=mean_iou, coarse_mean_iou=0.7, coarse_pixel_accuracy=0.7
+    )
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with ``results.json`` and all that it names.
 
-    Of the images a, b, sub/c and d, a got better, b worse, sub/c hardly moved and d much better.
+    Of the images a, b, sub/c and d, a and d (more) are improved, b is degraded, sub/c is similar.
     """
     truth = make_truth()
     coarse = np.roll(np.where(truth == 255, 0, truth), 4, axis=1)
@@ -61,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
     for name, labels in refined.items():
         write_labels(tmp_path / "truth" / f"{name}.png", truth, tuple(PALETTE))
         write_labels(tmp_path / "coarse" / f"{name}.png", coarse)
-        write_labels(tmp_path / "out" / "labels" / f"{name}.png", labels)
+        write_labels(tmp_path / "out" / "labels" / f"{name}.png", labels, note="universal")
         write_image(tmp_path / "images" / f"{name}.jpg", photo)
     displacement = np.stack([np.full(SIZE, 3.0), np.full(SIZE, -4.0)]).astype(np.float16)
     mask = np.full(SIZE, 128, np.uint8)
@@ -92,20 +99,25 @@ def folder(tmp_path: Path) -> Path:
         coarse_scores=make_scores(0.726),
         improved=0.5,
         degraded=0.25,
+        corrected_pixels=300,
+        degraded_pixels=100,
         confidence=Confidence(
             calibration_error=0.034,
-            reliability=[Bin(pixels=40, confidence=0.55, right=0.5), Bin(pixels=900, confidence=0.97, right=0.93)],
+            reliability=[
+                Bin(pixels=40, confidence=0.55, accuracy=0.5),
+                Bin(pixels=900, confidence=0.97, accuracy=0.93),
+            ],
             thresholds=[
-                Threshold(below=0.5, mean_iou=0.794, degraded=0.25),
-                Threshold(below=0.55, mean_iou=0.797, degraded=0.0),
-                Threshold(below=0.6, mean_iou=0.788, degraded=0.0),
+                Threshold(min_confidence=0.5, mean_iou=0.794, degraded=0.25),
+                Threshold(min_confidence=0.55, mean_iou=0.797, degraded=0.0),
+                Threshold(min_confidence=0.6, mean_iou=0.788, degraded=0.0),
             ],
         ),
         per_image=[
-            ImageScore(id="a", coarse=0.7, pred=0.8),
-            ImageScore(id="b", coarse=0.7, pred=0.5),
-            ImageScore(id="sub/c", coarse=0.7, pred=0.704),
-            ImageScore(id="d", coarse=0.7, pred=1.0),
+            score("a", 0.8),
+            score("b", 0.5),
+            score("sub/c", 0.704),
+            score("d", 1.0),
         ],
         run=run,
         skipped=[Skipped(file="f.png", reason="no truth <for> it")],

@@ -9,7 +9,7 @@ def test_compare_tells_each_fate_of_a_pixel_apart() -> None:
     truth = np.array([[0, 0, 0, 0, 0, 255]], np.uint8)
     coarse = np.array([[0, 1, 0, 1, 1, 1]], np.uint8)
     refined = np.array([[0, 0, 1, 2, 1, 0]], np.uint8)
-    expected = [Change.RIGHT, Change.REFINED, Change.DEGRADED, Change.IN_VAIN, Change.MISSED, Change.VOID]
+    expected = [Change.RIGHT, Change.CORRECTED, Change.DEGRADED, Change.STILL_WRONG, Change.MISSED, Change.VOID]
     assert compare(refined, truth, coarse).tolist() == [expected]
 
 

@@ -46,7 +46,7 @@ def test_charts_of_a_page_do_not_share_identities() -> None:
 
 
 def test_curves_are_named_at_their_ends() -> None:
-    assert {"Coarse 70.0", "Refinement 80.0"} <= set(text_of(CHARTS["trimap"]))
+    assert {"Coarse 70.0", "Refined 80.0"} <= set(text_of(CHARTS["trimap"]))
 
 
 def test_class_names_are_text_not_formulas_or_tags() -> None:

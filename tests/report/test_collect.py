@@ -29,20 +29,21 @@ def cases_of(report: Report) -> dict[str, Case]:
 def without_coarse(folder: Path) -> dict[str, Any]:
     evaluation = read_results(folder / "results.json")
     assert isinstance(evaluation, Evaluation)
-    images = [image.model_copy(update={"coarse": None}) for image in evaluation.per_image]
+    alone = {"coarse_mean_iou": None, "coarse_pixel_accuracy": None}
+    images = [image.model_copy(update=alone) for image in evaluation.per_image]
     return {"coarse": None, "coarse_scores": None, "per_image": images}
 
 
-def test_best_and_worst_images_are_chosen_and_unmoved_ones_left_out(folder: Path) -> None:
+def test_the_most_improved_and_degraded_images_are_shown_and_similar_ones_left_out(folder: Path) -> None:
     improved, degraded = collected(folder).groups
     assert [case.id for case in improved.cases] == ["d", "a"]
     assert [case.id for case in degraded.cases] == ["b"]
     assert [case.id for case in collected(folder, cases=1).groups[0].cases] == ["d"]
 
 
-def test_images_are_counted_as_better_and_worse(folder: Path) -> None:
+def test_images_are_counted_as_improved_and_degraded(folder: Path) -> None:
     report = collected(folder)
-    assert (report.better, report.worse) == (2, 1)
+    assert (report.improved, report.degraded) == (2, 1)
     assert report.gains == pytest.approx((0.3, 0.1, 0.004, -0.2))
 
 
@@ -50,7 +51,7 @@ def test_group_without_a_case_says_so(folder: Path) -> None:
     images = read_results(folder / "results.json").per_image[:1]  # type: ignore[union-attr]
     degraded = collected(folder, per_image=images).groups[1]
     assert degraded.cases == ()
-    assert degraded.lead == "No image got worse by more than half a point."
+    assert degraded.lead == "No image is degraded."
 
 
 def test_measures_pair_before_with_after(folder: Path) -> None:
@@ -95,9 +96,9 @@ def test_shares_count_every_pixel_that_is_not_void(folder: Path) -> None:
     cases = cases_of(collected(folder))
     for case in cases.values():
         assert sum(case.shares.values()) == pytest.approx(1.0)
-    assert cases["a"].shares[Change.REFINED] > 0
+    assert cases["a"].shares[Change.CORRECTED] > 0
     assert cases["a"].shares[Change.DEGRADED] == 0
-    assert cases["b"].shares[Change.DEGRADED] > cases["b"].shares[Change.REFINED]
+    assert cases["b"].shares[Change.DEGRADED] > cases["b"].shares[Change.CORRECTED]
 
 
 def test_details_are_shown_where_there_are_any(folder: Path) -> None:
@@ -112,7 +113,7 @@ def test_details_are_shown_where_there_are_any(folder: Path) -> None:
     assert cases["b"].notes == ()
 
 
-def test_blobs_are_counted_as_in_the_truth(folder: Path) -> None:
+def test_components_are_counted_as_in_the_truth(folder: Path) -> None:
     truth, _ = read_labels(folder / "truth" / "a.png")
     case = cases_of(collected(folder))["a"]
     assert case.blob_counts == (3, 3)
@@ -178,9 +179,9 @@ def test_probabilities_serve_as_coarse_maps(folder: Path) -> None:
 def test_moved_folder_leaves_a_note_and_the_rest(folder: Path, moved: str, lost: str) -> None:
     (folder / moved).rename(folder / "moved")
     report = collected(folder)
-    assert len(report.notes) == 1
-    assert moved in report.notes[0]
-    assert str(folder) not in report.notes[0]
+    assert len(report.missing) == 1
+    assert moved in report.missing[0]
+    assert str(folder) not in report.missing[0]
     assert report.measures[0].score.gain == pytest.approx(0.068)
     case = cases_of(report)["a"]
     names = {"image", "coarse", "refined", "truth"}
@@ -192,14 +193,14 @@ def test_nothing_left_but_the_results(folder: Path) -> None:
     for name in ("truth", "coarse", "images", "out"):
         shutil.rmtree(folder / name)
     report = collected(folder)
-    assert len(report.notes) == 4
+    assert len(report.missing) == 4
     assert cases_of(report)["a"].size is None
 
 
 def test_missing_image_is_noted_in_its_case(folder: Path) -> None:
     (folder / "coarse" / "a.png").unlink()
     cases = cases_of(collected(folder))
-    assert cases["a"].notes == ("The coarse map of this image is missing.",)
+    assert cases["a"].notes == ("The coarse map of this case is missing.",)
     assert cases["a"].coarse is None
     assert cases["a"].changes is not None
     assert cases["d"].notes == ()
@@ -213,7 +214,7 @@ def test_broken_and_foreign_files_are_noted_in_their_case(folder: Path) -> None:
     case = cases_of(collected(folder))["a"]
     assert case.refined is not None
     assert len(case.notes) == 4
-    assert any("20 x 10 pixels where others have 64 x 48" in note for note in case.notes)
+    assert any("20 x 10 pixels, other maps of this image have 64 x 48" in note for note in case.notes)
     assert not any(str(folder) in note for note in case.notes)
 
 
@@ -225,7 +226,7 @@ def test_details_of_another_shape_are_left_out(folder: Path) -> None:
     assert len(case.notes) == 1
 
 
-def test_without_coarse_the_weakest_images_are_shown(folder: Path) -> None:
+def test_without_coarse_the_images_of_lowest_score_are_shown(folder: Path) -> None:
     report = collected(folder, cases=2, **without_coarse(folder))
     assert not report.compared
     (group,) = report.groups
@@ -239,7 +240,7 @@ def test_without_coarse_the_weakest_images_are_shown(folder: Path) -> None:
 
 
 def test_void_of_the_data_set_is_void_in_the_report(folder: Path) -> None:
-    """A data set may say that another id than 255 is void, as its ``dataset.yaml`` tells."""
+    """A data set may say that another id than 255 is void, in its ``dataset.yaml``."""
     (folder / "truth").rename(folder / "val")
     (folder / "data" / "labels").mkdir(parents=True)
     (folder / "data" / "images" / "val").mkdir(parents=True)
@@ -258,12 +259,12 @@ def test_void_of_the_data_set_is_void_in_the_report(folder: Path) -> None:
 
 def test_truth_of_other_classes_is_not_shown(folder: Path) -> None:
     report = collected(folder, classes=["one", "two", "three"])
-    assert report.notes == ()
+    assert report.missing == ()
     for kind in ("images", "labels"):
         shutil.copytree(folder / "truth", folder / "data" / kind / "val")
     (folder / "data" / "dataset.yaml").write_text("{name: x, classes: [a, b]}", encoding="utf-8")
     report = collected(folder, truth="data/labels/val")
-    assert "other classes" in report.notes[0]
+    assert "other classes" in report.missing[0]
 
 
 def test_folder_of_a_run_stands_for_its_labels(folder: Path) -> None:

@@ -53,7 +53,8 @@ def change(folder: Path, **changes: Any) -> Path:
 
 def without_coarse(folder: Path) -> Path:
     images = read_results(folder / "results.json").per_image  # type: ignore[union-attr]
-    images = [image.model_copy(update={"coarse": None}) for image in images]
+    alone = {"coarse_mean_iou": None, "coarse_pixel_accuracy": None}
+    images = [image.model_copy(update=alone) for image in images]
     return change(folder, coarse=None, coarse_scores=None, per_image=images, improved=None, degraded=None)
 
 
@@ -78,7 +79,7 @@ def content_of(folder: Path) -> str:
     return write_report(folder / "results.json").read_text(encoding="utf-8")
 
 
-def test_report_lies_beside_the_results_unless_told_otherwise(folder: Path) -> None:
+def test_report_is_written_beside_the_results_by_default(folder: Path) -> None:
     assert write_report(folder / "results.json") == folder / "report.html"
     elsewhere = folder / "new" / "page.html"
     assert write_report(folder / "results.json", elsewhere) == elsewhere
@@ -109,31 +110,32 @@ def test_figures_are_there_whatever_is_missing(folder: Path, variant: Any) -> No
     assert ("72.6" in content) == (variant is not without_coarse)
 
 
-def test_headline_table_and_cases_are_told(folder: Path) -> None:
+def test_headline_table_and_cases_are_shown(folder: Path) -> None:
     content = content_of(folder)
     assert "mIoU 72.6 → 79.4 (+6.8)" in content
-    assert "1 of 4 images got worse by more than half a point" in content
+    assert "2 of 4 images improved, 1 degraded" in content
     assert [content.count(f"<h3>{name}") for name in ("a", "b", "d", "sub/c")] == [1, 1, 1, 0]
     for words in (
-        "What changed",
+        "Changes",
+        "3.0 pixels are corrected for each pixel that is\n      degraded",
         "Displacement",
         "rim of the wheel: 5 px",
-        "connected areas, the truth has 3",
+        "ground truth: 3",
         "Fusion mask",
         "Confidence",
         "Entropy",
     ):
         assert words in content
     assert "universal" in content
-    assert "Where the time went" in content
+    assert "Time of each part" in content
 
 
-def test_trust_is_shown_where_the_run_told_how_sure_it_was(folder: Path) -> None:
+def test_confidence_is_shown_where_the_run_wrote_it(folder: Path) -> None:
     content = content_of(folder)
-    assert "They are\n      3.4 points apart" in content
-    assert "Share of right labels by confidence, in percent" in content
-    assert re.search(r"0\.55 <small>best here</small></th>\s*<td>79.7</td>\s*<td>0.0 %</td>", content)
-    assert "How sure it is" not in content_of(change(folder, confidence=None))
+    assert "(expected calibration error) is\n      3.4 points" in content
+    assert "Accuracy of the labels by confidence, in percent" in content
+    assert re.search(r"0\.55 <small>highest mIoU</small></th>\s*<td>79.7</td>\s*<td>0.0 %</td>", content)
+    assert "calibration error" not in content_of(change(folder, confidence=None))
 
 
 def test_images_come_with_a_slider_only_where_there_are_two_maps(folder: Path) -> None:
@@ -146,7 +148,7 @@ def test_images_come_with_a_slider_only_where_there_are_two_maps(folder: Path) -
 
 def test_folder_that_moved_leaves_a_note(folder: Path) -> None:
     content = content_of(moved(folder))
-    assert "The folder of the true labels, truth, cannot be used: no such folder." in content
+    assert "The folder of the ground truth (truth) cannot be used: no such folder." in content
     assert str(folder) not in content
 
 
@@ -165,7 +167,7 @@ def test_long_lists_of_skipped_inputs_are_cut(folder: Path) -> None:
 
 def test_empty_evaluation_makes_a_page(folder: Path) -> None:
     content = content_of(change(folder, per_image=[], run=None, skipped=[]))
-    assert "Over 0 images" in content
+    assert "0 images scored" in content
 
 
 def test_run_is_refused_with_a_hint(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""How figures are put into words."""
+"""Scores as text."""
 
 import math
 from pathlib import Path
@@ -41,23 +41,23 @@ def headline_of(folder: Path, **changes: Any) -> tuple[str, str]:
     return headline(collect(evaluation.model_copy(update=changes), folder))
 
 
-def test_headline_says_what_came_out(folder: Path) -> None:
+def test_headline_gives_the_scores_and_the_images_improved_and_degraded(folder: Path) -> None:
     assert headline_of(folder) == (
         "mIoU 72.6 → 79.4 (+6.8)",
-        "1 of 4 images got worse by more than half a point",
+        "2 of 4 images improved, 1 degraded",
     )
 
 
-def test_headline_when_no_image_got_worse(folder: Path) -> None:
+def test_headline_of_one_image(folder: Path) -> None:
     images = read_results(folder / "results.json").per_image[:1]  # type: ignore[union-attr]
     _, second = headline_of(folder, per_image=images)
-    assert second == "None of 1 image got worse by more than half a point"
+    assert second == "1 of 1 image improved, 0 degraded"
 
 
 def test_headline_without_comparison(folder: Path) -> None:
     images = [
-        p.model_copy(update={"coarse": None})
+        p.model_copy(update={"coarse_mean_iou": None, "coarse_pixel_accuracy": None})
         for p in read_results(folder / "results.json").per_image  # type: ignore[union-attr]
     ]
     changes = {"coarse": None, "coarse_scores": None, "per_image": images}
-    assert headline_of(folder, **changes) == ("mIoU 79.4", "Over 4 images")
+    assert headline_of(folder, **changes) == ("mIoU 79.4", "4 images scored")

@@ -11,9 +11,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from segmend.labels import InvalidInput
-from segmend.training.loop import fit
-from segmend.training.processes import SyncedBatchNorm, gathered, synced_batch_norm
-from segmend.training.recipe import Optimisation
+from segmend.training.options import Optimisation
+from segmend.training.processes import SyncedBatchNorm, check_processes, gathered, synced_batch_norm
 
 RECIPE = """
 task: segmenter
@@ -41,13 +40,13 @@ def test_two_processes_end_with_the_weights_of_one(synthetic, tmp_path):
     for name, values in one.items():
         assert torch.allclose(values, two[name], rtol=1e-4, atol=1e-5), name
     assert any("running_mean" in name for name in one)
-    told = [
+    logs = [
         [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
         for name in ("one", "two")
     ]
-    assert [list(line) for line in told[0]] == [list(line) for line in told[1]]
-    assert [line["step"] for line in told[1]] == [2, 3, 3]
-    for mine, theirs in zip(*told, strict=True):
+    assert [list(line) for line in logs[0]] == [list(line) for line in logs[1]]
+    assert [line["step"] for line in logs[1]] == [2, 3, 3]
+    for mine, theirs in zip(*logs, strict=True):
         assert mine.get("mean_accuracy") == pytest.approx(theirs.get("mean_accuracy"), abs=2e-3)
 
 
@@ -87,18 +86,18 @@ def test_synced_batch_norm_is_batch_norm(alone, shape):
     assert torch.allclose(plain.transpose(0, 1).flatten(1).std(dim=1, correction=0), torch.ones(3), atol=1e-3)
 
 
-def test_a_batch_that_cannot_be_shared_is_told(tmp_path, monkeypatch):
+def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(InvalidInput, match="3 processes cannot share 4 samples evenly"):
-        fit(nn.Linear(1, 1), [], lambda *_: None, Optimisation(steps=1, batch=4), tmp_path)
+        check_processes(Optimisation(steps=1, batch=4))
 
 
-def test_more_processes_than_gpus_are_told(tmp_path, monkeypatch):
+def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr("segmend.training.loop.pick_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr("segmend.training.processes.pick_device", lambda: torch.device("cuda"))
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with pytest.raises(InvalidInput, match=r"2 processes.* 1 GPU"):
-        fit(nn.Linear(1, 1), [], lambda *_: None, Optimisation(steps=1, batch=4), tmp_path)
+        check_processes(Optimisation(steps=1, batch=4))
 
 
 def test_messages_come_once():

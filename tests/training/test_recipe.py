@@ -1,7 +1,6 @@
 """Recipes: what is in the file is what is trained, and a slip of the pen is explained."""
 
 import inspect
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,12 +8,12 @@ import torch
 from segmend.data.files import InvalidFile
 from segmend.labels import InvalidInput
 from segmend.segmenters.base import import_network
-from segmend.training.recipe import RefinerRecipe, SegmenterRecipe, read_recipe, write_recipe
-
-RECIPES = sorted((Path(__file__).parents[2] / "src" / "segmend" / "recipes").glob("*.yaml"))
+from segmend.training.recipe import find_recipe, read_recipe, shipped_recipes
+from segmend.training.tasks.corrector import CorrectorRecipe
+from segmend.training.tasks.segmenter import SegmenterRecipe
 
 GOOD = """
-task: refiner
+task: corrector
 data: {root: somewhere, train: train}
 coarse: {train: maps}
 ecn: {width: quarter}
@@ -29,7 +28,7 @@ def written(tmp_path, text):
 
 def test_defaults_are_the_papers(tmp_path):
     recipe = read_recipe(written(tmp_path, GOOD))
-    assert isinstance(recipe, RefinerRecipe)
+    assert isinstance(recipe, CorrectorRecipe)
     options = recipe.optimisation
     assert (options.optimiser, options.lr, options.batch, options.steps) == ("adam", 1e-4, 8, 20_000)
     assert recipe.augmentation.scale == (0.5, 1.5)
@@ -37,7 +36,7 @@ def test_defaults_are_the_papers(tmp_path):
 
 def test_what_is_written_reads_back_the_same(tmp_path):
     recipe = read_recipe(written(tmp_path, GOOD), ["optimisation.steps=7", "augmentation.scale=[1, 2]"])
-    assert read_recipe(written(tmp_path, write_recipe(recipe))) == recipe
+    assert read_recipe(written(tmp_path, recipe.to_yaml())) == recipe
     assert recipe.optimisation.steps == 7
     assert recipe.augmentation.scale == (1.0, 2.0)
 
@@ -49,14 +48,19 @@ def test_what_is_written_reads_back_the_same(tmp_path):
         (GOOD + "optimisation: {steps: many}", r"optimisation\.steps: .*integer"),
         (GOOD + "optimisation: {lr: -1}", r"optimisation\.lr: .*greater than 0"),
         (GOOD.replace("quarter", "eighth"), r"ecn\.width: .*'full', 'half' or 'quarter'"),
-        ("task: refiner\ndata: {root: x}", "coarse: Field required"),
+        ("task: corrector\ndata: {root: x}", "coarse: Field required"),
         ("task: segmenter\ndata: {root: x}\nrelaxation: {}\nconsensus: {}", r"consensus\.cross_entropy. is 0"),
         ("task: segmenter\ndata: {root: x}\nconsensus: {by_class: true}", r"consensus\.by_class: no such key$"),
         ("task: segmenter\ndata: {root: x}\nvalidation: {splits: v}", r"splits: .* did you mean 'split'"),
-        ("task: universal\nsources: [{date: {root: x}}]", r"sources\.0\.date: .* did you mean 'data'"),
+        ("task: universal\ntraining_sets: [{date: {root: x}}]", r"training_sets\.0\.date: .* did you mean 'data'"),
         (GOOD + "optimisation: {schedule: plateau}", "depends on the scores of `validation`"),
-        ("data: {root: x}", "task"),
-        ("task: sing\ndata: {root: x}", "sing"),
+        ("data: {root: x}", "task: expected segmenter, corrector, universal, filter; found none"),
+        ("task: sing\ndata: {root: x}", "task: expected segmenter, corrector, universal, filter; found 'sing'"),
+        ("task: [sing]", r"found \['sing'\]"),
+        (
+            "task: filter\nfilter: crf\ndata: {root: x}\ncoarse: {train: y, variation: 1}",
+            r"coarse\.variation: no such",
+        ),
         ("- a list", "expected keys"),
         ("a: [", "not readable as YAML"),
     ],
@@ -77,9 +81,36 @@ def test_a_segmenter_is_another_task(tmp_path):
     assert isinstance(recipe, SegmenterRecipe)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_recipes_of_the_repository_can_be_trained(path):
-    recipe = read_recipe(path)
+def test_recipes_of_the_package_are_found_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe("ecn_few_images") == read_recipe(find_recipe("ecn_few_images"))
+    assert "vplr_voc" in shipped_recipes()
+    (tmp_path / "crf").mkdir()  # a folder is no recipe
+    assert find_recipe("crf").name == "crf.yaml"
+    (tmp_path / "fpn").write_text(GOOD)
+    assert isinstance(read_recipe("fpn"), CorrectorRecipe)  # files come first
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "ecn_few_image",
+            "ecn_few_image: no such file.* did you mean ecn_few_images.* There are crf, deeplab, .*vplr_voc$",
+        ),
+        ("recipes/vplr_voc.yaml", r"did you mean vplr_voc\? There are crf"),
+        ("qqqq", "comes with segmend; there are crf, deeplab"),
+    ],
+)
+def test_a_wrong_name_lists_all_recipes_and_the_nearest(tmp_path, monkeypatch, name, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match=words):
+        read_recipe(name)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_recipes_of_the_package_can_be_trained(name):
+    recipe = read_recipe(name)
     if isinstance(recipe, SegmenterRecipe):
         names = inspect.signature(import_network(recipe.network)).parameters
         arguments = {"encoder_weights": None} if "encoder_weights" in names else {}

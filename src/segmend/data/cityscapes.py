@@ -1,4 +1,4 @@
-"""Facts about Cityscapes' classes, which KITTI's semantic benchmark shares."""
+"""The classes of Cityscapes, which KITTI's semantic benchmark shares."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ SCORED = (
     (32, "motorcycle", (0, 0, 230), "vehicle"),
     (33, "bicycle", (119, 11, 32), "vehicle"),
 )
-"""Id in the files and on the servers, name, colour and category of the classes that count, in our order."""
+"""The scored classes in our order: id in files and on the servers, name, colour and category."""
 
 LARGEST_ID = 33
-"""Ids up to this one that are not scored mean void."""
+"""The largest id in their files. Ids that are not scored mean void."""
 
 CLASSES = Classes(tuple(name for _, name, _, _ in SCORED), tuple(colour for _, _, colour, _ in SCORED))
 
@@ -38,14 +38,14 @@ SERVER_IDS = np.array([number for number, _, _, _ in SCORED], np.uint8)
 """The id of each class in files and on the servers."""
 
 FROM_SERVER = np.full(LARGEST_ID + 1, VOID, np.uint8)
-"""Our id of each of theirs."""
+"""Our id for each id in their files."""
 FROM_SERVER[SERVER_IDS] = np.arange(len(SCORED))
 
 CATEGORIES = {
     category: tuple(i for i, (*_, other) in enumerate(SCORED) if other == category)
     for category in dict.fromkeys(category for *_, category in SCORED)
 }
-"""Our ids of the classes of each category, for the IoU of categories."""
+"""Our ids of the classes in each category, for the IoU of categories."""
 
 TYPICAL_PIXELS = {
     CLASSES.names.index(name): pixels
@@ -60,4 +60,4 @@ TYPICAL_PIXELS = {
         "bicycle": 4672.3249222261,
     }.items()
 }
-"""Mean size of an instance by our id, as their script weighs the IoU of instances."""
+"""Mean number of pixels of an instance by our id, as their script weights the IoU of instances."""

@@ -1,4 +1,4 @@
-"""Class-uniform sampling (VPLR, after Rota Bulo et al.): crops around places of each class, rare ones too."""
+"""Class-uniform sampling (VPLR, after Rota Bulo et al.): crops centred on the pixels of each class."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from segmend.data.files import InvalidFile
 
 @dataclass(frozen=True)
 class Centroid:
-    """Where pixels of a class lie in a tile of an image: their mean, in pixels.
+    """The mean position of a class's pixels in a tile of an image.
 
     Attributes:
-        record: its number in the data set.
+        record: the image's number in the data set.
+        y, x: in pixels from the top left corner of the image.
     """
 
     record: int
@@ -24,15 +25,16 @@ class Centroid:
 
 
 def centroids_in(labels: np.ndarray, num_classes: int, tile: int) -> list[tuple[int, float, float]]:
-    """Class, y and x of each class's pixels in each tile of a label map ``[H, W]``; void has none.
+    """Class, y and x of the centroids in all tiles of a label map ``[H, W]``; void has none.
 
-    Tiles have sides of `tile` px from the top left corner; the last ones may be smaller, and so may an image.
+    Args:
+        tile: side of the tiles in pixels, from the top left corner. The last ones may be smaller.
     """
     height, width = labels.shape
     across = -(-width // tile)
-    known = labels < num_classes
-    y, x = np.nonzero(known)
-    key = (y // tile * across + x // tile) * num_classes + labels[known]
+    valid = labels < num_classes
+    y, x = np.nonzero(valid)
+    key = (y // tile * across + x // tile) * num_classes + labels[valid]
     size = -(-height // tile) * across * num_classes
     counts = np.bincount(key, minlength=size)
     there = np.nonzero(counts)[0]
@@ -41,9 +43,9 @@ def centroids_in(labels: np.ndarray, num_classes: int, tile: int) -> list[tuple[
 
 
 def find_centroids(dataset: Dataset, tile: int) -> list[list[Centroid]]:
-    """The centroids of each class over the labelled records; a class that no image holds has none.
+    """The centroids of each class in the labelled records; a class that is in no image has none.
 
-    Records whose labels cannot be read are skipped: sampling meets and names them.
+    Records whose labels cannot be read are skipped; sampling reports them.
     """
     found: list[list[Centroid]] = [[] for _ in dataset.classes.names]
     for number, record in enumerate(dataset):

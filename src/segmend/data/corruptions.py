@@ -1,6 +1,7 @@
-"""Corruption done on purpose: what makes a good label map look like a coarse one.
+"""Corruption of good label maps, so that they look like coarse ones.
 
-Each function takes a probability map ``float32 [C, H, W]`` and gives one; randomness is torch's.
+Functions take a probability map ``float32 [C, H, W]`` or a label map ``[H, W]``, and give one of the same kind.
+Randomness is torch's.
 """
 
 from __future__ import annotations
@@ -19,52 +20,47 @@ from segmend.ops.warp import warp
 
 
 def fill_void(labels: Tensor) -> Tensor:
-    """Label map ``[H, W]`` whose void pixels took the label of the nearest pixel that has one."""
+    """Label map ``[H, W]`` whose void pixels have the label of the nearest valid pixel."""
     void = (labels == void_of(labels)).numpy()
     if not void.any() or void.all():
         return labels
-    _, nearest = cv2.distanceTransformWithLabels(
-        void.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    return torch.from_numpy(_nearest(labels.numpy(), ~void)[1])
+
+
+def _nearest(labels: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance to the nearest chosen pixel, and its label, for each pixel ``[H, W]``. At least one is chosen."""
+    distance, number = cv2.distanceTransformWithLabels(
+        (~chosen).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    known = labels.numpy()[~void]
-    number = np.zeros(nearest.max() + 1, dtype=known.dtype)
-    number[nearest[~void]] = known
-    return torch.from_numpy(number[nearest])
+    label_of = np.zeros(number.max() + 1, dtype=labels.dtype)
+    label_of[number[chosen]] = labels[chosen]
+    return distance, label_of[number]
 
 
 def grow(labels: Tensor, pixels: float) -> Tensor:
-    """Label map ``[H, W]`` whose classes have grown over the largest one (`pixels` > 0), or shrunk from it.
+    """Label map ``[H, W]`` whose classes have grown over the largest one, or shrunk from it if `pixels` < 0.
 
-    Void stays. A pixel between two that grow takes the nearer; one that a shrunk class left takes the nearest
-    label of another.
+    A pixel between two growing classes gets the nearer one. Shrinking is growth of the largest class over the
+    others. So borders between two smaller classes stay, and void stays.
     """
     array = labels.numpy()
-    void = array == void_of(labels)
-    if void.all():
+    valid = array != void_of(labels)
+    if not valid.any():
         return labels
-    names, counts = np.unique(array[~void], return_counts=True)
-    largest = names[counts.argmax()]
-    if pixels > 0:
-        sources = [~void & (array != largest)]
-    else:
-        sources = [~void & (array != name) for name in names if name != largest]
-    grown = array.copy()
-    for source in sources:
-        if source.any():
-            away, nearest = cv2.distanceTransformWithLabels(
-                (~source).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-            )
-            number = np.zeros(nearest.max() + 1, dtype=array.dtype)
-            number[nearest[source]] = array[source]
-            reached = ~void & ~source & (away <= abs(pixels))
-            grown[reached] = number[nearest[reached]]
-    return torch.from_numpy(grown)
+    names, counts = np.unique(array[valid], return_counts=True)
+    largest = array == names[counts.argmax()]
+    growing = valid & ~largest if pixels > 0 else largest
+    if not growing.any():
+        return labels
+    distance, label = _nearest(array, growing)
+    reached = valid & (distance <= abs(pixels))
+    return torch.from_numpy(np.where(reached, label, array))
 
 
 def polygons(labels: Tensor, corners: int) -> Tensor:
     """Label map ``[H, W]`` with each region drawn as a polygon of at most `corners` corners, large ones first.
 
-    As somebody draws masks by hand: what lies between polygons becomes the largest class. Void stays.
+    It imitates masks drawn by hand. Pixels between polygons become the largest class. Void stays.
     """
     array = labels.numpy()
     void = array == void_of(labels)
@@ -91,13 +87,13 @@ def _simplified(outline: np.ndarray, corners: int) -> np.ndarray:
 
 
 def sharpen(map_: Tensor, power: float) -> Tensor:
-    """Probabilities to a power: above 1 more certain, below 1 less."""
+    """Probabilities to a power, normalised: above 1 the map becomes more certain, below 1 less."""
     powered = map_.clamp_min(1e-6) ** power
     return powered / powered.sum(dim=0, keepdim=True)
 
 
 def coarsen(map_: Tensor, factor: float) -> Tensor:
-    """The map at ``1 / factor`` of its resolution, brought back bilinearly: borders blur and round off."""
+    """The map at ``1 / factor`` of its resolution, resized back bilinearly: borders blur and round off."""
     size = map_.shape[1:]
     small = [max(1, round(side / factor)) for side in size]
     shrunk = F.interpolate(map_[None], size=small, mode="bilinear", antialias=True)
@@ -105,7 +101,7 @@ def coarsen(map_: Tensor, factor: float) -> Tensor:
 
 
 def wobble(map_: Tensor, pixels: float, grain: float) -> Tensor:
-    """The map moved by a smooth random field: `pixels` its typical length, `grain` its typical extent."""
+    """The map displaced by a smooth random field, by about `pixels`; it varies over about `grain` pixels."""
     height, width = map_.shape[1:]
     grid = [max(2, round(side / grain) + 1) for side in (height, width)]
     field = F.interpolate(torch.randn(1, 2, *grid) * pixels, size=(height, width), mode="bicubic")
@@ -113,9 +109,12 @@ def wobble(map_: Tensor, pixels: float, grain: float) -> Tensor:
 
 
 def confuse(map_: Tensor, amount: float, grain: float) -> Tensor:
-    """Some regions believe in another class: a random class is mixed in where a smooth noise is high.
+    """The map with a random class blended in where a smooth noise is high, with a weight of up to `amount`.
 
-    Half of the time it is a class that the map holds already (a region swallows its neighbour).
+    Half of the time the class is drawn by its share of the map (a region swallows its neighbour), else from all.
+
+    Args:
+        grain: extent of the noise in pixels.
     """
     height, width = map_.shape[1:]
     grid = [max(2, round(side / grain) + 1) for side in (height, width)]
@@ -133,17 +132,16 @@ def confuse(map_: Tensor, amount: float, grain: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Corruption:
-    """Random corruption of a coarse map, each kind with its chance.
+    """Random corruption like the errors of a segmenter: several kinds, each with its own probability.
 
     Attributes:
-        strength: 1 makes a true label map look like a poor segmenter's; lower values vary a map that is
-            coarse already.
+        strength: 1 makes ground truth look like the map of a poor segmenter; lower values vary a coarse map.
     """
 
     strength: float = 1.0
 
     def __call__(self, map_: Tensor) -> Tensor:
-        """Corruption a probability map ``[C, H, W]``."""
+        """Corrupt a probability map ``[C, H, W]``."""
         s = self.strength
         if _chance(0.7 * s):
             map_ = wobble(map_, pixels=_between(0.5, 6.0) * s, grain=_log_between(12, 64))
@@ -156,16 +154,17 @@ class Corruption:
         return map_
 
     def of_truth(self, labels: Tensor, num_classes: int) -> Tensor:
-        """A corrupted probability map of true labels ``[H, W]``; void is filled from beside it first."""
+        """A corrupted probability map ``[C, H, W]`` of true labels ``[H, W]``; `fill_void` comes first."""
         return self(one_hot(fill_void(labels), num_classes, smoothing=0.02))
 
 
 @dataclass(frozen=True)
 class AnyCorruption:
-    """A good label map made coarse in one of the ways in which masks are.
+    """Random corruption of one kind of many, for refiners of any coarse maps.
 
-    Masks grown or shrunk; polygons drawn by hand; masks that are good, the truth itself or off by a pixel; and,
-    twice as often each, soft maps like a segmenter's (`Corruption`), and low resolution with soft or hard borders.
+    The kinds, with their probabilities: soft maps like a segmenter's (`Corruption`), 2/7; low resolution with soft
+    or hard borders, 2/7; masks grown or shrunk, 1/7; polygons drawn by hand, 1/7; and good masks, which are the
+    ground truth or off by a pixel, 1/7.
     """
 
     def of_truth(self, labels: Tensor, num_classes: int) -> Tensor:
@@ -185,7 +184,11 @@ class AnyCorruption:
 
 
 def low_resolution(labels: Tensor, num_classes: int, factor: float, soft: bool = True) -> Tensor:
-    """The shares of the classes in blocks of `factor` pixels, brought back bilinearly; hard: the largest share."""
+    """The shares of the classes in blocks of `factor` pixels, resized back bilinearly.
+
+    Args:
+        soft: give these shares, and not a one-hot map of the largest ones.
+    """
     map_ = one_hot(labels, num_classes)
     size = [max(1, round(side / factor)) for side in labels.shape]
     small = F.interpolate(map_[None], size=size, mode="area")
@@ -194,7 +197,7 @@ def low_resolution(labels: Tensor, num_classes: int, factor: float, soft: bool =
 
 
 def shifted(labels: Tensor, pixels: int) -> Tensor:
-    """The map moved by `pixels` in a random direction of eight, its last lines repeated."""
+    """The label map moved by 0 or `pixels` along each axis, at random; lines at the image border are repeated."""
     height, width = labels.shape
     dy, dx = ((torch.randint(3, (2,)) - 1) * pixels).tolist()
     rows = (torch.arange(height) - dy).clamp(0, height - 1)

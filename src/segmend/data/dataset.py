@@ -13,7 +13,7 @@ from segmend.coding import Coding
 from segmend.data.description import describe, read_tags
 from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, found_instead
 from segmend.data.images import IMAGE_SUFFIXES, ImageSurvey, read_image, survey_images
-from segmend.data.maps import find_maps, find_masks, is_probabilities, read_label_map, read_map
+from segmend.data.maps import find_maps, find_masks, label_files, read_label_map, read_map, which_are_read
 from segmend.data.masks import LABEL_SUFFIXES, read_labels
 from segmend.data.pairing import pair_names, turns_of
 from segmend.data.palette import read_palette
@@ -134,8 +134,8 @@ class Dataset:
         """
         maps = find_maps(folder)
         coding, findings = self.coding, self.findings
-        if not is_probabilities(maps):
-            survey = survey_masks(maps, max_pixels=self.max_pixels)
+        if labels := label_files(maps):
+            survey = survey_masks(labels, max_pixels=self.max_pixels)
             coding, findings = self._coding_of_coarse(Path(folder), survey)
         return self.paired(Path(folder), maps, coding, findings)
 
@@ -150,7 +150,8 @@ class Dataset:
             for r in self.records
             if r.id in pairing.partner
         )
-        more = (*findings, *pairing.findings)
+        source = which_are_read(folder, dict(maps))
+        more = (*findings, *pairing.findings, *([f"{folder}: the maps {source}"] if source else []))
         return replace(self, records=records, coarse_coding=coding, merge_coarse=None, findings=more)
 
     def _coding_of_coarse(self, folder: Path, survey: Survey) -> tuple[Coding | None, tuple[str, ...]]:
@@ -242,10 +243,10 @@ def open_dataset(
     if (root / "dataset.yaml").is_file():
         if labels is not None:
             raise InvalidFile(root, "its dataset.yaml says where the labels are: leave `labels` out")
-        return replace(_open_layout(root, split), max_pixels=max_pixels)
+        return _open_layout(root, split, bands, max_pixels)
     layout = _layout_of(root)
     if layout is not None and labels is None and classes is None:
-        return replace(_open_layout(*layout), max_pixels=max_pixels)
+        return _open_layout(*layout, bands, max_pixels)
     images = find_images(root)
     looked = survey_images(images.values(), bands, max_pixels)
     findings = tuple(f"{root}: {finding}" for finding in looked.findings)
@@ -295,9 +296,9 @@ def open_masks(
     """
     layout = _layout_of(Path(labels))
     if layout is not None and images is None:
-        dataset = _open_layout(*layout)
+        dataset = _open_layout(*layout, max_pixels=max_pixels)
         _check_asked(layout[0], dataset.classes, classes)
-        return replace(dataset, max_pixels=max_pixels)
+        return dataset
     masks = find_masks(labels)
     found = find_files(images, IMAGE_SUFFIXES) if images is not None else {}
     looked = ImageSurvey()
@@ -397,14 +398,16 @@ def _layout_of(folder: Path) -> tuple[Path, str] | None:
     return None
 
 
-def _open_layout(root: Path, split: str | None) -> Dataset:
+def _open_layout(
+    root: Path, split: str | None, bands: tuple[int, int, int] | None = None, max_pixels: int = MAX_PIXELS
+) -> Dataset:
     described = describe(root)
     split = _chosen_split(root, split)
     images = find_files(root / "images" / split, IMAGE_SUFFIXES)
     masks = _files_if_any(root / "labels" / split, LABEL_SUFFIXES)
     maps = _files_if_any(root / "probs" / split, PROBABILITY_SUFFIXES)
     blobs = _files_if_any(root / "blobs" / split, LABEL_SUFFIXES)
-    looked = survey_images(images.values())
+    looked = survey_images(images.values(), bands, max_pixels)
     partner = {name: name for name in images if name in masks}
     turns, findings = turns_of(images, masks, partner, looked.turned)
     tags = read_tags(root / "tags.json", described.classes).get(split, {})
@@ -426,6 +429,7 @@ def _open_layout(root: Path, split: str | None) -> Dataset:
         described.classes,
         records,
         coding,
+        max_pixels=max_pixels,
         scored=described.scored,
         findings=(*looked.findings, *findings),
         images_read=looked,

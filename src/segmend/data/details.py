@@ -1,4 +1,4 @@
-"""What a refiner shows of an image beside its labels: files ``OUT/details/ID.npz``."""
+"""What a refiner gives beside an image's labels (confidence, displacement, ...): ``OUT/details/ID.npz``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segmend.data.files import InvalidFile, find_files
 from segmend.data.probabilities import PROBABILITY_SUFFIXES
 
 PLANES = {"confidence": 0, "change_confidence": 0, "changed": 0, "fusion_mask": 0, "displacement": 2}
-"""Arrays that are read, and how many planes ``[planes, H, W]`` they have; 0: ``[H, W]``."""
+"""The arrays of details by name: the planes of ``[planes, H, W]``, 0 for ``[H, W]``."""
 
 
 def find_beside(maps: Path, kind: Literal["details", "probs"]) -> dict[str, Path] | None:
@@ -26,7 +26,7 @@ def find_beside(maps: Path, kind: Literal["details", "probs"]) -> dict[str, Path
 
 
 def read_details(path: Path, names: Iterable[str] = PLANES) -> dict[str, np.ndarray]:
-    """Arrays of one image; those that are not there, or have other dimensions, are left out.
+    """Arrays of one image; those that the file lacks, or that have another shape, are left out.
 
     Returns:
         ``displacement`` as ``float32 [2, H, W]``, ``changed`` as 0 or 1, the others as ``uint8 [H, W]`` for 0..1.

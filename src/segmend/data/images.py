@@ -84,6 +84,12 @@ def unread_image(path: Path) -> str:
     return f"{name} is {kind}, which is not read: convert it to PNG or JPEG{example}"
 
 
+def unread_images(folder: Path | str) -> dict[str, Path]:
+    """Files below a folder, by ID, of formats that people keep images in and that are not read."""
+    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in UNREAD)
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}
+
+
 @contextmanager
 def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """The decoded image at `path`; every way to fail, here or in the block, becomes `InvalidFile`."""
@@ -160,25 +166,17 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> ImageHeader:
         if found:
             page = found[0]
             _check_size(path, page.width, page.height, max_pixels)
-            if page.is_unreadable:
-                raise _unread_bands(path, page)
-            if page.needs_opencv:
+            if page.decoder != "Pillow":
                 _check_pages(path, found)
-                has_alpha = page.bands == 4 and page.alpha == 2
-                return ImageHeader(page.orientation, page.bands, page.is_deep, has_alpha, page)
-    try:
-        with _opened(path, max_pixels) as image:
-            _check_single(path, image)
-            has_alpha = has_alpha_band(image)
-            bands = 4 if has_alpha else 1 if is_deep_grey(image) or image.mode in ("1", "L") else 3
-            is_deep = _is_deep(image)
-            # Pillow decodes a PNG file to look for its orientation behind the pixels.
-            orientation = 1 if image.format == "PNG" and not _png_has_exif(path) else orientation_in(image)
-            return ImageHeader(orientation, bands, is_deep, has_alpha, page)
-    except InvalidFile as error:
-        if page is not None and isinstance(error.__context__, UnidentifiedImageError):
-            raise _unread_bands(path, page) from None
-        raise
+                return ImageHeader(page.orientation, page.bands, page.is_deep, page.has_alpha, page)
+    with _opened(path, max_pixels) as image:
+        _check_single(path, image)
+        has_alpha = has_alpha_band(image)
+        bands = 4 if has_alpha else 1 if is_deep_grey(image) or image.mode in ("1", "L") else 3
+        is_deep = _is_deep(image)
+        # Pillow decodes a PNG file to look for its orientation behind the pixels.
+        orientation = 1 if image.format == "PNG" and not _png_has_exif(path) else orientation_in(image)
+        return ImageHeader(orientation, bands, is_deep, has_alpha, page)
 
 
 def _png_has_exif(path: Path) -> bool:
@@ -228,11 +226,6 @@ def _check_pages(path: Path, pages: list[TiffPage]) -> None:
         raise InvalidFile(path, f"expected one image, found {len(pages)} pages: write each page to its own file")
 
 
-def _unread_bands(path: Path, page: TiffPage) -> InvalidFile:
-    found = f"expected grey or RGB of 8 or 16 bits, stored pixel by pixel, found {page}"
-    return InvalidFile(path, f"{found}: write three bands (for example: {tiff.WRITE_RGB})")
-
-
 def read_image(path: Path | str, max_pixels: int = MAX_PIXELS, reading: ImageReading | None = None) -> np.ndarray:
     """The image at `path` as ``uint8 [H, W, 3]``, RGB, turned upright by its EXIF orientation.
 
@@ -271,9 +264,13 @@ class _Stored:
 
 def _read_values(path: Path, max_pixels: int) -> _Stored:
     header = read_header(path, max_pixels)
-    if header.tiff is not None and header.tiff.needs_opencv:
-        with _failures_named(path, max_pixels):
-            return _Stored(turned(tiff.decode(path, header.tiff), header.orientation, (0, 1)), header.has_alpha)
+    if header.tiff is not None and header.tiff.decoder != "Pillow":
+        try:
+            values = tiff.decode(path, header.tiff)
+        except Exception as error:  # of OpenCV, of tifffile, and of the codecs that it calls
+            found = f"{header.tiff}, which cannot be decoded ({error})"
+            raise InvalidFile(path, f"{found}: write three bands (for example: {tiff.WRITE_RGB})") from error
+        return _Stored(turned(values, header.orientation, (0, 1)), header.has_alpha)
     with open_image(path, max_pixels) as image:
         if header.is_deep and not is_deep_grey(image):  # Pillow cuts colours to 8 bits (but finds what is broken)
             values = tiff.decode_bands(np.fromfile(path, np.uint8))

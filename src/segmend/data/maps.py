@@ -9,7 +9,7 @@ import numpy as np
 
 from segmend.coding import Coding
 from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, found_instead
-from segmend.data.masks import LABEL_SUFFIXES, ids_of_colours, read_labels, read_mask
+from segmend.data.masks import LABEL_SUFFIXES, ids_of_colours, note_in, read_labels, read_mask
 from segmend.data.probabilities import PROBABILITY_SUFFIXES, read_probabilities, read_stored_probabilities
 from segmend.labels import Classes, InvalidInput
 from segmend.pixels import turned
@@ -35,13 +35,8 @@ def read_label_map(
     """
     count = len(classes) if merge is None else len(merge)
     coding = coding or Coding.counted(count)
-    mask = read_mask(path, max_pixels)
-    if coding.colours and mask.colours is not None:
-        ids = ids_of_colours(path, mask.colours, dict(coding.colours))
-    else:
-        ids = read_labels(path, max_pixels)[0] if mask.ids is None else mask.ids  # says which colours were found
     try:
-        labels = coding.decode(ids)
+        labels = coding.decode(read_ids(path, coding, max_pixels))
     except InvalidInput as error:
         raise InvalidFile(path, str(error)) from None
     if merge is not None:
@@ -93,24 +88,76 @@ def wrong_count(probabilities: np.ndarray, count: int) -> str:
     return expected
 
 
+def read_ids(path: Path, coding: Coding, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The stored ids ``[H, W]`` of a label file, which is read by its colours where the coding says so.
+
+    Raises:
+        InvalidFile: unreadable, or colours that have no id.
+    """
+    mask = read_mask(path, max_pixels)
+    if coding.colours and mask.colours is not None:
+        return ids_of_colours(path, mask.colours, dict(coding.colours))
+    return read_labels(path, max_pixels)[0] if mask.ids is None else mask.ids  # says which colours were found
+
+
+EDITED_AFTER = 10.0
+"""Seconds by which a label map is newer than its probabilities if somebody edited it after the run wrote both."""
+
+
 def find_maps(folder: Path | str) -> dict[str, Path]:
     """Maps below `folder` by ID: ``.npz`` probabilities, or label files, whichever there are more of.
 
-    In a folder that ``predict`` or ``refine`` wrote they are in its ``probs`` or ``labels``.
+    In a folder that ``predict`` or ``refine`` wrote they are in its ``probs`` or ``labels`` (see `newer_of`).
 
     Raises:
         InvalidFile: no folder, or one that holds neither; the message says what it holds.
     """
     folder = Path(folder)
-    for kind in ("probs", "labels"):
-        if (folder / "results.json").is_file() and (folder / kind).is_dir():
-            folder = folder / kind
-    probabilities = find_files(folder, PROBABILITY_SUFFIXES)
-    labels = {} if len(probabilities) > 1 and folder.name == "probs" else find_files(folder, LABEL_SUFFIXES)
-    maps = probabilities if len(probabilities) >= len(labels) else labels
+    probs, labels = _maps_of_run(folder)
+    if probs or labels:
+        return {i: newer_of(probs.get(i), labels.get(i)) for i in sorted(probs.keys() | labels.keys())}
+    probs, labels = find_files(folder, PROBABILITY_SUFFIXES), find_files(folder, LABEL_SUFFIXES)
+    maps = probs if len(probs) >= len(labels) else labels
     if not maps:
         raise InvalidFile(folder, f"holds neither probability maps (.npz) nor label maps (.png){_advice(folder)}")
     return maps
+
+
+def _maps_of_run(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The probabilities and the label maps that a run wrote into `folder`; none where it is no run's."""
+    kinds = {"probs": PROBABILITY_SUFFIXES, "labels": LABEL_SUFFIXES}
+    is_run = (folder / "results.json").is_file()
+    probs, labels = (
+        find_files(folder / kind, suffixes) if is_run and (folder / kind).is_dir() else {}
+        for kind, suffixes in kinds.items()
+    )
+    return probs, labels
+
+
+def newer_of(probabilities: Path | None, labels: Path | None) -> Path:
+    """Which of an image's two maps to read: the probabilities, unless the label map was edited after the run.
+
+    A label map was edited where it lacks the note that the run put into it, or is newer than the probabilities.
+    """
+    if probabilities is None or labels is None:
+        found = probabilities or labels
+        assert found is not None
+        return found
+    is_newer = labels.stat().st_mtime > probabilities.stat().st_mtime + EDITED_AFTER
+    return labels if is_newer or not note_in(labels) else probabilities
+
+
+def which_are_read(folder: Path, maps: dict[str, Path]) -> str:
+    """Which of a run's probabilities and label maps `find_maps` chose: the end of a sentence, or nothing."""
+    probs, labels = _maps_of_run(folder)
+    if not probs or not labels:
+        return ""
+    edited = sorted(i for i in probs.keys() & labels.keys() if maps[i] == labels[i])
+    if not edited:
+        return "are read from probs, not from labels"
+    some = f"{edited[0]}{', ...' if len(edited) > 1 else ''}"
+    chosen = f"are read from labels where these were edited after the run: {len(edited)} of {len(maps)} ({some})"
+    return chosen if len(edited) == len(maps) else f"{chosen}; the others from probs"
 
 
 def find_masks(folder: Path | str) -> dict[str, Path]:
@@ -143,9 +190,9 @@ def _advice(folder: Path | str) -> str:
     return f", found {found}" + (f": {advice[0]}" if advice else "")
 
 
-def is_probabilities(files: Mapping[str, Path]) -> bool:
-    """Whether maps (see `find_maps`) are probability maps."""
-    return next(iter(files.values())).suffix.lower() in PROBABILITY_SUFFIXES
+def label_files(maps: Mapping[str, Path]) -> dict[str, Path]:
+    """Those of some maps (see `find_maps`) that are label files, not probabilities."""
+    return {name: path for name, path in maps.items() if path.suffix.lower() not in PROBABILITY_SUFFIXES}
 
 
 def count_planes(files: Mapping[str, Path], max_pixels: int = MAX_PIXELS) -> int:
@@ -156,6 +203,8 @@ def count_planes(files: Mapping[str, Path], max_pixels: int = MAX_PIXELS) -> int
     """
     first = None
     for path in files.values():
+        if path.suffix.lower() not in PROBABILITY_SUFFIXES:
+            continue
         try:
             return len(read_stored_probabilities(path, max_pixels))
         except InvalidFile as error:

@@ -47,9 +47,7 @@ def pair_names(
     Raises:
         InvalidFile: no pair at all, or an image and a mask that are one file.
     """
-    partner, assumed = {name: name for name in images if name in masks}, ""
-    if not partner:
-        partner, assumed = _without_affixes(images, masks)
+    partner, assumed = match_names(images, masks)
     if not partner:
         raise InvalidFile(masks_where, _no_pair(images, masks, where))
     for image, mask in partner.items():
@@ -57,6 +55,13 @@ def pair_names(
             raise InvalidFile(masks[mask], _one_file(images, masks, image))
     turns, turned = turns_of(images, masks, partner, orientations or {})
     return Pairing(partner, turns, (*([assumed] if assumed else []), *turned))
+
+
+def match_names(images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[dict[str, str], str]:
+    """For names of images the names of masks: the same, or the same without a part that all share; and what was
+    assumed, in a sentence."""
+    partner = {name: name for name in images if name in masks}
+    return (partner, "") if partner else _without_affixes(images, masks)
 
 
 def _without_affixes(images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[dict[str, str], str]:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from segmend.coding import Coding
 from segmend.data.dataset import Dataset, Found, Reading, open_dataset, read_plain
 from segmend.data.files import MAX_PIXELS, InvalidFile
-from segmend.data.maps import count_planes, find_maps, is_probabilities
+from segmend.data.images import unread_image, unread_images
+from segmend.data.maps import count_planes, find_maps, label_files
 from segmend.labels import Classes
 
 
@@ -41,7 +42,7 @@ def open_pairs(
         InvalidFile: no images, no maps, no pair, or maps whose ids cannot be meant.
     """
     maps = find_maps(coarse)
-    if is_probabilities(maps):
+    if len(label_files(maps)) < len(maps):
         known = classes if isinstance(classes, Classes) else Classes.numbered(classes or count_planes(maps))
         found = Found(known, Coding.counted(len(known)), (f"{coarse}: probabilities of {len(known)} classes",))
     else:
@@ -52,7 +53,9 @@ def open_pairs(
     unpaired = [
         InvalidFile(r.image, f"no map of this ID in {coarse}") for r in dataset if r.id not in with_map and r.image
     ]
-    unpaired += [
-        InvalidFile(path, f"no image of this ID in {images}") for path in maps.values() if path not in paired
-    ]
+    others = unread_images(images)
+    for name, path in maps.items():
+        if path not in paired:
+            instead = f": {unread_image(others[name])}" if name in others else ""
+            unpaired.append(InvalidFile(path, f"no image of this ID in {images}{instead}"))
     return Pairs(pairs, unpaired)

@@ -46,8 +46,15 @@ def read_stored_probabilities(path: Path | str, max_pixels: int = MAX_PIXELS) ->
     except Exception as error:  # zipfile and numpy raise a dozen types for broken archives
         raise InvalidFile(path, f"not a readable .npz file ({error}): write it anew") from error
     if stored.ndim != 3 or stored.dtype not in (np.float16, np.float32, np.float64, np.uint8):
+        batch = ": a batch, take its first element" if stored.ndim == 4 and len(stored) == 1 else ""
         raise InvalidFile(
-            path, f"expected [C, H, W] of float16 or uint8, found {stored.dtype} {list(stored.shape)}"
+            path, f"expected [C, H, W] of floats or uint8, found {stored.dtype} {list(stored.shape)}{batch}"
+        )
+    last = stored.astype(np.float32).sum(axis=-1)
+    if stored.shape[-1] < min(stored.shape[:2]) and np.allclose(last, last.flat[0], rtol=0.02):
+        raise InvalidFile(
+            path,
+            f"expected [C, H, W], found {list(stored.shape)} whose last axis sums to 1: classes must come first",
         )
     return stored
 

@@ -1,10 +1,10 @@
-"""Which training samples are drawn, in an order that depends on the seed alone."""
+"""Training samples, drawn in an order that depends on the seed alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Required, TypedDict, cast
 
 import numpy as np
 import torch
@@ -20,11 +20,35 @@ from segmend.data.transforms import Centre, LabelMap, ProbabilityMap
 from segmend.labels import InvalidInput, as_probabilities
 from segmend.ops.blobs import label_of_numbers
 
-Sample = dict[str, Any]
+
+class Sample(TypedDict, total=False):
+    """What a network is trained on. Shapes are those of one sample; batches have B in front (see `collate`).
+
+    Which tensors there are depends on the task; tasks with other data add their own to a subclass.
+
+    Attributes:
+        image: ``float32 [3, H, W]`` in 0..1.
+        labels: true label map ``[H, W]``; ``int64`` in batches.
+        coarse: coarse map, probabilities ``float32 [C, H, W]``.
+        blobs: number of each pixel's blob, ``int32 [H, W]``.
+        held_out: ``bool``, whether the image is one of `Samples.held_out`.
+        border_error_px: ``float32``, how far the borders of the coarse map are off, in pixels.
+        error_given: ``bool``, whether the network may see `border_error_px`.
+        broken: messages about files that could not be read, and were replaced by others.
+    """
+
+    image: Tensor
+    labels: Tensor
+    coarse: Tensor
+    blobs: Tensor
+    held_out: Tensor
+    border_error_px: Tensor
+    error_given: Tensor
+    broken: Required[list[str]]
 
 
 def seed_of(*numbers: int) -> int:
-    """A seed of 64 bits for some numbers, another one for others."""
+    """A seed of 64 bits, which depends on all of the numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
@@ -33,11 +57,11 @@ class CoarseSource:
     """Where the coarse map of a training sample comes from.
 
     Attributes:
-        truth_share: share of samples whose coarse map is the truth, corrupted on purpose; the others have
-            the data set's own coarse map.
-        truth_first: so many samples at the start are all of that kind (pretraining).
-        variation: strength of the corruption done to the data set's own maps, as augmentation.
-        corruption: what is done to the truth.
+        truth_share: share of samples whose coarse map is corrupted ground truth; the others have the data set's
+            own coarse map.
+        truth_first: number of samples at the start that are all of that kind (pretraining).
+        variation: strength of the corruption that is added to the data set's own maps, as augmentation.
+        corruption: of the ground truth.
     """
 
     truth_share: float = 0.0
@@ -46,28 +70,29 @@ class CoarseSource:
     corruption: Corruption | AnyCorruption = field(default_factory=Corruption)
 
     def takes_truth(self, record: Record, index: int) -> bool:
-        """Whether sample `index` gets the truth, corrupted, for its coarse map."""
+        """Whether the coarse map of sample `index` is corrupted ground truth."""
         return record.coarse is None or index < self.truth_first or bool(torch.rand(()) < self.truth_share)
 
 
 class Samples(torch.utils.data.Dataset[Sample]):
     """`length` samples: the records in a new random order every epoch, each seen by a random `view`.
 
-    Sample i depends on (seed, i) alone, whatever process draws it, so a run can stop and go on. A record
-    that cannot be read is replaced by the next one, and its message listed under ``"broken"``.
+    Sample i depends on (seed, i) alone, whatever process draws it, so a training can stop and resume. A record
+    that cannot be read is replaced by the next one, and its message is in ``"broken"``.
 
     Args:
+        view: random transform of the tensors of a sample (see `segmend.data.transforms.training_view`).
         coarse: None for samples without a coarse map.
-        held_out: IDs of records that are marked by ``"held_out"``, for training to treat apart.
-        centroids: of each class (`find_centroids`); every second sample then has one of them in its middle,
-            of each class that has some in turn.
-        blobs: samples also hold the numbers of their pixels' blobs (`Dataset.blobs`).
+        held_out: IDs of records whose samples are marked by ``"held_out"``.
+        centroids: of each class (`find_centroids`); every second sample is then centred on one of them, of the
+            classes that have some in turn.
+        blobs: whether samples hold the numbers of their pixels' blobs (`Dataset.blobs`).
     """
 
     def __init__(
         self,
         dataset: Dataset,
-        view: Callable[[Sample], Sample],
+        view: Callable[[Any], Any],
         length: int,
         seed: int,
         coarse: CoarseSource | None = None,
@@ -90,15 +115,17 @@ class Samples(torch.utils.data.Dataset[Sample]):
             for number in order:
                 record = self.dataset.records[number]
                 try:
-                    sample = self._draw(record, index, centre)
-                    return sample | {"held_out": torch.tensor(record.id in self.held_out), "broken": broken}
+                    drawn = self._draw(record, index, centre)
                 except InvalidFile as error:
                     broken.append(str(error))
-                    centre = None  # it was this image's
+                    centre = None  # it belongs to this image
+                    continue
+                held_out = torch.tensor(record.id in self.held_out)
+                return cast(Sample, {**drawn, "held_out": held_out, "broken": broken})
         raise InvalidInput("no image of the training split can be read; the first: " + broken[0])
 
     def _place(self, index: int) -> tuple[np.ndarray, Centre | None]:
-        """Records for a sample, best first, and what its view is to have in the middle."""
+        """Records for a sample in the order in which they are tried, and the centre of its view."""
         drawn = index // 2 if self.centroids else index
         epoch, position = divmod(drawn, len(self.dataset))
         order = np.roll(np.random.default_rng((self.seed, epoch)).permutation(len(self.dataset)), -position)
@@ -108,9 +135,9 @@ class Samples(torch.utils.data.Dataset[Sample]):
         one = ones[np.random.default_rng((self.seed, 1, index)).integers(len(ones))]
         return np.concatenate(([one.record], order)), Centre([one.y, one.x])
 
-    def _draw(self, record: Record, index: int, centre: Centre | None) -> Sample:
+    def _draw(self, record: Record, index: int, centre: Centre | None) -> dict[str, Tensor]:
         image, labels = (torch.from_numpy(a) for a in pair_labels(self.dataset, record))
-        sample: Sample = {"image": tv_tensors.Image(image.permute(2, 0, 1)), "labels": LabelMap(labels)}
+        sample: dict[str, Tensor] = {"image": tv_tensors.Image(image.permute(2, 0, 1)), "labels": LabelMap(labels)}
         if centre is not None:
             sample["centre"] = centre
         if self.blobs:
@@ -131,9 +158,9 @@ class Samples(torch.utils.data.Dataset[Sample]):
     def _numbers(self, record: Record, labels: np.ndarray) -> np.ndarray:
         numbers = self.dataset.blobs(record).astype(np.int32)
         check_fits(record.blobs or record.id, labels=labels, blobs=numbers)
-        known = labels != self.dataset.classes.void
+        valid = labels != self.dataset.classes.void
         try:
-            label_of_numbers(numbers[known], labels[known])
+            label_of_numbers(numbers[valid], labels[valid])
         except ValueError as error:
             raise InvalidFile(record.blobs or record.id, str(error)) from None
         return numbers
@@ -144,14 +171,17 @@ class Samples(torch.utils.data.Dataset[Sample]):
         return as_probabilities(coarse, len(self.dataset.classes))
 
 
-def _plain(sample: Sample) -> Sample:
+def _plain(sample: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.as_subclass(Tensor) for name, value in sample.items() if name != "centre"}
 
 
 def collate(samples: list[Sample]) -> Sample:
-    """A batch: tensors stacked, labels as ``int64``, the lists of broken files joined."""
-    batch: Sample = {"broken": [message for sample in samples for message in sample["broken"]]}
-    for name in samples[0].keys() - {"broken"}:
-        batch[name] = torch.stack([sample[name] for sample in samples])
-    batch["labels"] = batch["labels"].long()
-    return batch
+    """A batch: tensors stacked, labels as ``int64``, the lists of broken files joined.
+
+    All samples hold the same tensors.
+    """
+    tensors = [{name: value for name, value in sample.items() if name != "broken"} for sample in samples]
+    batch: dict[str, Any] = torch.utils.data.default_collate(tensors)
+    if "labels" in batch:
+        batch["labels"] = batch["labels"].long()
+    return cast(Sample, {**batch, "broken": [message for sample in samples for message in sample["broken"]]})

@@ -1,16 +1,15 @@
-"""TIFF files beyond Pillow: pages, bands of 16 bits and of floats, near infrared, and values that mean no data.
-
-Pillow reads the tags here; OpenCV decodes what Pillow cuts to 8 bits or does not open.
-"""
+"""TIFF files beyond Pillow: pages, bands of 16 bits and of floats, near infrared, and values that mean no data."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
+import tifffile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II": "little", b"MM": "big"}
@@ -66,21 +65,26 @@ class TiffPage:
         return self.photometric == MIN_IS_WHITE and self.is_deep
 
     @property
-    def needs_opencv(self) -> bool:
-        """Whether OpenCV decodes the page right and Pillow does not."""
-        if self.is_planar or self.photometric not in (MIN_IS_BLACK, RGB):
-            return False
-        if self.bands == 1:
-            return self.kind == "f" and self.bits == 64
-        sorts = (("u", 8), ("u", 16), ("f", 32), ("f", 64))
-        special = self.is_deep or self.bands == 4 or self.photometric == MIN_IS_BLACK
-        return self.bands in (3, 4) and (self.kind, self.bits) in sorts and special
+    def has_alpha(self) -> bool:
+        """The last of two or four bands is tagged as alpha, and the colours are not multiplied by it."""
+        return self.bands in (2, 4) and self.alpha == 2
 
     @property
-    def is_unreadable(self) -> bool:
-        """Whether both decoders fail, or give wrong values."""
-        multiplied = self.is_planar and self.bands > 3 and self.alpha == 1
-        return self.bands > 1 and not self.needs_opencv and (self.is_deep or multiplied)
+    def decoder(self) -> Literal["Pillow", "OpenCV", "tifffile"]:
+        """What decodes the page right: Pillow cuts colours to 8 bits, OpenCV fails from five bands on, and both
+        read some pages that are stored band by band wrongly; tifffile lacks some compressions (LZW)."""
+        number = self.kind, self.bits
+        if self.photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, RGB):
+            return "Pillow"
+        if self.bands == 1:
+            if number == ("f", 64):
+                return "OpenCV"
+            return "tifffile" if self.bits > 32 or number == ("f", 16) else "Pillow"
+        if self.bands == 3 and self.bits == 8 and self.photometric == RGB:
+            return "Pillow"
+        if self.bands in (3, 4) and not self.is_planar and number in (("u", 8), ("u", 16), ("f", 32), ("f", 64)):
+            return "OpenCV"
+        return "tifffile"
 
     def __str__(self) -> str:
         numbers = {"u": "", "i": " (signed)", "f": " (floats)"}[self.kind]
@@ -138,9 +142,22 @@ def _page(tags: ImageFileDirectory_v2) -> TiffPage:
 
 
 def decode(path: Path, page: TiffPage) -> np.ndarray:
-    """The values ``[H, W, B]`` of a page that `TiffPage.needs_opencv`, as stored."""
-    content = np.fromfile(path, np.uint8)
-    return page.without_no_data(decode_bands(_as_plain(content)))
+    """The values ``[H, W, B]`` of the page of a TIFF file that Pillow does not decode right, as stored.
+
+    Raises:
+        ValueError: they cannot be decoded.
+    """
+    if page.decoder == "OpenCV":
+        with suppress(ValueError):  # what OpenCV gives up, tifffile may read
+            return page.without_no_data(decode_bands(_as_plain(np.fromfile(path, np.uint8))))
+    with tifffile.TiffFile(path) as file:
+        first = file.pages.first
+        values = first.asarray(maxworkers=1)
+        if values.ndim == 2:
+            values = values[..., None]
+        elif first.axes.startswith("S"):
+            values = np.moveaxis(values, 0, -1)
+    return page.without_no_data(values)
 
 
 def decode_bands(content: np.ndarray) -> np.ndarray:

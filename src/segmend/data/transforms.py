@@ -1,4 +1,4 @@
-"""Joint random transforms of an image, its labels and its coarse map, on torchvision's `transforms.v2`."""
+"""Random transforms of an image together with its labels and its coarse map, on torchvision's `transforms.v2`."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ from torchvision.transforms.v2 import functional as F
 
 
 class ProbabilityMap(tv_tensors.TVTensor):
-    """A probability map ``[C, H, W]``: moved with its image, resized bilinearly, untouched by colour."""
+    """A probability map ``[C, H, W]``: moved with its image and resized bilinearly; colours do not change it."""
 
 
 class LabelMap(tv_tensors.Mask):
-    """A label map ``[H, W]``: moved with its image, resized to the nearest label, padded with void."""
+    """A label map ``[H, W]``: moved with its image, resized by nearest neighbour, padded with void."""
 
 
 class Centre(tv_tensors.TVTensor):
-    """A place in the image, (y, x) in pixels, that the view of a sample is to have in its middle."""
+    """A position in the image, (y, x) in pixels, on which the view of a sample is centred."""
 
 
 class RandomView(v2.Transform):
-    """A random square of the image at a random size, mirrored half of the time.
+    """A random square crop of the image at a random scale, mirrored with probability 1/2.
 
-    A sample that holds a `Centre` has it in the middle, or as near as the image's sides allow.
+    A sample that holds a `Centre` is cropped around it, as far as the edges of the image allow.
 
     Args:
-        size: side of the result in pixels.
-        scale: the image is enlarged by a factor from this range (drawn evenly on a log scale).
+        size: side of the crop in pixels, after scaling.
+        scale: range of the factor by which the image is scaled (uniform in its logarithm).
         mirror: whether to mirror from left to right.
-        void: id that fills label maps outside the image; images are filled grey, and probability
-            maps evenly.
-        mixed: only squares with more than one class (SPN), where a few tries find one.
-        inside: squares that would reach over the image's sides are as large as it allows instead.
+        void: id of label maps outside the image; there images are grey and probability maps uniform.
+        mixed: choose crops with more than one class (SPN) where a few tries find one.
+        inside: crops that would extend beyond the image become as large as it allows.
     """
 
     TRIES = 10
@@ -58,30 +57,30 @@ class RandomView(v2.Transform):
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         size = v2.query_size(flat_inputs)
         for centre in (given for given in flat_inputs if isinstance(given, Centre)):
-            return self._draw(size[0], size[1], centre.tolist())
-        params = self._draw(*size)
+            return self._sample(size[0], size[1], centre.tolist())
+        params = self._sample(*size)
         for labels in (map_ for map_ in flat_inputs if self.mixed and isinstance(map_, LabelMap)):
             for _ in range(self.TRIES):
                 if self._is_mixed(labels, params):
                     break
-                params = self._draw(*size)
+                params = self._sample(*size)
         return params
 
     def _is_mixed(self, labels: Tensor, params: dict[str, Any]) -> bool:
         top, left, side = params["top"], params["left"], params["side"]
         cut = labels[max(top, 0) : top + side, max(left, 0) : left + side]
-        known = cut[cut != self.void]
-        return bool(known.numel()) and bool((known != known[0]).any())
+        valid = cut[cut != self.void]
+        return bool(valid.numel()) and bool((valid != valid[0]).any())
 
-    def _draw(self, height: int, width: int, centre: Sequence[float | None] = (None, None)) -> dict[str, Any]:
+    def _sample(self, height: int, width: int, centre: Sequence[float | None] = (None, None)) -> dict[str, Any]:
         low, high = (math.log(s) for s in self.scale)
-        # The side of the square in the source: cutting first and resizing after saves most of the work.
+        # The side of the square in the source image: to crop before resizing saves most of the work.
         side = max(1, round(self.size / math.exp(low + (high - low) * torch.rand(()).item())))
         if self.inside:
             side = min(side, height, width)
 
         def start(length: int, middle: float | None) -> int:
-            """Anywhere inside; an image smaller than the square lies anywhere in it."""
+            """A random start inside; an image smaller than the square lies at a random place in it."""
             slack = length - side
             if middle is None or slack <= 0:
                 return round(slack * torch.rand(()).item())
@@ -118,7 +117,7 @@ class RandomView(v2.Transform):
 
 
 def colour_jitter(strength: float) -> v2.Transform:
-    """Random brightness, contrast, saturation, hue and now and then blur, of images alone."""
+    """Random brightness, contrast, saturation and hue, and sometimes blur; of images alone."""
     return v2.Compose(
         [
             v2.ColorJitter(0.4 * strength, 0.4 * strength, 0.4 * strength, 0.06 * strength),

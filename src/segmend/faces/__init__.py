@@ -1,1 +1,1 @@
-"""Faces: their outlines, and what covers them (SVC, section 3.1)."""
+"""Outlines of faces, and their occluders (SVC, section 3.1)."""

@@ -1,4 +1,4 @@
-"""What covers a face: its full contour without what a teacher sees of it (SVC, section 3.1, Fig. 2)."""
+"""Occluders of a face: its full contour minus the visible face of a teacher (SVC, section 3.1, Fig. 2)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from segmend.ops.blobs import components
 BACKGROUND, FACE, OCCLUSION = range(3)
 
 FACE_SIDE = 500.0
-"""Side in pixels of a face for which the paper's sizes are meant."""
+"""Side of the face in pixels to which the paper's sizes refer."""
 
 
 @dataclass(frozen=True)
 class Amplification:
-    """How a residual becomes occluders: specks go, what stays grows over the face.
+    """Turn a residual into occluders: erosion removes specks, dilation extends the rest over the face.
 
-    More of an occluder than there is serves those who fill it in better than less.
+    The result covers too much rather than too little: inpainting, its use in the paper, needs all of an occluder.
 
     Attributes:
-        erode: width and height of the rectangle that erodes, for a face of `FACE_SIDE` pixels.
-        times: how often it does.
-        dilate: diameter of the circle that dilates, for such a face.
+        erode: width and height of the rectangle for erosion, for a face of `FACE_SIDE` pixels.
+        times: number of erosions.
+        dilate: diameter of the circle for dilation, for such a face.
     """
 
     erode: tuple[int, int] = (25, 7)
@@ -39,20 +39,20 @@ class Amplification:
         width, height, diameter = (_odd(scale * size) for size in (*self.erode, self.dilate))
         rectangle = cv2.getStructuringElement(cv2.MORPH_RECT, (width, height))
         circle = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
-        left = cv2.erode(residual.astype(np.uint8), rectangle, iterations=self.times)
-        return cv2.dilate(left, circle).astype(bool)
+        eroded = cv2.erode(residual.astype(np.uint8), rectangle, iterations=self.times)
+        return cv2.dilate(eroded, circle).astype(bool)
 
 
 PAPER = Amplification()
-"""As the paper has it."""
+"""The paper's values."""
 
 
 class Occlusions(NamedTuple):
     """Every step of Fig. 2, ``[H, W]`` each.
 
     Attributes:
-        contour: f, the full face as its outline has it, bool.
-        face: f_occ, what the teacher sees of it, bool.
+        contour: f, the full face inside its outline, bool.
+        face: f_occ, the visible face as the teacher labels it, bool.
         residual: rho = max(0, f - f_occ) (eq. 1), bool.
         amplified: the residual after erosion and dilation, bool.
         blobs: C, ``int32``: 0 background, 1 face, from 2 a number for each occluder.
@@ -71,7 +71,7 @@ class Occlusions(NamedTuple):
 
 
 def fill_hull(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The convex hull of points ``[N, 2]`` (x, y) as a mask ``bool [H, W]``; it may reach out of the image."""
+    """The convex hull of points ``[N, 2]`` (x, y) as a mask ``bool [H, W]``; points may lie outside the image."""
     mask = np.zeros(size, np.uint8)
     hull = cv2.convexHull(np.round(outline).astype(np.int32))
     return cv2.fillConvexPoly(mask, hull, 1).astype(bool)
@@ -80,19 +80,19 @@ def fill_hull(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def factor_occlusions(
     outlines: Sequence[np.ndarray], face: np.ndarray, amplification: Amplification | None = PAPER
 ) -> Occlusions:
-    """Factor what covers faces out of an image's background.
+    """Separate the occluders of faces from the background.
 
     Args:
-        outlines: of each face, points ``[N, 2]`` (x, y) in pixels whose convex hull is all of it.
-        face: the teacher's mask ``bool [H, W]`` of the faces as far as they are seen.
-        amplification: None takes the residual as it is, as for masks that were made by hand.
+        outlines: of each face, points ``[N, 2]`` (x, y) in pixels whose convex hull is the full face.
+        face: the teacher's mask ``bool [H, W]`` of the visible faces.
+        amplification: None leaves the residual as it is, for masks that were drawn by hand.
     """
     contour, amplified = np.zeros(face.shape, bool), np.zeros(face.shape, bool)
     for outline in outlines:
-        own = fill_hull(outline, face.shape)
-        contour |= own
+        full = fill_hull(outline, face.shape)
+        contour |= full
         side = float((outline.max(axis=0) - outline.min(axis=0)).max())
-        amplified |= own & ~face if amplification is None else amplification(own & ~face, side)
+        amplified |= full & ~face if amplification is None else amplification(full & ~face, side)
     blobs = np.where(amplified, components(amplified) + FACE, face)
     return Occlusions(contour, face, contour & ~face, amplified, blobs.astype(np.int32))
 

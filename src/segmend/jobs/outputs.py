@@ -38,13 +38,15 @@ def fingerprint(model: object) -> str:
     return f"{type(model).__name__} {found.hexdigest()}"
 
 
-def hash_of(*files: Path | None) -> str:
-    """A hash of the content of files; empty where one cannot be read (whoever decodes it will say why).
+def hash_of(*files: Path | None, text: str = "") -> str:
+    """A hash of the content of files, and of how they are read (`text`).
+
+    Empty where one cannot be read: whoever decodes it will say why.
 
     Raises:
         InvalidFile: a folder, a device or an empty file.
     """
-    found = _hash()
+    found = _hash(text.encode())
     for file in files:
         if file is None:
             found.update(b"none")

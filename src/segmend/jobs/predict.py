@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segmend.coding import Coding
 from segmend.data.cityscapes import CLASSES, SERVER_IDS
 from segmend.data.dataset import Dataset, Record
 from segmend.devices import Precision, pick_device, to_device
@@ -82,7 +83,8 @@ def predict(
         probs=options.probs,
         quantised=options.quantised,
         overwrite=options.overwrite,
-        ids=SERVER_IDS if options.server_ids else None,
+        coding=Coding(tuple(SERVER_IDS.tolist())) if options.server_ids else None,
+        read_as=f"{images.images_read.reading}",
     )
     folder.check(images)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,9 +100,17 @@ def refine(
     device = pick_device()
     if isinstance(refiner, nn.Module):
         to_device(refiner, device)
-    made_with = f"refined by {fingerprint(refiner)}, classes={len(classes)}, {options.made_with}"
+    coding = images.coarse_coding
     folder = MapFolder(
-        out, classes, made_with, options.probs, options.details, options.quantised, options.overwrite
+        out,
+        classes,
+        made_with=f"refined by {fingerprint(refiner)}, {options.made_with}",
+        probs=options.probs,
+        details=options.details,
+        quantised=options.quantised,
+        overwrite=options.overwrite,
+        coding=None if coding is None or coding.is_plain else coding,
+        read_as=f"{len(classes)} classes, {coding}, {images.images_read.reading}",
     )
     folder.check(images)
     changed = pixels = filled = 0
@@ -138,9 +146,11 @@ def refine(
         return maps
 
     def write(record: Record, maps: Maps) -> None:
-        folder.write(record, maps)
-        if (maps.labels == classes.void).all():
-            raise InvalidFile(record.coarse or record.id, "every pixel is void: written as it is, not refined")
+        if (maps.labels != classes.void).any():
+            return folder.write(record, maps)
+        # its note never counts as finished, so that every run lists it
+        folder.write(record, replace(maps, inputs=f"{maps.inputs}, no label"))
+        raise InvalidFile(record.coarse or record.id, "every pixel is void: written as it is, not refined")
 
     pipeline = Pipeline[Record, _Given, Maps](lambda r: str(r.coarse), read, work, write)
     with bar("refine", len(images), options.quiet) as progress:

@@ -10,34 +10,34 @@ import numpy as np
 
 from segmend import metrics
 from segmend.labels import Classes, void_of
-from segmend.report.results import Bin, Confidence, Scores, Threshold
+from segmend.report.results import Bin, Confidence, ImageScore, Scores, Threshold, share_of
 
 TRIMAP_WIDTHS = 40
 
 MIN_CONFIDENCE = np.arange(50, 100, 5) / 100
 """Thresholds of `refine --min-confidence` that are compared; 0.5 undoes nothing."""
 
-OTHERS = 0.001
-"""Share of pixels from which on a label map is another one."""
+OTHER_MAP = 0.001
+"""Share of pixels: where more than this disagree, a file of details belongs to another label map."""
 
 Groups = dict[str, tuple[str, ...]]
 """Classes by the name that they have together."""
 
 
 class ConfidenceMaps(NamedTuple):
-    """What a run wrote of how sure it is of an image's labels and of changes, ``[H, W]`` in 0..1 each.
+    """A run's confidence in an image's labels and in its changes, ``[H, W]`` in 0..1 each.
 
     Attributes:
-        changed: where the run changed labels, bool.
+        changed: where the run changed labels, bool ``[H, W]``.
     """
 
-    of_labels: np.ndarray
-    of_changes: np.ndarray
+    labels: np.ndarray
+    changes: np.ndarray
     changed: np.ndarray
 
     def belongs_to(self, refined: np.ndarray, coarse: np.ndarray) -> bool:
-        """Whether these are the maps that it was written for; labels that are as likely may differ."""
-        return float(np.mean((refined != coarse) != self.changed)) < OTHERS
+        """Whether the run wrote it for these label maps ``[H, W]``; ties between classes may differ."""
+        return float(np.mean((refined != coarse) != self.changed)) < OTHER_MAP
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Counts:
 
     @classmethod
     def of(cls, prediction: np.ndarray, truth: np.ndarray, num_classes: int) -> Counts:
-        """Counts of a label map against the truth, both ``[H, W]``."""
+        """Counts of a label map against the ground truth, both ``[H, W]``."""
         return cls(
             metrics.confusion_matrix(prediction, truth, num_classes),
             metrics.trimap_confusion(prediction, truth, num_classes, TRIMAP_WIDTHS),
@@ -79,14 +79,13 @@ class Tally:
         self.trimap = np.zeros((TRIMAP_WIDTHS, count, count + 1), np.int64)
         self.boundary = np.zeros((2, count), np.int64)
 
-    def add(self, counts: Counts) -> float:
-        """Add an image; gives its own mIoU."""
+    def add(self, counts: Counts) -> None:
+        """Add an image."""
         self.confusion += counts.confusion
         self.trimap += counts.trimap
         self.boundary += counts.boundary
         self.boundary_f.append(counts.boundary_f)
         self.region_j.append(counts.region_j)
-        return metrics.mean_iou(counts.confusion)
 
     @property
     def images(self) -> int:
@@ -94,7 +93,7 @@ class Tally:
         return len(self.region_j)
 
     def scores(self, classes: Classes, over: tuple[str, ...] = (), groups: Groups | None = None) -> Scores:
-        """The scores over all images; figures that nothing defines are 0 (None for classes).
+        """The scores over all images. A mean of nothing is 0, a class without pixels is None.
 
         Args:
             over: the classes that means are taken over (none: all).
@@ -117,68 +116,94 @@ class Tally:
         )
 
 
+def image_score(identity: str, refined: np.ndarray, coarse: np.ndarray | None = None) -> ImageScore | None:
+    """Scores of one image from confusion matrices ``[C, C + 1]``; None where its ground truth is all void."""
+    if not refined.any():
+        return None
+    mean_iou, pixel_accuracy = _own_scores(refined)
+    score = ImageScore(id=identity, mean_iou=mean_iou, pixel_accuracy=pixel_accuracy)
+    if coarse is not None:
+        score.coarse_mean_iou, score.coarse_pixel_accuracy = _own_scores(coarse)
+    return score
+
+
+def _own_scores(confusion: np.ndarray) -> tuple[float, float]:
+    """mIoU over the classes of the ground truth, and pixel accuracy, of one image."""
+    present = np.flatnonzero(confusion.sum(axis=1))
+    return float(metrics.iou(confusion)[present].mean()), float(metrics.pixel_accuracy(confusion))
+
+
 @dataclass(frozen=True)
 class ConfidenceCounts:
-    """What one image tells of a refiner's confidence."""
+    """What one image adds to the scores of a refiner's confidence.
+
+    Attributes:
+        reliability: see `metrics.reliability`.
+        confusion: of the refined map, for each threshold of `MIN_CONFIDENCE`.
+        coarse: confusion matrix of the coarse map.
+    """
 
     reliability: np.ndarray
     confusion: np.ndarray
-    coarse: float
-    """mIoU of its coarse map."""
+    coarse: np.ndarray
 
     @classmethod
     def of(
-        cls, refined: np.ndarray, coarse: np.ndarray, sure: ConfidenceMaps, truth: np.ndarray, num_classes: int
+        cls,
+        refined: np.ndarray,
+        coarse: np.ndarray,
+        confidence: ConfidenceMaps,
+        truth: np.ndarray,
+        num_classes: int,
     ) -> ConfidenceCounts:
         """Counts of label maps ``[H, W]``."""
-        known = truth != void_of(truth)
+        valid = truth != void_of(truth)
         return cls(
-            metrics.reliability(sure.of_labels[known], (refined == truth)[known]),
-            metrics.confusion_by_threshold(refined, coarse, sure.of_changes, truth, num_classes, MIN_CONFIDENCE),
-            metrics.mean_iou(metrics.confusion_matrix(coarse, truth, num_classes)),
+            metrics.reliability(confidence.labels[valid], (refined == truth)[valid]),
+            metrics.confusion_by_threshold(
+                refined, truth, coarse, confidence.changes, num_classes, MIN_CONFIDENCE
+            ),
+            metrics.confusion_matrix(coarse, truth, num_classes),
         )
 
 
 class ConfidenceTally:
-    """Counts of many images' confidence, and what they say."""
+    """Counts of a refiner's confidence in many images, and the scores they give."""
 
     def __init__(self) -> None:
-        self.reliability, self.confusion = np.zeros(()), np.zeros((), np.int64)
-        self.refined: list[np.ndarray] = []
-        """Each image's own mIoU for each threshold."""
-        self.coarse: list[float] = []
-        """And before."""
-
-    @property
-    def images(self) -> int:
+        self.images = 0
         """How many were added."""
-        return len(self.coarse)
+        self.reliability, self.confusion = np.zeros(()), np.zeros((), np.int64)
+        self.scores: list[list[ImageScore]] = [[] for _ in MIN_CONFIDENCE]
+        """Scores of the images for each threshold."""
 
     def add(self, counts: ConfidenceCounts) -> None:
         """Add an image."""
+        self.images += 1
         self.reliability = self.reliability + counts.reliability
         self.confusion = self.confusion + counts.confusion
-        self.refined.append(np.array([metrics.mean_iou(one) for one in counts.confusion]))
-        self.coarse.append(counts.coarse)
+        for scores, confusion in zip(self.scores, counts.confusion, strict=True):
+            score = image_score("", confusion, counts.coarse)
+            if score is not None:
+                scores.append(score)
 
     def confidence(self, chosen: tuple[int, ...]) -> Confidence:
-        """What is known after at least one image; means are over the `chosen` classes."""
-        before, after = np.array(self.coarse), np.array(self.refined)
+        """The scores after at least one image; means are over the `chosen` classes."""
         overall = metrics.iou(self.confusion)[:, list(chosen)]
         return Confidence(
             calibration_error=_number(metrics.calibration_error(self.reliability)),
             reliability=[
-                Bin(pixels=int(pixels), confidence=confidence / pixels, right=right / pixels)
+                Bin(pixels=int(pixels), confidence=confidence / pixels, accuracy=right / pixels)
                 for pixels, confidence, right in self.reliability
                 if pixels
             ],
             thresholds=[
                 Threshold(
-                    below=float(below),
+                    min_confidence=float(threshold),
                     mean_iou=_mean(overall[k]),
-                    degraded=metrics.share_changed(before, after[:, k])[1],
+                    degraded=share_of("degraded", self.scores[k]),
                 )
-                for k, below in enumerate(MIN_CONFIDENCE)
+                for k, threshold in enumerate(MIN_CONFIDENCE)
             ],
         )
 
@@ -188,8 +213,9 @@ def _number(value: float) -> float:
 
 
 def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else 0.0
+    """Mean of the values that are not NaN; 0 where there is none."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else 0.0
 
 
 def _by_class(names: tuple[str, ...], values: np.ndarray) -> dict[str, float | None]:

@@ -1,7 +1,8 @@
-"""Metrics of label maps against the truth: functions over arrays, and `torchmetrics` classes.
+"""Metrics of predicted label maps against the ground truth: functions over arrays, and `torchmetrics` classes.
 
-Each metric is a function of label maps (or of the counts that they give), and a class of the same name that
-adds up those counts as integers over batches and processes, and so gives exactly the function's number.
+Functions and ``update`` take `preds`, then `target`, as torchmetrics does; both are label maps, and pixels that
+are void in `target` do not count. Each metric is a function of label maps, or of the counts that they give, and a
+class that adds up those counts over batches and processes, and so gives exactly the function's result.
 """
 
 from segmend.metrics.boundary import (
@@ -77,3 +78,7 @@ __all__ = [
     "trimap_confusion",
     "trimap_iou",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,4 +1,4 @@
-"""Agreement of label maps with the truth near the borders between labels."""
+"""Agreement of predicted label maps with the ground truth near the borders between labels."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from segmend.labels import InvalidInput
 from segmend.metrics.overlap import (
     LabelMap,
     count_pairs,
-    images,
+    each_image,
     iou,
     label_pair,
-    mean_of_known,
+    mean_of_valid,
     share,
 )
 
@@ -33,7 +33,7 @@ TOLERANCE = 0.0075
 """Distance at which boundary pixels still match, as a share of the image's diagonal."""
 
 _UNIT = 2.0**-36
-"""Scores are added up in whole units: exactly, in any order, for up to 2**27 scores of 1."""
+"""Scores are added up as integers in this unit: exactly, in any order, for up to 2**27 scores of 1."""
 
 _LARGE_DISK = 20
 """Radius above which dilation by a disk, whose time grows with it, is slower than a distance transform."""
@@ -43,25 +43,33 @@ _SQUARE = np.ones((3, 3), np.uint8)
 _LOWER_RIGHT = np.ones((2, 2), np.uint8)
 
 
-def trimap_confusion(prediction: LabelMap, truth: LabelMap, num_classes: int, widths: int = WIDTHS) -> np.ndarray:
-    """Confusion matrices inside bands around the label borders of the truth, ``int64 [widths, C, C + 1]``.
+def trimap_confusion(preds: LabelMap, target: LabelMap, num_classes: int, widths: int = WIDTHS) -> np.ndarray:
+    """Confusion matrices inside bands around the label borders of the target, ``int64 [widths, C, C + 1]``.
 
     Element w - 1 is the confusion matrix of the pixels at a Euclidean distance below w px from the nearest
-    border pixel. A border pixel has one of four neighbours with another label in the truth; void is another
-    label too, as PASCAL VOC draws borders as strips of void. All zeros where the truth has no border.
+    border pixel. A border pixel has one of four neighbours with another label in the target; void is another
+    label too, as PASCAL VOC draws borders as strips of void. All zeros where the target has no border.
 
     Args:
-        prediction, truth: label maps ``[H, W]`` of one image.
+        preds, target: label maps ``[H, W]`` of one image.
         num_classes: C.
         widths: width of the widest band in pixels, at least 1.
 
     Raises:
         InvalidInput: different shapes, more than one image, ids that are neither a class nor void, or
             no width.
+
+    >>> target, preds = np.array([[0, 0, 0, 1, 1]]), np.array([[0, 0, 1, 1, 1]])
+    >>> trimap_confusion(preds, target, num_classes=2, widths=2)
+    array([[[0, 1, 0],
+            [0, 1, 0]],
+    <BLANKLINE>
+           [[1, 1, 0],
+            [0, 2, 0]]])
     """
     if widths < 1:
         raise InvalidInput(f"expected bands of at least 1 px, found {widths}")
-    predicted, true = _one_image(prediction, truth, num_classes)
+    predicted, true = _one_image(preds, target, num_classes)
     side = num_classes + 1
     border = cv2.morphologyEx(true, cv2.MORPH_GRADIENT, _CROSS)
     if not border.any():
@@ -75,29 +83,39 @@ def trimap_confusion(prediction: LabelMap, truth: LabelMap, num_classes: int, wi
 
 
 def trimap_iou(confusions: np.ndarray) -> np.ndarray:
-    """mIoU (0..1) inside each band of `trimap_confusion`, ``float64 [widths]``; NaN where a band is empty."""
-    return mean_of_known(iou(confusions))
+    """mIoU (0..1) inside each band of `trimap_confusion`, ``float64 [widths]``; NaN where a band is empty.
+
+    >>> trimap_iou(np.array([[[0, 1, 0], [0, 1, 0]], [[1, 1, 0], [0, 3, 0]]]))
+    array([0.25 , 0.625])
+    """
+    return mean_of_valid(iou(confusions))
 
 
 def boundary_iou_counts(
-    prediction: LabelMap, truth: LabelMap, num_classes: int, dilation: float = DILATION
+    preds: LabelMap, target: LabelMap, num_classes: int, dilation: float = DILATION
 ) -> np.ndarray:
     """Pixels in intersection and union of the boundary regions, by class, ``int64 [2, C]``.
 
     The boundary region of a class in a label map holds its pixels within d px of another label or of the
     image's edge, in steps that may go diagonally; d is `dilation` times the image's diagonal, at least 1
     (Cheng et al. 2021, "Boundary IoU": the mask minus the mask eroded d times by a 3 x 3 square). Pixels that
-    are void in the truth are void in both maps.
+    are void in the target are void in both maps.
 
     Args:
-        prediction, truth: label maps ``[H, W]`` of one image.
+        preds, target: label maps ``[H, W]`` of one image.
         num_classes: C.
         dilation: share of the diagonal.
 
     Raises:
         InvalidInput: different shapes, more than one image, ids that are neither a class nor void.
+
+    >>> target = np.zeros((8, 8), np.uint8)
+    >>> target[2:6, 2:6] = 1
+    >>> boundary_iou_counts(np.roll(target, 1, axis=1), target, num_classes=2)
+    array([[38,  6],
+           [52, 18]])
     """
-    predicted, true = _one_image(prediction, truth, num_classes)
+    predicted, true = _one_image(preds, target, num_classes)
     steps = max(1, round(dilation * math.hypot(*true.shape)))
     in_predicted, in_true = (_near_other_label(labels, num_classes, steps) for labels in (predicted, true))
     both = _count_ids(true[in_predicted & in_true & (predicted == true)], num_classes)
@@ -106,30 +124,36 @@ def boundary_iou_counts(
 
 
 def boundary_iou(counts: np.ndarray) -> np.ndarray:
-    """Boundary IoU ``float64 [C]`` (0..1) of `boundary_iou_counts`; NaN where a class is in neither map."""
+    """Boundary IoU ``float64 [C]`` (0..1) of `boundary_iou_counts`; NaN where a class is in neither map.
+
+    >>> boundary_iou(np.array([[38, 6], [52, 18]])).round(3)
+    array([0.731, 0.333])
+    """
     return share(counts[0], counts[1])
 
 
-def boundary_f(
-    prediction: LabelMap, truth: LabelMap, num_classes: int, tolerance: float = TOLERANCE
-) -> np.ndarray:
+def boundary_f(preds: LabelMap, target: LabelMap, num_classes: int, tolerance: float = TOLERANCE) -> np.ndarray:
     """F-measure of each class's boundary in one image, ``float64 [C]`` (0..1), as in DAVIS.
 
     A boundary pixel matches if the other map has a boundary pixel of that class at a Euclidean distance of at
-    most `tolerance` times the image's diagonal (rounded up). Precision and recall are the shares that match
-    of the boundary pixels of prediction and truth, F is their harmonic mean. NaN where a class is in neither
-    map; 0 where it is in one of them; 1 where it fills both. Pixels that are void in the truth are void in
-    both maps.
+    most `tolerance` times the image's diagonal (rounded up). Precision and recall are the shares of matching
+    boundary pixels of prediction and target; F is their harmonic mean. NaN where a class is in neither map; 0
+    where it is in one of them; 1 where it fills both. Pixels that are void in the target are void in both maps.
 
     Args:
-        prediction, truth: label maps ``[H, W]`` of one image.
+        preds, target: label maps ``[H, W]`` of one image.
         num_classes: C.
         tolerance: share of the diagonal (DAVIS's own code: 0.008).
 
     Raises:
         InvalidInput: different shapes, more than one image, ids that are neither a class nor void.
+
+    >>> target = np.zeros((16, 16), np.uint8)
+    >>> target[4:12, 4:12] = 1
+    >>> boundary_f(np.roll(target, 1, axis=1), target, num_classes=2)  # off by 1 px, which is tolerated
+    array([1., 1.])
     """
-    predicted, true = _one_image(prediction, truth, num_classes)
+    predicted, true = _one_image(preds, target, num_classes)
     radius = math.ceil(tolerance * math.hypot(*true.shape))
     scores = np.full(num_classes, np.nan)
     for c in np.flatnonzero(_count_ids(predicted, num_classes) + _count_ids(true, num_classes)):
@@ -137,13 +161,16 @@ def boundary_f(
     return scores
 
 
-def region_j(prediction: LabelMap, truth: LabelMap, num_classes: int) -> np.ndarray:
+def region_j(preds: LabelMap, target: LabelMap, num_classes: int) -> np.ndarray:
     """Jaccard index of each class in one image, ``float64 [C]`` (0..1); NaN where it is in neither map.
 
     Raises:
         InvalidInput: different shapes, more than one image, ids that are neither a class nor void.
+
+    >>> region_j(np.array([[0, 1, 1, 1]]), np.array([[0, 1, 1, 0]]), num_classes=2).round(3)
+    array([0.5  , 0.667])
     """
-    return iou(count_pairs(*_one_image(prediction, truth, num_classes), num_classes))
+    return iou(count_pairs(*_one_image(preds, target, num_classes), num_classes))
 
 
 class TrimapIoU(Metric):
@@ -153,8 +180,15 @@ class TrimapIoU(Metric):
         num_classes: C.
         widths: width of the widest band in pixels.
         options: those of `torchmetrics.Metric`.
+
+    >>> metric = TrimapIoU(num_classes=2, widths=2)
+    >>> metric.update(torch.tensor([[0, 0, 1, 1, 1]]), torch.tensor([[0, 0, 0, 1, 1]]))
+    >>> metric.compute().tolist()
+    [0.25, 0.5833333333333333]
     """
 
+    is_differentiable = False
+    higher_is_better = True
     full_state_update = False
     confusions: Tensor
 
@@ -165,9 +199,9 @@ class TrimapIoU(Metric):
         zeros = torch.zeros(widths, num_classes, num_classes + 1, dtype=torch.int64)
         self.add_state("confusions", zeros, dist_reduce_fx="sum")
 
-    def update(self, prediction: LabelMap, truth: LabelMap) -> None:
+    def update(self, preds: LabelMap, target: LabelMap) -> None:
         """Add label maps ``[H, W]`` or ``[B, H, W]``."""
-        for predicted, true in images(prediction, truth):
+        for predicted, true in each_image(preds, target):
             new = trimap_confusion(predicted, true, self.num_classes, self.widths)
             self.confusions += torch.from_numpy(new).to(self.confusions.device)
 
@@ -182,8 +216,17 @@ class BoundaryIoU(Metric):
         num_classes: C.
         dilation: thickness of the boundary regions, as a share of the diagonal.
         options: those of `torchmetrics.Metric`.
+
+    >>> target = torch.zeros(8, 8, dtype=torch.uint8)
+    >>> target[2:6, 2:6] = 1
+    >>> metric = BoundaryIoU(num_classes=2)
+    >>> metric.update(target.roll(1, dims=1), target)
+    >>> metric.compute().tolist()
+    [0.7307692307692307, 0.3333333333333333]
     """
 
+    is_differentiable = False
+    higher_is_better = True
     full_state_update = False
     counts: Tensor
 
@@ -193,9 +236,9 @@ class BoundaryIoU(Metric):
         self.dilation = dilation
         self.add_state("counts", torch.zeros(2, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, prediction: LabelMap, truth: LabelMap) -> None:
+    def update(self, preds: LabelMap, target: LabelMap) -> None:
         """Add label maps ``[H, W]`` or ``[B, H, W]``."""
-        for predicted, true in images(prediction, truth):
+        for predicted, true in each_image(preds, target):
             new = boundary_iou_counts(predicted, true, self.num_classes, self.dilation)
             self.counts += torch.from_numpy(new).to(self.counts.device)
 
@@ -206,6 +249,8 @@ class BoundaryIoU(Metric):
 class _MeanOfScores(Metric):
     """Mean of the scores of all (image, class) pairs that have one, ``float64 []``; NaN without any."""
 
+    is_differentiable = False
+    higher_is_better = True
     full_state_update = False
     total: Tensor
     pairs: Tensor
@@ -217,16 +262,16 @@ class _MeanOfScores(Metric):
         self.add_state("pairs", torch.tensor(0), dist_reduce_fx="sum")
 
     @abstractmethod
-    def scores(self, prediction: LabelMap, truth: LabelMap) -> np.ndarray:
+    def scores(self, preds: LabelMap, target: LabelMap) -> np.ndarray:
         """Scores of one image by class, ``float64 [C]`` (0..1)."""
 
-    def update(self, prediction: LabelMap, truth: LabelMap) -> None:
+    def update(self, preds: LabelMap, target: LabelMap) -> None:
         """Add label maps ``[H, W]`` or ``[B, H, W]``."""
-        for predicted, true in images(prediction, truth):
+        for predicted, true in each_image(preds, target):
             scores = self.scores(predicted, true)
-            known = scores[~np.isnan(scores)]
-            self.total += int(np.rint(known / _UNIT).sum())
-            self.pairs += len(known)
+            valid = scores[~np.isnan(scores)]
+            self.total += int(np.rint(valid / _UNIT).sum())
+            self.pairs += len(valid)
 
     def compute(self) -> Tensor:
         return torch.as_tensor(share(self.total.item() * _UNIT, self.pairs.item()))
@@ -239,21 +284,34 @@ class BoundaryF(_MeanOfScores):
         num_classes: C.
         tolerance: distance at which boundary pixels match, as a share of the diagonal.
         options: those of `torchmetrics.Metric`.
+
+    >>> target = torch.zeros(16, 16, dtype=torch.uint8)
+    >>> target[4:12, 4:12] = 1
+    >>> metric = BoundaryF(num_classes=2)
+    >>> metric.update(target.roll(1, dims=1), target)
+    >>> metric.compute().item()
+    1.0
     """
 
     def __init__(self, num_classes: int, tolerance: float = TOLERANCE, **options: Any) -> None:
         super().__init__(num_classes, **options)
         self.tolerance = tolerance
 
-    def scores(self, prediction: LabelMap, truth: LabelMap) -> np.ndarray:
-        return boundary_f(prediction, truth, self.num_classes, self.tolerance)
+    def scores(self, preds: LabelMap, target: LabelMap) -> np.ndarray:
+        return boundary_f(preds, target, self.num_classes, self.tolerance)
 
 
 class RegionJ(_MeanOfScores):
-    """Mean of `region_j` over all (image, class) pairs where it is not NaN, ``float64 []``."""
+    """Mean of `region_j` over all (image, class) pairs where it is not NaN, ``float64 []``.
 
-    def scores(self, prediction: LabelMap, truth: LabelMap) -> np.ndarray:
-        return region_j(prediction, truth, self.num_classes)
+    >>> metric = RegionJ(num_classes=2)
+    >>> metric.update(torch.tensor([[0, 1, 1, 1]]), torch.tensor([[0, 1, 1, 0]]))
+    >>> round(metric.compute().item(), 3)
+    0.583
+    """
+
+    def scores(self, preds: LabelMap, target: LabelMap) -> np.ndarray:
+        return region_j(preds, target, self.num_classes)
 
 
 def _count_ids(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -261,9 +319,9 @@ def _count_ids(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return np.bincount(labels.ravel(), minlength=num_classes)[:num_classes]
 
 
-def _one_image(prediction: LabelMap, truth: LabelMap, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """`label_pair` of one image, with void in both maps where the truth is void."""
-    predicted, true = label_pair(prediction, truth, num_classes)
+def _one_image(preds: LabelMap, target: LabelMap, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """`label_pair` of one image, with void in both maps where the target is void."""
+    predicted, true = label_pair(preds, target, num_classes)
     if true.ndim != 2:
         raise InvalidInput(f"expected label maps [H, W] of one image, found shape {true.shape}")
     predicted[true == num_classes] = num_classes

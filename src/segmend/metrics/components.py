@@ -1,36 +1,48 @@
-"""How torn label maps are: their connected components, beside those of the truth."""
+"""How fragmented label maps are: the number of their connected components against that of the ground truth."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from segmend.metrics.overlap import LabelMap, RatioOfCounts, images, label_pair
+from segmend.metrics.overlap import LabelMap, RatioOfCounts, each_image, label_pair
 from segmend.ops.blobs import label_components
 
 
-def sparsity(prediction: LabelMap, truth: LabelMap, num_classes: int) -> int:
-    """``|cc(prediction) - cc(truth)|``: the difference in the number of components (SVC, section 4.2).
+def sparsity(preds: LabelMap, target: LabelMap, num_classes: int) -> int:
+    """``|cc(preds) - cc(target)|``: the difference in the number of components (SVC, section 4.2).
 
     Components are 8-connected areas of one class, background included; pixels that are void in either map are in
     none.
 
     Args:
-        prediction, truth: label maps ``[H, W]`` of one image.
+        preds, target: label maps ``[H, W]`` of one image.
+        num_classes: C.
 
     Raises:
         InvalidInput: different shapes, or ids that are neither a class nor void.
+
+    >>> sparsity(np.array([[0, 1, 0, 1]]), np.array([[0, 0, 1, 1]]), num_classes=2)
+    2
     """
-    predicted, true = label_pair(prediction, truth, num_classes)
+    predicted, true = label_pair(preds, target, num_classes)
     predicted[true == num_classes] = num_classes
     return abs(_count(predicted, num_classes) - _count(true, num_classes))
 
 
 class Sparsity(RatioOfCounts):
-    """Mean of `sparsity` over all images seen, ``float64 []``; NaN without any."""
+    """Mean of `sparsity` over all images seen, ``float64 []``; NaN without any.
 
-    def update(self, prediction: LabelMap, truth: LabelMap) -> None:
+    >>> metric = Sparsity(num_classes=2)
+    >>> metric.update(np.array([[0, 1, 0, 1]]), np.array([[0, 0, 1, 1]]))
+    >>> metric.compute().item()
+    2.0
+    """
+
+    higher_is_better = False
+
+    def update(self, preds: LabelMap, target: LabelMap) -> None:
         """Add label maps ``[H, W]`` or ``[B, H, W]``."""
-        for predicted, true in images(prediction, truth):
+        for predicted, true in each_image(preds, target):
             self.add(sparsity(predicted, true, self.num_classes), 1)
 
 

@@ -1,8 +1,8 @@
-"""Overlap of label maps with the truth: everything that follows from a confusion matrix.
+"""Overlap of predicted label maps with the ground truth: everything that follows from a confusion matrix.
 
-A confusion matrix here is ``int64 [C, C + 1]``: element (t, p) counts the pixels of class t in the truth
-that were predicted as p. Its last column counts predicted void, an error of the truth's class. Pixels that
-are void in the truth are in no element.
+A confusion matrix here is ``int64 [C, C + 1]``: element (t, p) counts the pixels of class t in the target that
+were predicted as p. Its last column counts pixels that were predicted as void: an error of the target's class.
+Pixels that are void in the target are in no element.
 """
 
 from __future__ import annotations
@@ -18,38 +18,58 @@ from torchmetrics import Metric
 from segmend.labels import VOID, InvalidInput, as_tensor, check_ids, void_of
 
 LabelMap = Tensor | np.ndarray
-"""A label map ``uint8`` or ``int32``; void is 255 or 65535 (see `segmend.labels`)."""
+"""A label map of integers; void is 255, of more than 255 classes 65535."""
 
 
-def confusion_matrix(prediction: LabelMap, truth: LabelMap, num_classes: int) -> np.ndarray:
+def confusion_matrix(preds: LabelMap, target: LabelMap, num_classes: int) -> np.ndarray:
     """Confusion matrix ``int64 [C, C + 1]`` of label maps ``[H, W]`` or ``[B, H, W]``.
 
     Raises:
         InvalidInput: different shapes, or ids that are neither a class nor void.
+
+    >>> confusion_matrix(np.array([[0, 1, 1]]), np.array([[0, 0, 1]]), num_classes=2)
+    array([[1, 1, 0],
+           [0, 1, 0]])
     """
-    predicted, true = label_pair(prediction, truth, num_classes)
+    predicted, true = label_pair(preds, target, num_classes)
     return count_pairs(predicted, true, num_classes)
 
 
 def pixel_accuracy(confusion: np.ndarray) -> float:
-    """Share of pixels (0..1) that have the right class; NaN without pixels."""
+    """Share of pixels (0..1) that have the right class; NaN without pixels.
+
+    >>> pixel_accuracy(np.array([[3, 1, 0], [0, 4, 0]]))
+    0.875
+    """
     return float(share(np.trace(confusion), confusion.sum()))
 
 
 def class_accuracy(confusion: np.ndarray) -> np.ndarray:
-    """Share of each class's pixels that were found, ``float64 [C]`` (0..1); NaN where the truth has none."""
+    """Recall of each class, ``float64 [C]`` (0..1): the share of its pixels that have it; NaN where there are
+    none.
+
+    >>> class_accuracy(np.array([[3, 1, 0], [0, 4, 0]]))
+    array([0.75, 1.  ])
+    """
     return share(np.diagonal(confusion), confusion.sum(-1))
 
 
 def mean_accuracy(confusion: np.ndarray) -> float:
-    """Mean of `class_accuracy` over the classes in the truth."""
-    return float(mean_of_known(class_accuracy(confusion)))
+    """Mean of `class_accuracy` over the classes in the target.
+
+    >>> mean_accuracy(np.array([[3, 1, 0], [0, 4, 0]]))
+    0.875
+    """
+    return float(mean_of_valid(class_accuracy(confusion)))
 
 
 def iou(confusion: np.ndarray) -> np.ndarray:
     """Intersection over union ``float64 [..., C]`` (0..1) of confusion matrices ``[..., C, C + 1]``.
 
-    NaN where a class is in neither truth nor prediction.
+    NaN where a class is in neither target nor prediction.
+
+    >>> iou(np.array([[3, 1, 0], [0, 4, 0]]))
+    array([0.75, 0.8 ])
     """
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
     predicted = confusion[..., :-1].sum(-2)
@@ -57,10 +77,16 @@ def iou(confusion: np.ndarray) -> np.ndarray:
 
 
 def merge_classes(confusion: np.ndarray, groups: Sequence[Sequence[int]]) -> np.ndarray:
-    """The confusion matrix ``[G, G + 1]`` of groups of classes, of one ``[C, C + 1]``.
+    """The confusion matrix ``[G, G + 1]`` of groups of classes; its `iou` is Cityscapes' IoU of categories.
 
-    Its `iou` is Cityscapes' IoU of categories.
-    Of classes in no group, those that are true count nowhere, those predicted count as void. Groups share none.
+    Args:
+        confusion: ``[C, C + 1]``.
+        groups: class ids of each group; a class is in one group at most. Pixels whose target is in no group do not
+            count; a prediction in no group counts as void.
+
+    >>> merge_classes(np.array([[3, 1, 0, 0], [0, 4, 0, 0], [0, 2, 5, 0]]), [[0, 1], [2]])
+    array([[8, 0, 0],
+           [2, 5, 0]])
     """
     member = np.zeros((len(groups), len(confusion)), confusion.dtype)
     for row, group in zip(member, groups, strict=True):
@@ -71,13 +97,17 @@ def merge_classes(confusion: np.ndarray, groups: Sequence[Sequence[int]]) -> np.
 
 
 def mean_iou(confusion: np.ndarray, chosen: Sequence[int] | None = None) -> float:
-    """Mean of `iou` over the classes in truth or prediction; NaN without pixels.
+    """Mean of `iou` over the classes in target or prediction; NaN without pixels.
 
     Args:
+        confusion: ``int64 [C, C + 1]``.
         chosen: ids of the classes that count (None: all).
+
+    >>> round(mean_iou(np.array([[3, 1, 0], [0, 4, 0]])), 3)
+    0.775
     """
     found = iou(confusion)
-    return float(mean_of_known(found if chosen is None else found[list(chosen)]))
+    return float(mean_of_valid(found if chosen is None else found[list(chosen)]))
 
 
 def f_measure(confusion: np.ndarray, groups: Sequence[Sequence[int]] | None = None) -> np.ndarray:
@@ -85,12 +115,15 @@ def f_measure(confusion: np.ndarray, groups: Sequence[Sequence[int]] | None = No
 
     Args:
         confusion: ``int64 [C, C + 1]``.
-        groups: class ids of each group. The pixels of a group are merged, so confusion inside it is right,
+        groups: class ids of each group. The pixels of a group are merged, so that confusion inside it is no error,
             as in HELEN's protocol (both eyes, both brows, inside of the mouth). Groups may share classes.
             None: each class is a group.
 
     Raises:
         InvalidInput: a group holds an id that is no class.
+
+    >>> f_measure(np.array([[3, 1, 0], [1, 3, 0]]), groups=[[0], [0, 1]])
+    array([0.75, 1.  ])
     """
     classes = len(confusion)
     groups = [[c] for c in range(classes)] if groups is None else groups
@@ -105,17 +138,20 @@ def f_measure(confusion: np.ndarray, groups: Sequence[Sequence[int]] | None = No
 
 
 def share_changed(before: np.ndarray, after: np.ndarray, points: float = 0.5) -> tuple[float, float]:
-    """Shares (0..1) of images that were improved and worse.
+    """Shares (0..1) of images that were improved, and that were degraded.
 
     Args:
-        before, after: each image's own mIoU ``[N]`` (0..1). Images without one (NaN) are left out.
+        before, after: mIoU of each image ``[N]`` (0..1). Images without one (NaN) are left out.
         points: an image counts if its mIoU changed by more than this, in hundredths.
 
     Raises:
         InvalidInput: `before` and `after` differ in shape.
+
+    >>> share_changed(np.array([0.5, 0.5, 0.5, 0.5]), np.array([0.6, 0.7, 0.4, 0.5]))
+    (0.5, 0.25)
     """
-    better, worse, images = _count_changed(np.asarray(before), np.asarray(after), points)
-    return float(share(better, images)), float(share(worse, images))
+    improved, degraded, images = _count_changed(np.asarray(before), np.asarray(after), points)
+    return float(share(improved, images)), float(share(degraded, images))
 
 
 class RatioOfCounts(Metric):
@@ -126,6 +162,7 @@ class RatioOfCounts(Metric):
         options: those of `torchmetrics.Metric`.
     """
 
+    is_differentiable = False
     full_state_update = False
     counts: Tensor
 
@@ -148,8 +185,16 @@ class ConfusionMatrix(Metric):
     Args:
         num_classes: C.
         options: those of `torchmetrics.Metric`.
+
+    >>> metric = ConfusionMatrix(num_classes=2)
+    >>> metric.update(torch.tensor([[0, 1, 1]]), torch.tensor([[0, 0, 1]]))
+    >>> metric.compute()
+    tensor([[1, 1, 0],
+            [0, 1, 0]])
     """
 
+    is_differentiable = False
+    higher_is_better: bool | None = None
     full_state_update = False
     confusion: Tensor
 
@@ -159,9 +204,9 @@ class ConfusionMatrix(Metric):
         zeros = torch.zeros(num_classes, num_classes + 1, dtype=torch.int64)
         self.add_state("confusion", zeros, dist_reduce_fx="sum")
 
-    def update(self, prediction: LabelMap, truth: LabelMap) -> None:
+    def update(self, preds: LabelMap, target: LabelMap) -> None:
         """Add label maps ``[H, W]`` or ``[B, H, W]``."""
-        new = confusion_matrix(prediction, truth, self.num_classes)
+        new = confusion_matrix(preds, target, self.num_classes)
         self.confusion += torch.from_numpy(new).to(self.confusion.device)
 
     def compute(self) -> Tensor:
@@ -174,28 +219,60 @@ class ConfusionMatrix(Metric):
 
 
 class PixelAccuracy(ConfusionMatrix):
-    """`pixel_accuracy` over all pixels seen, ``float64 []``."""
+    """`pixel_accuracy` over all pixels seen, ``float64 []``.
+
+    >>> metric = PixelAccuracy(num_classes=2)
+    >>> metric.update(torch.tensor([[0, 1, 1, 1]]), torch.tensor([[0, 0, 1, 1]]))
+    >>> metric.compute().item()
+    0.75
+    """
+
+    higher_is_better = True
 
     def compute(self) -> Tensor:
         return torch.as_tensor(pixel_accuracy(self.counts), dtype=torch.float64)
 
 
 class MeanAccuracy(ConfusionMatrix):
-    """`mean_accuracy` over all pixels seen, ``float64 []``."""
+    """`mean_accuracy` over all pixels seen, ``float64 []``.
+
+    >>> metric = MeanAccuracy(num_classes=2)
+    >>> metric.update(torch.tensor([[0, 1, 1, 1]]), torch.tensor([[0, 0, 1, 1]]))
+    >>> metric.compute().item()
+    0.75
+    """
+
+    higher_is_better = True
 
     def compute(self) -> Tensor:
         return torch.as_tensor(mean_accuracy(self.counts), dtype=torch.float64)
 
 
 class IoU(ConfusionMatrix):
-    """`iou` over all pixels seen, ``float64 [C]``."""
+    """`iou` over all pixels seen, ``float64 [C]``.
+
+    >>> metric = IoU(num_classes=2)
+    >>> metric.update(torch.tensor([[0, 1, 1, 1]]), torch.tensor([[0, 1, 1, 0]]))
+    >>> metric.compute().tolist()
+    [0.5, 0.6666666666666666]
+    """
+
+    higher_is_better = True
 
     def compute(self) -> Tensor:
         return torch.as_tensor(iou(self.counts))
 
 
 class MeanIoU(ConfusionMatrix):
-    """`mean_iou` over all pixels seen, ``float64 []``."""
+    """`mean_iou` over all pixels seen, ``float64 []``.
+
+    >>> metric = MeanIoU(num_classes=2)
+    >>> metric.update(torch.tensor([[0, 1, 1, 1]]), torch.tensor([[0, 1, 1, 0]]))
+    >>> metric.compute().item()
+    0.5833333333333333
+    """
+
+    higher_is_better = True
 
     def compute(self) -> Tensor:
         return torch.as_tensor(mean_iou(self.counts), dtype=torch.float64)
@@ -208,7 +285,14 @@ class FMeasure(ConfusionMatrix):
         num_classes: C.
         groups: class ids of each group (None: each class is a group).
         options: those of `torchmetrics.Metric`.
+
+    >>> metric = FMeasure(num_classes=2, groups=[[0], [0, 1]])
+    >>> metric.update(torch.tensor([[0, 1, 1, 0]]), torch.tensor([[0, 1, 0, 0]]))
+    >>> metric.compute().tolist()
+    [0.8, 1.0]
     """
+
+    higher_is_better = True
 
     def __init__(self, num_classes: int, groups: Sequence[Sequence[int]] | None = None, **options: Any) -> None:
         super().__init__(num_classes, **options)
@@ -225,8 +309,16 @@ class ShareChanged(Metric):
         num_classes: C.
         points: an image counts if its mIoU changed by more than this, in hundredths.
         options: those of `torchmetrics.Metric`.
+
+    >>> metric = ShareChanged(num_classes=2)
+    >>> coarse, target = torch.tensor([[0, 1, 1, 1]]), torch.tensor([[0, 0, 1, 1]])
+    >>> metric.update(target, target, coarse)
+    >>> metric.compute().tolist()
+    [1.0, 0.0]
     """
 
+    is_differentiable = False
+    higher_is_better: bool | None = None
     full_state_update = False
     counts: Tensor
 
@@ -236,41 +328,41 @@ class ShareChanged(Metric):
         self.points = points
         self.add_state("counts", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, coarse: LabelMap, prediction: LabelMap, truth: LabelMap) -> None:
-        """Add one image ``[H, W]`` or several ``[B, H, W]``: labels before, labels after, and the truth."""
+    def update(self, preds: LabelMap, target: LabelMap, coarse: LabelMap) -> None:
+        """Add one image ``[H, W]`` or several ``[B, H, W]``: refined labels, ground truth, and labels before."""
         scores = [
             [mean_iou(confusion_matrix(labels, true, self.num_classes)) for labels in (before, after)]
-            for before, after, true in images(coarse, prediction, truth)
+            for before, after, true in each_image(coarse, preds, target)
         ]
         before, after = np.array(scores).reshape(-1, 2).T
         new = _count_changed(before, after, self.points)
         self.counts += torch.tensor(new, device=self.counts.device)
 
     def compute(self) -> Tensor:
-        better, worse, seen = self.counts.cpu().numpy()
-        return torch.as_tensor(share(np.array([better, worse]), seen))
+        improved, degraded, seen = self.counts.cpu().numpy()
+        return torch.as_tensor(share(np.array([improved, degraded]), seen))
 
 
-def label_pair(prediction: LabelMap, truth: LabelMap, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def label_pair(preds: LabelMap, target: LabelMap, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Both label maps as arrays of one data type (``uint8``, or ``uint16`` for many classes), void being C.
 
     Raises:
         InvalidInput: different shapes, no integers, or ids that are neither a class nor void.
     """
-    maps = as_tensor(prediction), as_tensor(truth)
+    maps = as_tensor(preds), as_tensor(target)
     _check_one_shape(*maps)
-    predicted, true = (_with_void_last(labels, num_classes) for labels in maps)
+    predicted, true = (with_void_last(labels, num_classes) for labels in maps)
     return predicted, true
 
 
 def count_pairs(predicted: np.ndarray, true: np.ndarray, num_classes: int) -> np.ndarray:
-    """Confusion matrix of what `label_pair` gave, or of the same pixels of both."""
+    """Confusion matrix of the two maps that `label_pair` returns, or of the same pixels of both."""
     side = num_classes + 1
     pairs = true.astype(np.intp) * side + predicted
     return np.bincount(pairs.ravel(), minlength=side * side).reshape(side, side)[:-1]
 
 
-def images(*maps: LabelMap) -> Iterator[tuple[LabelMap, ...]]:
+def each_image(*maps: LabelMap) -> Iterator[tuple[LabelMap, ...]]:
     """The maps ``[H, W]`` of each image, of maps ``[H, W]`` or ``[B, H, W]``.
 
     Raises:
@@ -286,14 +378,22 @@ def share(part: Any, whole: Any) -> np.ndarray:
     return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole != 0)
 
 
-def mean_of_known(values: np.ndarray) -> np.ndarray:
+def mean_of_valid(values: np.ndarray) -> np.ndarray:
     """Mean over the last dimension of the values that are not NaN; NaN where all are."""
     return share(np.nansum(values, -1), (~np.isnan(values)).sum(-1))
 
 
-def _with_void_last(labels: Tensor, num_classes: int) -> np.ndarray:
+def with_void_last(labels: LabelMap, num_classes: int) -> np.ndarray:
+    """The ids as ``uint8``, or ``uint16`` for many classes, void being C.
+
+    Raises:
+        InvalidInput: no integers, or ids that are neither a class nor void.
+    """
+    labels = as_tensor(labels)
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise InvalidInput(f"expected a label map of integers, found {labels.dtype}")
+    if num_classes <= VOID and labels.dtype != torch.uint8:
+        labels = labels.masked_fill(labels == VOID, void_of(labels))  # PyTorch's labels are int64, and 255 is void
     check_ids(labels, num_classes)
     array = labels.cpu().numpy()
     ids = array.astype(np.uint8 if num_classes <= VOID else np.uint16)

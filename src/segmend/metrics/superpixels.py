@@ -1,47 +1,60 @@
-"""Accuracy over superpixels, where the truth is one label each (LFW Part Labels)."""
+"""Accuracy over superpixels, where the ground truth is a class for each superpixel (LFW Part Labels)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from segmend.labels import InvalidInput, as_tensor, check_ids, check_same_size, void_of
-from segmend.metrics.overlap import LabelMap, RatioOfCounts
+from segmend.labels import InvalidInput, check_same_size
+from segmend.metrics.overlap import LabelMap, RatioOfCounts, with_void_last
 
 
 def superpixel_counts(
-    prediction: LabelMap, superpixels: np.ndarray, labels: np.ndarray, num_classes: int
+    preds: LabelMap, target: LabelMap, superpixels: np.ndarray, num_classes: int
 ) -> tuple[int, int]:
-    """Superpixels whose most frequent predicted class is their true one, and all that have a true one.
+    """The number of superpixels whose most frequent predicted class is right, and of all that have a valid label.
 
-    Of classes as frequent the first counts; a superpixel without pixels, or predicted as void alone, is wrong.
+    Where two classes are as frequent, the smaller id counts. A superpixel is wrong that has no pixels, or whose
+    pixels are all predicted as void.
 
     Args:
-        prediction: label map ``[H, W]``.
+        preds: label map ``[H, W]``.
+        target: class of each superpixel, integers ``[S]``; void ones do not count.
         superpixels: number of each pixel's superpixel, 0..S - 1, integers ``[H, W]``.
-        labels: true class of each superpixel, ``uint8`` or ``int32`` ``[S]``; void ones do not count.
+        num_classes: C.
 
     Raises:
         InvalidInput: different sizes, ids that are neither a class nor void, or a superpixel without a label.
+
+    >>> preds, superpixels = np.array([[0, 1, 1, 0]], np.uint8), np.array([[0, 0, 0, 1]])
+    >>> superpixel_counts(preds, np.array([1, 1], np.uint8), superpixels, num_classes=2)
+    (1, 2)
     """
-    check_same_size(prediction=prediction, superpixels=superpixels)
-    for map_ in (prediction, labels):
-        check_ids(map_, num_classes)
-    predicted, void = as_tensor(prediction).cpu().numpy(), void_of(prediction)
-    if superpixels.size and not (superpixels.min() >= 0 and superpixels.max() < len(labels)):
+    check_same_size(preds=preds, superpixels=superpixels)
+    predicted, true = with_void_last(preds, num_classes), with_void_last(target, num_classes)
+    if superpixels.size and not (superpixels.min() >= 0 and superpixels.max() < len(target)):
         raise InvalidInput(
-            f"expected superpixels 0..{len(labels) - 1}, as there are {len(labels)} labels; "
+            f"expected superpixels 0..{len(target) - 1}, as there are {len(target)} labels; "
             f"found {superpixels.min()}..{superpixels.max()}"
         )
-    known = predicted != void
-    pairs = superpixels[known].astype(np.int64) * num_classes + predicted[known]
-    counts = np.bincount(pairs, minlength=len(labels) * num_classes).reshape(-1, num_classes)
-    right = (counts.argmax(axis=1) == labels) & counts.any(axis=1)
-    return int(right.sum()), int((labels != void_of(labels)).sum())
+    valid = predicted < num_classes
+    pairs = superpixels[valid].astype(np.int64) * num_classes + predicted[valid]
+    counts = np.bincount(pairs, minlength=len(target) * num_classes).reshape(-1, num_classes)
+    right = (counts.argmax(axis=1) == true) & counts.any(axis=1)
+    return int(right.sum()), int((true < num_classes).sum())
 
 
 class SuperpixelAccuracy(RatioOfCounts):
-    """Share of right superpixels (`superpixel_counts`) over all images seen, ``float64 []``; NaN without any."""
+    """Share of right superpixels (`superpixel_counts`) over all images seen, ``float64 []``; NaN without any.
 
-    def update(self, prediction: LabelMap, superpixels: np.ndarray, labels: np.ndarray) -> None:
+    >>> metric = SuperpixelAccuracy(num_classes=2)
+    >>> preds, superpixels = np.array([[0, 1, 1, 0]], np.uint8), np.array([[0, 0, 0, 1]])
+    >>> metric.update(preds, np.array([1, 1], np.uint8), superpixels)
+    >>> metric.compute().item()
+    0.5
+    """
+
+    higher_is_better = True
+
+    def update(self, preds: LabelMap, target: LabelMap, superpixels: np.ndarray) -> None:
         """Add one image."""
-        self.add(*superpixel_counts(prediction, superpixels, labels, self.num_classes))
+        self.add(*superpixel_counts(preds, target, superpixels, self.num_classes))

@@ -1,4 +1,4 @@
-"""The native library of the operations: finds it, calls it on ranges of planes from several threads."""
+"""The native library of the operations: loads it, and calls it on ranges of planes from several threads."""
 
 from __future__ import annotations
 
@@ -16,30 +16,34 @@ import torch
 from torch import Tensor
 
 LIBRARY = Path(__file__).with_name("_native.so")
-"""Where the build puts it."""
-
+"""Path of the library that the build writes."""
 
 LARGE = 1 << 22
-"""Bytes from which a result is worth large pages."""
+"""Bytes from which large pages are requested for a result."""
 
 NO_MEMORY, OUT_OF_RANGE = 1, 2
-"""What the library's functions return beside 0 (see ``csrc/clones.h``)."""
+"""Return codes of the library's functions besides 0 (see ``csrc/clones.h``)."""
 
 REFERENCE = "SEGMEND_REFERENCE"
-"""Environment variable that, set to anything, leaves the library alone."""
+"""Environment variable that, set to anything, disables the library."""
+
+
+def disabled() -> bool:
+    """Whether the environment switches the library off."""
+    return bool(os.environ.get(REFERENCE))
 
 
 def why_not() -> str | None:
     """Why the library is not in use; None where it is."""
-    if os.environ.get(REFERENCE):
+    if disabled():
         return f"{REFERENCE} is set"
     found = _load()
     return found if isinstance(found, str) else None
 
 
 def library() -> ctypes.CDLL | None:
-    """The library, or None (with one warning) where it was not built: the reference works there, slowly."""
-    if os.environ.get(REFERENCE):
+    """The library; None, with one warning, where it was not built: the slow reference is used then."""
+    if disabled():
         return None
     found = _load()
     if isinstance(found, str):
@@ -66,8 +70,8 @@ def _warn(reason: str) -> None:
     )
 
 
-BUILT = LIBRARY.is_file() and not os.environ.get(REFERENCE)
-"""What a compiler takes for the answer of `serves`: it cannot look for itself."""
+BUILT = LIBRARY.is_file() and not disabled()
+"""The answer of `serves` while PyTorch compiles, which cannot follow the loading of the library."""
 
 
 def serves(device: str) -> bool:
@@ -110,7 +114,7 @@ def _as_c(argument: Tensor | int) -> Any:
 
 
 def run_all(calls: Iterable[Callable[[], int]]) -> None:
-    """Run calls of the library, as many at once as PyTorch has threads; foreign calls free the interpreter.
+    """Run calls of the library, as many at once as PyTorch has threads; they release the interpreter's lock.
 
     Raises:
         MemoryError: one of them found no memory.
@@ -118,13 +122,13 @@ def run_all(calls: Iterable[Callable[[], int]]) -> None:
     """
     calls = list(calls)
     waiting = iter(calls)  # its next is atomic: each call is taken once
-    # The caller works too, and does it all where helpers wake late: other libraries' threads may hold their cores.
+    # This thread works too, and does everything where helpers start late: other libraries may occupy their cores.
     helpers = min(torch.get_num_threads(), len(calls)) - 1
     others = [_pool(helpers).submit(lambda: {call() for call in waiting}) for _ in range(helpers)]
     codes = {call() for call in waiting}
     codes = codes.union(*(other.result() for other in others if not other.cancel()))
     if NO_MEMORY in codes:
-        raise MemoryError("the native library found no memory for its lines")
+        raise MemoryError("the native library found no memory")
     if OUT_OF_RANGE in codes:
         raise ValueError("a label is neither a class nor void")
 
@@ -138,5 +142,5 @@ def shares(images: int, lines: int) -> list[tuple[int, int]]:
 @functools.cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     pool = ThreadPoolExecutor(threads, thread_name_prefix="segmend")
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of the threads
     return pool

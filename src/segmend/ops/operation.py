@@ -11,10 +11,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Operation:
-    """A registered operation, to which its other halves are added.
+    """A registered operation, to which shapes, gradients and casts are added.
 
     `torch.library.custom_op` registers the same, but loads PyTorch's compiler at the first call of an operation,
-    compiled or not: two seconds and 160 MB for somebody who refines an image.
+    compiled or not, which takes two seconds and 160 MB.
     """
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
@@ -24,12 +24,12 @@ class Operation:
         torch.library.impl(self.name, "CompositeExplicitAutograd", function)
 
     def register_fake(self, function: Function) -> Function:
-        """What the results look like, for a compiler: the function's shapes and dtypes without its values."""
+        """Register the shapes and dtypes of the results, for a compiler."""
         torch.library.register_fake(self.name, function)
         return function
 
     def register_autograd(self, backward: Callable[..., Any], setup_context: Callable[..., Any]) -> None:
-        """Its gradients (see `torch.library.register_autograd`)."""
+        """Register its gradients (see `torch.library.register_autograd`)."""
         torch.library.register_autograd(self.name, backward, setup_context=setup_context)
 
     def computes_in_float32(self) -> None:

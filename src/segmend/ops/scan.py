@@ -1,7 +1,7 @@
 """Linear propagation over an image: the scan of spatial propagation networks (SPN eq. 9 and 10).
 
-Registered with PyTorch as ``torch.ops.segmend.scan``, in the native library on a CPU (`scan_native`) and in Triton
-on a GPU (`scan_triton`). Where there is neither it is its formula in plain PyTorch (`scan_reference`).
+Registered with PyTorch as ``torch.ops.segmend.scan``. It runs in the native library on a CPU (`scan_native`), in
+Triton on a GPU (`scan_triton`), and elsewhere as its formula in plain PyTorch (`scan_reference`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from segmend.ops.scan_reference import DOWN, LEFT, RIGHT, UP
 
 __all__ = ["DOWN", "LEFT", "RIGHT", "UP", "normalize_gates", "scan", "scan4", "spread"]
 
+Direction = Literal[0, 1, 2, 3]
+"""`RIGHT`, `LEFT`, `DOWN` or `UP`."""
+
 
 def normalize_gates(raw: Tensor, dim: int = -3) -> Tensor:
     """Gates whose absolute values sum to at most 1 over the neighbours, so that a scan is stable (Theorem 3).
@@ -28,28 +31,35 @@ def normalize_gates(raw: Tensor, dim: int = -3) -> Tensor:
     Args:
         raw: gates, ``[..., K, H, W]`` by default.
         dim: dimension of the neighbours.
+
+    >>> normalize_gates(torch.tensor([2.0, 1.0, 1.0]).view(3, 1, 1)).flatten()
+    tensor([0.5000, 0.2500, 0.2500])
     """
     return raw / raw.abs().sum(dim, keepdim=True).clamp_min(1)
 
 
-def scan(x: Tensor, gates: Tensor, direction: int) -> Tensor:
+def scan(x: Tensor, gates: Tensor, direction: Direction) -> Tensor:
     """Propagate along one direction (eq. 9): ``h[0] = x[0]``, and for every line t after the first
 
         ``h[i, t] = (1 - sum_k p_k[i, t]) x[i, t] + sum_k p_k[i, t] h[i + k, t - 1]``
 
-    over the neighbours k = -1, 0, 1 (or 0 alone) in the line before. One outside the image drops out of both
-    sums.
+    over the neighbours k = -1, 0, 1 (or only 0) in the line before. Neighbours outside the image are left out of
+    both sums.
 
     Args:
         x: ``[B, C, H, W]``, floats. Half precision is computed in float32.
         gates: ``[B, G, K, H, W]``, G = C or 1 (shared by the channels), K = 3 or 1; see `normalize_gates`.
-        direction: `RIGHT`, `LEFT`, `DOWN` or `UP`.
+        direction: `RIGHT`, `LEFT`, `DOWN` or `UP` (0 to 3).
 
     Returns:
         h, of the shape and dtype of x.
 
     Raises:
         ValueError: shapes that do not fit.
+
+    >>> x, gates = torch.tensor([[[[8.0, 0.0, 0.0]]]]), torch.full((1, 1, 1, 1, 3), 0.5)
+    >>> scan(x, gates, RIGHT)
+    tensor([[[[8., 4., 2.]]]])
     """
     if direction not in range(4):
         raise ValueError(f"expected a direction 0..3, found {direction}")
@@ -57,38 +67,52 @@ def scan(x: Tensor, gates: Tensor, direction: int) -> Tensor:
 
 
 def scan4(x: Tensor, gates: Tensor, pooled: Literal["max", "sum"] = "max") -> Tensor:
-    """The largest value over the four directions at each pixel, in one pass that keeps no direction's result.
+    """The maximum or the sum of the scans in four directions at each pixel, without a map for each direction in
+    memory.
 
-    The gradient of a pixel goes to the first direction that has the largest value.
+    The gradient of a maximum goes to the first direction that has the largest value.
 
     Args:
         x: ``[B, C, H, W]``, floats.
         gates: ``[B, 4, G, K, H, W]`` for right, left, down, up.
-        pooled: ``sum`` for the sum over the directions instead, whose gradient goes to all of them.
+        pooled: how the directions are combined.
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    >>> x, gates = torch.tensor([[[[8.0, 0.0, 0.0]]]]), torch.full((1, 4, 1, 1, 1, 3), 0.5)
+    >>> scan4(x, gates)
+    tensor([[[[8., 4., 2.]]]])
+    >>> scan4(x, gates, pooled="sum")  # to the left, up and down as well
+    tensor([[[[28.,  4.,  2.]]]])
     """
     return _checked(x, gates, [RIGHT, LEFT, DOWN, UP], pooled == "sum")
 
 
 def spread(values: Tensor, evidence: Tensor, gates: Tensor, rounds: int = 1) -> tuple[Tensor, Tensor]:
-    """What is known in some places, spread along gates: means of the values that reach each pixel.
+    """Propagate sparse values along gates: each pixel gets the mean of the values that reach it.
 
-    ``sum_d scan_d(evidence values) / sum_d scan_d(evidence)`` over the four directions, and again with the mean
-    of the scanned evidence, `rounds` times. Values may be anything: colours, depths, scores.
+    ``sum_d scan_d(evidence values) / sum_d scan_d(evidence)`` over the four directions, `rounds` times; the mean
+    of the scanned evidence is the evidence of the next round. Values may be anything: colours, depths, scores.
 
     Args:
-        values: ``[B, C, H, W]``, floats; what stands where there is no evidence does not matter.
-        evidence: ``[B, 1, H, W]``, at least 0: how much each pixel is to be believed.
-        gates: ``[B, 4, 1, K, H, W]`` for right, left, down, up, at least 0, that sum to less than 1 over K: what
-            is missing to 1 is how much of a pixel's own evidence enters.
+        values: ``[B, C, H, W]``, floats; ignored where the evidence is 0.
+        evidence: the weight of each pixel's value, at least 0, ``[B, 1, H, W]``.
+        gates: ``[B, 4, 1, K, H, W]`` for right, left, down, up, at least 0, with a sum below 1 over K: the
+            difference to 1 is the weight of a pixel's own evidence.
+        rounds: number of repetitions.
 
     Returns:
         The values, and the evidence that reached each pixel; where none did, values are 0.
+
+    >>> values, evidence = torch.tensor([[[[9.0, 0.0, 0.0]]]]), torch.tensor([[[[1.0, 0.0, 0.0]]]])
+    >>> spread(values, evidence, torch.full((1, 4, 1, 1, 1, 3), 0.5))
+    (tensor([[[[9., 9., 9.]]]]), tensor([[[[0.8750, 0.1250, 0.0625]]]]))
     """
     for _ in range(rounds):
-        told = torch.cat((evidence * values, evidence), dim=1)
-        heard = scan4(told, gates, "sum")
-        total = heard[:, -1:].clamp_min(0)
-        values = heard[:, :-1] / total.clamp_min(torch.finfo(total.dtype).tiny)
+        scanned = scan4(torch.cat((evidence * values, evidence), dim=1), gates, "sum")
+        total = scanned[:, -1:].clamp_min(0)
+        values = scanned[:, :-1] / total.clamp_min(torch.finfo(total.dtype).tiny)
         evidence = total / 4
     return values, evidence
 
@@ -106,7 +130,7 @@ def _checked(x: Tensor, gates: Tensor, directions: list[int], summed: bool = Fal
         raise ValueError(f"gates {list(gates.shape)} do not fit a map {list(x.shape)}")
     if 0 in x.shape:
         raise ValueError(f"expected a map with pixels, found {list(x.shape)}")
-    if torch.compiler.is_compiling() or has_kernel(x.device.type):  # a compiler cannot look for itself
+    if torch.compiler.is_compiling() or has_kernel(x.device.type):  # has_kernel cannot be compiled
         result: Tensor = torch.ops.segmend.scan(x, gates, directions, summed)
         return result
     precise_x, precise_gates = _prepared(x, gates)
@@ -161,7 +185,7 @@ def _(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int], summed:
     return x.new_empty(x.shape), gates.new_empty(gates.shape)
 
 
-def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     x, gates, *ctx.how = inputs
     ctx.save_for_backward(x, gates)
 
@@ -170,5 +194,5 @@ def _gradients(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
     return (*torch.ops.segmend.scan_backward(*ctx.saved_tensors, grad, *ctx.how), None, None)
 
 
-_scan.register_autograd(_gradients, setup_context=_keep)
+_scan.register_autograd(_gradients, setup_context=_save)
 _scan.computes_in_float32()

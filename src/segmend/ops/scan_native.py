@@ -38,15 +38,15 @@ def backward(
     how = [int(summed)] if len(directions) > 1 else []
     ranges = native.shares(*x.shape[:2])
     dx = native.empty(x.shape, x.dtype).zero_()
-    # Ranges of channels that share gates add up their gradients apart, and are summed after.
+    # Ranges of channels that share gates have gate gradients of their own, which are summed at the end.
     shared = gates.shape[2] == 1
     dgates = native.empty((len(ranges) if shared else 1, *gates.shape), x.dtype).zero_()
 
     def call(image: int, index: int) -> int:
         start, stop = ranges[index]
-        given = x[image, start], _first(gates, image, start), grad[image, start]
-        found = dx[image, start], _first(dgates[index if shared else 0], image, start)
-        return kernel(*given, *found, *_sizes(gates, stop - start, directions), *how)
+        inputs = x[image, start], _first(gates, image, start), grad[image, start]
+        outputs = dx[image, start], _first(dgates[index if shared else 0], image, start)
+        return kernel(*inputs, *outputs, *_sizes(gates, stop - start, directions), *how)
 
     native.run_all(partial(call, p, i) for p in range(len(x)) for i in range(len(ranges)))
     return dx, dgates.sum(0) if len(dgates) > 1 else dgates[0]
@@ -61,10 +61,10 @@ def _first(gates: Tensor, image: int, channel: int) -> Tensor:
 
 
 def _sizes(gates: Tensor, planes: int, directions: Sequence[int]) -> list[int]:
-    """What a kernel is told after its maps."""
+    """The arguments of a kernel after its maps."""
     _, _, groups, neighbours, height, width = gates.shape
-    own = neighbours * height * width
-    sizes = [planes, own if groups > 1 else 0]
+    stride = neighbours * height * width
+    sizes = [planes, stride if groups > 1 else 0]
     if len(directions) == 1:
         return [*sizes, height, width, neighbours, *directions]
-    return [*sizes, groups * own, height, width, neighbours]
+    return [*sizes, groups * stride, height, width, neighbours]

@@ -1,14 +1,18 @@
-"""The scan as its formula reads, in plain PyTorch: what every backend is held against, and the fallback."""
+"""The formula of the scan in plain PyTorch: the reference for the other backends, and the fallback."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RIGHT, LEFT, DOWN, UP = range(4)
+RIGHT: Final = 0
+LEFT: Final = 1
+DOWN: Final = 2
+UP: Final = 3
 """The directions, in the order in which `scan4` takes their gates."""
 
 
@@ -26,7 +30,7 @@ def scan(x: Tensor, gates: Tensor, direction: int) -> Tensor:
 
 def forward(x: Tensor, gates: Tensor, directions: Sequence[int], summed: bool = False) -> Tensor:
     """The maximum over the scans along `directions`, or their sum (gates: ``[B, directions, G, K, H, W]``)."""
-    scans = torch.stack([scan(x, gates[:, place], d) for place, d in enumerate(directions)])
+    scans = torch.stack([scan(x, gates[:, i], d) for i, d in enumerate(directions)])
     return scans.sum(dim=0) if summed else scans.max(dim=0).values
 
 
@@ -57,7 +61,7 @@ def _without_outside(gates: Tensor, direction: int) -> Tensor:
 
 
 def _downwards(map_: Tensor, direction: int, back: bool = False) -> Tensor:
-    """The map turned so that the direction is down, or back again."""
+    """Turn a map so that the direction is down, or back again."""
     if direction in (RIGHT, LEFT) and not back:
         map_ = map_.transpose(-1, -2)
     if direction in (LEFT, UP):

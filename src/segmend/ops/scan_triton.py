@@ -1,7 +1,7 @@
-"""The scan on a GPU, as Triton kernels: one program a plane, the pixels of a line side by side.
+"""The scan on a GPU, as Triton kernels: one program for each plane, the pixels of a line in parallel.
 
-Lines are read in tiles of `TILE` at once: memory answers late, and where lines are columns one of them alone would
-fetch eight times the bytes that it needs. What passes from line to line stays in registers.
+Lines are read in tiles of `TILE` at once, which hides the latency of memory; where lines are columns, reading one
+alone would fetch eight times the bytes that it needs. The line before stays in registers.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import triton.language as tl
 from torch import Tensor
 
 CHUNKS = 8
-"""Channels that share gates are split into so many parts, each with gate gradients of its own: a sum of parts is
-the same every time, atomic additions are not."""
+"""Number of parts into which channels that share gates are split, each with gate gradients of its own: their sum
+is deterministic, atomic additions are not."""
 
 TILE = 8
-"""Lines that are read at once: 32 bytes of a row where lines are columns, the least that memory gives."""
+"""Lines that are read at once: where lines are columns, 32 bytes of a row, the memory's smallest transaction."""
 
 
 @triton.jit
-def _places(number, index, lines, size, ACROSS: tl.constexpr, BACKWARDS: tl.constexpr, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
-    """A tile's pixels ``[TILE, BLOCK]``: places in a plane, which are inside, which have a line before theirs."""
+def _tile(number, index, lines, size, ACROSS: tl.constexpr, BACKWARDS: tl.constexpr, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Pixels of a tile ``[TILE, BLOCK]``: offsets in a plane, those inside, those with a line before theirs."""
     tiles = tl.cdiv(lines, TILE)
     t = (tiles - 1 - number if BACKWARDS else number) * TILE + tl.arange(0, TILE)[:, None]
     at = index[None, :] * lines + t if ACROSS else t * size + index[None, :]
@@ -33,9 +33,9 @@ def _places(number, index, lines, size, ACROSS: tl.constexpr, BACKWARDS: tl.cons
 
 @triton.jit
 def _gates(gates_ptr, at, inside, follows, index, area, size, NEIGHBOURS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Gates of a tile to the pixel before, the same and the next in the line before; 0 where it is not there.
+    """Gates of a tile to the previous, the same and the next pixel of the line before; 0 where it is outside.
 
-    The zeros are put in after loading: loads whose masks are the same for 16 bytes are whole.
+    The zeros are set after loading: loads vectorise where a mask is the same for 16 bytes.
     """
     same = tl.where(follows, tl.load(gates_ptr + (NEIGHBOURS // 2) * area + at, inside, 0.0), 0.0)
     if NEIGHBOURS == 1:
@@ -48,13 +48,13 @@ def _gates(gates_ptr, at, inside, follows, index, area, size, NEIGHBOURS: tl.con
 
 @triton.jit
 def _line(tile, number, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
-    """One line of a tile; its lines lie in registers, so that this costs next to nothing."""
+    """One line of a tile, whose lines are in registers."""
     return tl.sum(tl.where(tl.arange(0, TILE)[:, None] == number, tile, 0.0), 0)
 
 
 @triton.jit
 def _neighbours(line, index, shift: tl.constexpr, size):  # type: ignore[no-untyped-def]
-    """Values at the pixels `shift` further; at the ends some value of the line."""
+    """Values at the pixels `shift` further; at the ends an arbitrary value of the line."""
     return tl.gather(line, tl.minimum(tl.maximum(index + shift, 0), size - 1), 0)
 
 
@@ -69,13 +69,15 @@ def _propagate(line, h, x, before, same, after, number, index, size, NEIGHBOURS:
     return new, tl.where(tl.arange(0, TILE)[:, None] == number, new[None, :], h)
 
 
-@triton.jit(do_not_specialize_on_alignment=["winner_ptr"])  # whose bytes would set how pixels are dealt to threads
+@triton.jit(
+    do_not_specialize_on_alignment=["winner_ptr"]
+)  # its alignment would change how pixels are assigned to threads
 def _forward(  # type: ignore[no-untyped-def]
     x_ptr, gates_ptr, h_ptr, winner_ptr, channels, lines, size, direction, image_gates, channel_gates,
     ACROSS: tl.constexpr, BACKWARDS: tl.constexpr, NEIGHBOURS: tl.constexpr, FOLD: tl.constexpr, SUM: tl.constexpr,
     WINNER: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """Scan one plane; with FOLD into the maximum that `h_ptr` holds, or the SUM; WINNER: noting where it won."""
+    """Scan one plane; FOLD: into the maximum or SUM in `h_ptr`; WINNER: record where this direction is largest."""
     plane = tl.program_id(0).to(tl.int64)
     area = lines * size
     x_ptr += plane * area
@@ -85,7 +87,7 @@ def _forward(  # type: ignore[no-untyped-def]
     index = tl.arange(0, BLOCK)
     line = tl.zeros([BLOCK], dtype=h_ptr.dtype.element_ty)
     for number in range(tl.cdiv(lines, TILE)):
-        at, inside, follows = _places(number, index, lines, size, ACROSS, BACKWARDS, TILE)
+        at, inside, follows = _tile(number, index, lines, size, ACROSS, BACKWARDS, TILE)
         x = tl.load(x_ptr + at, inside, 0.0)
         before, same, after = _gates(gates_ptr, at, inside, follows, index, area, size, NEIGHBOURS)
         if FOLD:
@@ -109,7 +111,7 @@ def _return(  # type: ignore[no-untyped-def]
     carried, totals, dx, grad, before, same, after, number, index, size,
     NEIGHBOURS: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """The adjoint of `_propagate`: what goes to the line before; all that reached this line, and its gradient."""
+    """The adjoint of `_propagate`: the gradients of the line before, of this line in total, and of x."""
     total = _line(grad, number, TILE) + carried
     given = total * _line(same, number, TILE)
     kept = total - given
@@ -123,7 +125,9 @@ def _return(  # type: ignore[no-untyped-def]
     return given, tl.where(here, total[None, :], totals), tl.where(here, kept[None, :], dx)
 
 
-@triton.jit(do_not_specialize_on_alignment=["winner_ptr"])  # whose bytes would set how pixels are dealt to threads
+@triton.jit(
+    do_not_specialize_on_alignment=["winner_ptr"]
+)  # its alignment would change how pixels are assigned to threads
 def _backward(  # type: ignore[no-untyped-def]
     x_ptr, gates_ptr, h_ptr, grad_ptr, winner_ptr, dx_ptr, dgates_ptr, channels, lines, size, direction,
     image_gates, channel_gates, per_chunk, chunk_gates,
@@ -143,7 +147,7 @@ def _backward(  # type: ignore[no-untyped-def]
         dgates = dgates_ptr + chunk * chunk_gates + gates_at
         carried = tl.zeros([BLOCK], dtype=dx_ptr.dtype.element_ty)
         for undone in range(tiles):
-            at, inside, follows = _places(tiles - 1 - undone, index, lines, size, ACROSS, BACKWARDS, TILE)
+            at, inside, follows = _tile(tiles - 1 - undone, index, lines, size, ACROSS, BACKWARDS, TILE)
             grad = tl.load(grad_ptr + plane + at, inside, 0.0)
             if WINNER:
                 grad = tl.where(tl.load(winner_ptr + plane + at, inside, 0) == direction, grad, 0.0)
@@ -171,7 +175,7 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 def _along(x: Tensor, direction: int) -> tuple[int, int, dict[str, bool | int]]:
-    """Number of lines, pixels of one, and what a kernel is compiled for."""
+    """Number of lines, pixels of a line, and the constants that a kernel is compiled with."""
     height, width = x.shape[2:]
     lines, size = (width, height) if direction < 2 else (height, width)
     block = triton.next_power_of_2(size)
@@ -180,7 +184,7 @@ def _along(x: Tensor, direction: int) -> tuple[int, int, dict[str, bool | int]]:
 
 
 def _gate_strides(gates: Tensor) -> tuple[int, int]:
-    """Numbers from an image's gates to the next one's, and from a channel's (0: shared)."""
+    """Strides of the gates from image to image, and from channel to channel (0: shared)."""
     _, directions, groups, neighbours, height, width = gates.shape
     own = neighbours * height * width
     return directions * groups * own, own if groups > 1 else 0
@@ -217,8 +221,8 @@ def forward(
         winner: ``int8 [B, C, H, W]`` of zeros, set to the first direction that is largest.
     """
     out = torch.empty_like(x)
-    for place, direction in enumerate(directions):
-        _scan_into(out, x, gates, direction, place, place > 0, summed, winner if place else None)
+    for i, direction in enumerate(directions):
+        _scan_into(out, x, gates, direction, i, i > 0, summed, winner if i else None)
     return out
 
 
@@ -238,12 +242,12 @@ def backward(
     make = torch.empty if channel else torch.zeros
     dgates = make((1 if channel else chunks, *gates.shape), dtype=x.dtype, device=x.device)
     h = torch.empty_like(x)
-    for place, direction in enumerate(directions):
-        _scan_into(h, x, gates, direction, place)
+    for i, direction in enumerate(directions):
+        _scan_into(h, x, gates, direction, i)
         lines, size, along = _along(x, direction)
         _backward[(images, chunks)](
-            x, gates[:, place:], h, grad, winner, dx, dgates[:, :, place:],
+            x, gates[:, i:], h, grad, winner, dx, dgates[:, :, i:],
             channels, lines, size, direction, image, channel, per_chunk, 0 if channel else gates.numel(),
-            NEIGHBOURS=gates.shape[3], FOLD=place > 0, WINNER=won_by_one, SHARED=not channel, **along,
+            NEIGHBOURS=gates.shape[3], FOLD=i > 0, WINNER=won_by_one, SHARED=not channel, **along,
         )  # fmt: skip
     return dx, dgates[0] if channel else dgates.sum(0)

@@ -1,4 +1,4 @@
-"""Moving a map, or a label map, by a field of displacements (ECN eq. 2 and 3, VPLR eq. 1 and 2)."""
+"""Warp maps and label maps with a displacement field (ECN eq. 2 and 3, VPLR eq. 1 and 2)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from segmend.ops.operation import operation
 
 
 def warp(map_: Tensor, displacement: Tensor) -> Tensor:
-    """Sample a map where the displacement comes from: ``out(x, y) = map(x - dx, y - dy)``, bilinear.
+    """Sample a map at the origin of each displacement: ``out(x, y) = map(x - dx, y - dy)``, bilinear.
 
-    Outside the image the border value holds, so a probability map stays one.
+    Outside the image the nearest border value is used, so that a probability map remains one. Differentiable.
 
     Args:
         map_: ``[B, C, H, W]``, floats.
@@ -24,13 +24,21 @@ def warp(map_: Tensor, displacement: Tensor) -> Tensor:
 
     Returns:
         ``[B, C, H, W]`` in the dtype of `map_`.
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    >>> displacement = torch.zeros(1, 2, 1, 3)
+    >>> displacement[:, 0] = 0.5  # half a pixel to the right
+    >>> warp(torch.tensor([[[[0.0, 4.0, 8.0]]]]), displacement)
+    tensor([[[[0., 2., 6.]]]])
     """
     if map_.ndim != 4 or displacement.shape != (map_.shape[0], 2, *map_.shape[2:]):
         raise ValueError(
             f"expected [B, C, H, W] and [B, 2, H, W], found {list(map_.shape)} and {list(displacement.shape)}"
         )
     height, width = map_.shape[2:]
-    # Coordinates stay in full precision: bfloat16 has no room for pixel 301 and a fraction.
+    # Coordinates stay in float32: bfloat16 cannot represent pixel 301 and a fraction.
     displacement = displacement.to(torch.promote_types(displacement.dtype, torch.float32))
     y = torch.arange(height, device=map_.device, dtype=displacement.dtype).view(1, height, 1)
     x = torch.arange(width, device=map_.device, dtype=displacement.dtype).view(1, 1, width)
@@ -50,10 +58,10 @@ def warp(map_: Tensor, displacement: Tensor) -> Tensor:
 
 
 def warp_labels(labels: Tensor, displacement: Tensor) -> Tensor:
-    """Move label maps: at each pixel the label with the largest bilinear weight at ``(x - dx, y - dy)``.
+    """Warp label maps: each pixel gets the label with the largest bilinear weight at ``(x - dx, y - dy)``.
 
-    What warping one-hot planes and taking the largest gives, without making them. Void is a label like the
-    others here; where two weigh the same, the smaller id wins.
+    The result is that of warping one-hot planes and taking the largest, without the planes. Void is a label like
+    the others here; of labels with the same weight, the smaller id is taken.
 
     Args:
         labels: ``uint8`` or ``int32 [B, H, W]``.
@@ -64,6 +72,11 @@ def warp_labels(labels: Tensor, displacement: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes or dtypes that do not fit.
+
+    >>> displacement = torch.zeros(1, 2, 1, 4)
+    >>> displacement[:, 0] = 1  # a pixel to the right
+    >>> warp_labels(torch.tensor([[[1, 2, 3, 3]]], dtype=torch.uint8), displacement)
+    tensor([[[255,   1,   2,   3]]], dtype=torch.uint8)
     """
     if labels.ndim != 3 or displacement.shape != (labels.shape[0], 2, *labels.shape[1:]):
         raise ValueError(
@@ -89,7 +102,7 @@ def _(labels: Tensor, displacement: Tensor) -> Tensor:
 
 
 def warp_labels_reference(labels: Tensor, displacement: Tensor) -> Tensor:
-    """`warp_labels` in plain PyTorch: the four neighbours vote, each with the weight of all of its label."""
+    """`warp_labels` in plain PyTorch: of the four neighbours' labels, the one with the largest sum of weights."""
     height, width = labels.shape[1:]
     y = torch.arange(height, device=labels.device).view(1, height, 1) - displacement[:, 1]
     x = torch.arange(width, device=labels.device).view(1, 1, width) - displacement[:, 0]

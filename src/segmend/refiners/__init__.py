@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal, overload
 
 from segmend.data.files import write_json
 from segmend.labels import InvalidInput
@@ -12,56 +13,79 @@ from segmend.refiners.base import Refinement, Refiner
 from segmend.refiners.dense_crf import DenseCRF
 from segmend.refiners.ecn import ECN
 from segmend.refiners.guided_filter import GuidedFilter
+from segmend.refiners.network import RefinerNetwork
 from segmend.refiners.spatial_propagation import SpatialPropagation
 from segmend.refiners.universal import UniversalPropagation
 
-FILTERS: dict[str, type[DenseCRF] | type[GuidedFilter]] = {"crf": DenseCRF, "guided": GuidedFilter}
-"""Refiners that are parameters alone: by the name that the command line knows."""
+REFINERS: dict[
+    str,
+    type[UniversalPropagation] | type[ECN] | type[SpatialPropagation] | type[DenseCRF] | type[GuidedFilter],
+] = {
+    "universal": UniversalPropagation,
+    "ecn": ECN,
+    "spn": SpatialPropagation,
+    "crf": DenseCRF,
+    "guided": GuidedFilter,
+}
+"""Every refiner, by the name that recipes and the command line use. To add a refiner, add it here."""
 
 UNIVERSAL = Path(__file__).parent / "weights" / "universal"
-"""The class-agnostic refiner that comes with the package: by the name ``universal``."""
-
-NETWORKS: tuple[type[ECN] | type[SpatialPropagation] | type[UniversalPropagation], ...] = (
-    ECN,
-    SpatialPropagation,
-    UniversalPropagation,
-)
-"""Refiners that are learned."""
+"""Model folder of the class-agnostic refiner that comes with the package."""
 
 
+@overload
+def load(name: Literal["universal"]) -> UniversalPropagation: ...
+@overload
+def load(name: Literal["crf"]) -> DenseCRF: ...
+@overload
+def load(name: Literal["guided"]) -> GuidedFilter: ...
+@overload
+def load(name: str | Path) -> Refiner: ...
 def load(name: str | Path) -> Refiner:
     """A refiner by name (``universal``, ``crf``, ``guided``), from a model folder, or from a hub repository.
 
+    `segmend.models.load` loads segmenters too.
+
     Raises:
-        InvalidInput: no such refiner, or a folder that holds something else.
+        InvalidInput: no such refiner, or a model of another kind.
     """
-    if str(name) in FILTERS:
-        return FILTERS[str(name)]()
-    if str(name) == UNIVERSAL.name:
+    named = REFINERS.get(str(name))
+    if named is UniversalPropagation:
         name = UNIVERSAL
+    elif named is not None and not issubclass(named, RefinerNetwork):
+        return named()
     config = read_config(name)
-    kind = config.pop("type")
-    for network in NETWORKS:
-        if kind == network.__name__:
-            return load_model(network, name)
-    for filter_type in FILTERS.values():
-        if kind == filter_type.__name__:
-            known = {field.name for field in dataclasses.fields(filter_type)}
-            return filter_type(**{key: value for key, value in config.items() if key in known})
-    raise InvalidInput(f"{name}: holds a {kind}, which is not a refiner")
+    found = config.pop("type")
+    kind = {kind.__name__: kind for kind in REFINERS.values()}.get(found)
+    if kind is None:
+        advice = ": use segmend predict" if found == "Segmenter" else ""
+        raise InvalidInput(f"{name}: holds a {found}, which is not a refiner{advice}")
+    if issubclass(kind, RefinerNetwork):
+        return load_model(kind, name)
+    try:
+        return kind(**config)
+    except TypeError:
+        expected = ", ".join(field.name for field in dataclasses.fields(kind))
+        raise InvalidInput(
+            f"{name}: expected the parameters {expected} in config.json, found {', '.join(config)}: "
+            "remove the others"
+        ) from None
 
 
 def save_filter(refiner: DenseCRF | GuidedFilter, folder: Path) -> None:
-    """Write a refiner that is parameters alone as a folder that `load` reads."""
+    """Write a refiner without weights as a folder that `load` reads."""
     write_json(folder / "config.json", {"type": type(refiner).__name__, **dataclasses.asdict(refiner)})
 
 
 __all__ = [
     "ECN",
+    "REFINERS",
+    "UNIVERSAL",
     "DenseCRF",
     "GuidedFilter",
     "Refinement",
     "Refiner",
+    "RefinerNetwork",
     "SpatialPropagation",
     "UniversalPropagation",
     "load",

@@ -51,7 +51,7 @@ def with_appearance(image: Tensor, coarse: Tensor, weight: float = 1.0) -> Tenso
 
     Args:
         weight: of the appearance term. Sharp maps, and objects that have the colours of their surroundings, want a
-            small one: `segmend.jobs.search.fit_appearance` finds it.
+            small one: `segmend.training.tasks.corrector.fit_appearance` finds it.
     """
     return combined(coarse, appearance_at_pixels(image, coarse), weight)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -14,8 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segmend.coding import read_array
 from segmend.devices import Precision, autocast, device_of
-from segmend.labels import InvalidInput, as_image, as_probabilities, as_tensor, check_same_size, void_of
+from segmend.labels import (
+    InvalidInput,
+    as_image,
+    as_label_map,
+    as_probabilities,
+    as_tensor,
+    check_same_size,
+    void_of,
+)
 from segmend.ops.tiles import tiled_bands
 from segmend.refiners.combine import combine
 from segmend.refiners.refinement import Refinement as Refinement
@@ -81,8 +91,8 @@ class Refiner(ABC):
         Args:
             image: RGB, ``uint8 [H, W, 3]`` or floats in 0..1 (see `segmend.labels.as_image`).
             coarse: a label map ``[H, W]``, or probabilities or logits ``[C, H, W]``.
-            num_classes: needed only for a label map where the refiner takes any classes (None: its largest id, and
-                one more).
+            num_classes: the number of classes of a label map, for refiners of any classes (None: as many as ids
+                occur in it). A mask of 0 and 255 alone has two: 255 is foreground, and a warning says so.
             min_confidence: changes with a lower `Refinement.change_confidence` are undone; 0.5 or less undoes
                 nothing. None: the coarse map has the share of the result that the refiner chooses
                 (`coarse_weight_for`).
@@ -104,6 +114,13 @@ class Refiner(ABC):
         """
         given = next((value for value in (image, coarse) if isinstance(value, Tensor)), None)
         device = torch.device("cpu") if given is None else given.device
+        coding = None
+        labels = as_label_map(coarse)
+        if labels is not None:
+            coarse, coding = read_array(labels, self.num_classes or num_classes)
+            num_classes = max(2, len(coding.ids))
+            if not coding.void:
+                warnings.warn(f"{coding.ids[1]} is read as foreground, class 1", stacklevel=2)
         bands = refine_bands(
             self,
             image,
@@ -115,7 +132,8 @@ class Refiner(ABC):
             keep_void=keep_void,
             tile=tile,
         )
-        return Refinement.joined([refined.to(device) for _, refined in bands])
+        refined = Refinement.joined([band.to(device) for _, band in bands])
+        return refined if coding is None or coding.is_plain else refined.stored_as(coding)
 
 
 def check_options(
@@ -172,11 +190,15 @@ def refine_bands(
     """
     check_options(refiner, min_confidence, border_error_px, tile)
     image, coarse = as_image(image), as_tensor(coarse)
+    if coarse.ndim == 3 and coarse.shape[:2] == image.shape[1:] != coarse.shape[1:]:
+        raise InvalidInput(
+            f"expected probabilities [C, H, W], found {tuple(coarse.shape)}: classes must come first"
+        )
     check_same_size(image=image, coarse=coarse)
-    if isinstance(refiner, nn.Module):
-        device = device_of(refiner)
+    own = device_of(refiner) if isinstance(refiner, nn.Module) else None
+    device = own or device or image.device
     count = refiner.num_classes or num_classes or count_classes(coarse)
-    task = _Task(refiner, image.to(device or image.device), coarse, count, logits, border_error_px, precision)
+    task = _Task(refiner, device, image.to(device), coarse, count, logits, border_error_px, precision)
     void = void_mask(coarse)
     rows, columns = slice(0, image.shape[1]), slice(0, image.shape[2])
 
@@ -184,7 +206,7 @@ def refine_bands(
         return 0.0 if min_confidence is not None else refiner.coarse_weight_for(few, border_error_px)
 
     def combined(rows: slice, refined: Refinement, before: Tensor, weight: float) -> Refinement:
-        part = None if void is None else void[rows].to(before.device)
+        part = None if void is None else void[rows].to(device)
         return combine(refined, before, weight, min_confidence, part, keep_void or unlabelled)
 
     unlabelled = void is not None and bool(void.all())
@@ -208,6 +230,7 @@ class _Task:
     """One image, and how its regions are refined."""
 
     refiner: Refiner
+    device: torch.device
     image: Tensor
     coarse: Tensor
     count: int
@@ -216,17 +239,17 @@ class _Task:
     precision: Precision | None
 
     def coarse_probabilities(self, rows: slice, columns: slice) -> Tensor:
-        """Of a region, ``float32 [C, h, w]``, on the image's device.
+        """Of a region, ``float32 [C, h, w]``, on the device.
 
         The whole coarse map stays in the type in which it was given, which may take a sixteenth of the memory.
         """
-        part = self.coarse[..., rows, columns].to(self.image.device)
+        part = self.coarse[..., rows, columns].to(self.device)
         return as_probabilities(part, self.count, logits=self.logits)
 
     def refine(self, rows: slice, columns: slice, coarse: Tensor) -> Refinement:
         """A region with its coarse probabilities, refined."""
         image = self.image[None, :, rows, columns]
-        with nullcontext() if self.precision is None else autocast(image.device, self.precision):
+        with nullcontext() if self.precision is None else autocast(self.device, self.precision):
             return self.refiner.refine_batch(image, coarse[None], self.border_error_px)[0]
 
 

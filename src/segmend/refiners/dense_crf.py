@@ -1,4 +1,4 @@
-"""The baseline that users know: a fully connected CRF with Gaussian edges (Krähenbühl and Koltun)."""
+"""A baseline: the fully connected CRF with Gaussian edge potentials (Krähenbühl and Koltun, 2011)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from torch import Tensor
 
 from segmend.labels import InvalidInput
 from segmend.refiners.base import Refinement, Refiner
+from segmend.refiners.present_classes import class_order
+
+MIN_PROBABILITY = 1e-5
+"""Smaller probabilities of a coarse map count as this in the unary energies."""
 
 SEARCHED = {
     "smooth_sxy": (1.0, 8.0),
@@ -19,7 +23,7 @@ SEARCHED = {
     "bilateral_weight": (0.5, 20.0),
     "certainty": (0.3, 3.0),
 }
-"""Range of each parameter that a search tries, evenly on a log scale."""
+"""Range of each parameter for `segmend.jobs.search`, which samples them evenly on a log scale."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,15 @@ class DenseCRF(Refiner):
     """Mean-field inference by pydensecrf2, one image after the other, on the CPU.
 
     Attributes:
-        iterations: of mean field.
-        smooth_sxy, smooth_weight: deviation (pixels) and weight of the kernel over positions.
-        bilateral_sxy, bilateral_srgb, bilateral_weight: of the kernel over positions and colours (0..255).
-        certainty: the unary is the coarse map to this power.
+        iterations: number of mean-field iterations.
+        smooth_sxy, smooth_weight: standard deviation in pixels, and weight, of the kernel over positions.
+        bilateral_sxy, bilateral_srgb, bilateral_weight: standard deviations in pixels and in colour values
+            (0..255), and weight, of the kernel over positions and colours.
+        certainty: power of the coarse map's probabilities in the unary energy.
+
+    Example::
+
+        DenseCRF(bilateral_sxy=30).refine(image, coarse).labels
     """
 
     iterations: int = 5
@@ -52,8 +61,10 @@ class DenseCRF(Refiner):
         except ImportError:
             raise InvalidInput("the dense CRF needs a package: pip install 'segmend[crf]'") from None
         count, height, width = coarse.shape
+        # Sums over the classes are rounded in their order: one that does not depend on how they are numbered.
+        order = class_order(coarse.unsqueeze(0))
         crf = DenseCRF2D(width, height, count)
-        unary = -self.certainty * coarse.clamp_min(1e-5).log().reshape(count, -1)
+        unary = -self.certainty * coarse[order].clamp_min(MIN_PROBABILITY).log().reshape(count, -1)
         crf.setUnaryEnergy(np.ascontiguousarray(unary.cpu().numpy(), dtype=np.float32))
         pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
         if self.smooth_weight > 0:
@@ -62,5 +73,5 @@ class DenseCRF(Refiner):
             crf.addPairwiseBilateral(
                 sxy=self.bilateral_sxy, srgb=self.bilateral_srgb, rgbim=pixels, compat=self.bilateral_weight
             )
-        beliefs = np.array(crf.inference(self.iterations), dtype=np.float32)
-        return torch.from_numpy(beliefs).reshape(count, height, width)
+        marginals = torch.from_numpy(np.array(crf.inference(self.iterations), dtype=np.float32))
+        return marginals.reshape(count, height, width)[order.argsort().cpu()]

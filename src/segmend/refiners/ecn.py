@@ -9,14 +9,20 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from segmend.labels import Classes
 from segmend.ops.warp import warp
 from segmend.refiners.appearance import MIN_COARSE, with_appearance
-from segmend.refiners.base import Refinement, Refiner
+from segmend.refiners.base import Refinement
 from segmend.refiners.encoder_decoder import WIDTHS, Width, conv, encoder_and_decoder, head, pad_to_stride
+from segmend.refiners.network import RefinerNetwork
+
+MIN_PROBABILITY = 1e-7
+"""Smaller probabilities of the true class count as this in the losses' logarithms."""
+
+INITIAL_SCALE = 0.01
+"""Factor on Xavier's weights of the layers that change the coarse map, so that training starts close to it."""
 
 Branches = Literal["both", "propagation", "replacement"]
 
@@ -57,22 +63,22 @@ def correction_loss(correction: Correction, target: Tensor, void: int, held_out:
     """L_fuse (eq. 6): cross-entropy of the fused, the propagated and the replaced map.
 
     Args:
-        target: true labels, ``int64 [B, H, W]``; `void` pixels do not count. An all-void batch gives 0.
-        held_out: ``bool [B]``, images that teach the mask alone, while the others teach the branches alone
-            (None: all teach all, as in the paper).
+        target: ground truth, ``int64 [B, H, W]``; `void` pixels do not count. A batch of void alone gives 0.
+        held_out: ``bool [B]``, images whose loss reaches the fusion mask alone; that of the others reaches the
+            branches alone (None: all losses reach all, as in the paper).
     """
-    known = (target != void).unsqueeze(1)
-    index = target.unsqueeze(1).masked_fill(~known, 0)
-    to_branches = to_mask = known
+    valid = (target != void).unsqueeze(1)
+    index = target.unsqueeze(1).masked_fill(~valid, 0)
+    to_branches = to_mask = valid
     if held_out is not None:
-        to_branches = known & ~held_out.view(-1, 1, 1, 1)
-        to_mask = known & held_out.view(-1, 1, 1, 1)
-    # Only the true class's probability enters the loss: taken out first, it is C times less to compute.
+        to_branches = valid & ~held_out.view(-1, 1, 1, 1)
+        to_mask = valid & held_out.view(-1, 1, 1, 1)
+    # Only the true class's probability enters the loss: gathered first, there is C times less to compute.
     moved = new = None
     loss = index.new_zeros((), dtype=torch.float32)
     if correction.propagated is not None:
         moved = correction.propagated.float().gather(1, index)
-        loss = loss - _mean(moved.clamp_min(1e-7).log(), to_branches)
+        loss = loss - _mean(moved.clamp_min(MIN_PROBABILITY).log(), to_branches)
     if correction.replaced_logits is not None:
         log_new = correction.replaced_logits.float().log_softmax(dim=1).gather(1, index)
         new = log_new.exp()
@@ -81,7 +87,7 @@ def correction_loss(correction: Correction, target: Tensor, void: int, held_out:
         if held_out is not None:
             moved, new = moved.detach(), new.detach()
         fused = correction.mask * moved + (1 - correction.mask) * new
-        loss = loss - _mean(fused.clamp_min(1e-7).log(), to_mask)
+        loss = loss - _mean(fused.clamp_min(MIN_PROBABILITY).log(), to_mask)
     return loss
 
 
@@ -89,14 +95,7 @@ def _mean(values: Tensor, chosen: Tensor) -> Tensor:
     return (values * chosen).sum() / chosen.sum().clamp_min(1)
 
 
-class ECN(
-    nn.Module,
-    Refiner,
-    PyTorchModelHubMixin,
-    library_name="segmend",
-    tags=["image-segmentation"],
-    paper_url="https://arxiv.org/abs/1712.03812",
-):
+class ECN(RefinerNetwork, paper_url="https://arxiv.org/abs/1712.03812"):
     """The error correction network: a shared encoder, two decoders, and a fusion of their results.
 
     Args:
@@ -104,19 +103,19 @@ class ECN(
         width: the paper's widths, or half or a quarter of them.
         branches: both and their fusion, or one alone.
         encoder: None for the paper's encoder; or the name of a timm encoder (say
-            ``tf_efficientnet_lite0``), which sees the image, while a small pyramid of its own reads the
-            coarse map. Its layers and the decoders' then have batch norm, and the fusion is lighter.
-        frozen: the timm encoder keeps its features and batch statistics, which halves a training step on a
-            CPU, and overfits less.
-        residual: the replacement branch adds its logits to the coarse map's log probabilities, so that it too
-            starts from the coarse map; the paper's gives all of S_repl anew, which few images cannot teach.
+            ``tf_efficientnet_lite0``), which sees the image, while a small pyramid sees the coarse map. The
+            pyramid and the decoders then have batch norm, and the fusion has fewer channels.
+        frozen: the timm encoder keeps its features and batch statistics. A training step takes half the time on a
+            CPU, and the network overfits less.
+        residual: the replacement branch adds its logits to the coarse map's log-probabilities, so that it too
+            starts from the coarse map. The paper's branch predicts S_repl from nothing, which takes many images.
         max_displacement: the longest displacement per axis in pixels; None for half the image
             (the paper's normalised units).
-        appearance: weight of the appearance term (`with_appearance`). The network then sees the coarse map that
-            the term refined beside the map itself, and both branches start from it. Needs a timm encoder; 0: no
+        appearance: weight of the appearance term (`with_appearance`). The network then sees the coarse map refined
+            by the term beside the coarse map itself, and both branches start from it. Needs a timm encoder; 0: no
             term.
-        coarse_weight: share of the coarse map in the refined one (0..1). A label then changes only where the
-            correction is surer of it than the coarse map was of its own; fewer images are degraded.
+        coarse_weight: share of the coarse map in the result (0..1). A label then changes only where the correction
+            is more confident of the new one than the coarse map of the old one; fewer images are degraded.
     """
 
     def __init__(
@@ -150,32 +149,32 @@ class ECN(
             self.replacement = make_decoder()
             self.classify = head(last, self.num_classes, finest)
         if branches == "both":
-            # The lighter one is as wide as the decoders.
+            # The paper's, or one without its last layer, as wide as the decoders.
             widths = (2 * last, last, last, 4 * last) if encoder is None else (2 * last, last, last)
             layers = [layer for inputs, outputs in itertools.pairwise(widths) for layer in conv(inputs, outputs)]
             self.fusion = nn.Sequential(nn.Sequential(*layers), head(widths[-1], 1, finest))
         self._initialise()
 
     def _initialise(self) -> None:
-        """Xavier's uniform; layers that start from the coarse map at 1/100 of it."""
+        """Xavier's uniform weights; those of layers that change the coarse map times `INITIAL_SCALE`."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d) and not name.startswith("encoder.image"):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        timid: list[nn.Module] = []
+        small: list[nn.Module] = []
         if self.branches != "replacement":
-            timid.append(self.flow)
+            small.append(self.flow)
         if self.branches != "propagation" and self.residual:
-            timid.append(self.classify)
+            small.append(self.classify)
         if self.branches == "both":
-            timid.append(self.fusion[-1])
+            small.append(self.fusion[-1])
         with torch.no_grad():
-            for layer in timid:
-                next(layer.parameters()).mul_(0.01)
+            for layer in small:
+                next(layer.parameters()).mul_(INITIAL_SCALE)
 
-    def forward(self, image: Tensor, coarse: Tensor, mask_apart: bool = False) -> Correction:
-        """Correct a batch; with `mask_apart` the mask's loss does not reach the branches."""
+    def forward(self, image: Tensor, coarse: Tensor, detach_mask: bool = False) -> Correction:
+        """Correct a batch; with `detach_mask` no gradient reaches the branches through the fusion mask."""
         height, width = image.shape[2:]
         colours, guide = (pad_to_stride(map_, self.encoder.stride) for map_ in (image, coarse))
         start, hints = coarse, []
@@ -198,7 +197,7 @@ class ECN(
                 logits = logits + start.clamp_min(MIN_COARSE).log()
         if self.branches == "both":
             both = torch.cat(decoded, dim=1)
-            mask = self.fusion(both.detach() if mask_apart else both)[:, :, :height, :width].float().sigmoid()
+            mask = self.fusion(both.detach() if detach_mask else both)[:, :, :height, :width].float().sigmoid()
         return Correction(displacement, propagated, logits, mask)
 
     def _reach(self, height: int, width: int, like: Tensor) -> Tensor:
@@ -210,8 +209,13 @@ class ECN(
         """Refine a batch (see `Refiner.refine_batch`), with displacements and the fusion mask."""
         correction = self(image, coarse)
         mask = None if correction.mask is None else correction.mask[:, 0]
-        probabilities = torch.lerp(correction.probabilities, coarse, self.coarse_weight)
-        return Refinement.of(probabilities, coarse, displacement=correction.displacement, fusion_mask=mask)
+        return Refinement.of(
+            correction.probabilities, coarse, displacement=correction.displacement, fusion_mask=mask
+        )
+
+    def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
+        """`coarse_weight`, for all coarse maps."""
+        return self.coarse_weight
 
 
 class CorrectedSegmenter(nn.Module):

@@ -1,4 +1,4 @@
-"""Layers that the learned refiners share: an encoder with a guide beside the image, a decoder, last layers."""
+"""Layers that the refiner networks share: encoders of an image and a guide, a decoder, and heads."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from segmend.labels import InvalidInput
 
 Width = Literal["full", "half", "quarter"]
 WIDTHS: dict[Width, int] = {"full": 64, "half": 32, "quarter": 16}
-"""Channels of the finest layers by preset; ECN's paper has `full`, the others divide all by 2 or 4."""
+"""Channels of the finest layers. `full` is ECN's paper; the others have a half or a quarter of all channels."""
 
 Upsampling = Literal["bilinear", "nearest"]
 Block = Callable[[int, int, int], nn.Sequential]
-"""Makes two convolutions, of channels in, between and out."""
+"""Makes two convolutions from numbers of channels: in, between, out."""
 
 
 def encoder_and_decoder(
     guides: int, width: Width, encoder: str | None = None, frozen: bool = False, hints: int = 0
 ) -> tuple[PlainEncoder | PyramidEncoder, Callable[[], Decoder]]:
-    """An encoder, and what makes decoders for it.
+    """An encoder, and a function that makes decoders for it.
 
     Args:
-        guides: channels that come beside the image: the coarse map's, or what is said of it.
+        guides: channels of the guide beside the image: the coarse map, or features of it.
         encoder: None for ECN's; or the name of a timm encoder.
         frozen: the timm encoder keeps its weights and batch statistics.
-        hints: channels of more to know at stride 2, for a timm encoder.
+        hints: channels of a second guide at stride 2; needs a timm encoder.
 
     Raises:
         InvalidInput: hints for an encoder that does not take them.
     """
     base = WIDTHS[width]
     if hints and encoder is None:
-        raise InvalidInput("appearance: the plain encoder takes none; name an encoder")
+        raise InvalidInput("appearance: the plain encoder has no input for it: name a timm encoder (encoder)")
     if encoder is None:
         plain = PlainEncoder(guides, base)
         return plain, lambda: Decoder(plain.channels, (4 * base, 2 * base, base), double, "bilinear")
-    known = PyramidEncoder(guides, base, encoder, frozen, hints)
+    pyramid = PyramidEncoder(guides, base, encoder, frozen, hints)
+    blocks = (4 * base, 4 * base, 2 * base, base)
     # Nearest: the blocks after it smooth, and its gradient is far cheaper on a CPU.
-    return known, lambda: Decoder(known.channels, (4 * base, 4 * base, 2 * base, base), double_normed, "nearest")
+    return pyramid, lambda: Decoder(pyramid.channels, blocks, double_normed, "nearest")
 
 
 def pad_to_stride(map_: Tensor, stride: int) -> Tensor:
-    """The map with its last lines repeated until the sides are multiples of `stride`."""
+    """The map with its last row and column repeated until both sides are multiples of `stride`."""
     height, width = map_.shape[2:]
     if height % stride == width % stride == 0:
         return map_
@@ -75,19 +76,18 @@ class PlainEncoder(nn.Module):
 
 
 class PyramidEncoder(nn.Module):
-    """A pyramid for image and coarse map, beside a timm encoder for the image: strides 2, 4, 8, 16, 32.
+    """A pyramid for image and guide, beside a timm encoder for the image: features of stride 2, 4, 8, 16, 32.
 
-    The pyramid takes in every pixel of the coarse map (blocks of 2 x 2 become channels: a quarter of the work
-    of layers at full resolution, and no border is lost); the encoder brings what it knows of images. Both
-    are concatenated at each stride, with the guide itself, pooled: what a whole region is taken for should not
-    have to pass through layers to be known.
+    The pyramid sees every pixel of the guide: blocks of 2 x 2 become channels, which keeps borders at a quarter of
+    the cost of layers at full resolution. The timm encoder may bring pretrained features. Both are concatenated at
+    each stride with the pooled guide, so that the decoder has the guide of whole regions without layers between.
 
     Args:
-        guides: channels that come beside the image: the coarse map's, or what is said of it.
+        guides: channels of the guide beside the image: the coarse map, or features of it.
         base: channels of the pyramid's first stages.
-        name: of the timm encoder; None for the pyramid alone.
-        frozen: the encoder keeps its weights and batch statistics.
-        hints: channels of more to know at stride 2.
+        name: the timm encoder's; None for the pyramid alone.
+        frozen: the timm encoder keeps its weights and batch statistics.
+        hints: channels of a second guide at stride 2.
     """
 
     def __init__(
@@ -100,16 +100,16 @@ class PyramidEncoder(nn.Module):
         for inputs, outputs in itertools.pairwise(widths):
             self.pyramid.append(nn.Sequential(*conv_normed(inputs, outputs, stride=2)))
         self.image: nn.Module | None = None
-        known = [0] * len(widths)
+        encoded = [0] * len(widths)
         if name is not None:
-            import timm  # an extra: refiners as in their papers work without it
+            import timm  # an optional dependency: the papers' refiners work without it
 
             self.image = timm.create_model(name, pretrained=False, features_only=True)
             self.image.requires_grad_(not frozen)
-            known = self.image.feature_info.channels()  # type: ignore[union-attr, operator]
+            encoded = self.image.feature_info.channels()  # type: ignore[union-attr, operator]
         self.frozen = frozen
-        said = [0, *[guides + hints] * 4]  # the pyramid's first layer sees it as it is
-        self.channels = [sum(channels) for channels in zip(widths, known, said, strict=True)]
+        pooled = [0, *[guides + hints] * 4]  # the pyramid's first layer sees the guides themselves
+        self.channels = [sum(channels) for channels in zip(widths, encoded, pooled, strict=True)]
 
     def train(self, mode: bool = True) -> PyramidEncoder:
         super().train(mode)
@@ -119,29 +119,29 @@ class PyramidEncoder(nn.Module):
 
     def forward(self, image: Tensor, guide: Tensor, hints: Tensor | None = None) -> list[Tensor]:
         """Image in -1..1, guide ``[B, guides, H, W]`` and hints ``[B, hints, H/2, W/2]`` to features."""
-        # All of one layout and one type before they meet: to change both of what was concatenated, and of its
-        # gradient, costs as much as the layers.
+        # One memory layout and type before concatenation: converting the result and its gradient would cost as
+        # much as the layers.
         x = channels_last(F.pixel_unshuffle(torch.cat((image, guide), dim=1), 2))
-        said = channels_last(F.avg_pool2d(guide, 2))
+        pooled = channels_last(F.avg_pool2d(guide, 2))
         if hints is not None:
-            x, said = (torch.cat((map_, channels_last(hints)), dim=1) for map_ in (x, said))
-        stages = [[] for _ in self.pyramid] if self.image is None else [[map_] for map_ in self._known(image)]
+            x, pooled = (torch.cat((map_, channels_last(hints)), dim=1) for map_ in (x, pooled))
+        stages = [[] for _ in self.pyramid] if self.image is None else [[map_] for map_ in self._encoded(image)]
         features: list[Tensor] = []
         for level, stage in zip(self.pyramid, stages, strict=True):
             x = level(x)
-            seen = [x, *stage, said] if features else [x, *stage]
-            features.append(torch.cat([map_.to(x.dtype) for map_ in seen], dim=1))
-            said = F.avg_pool2d(said, 2, ceil_mode=True)
+            maps = [x, *stage, pooled] if features else [x, *stage]
+            features.append(torch.cat([map_.to(x.dtype) for map_ in maps], dim=1))
+            pooled = F.avg_pool2d(pooled, 2, ceil_mode=True)
         return features
 
-    def _known(self, image: Tensor) -> list[Tensor]:
+    def _encoded(self, image: Tensor) -> list[Tensor]:
         """The timm encoder's features."""
         assert self.image is not None
-        # In float32 whatever the precision around it: bfloat16's rounding would reach the labels from here,
-        # and depthwise convolutions gain nothing by it.
+        # In float32 whatever the precision elsewhere: bfloat16's rounding here would change labels, and depthwise
+        # convolutions are no faster in it.
         with torch.autocast(image.device.type, enabled=False):
-            known: list[Tensor] = self.image(channels_last(image.float()))
-        return known
+            features: list[Tensor] = self.image(channels_last(image.float()))
+        return features
 
 
 def channels_last(map_: Tensor) -> Tensor:
@@ -168,9 +168,9 @@ class Decoder(nn.Module):
 
 
 def head(inputs: int, outputs: int, finest: int, scale: int = 1) -> nn.Sequential:
-    """A last layer over features of stride `finest`, with results of stride `scale`.
+    """A last layer from features of stride `finest` to outputs of stride `scale`.
 
-    Where the results are finer, each position gives a block of them.
+    Where the outputs are finer, each position of the features gives a block of them.
     """
     block = max(1, finest // scale)
     stride = max(1, scale // finest)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from segmend.coding import Coding
 from segmend.labels import most_likely, void_of
 from segmend.ops.winners import winners
 
@@ -19,8 +20,9 @@ class Refinement:
     """A refined map. Shapes are those of one image; batches have B in front.
 
     Attributes:
-        labels: label map ``[H, W]``.
-        probabilities: probability map ``float32 [C, H, W]``.
+        labels: label map ``[H, W]``, in the ids of the coarse label map.
+        probabilities: probability map ``float32 [C, H, W]``. Without a given number of classes, C is the number of
+            ids that the coarse label map holds, and the planes are in their order.
         coarse_labels: the coarse map's most likely labels ``[H, W]``; void where a coarse label map is void.
         confidence: ``float32 [H, W]`` in 0..1, the probability of the label.
         change_confidence: ``float32 [H, W]`` in 0..1, the probability of the label if only it and the coarse label
@@ -65,6 +67,16 @@ class Refinement:
     def __getitem__(self, index: int) -> Refinement:
         """Image `index` of a batch."""
         return self._mapped(lambda value: value[index])
+
+    def stored_as(self, coding: Coding) -> Refinement:
+        """The same with labels in the ids of a coding, on the CPU where they were."""
+
+        def encoded(labels: Tensor) -> Tensor:
+            return torch.from_numpy(coding.encode(labels.cpu().numpy())).to(labels.device)
+
+        found = replace(self, labels=encoded(self.labels), coarse_labels=encoded(self.coarse_labels))
+        found.__dict__["changed"] = self.changed  # what is void as a class may be a class among the ids
+        return found
 
     @classmethod
     def joined(cls, bands: Sequence[Refinement]) -> Refinement:

@@ -1,4 +1,4 @@
-"""The charts of the report: matplotlib drawings as inline SVG, with colours and fonts of the page."""
+"""The charts of the report: matplotlib figures as inline SVG, in the colours and fonts of the page."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ WIDTHS = {"wide": 720, "narrow": 330}
 """Pixels. A chart is drawn twice, so that its text has one size on every screen; style sheets choose."""
 
 MOST_CLASSES = 40
-"""More classes than this do not fit a chart: it shows the two ends of the list."""
+"""A chart of more classes than this shows the first and the last of the list."""
 
-# Stand-ins: matplotlib wants real colours, the page wants names that differ in light and dark.
+# Stand-ins: matplotlib needs real colours, the page replaces them with variables (light and dark mode).
 INK, MUTED, LINE, BEFORE, AFTER, WORSE = (f"#0{i}0{i}0{i}" for i in range(1, 7))
 _VARIABLES = {
     INK: "var(--ink)",
@@ -56,10 +56,10 @@ _STYLE: dict[Any, Any] = {
 
 
 def trimap_chart(before: Sequence[float] | None, after: Sequence[float]) -> Markup:
-    """mIoU over the width of the band around true borders, before and after."""
+    """mIoU inside bands around the true borders over the bands' width, before and after."""
 
     def draw(axes: Axes) -> None:
-        curves = [("Coarse", before, BEFORE), ("Refinement", after, AFTER)] if before else [("", after, AFTER)]
+        curves = [("Coarse", before, BEFORE), ("Refined", after, AFTER)] if before else [("", after, AFTER)]
         for _, values, colour in curves:
             x = np.arange(1, len(values or ()) + 1)
             marker = "o" if len(x) == 1 else ""
@@ -67,10 +67,10 @@ def trimap_chart(before: Sequence[float] | None, after: Sequence[float]) -> Mark
         axes.grid(axis="y", color=LINE, linewidth=1)
         axes.set_xlim(1, max(2, len(after)))
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("width of the band around true borders, px", labelpad=8)
+        axes.set_xlabel("distance from the true borders, px", labelpad=8)
         _label_ends(axes, [(name, 100 * values[-1], colour) for name, values, colour in curves if values])
 
-    return _chart(draw, "mIoU inside bands around true borders", height=300, margins=(34, 92, 48, 12))
+    return _chart(draw, "mIoU near the true borders", height=300, margins=(34, 92, 48, 12))
 
 
 def class_chart(scores: Sequence[ClassScore], compared: bool) -> Markup:
@@ -105,7 +105,7 @@ def class_chart(scores: Sequence[ClassScore], compared: bool) -> Markup:
 
 
 def gains_chart(gains: Sequence[float]) -> Markup:
-    """The change of each image's own mIoU, as a falling staircase."""
+    """Each image's gain in mIoU, in the given order, as a filled step line."""
 
     def draw(axes: Axes) -> None:
         points = _percent(gains)
@@ -123,20 +123,20 @@ def gains_chart(gains: Sequence[float]) -> Markup:
         for spine in axes.spines.values():
             spine.set_visible(False)
 
-    return _chart(draw, "Change of each image's own mIoU, in points", height=230, margins=(34, 4, 8, 8))
+    return _chart(draw, "Gain in mIoU of each image, in points", height=230, margins=(34, 4, 8, 8))
 
 
 def reliability_chart(bins: Sequence[Bin]) -> Markup:
-    """The share of right labels over the confidence that they were given."""
+    """Accuracy of the labels over their confidence."""
 
     def draw(axes: Axes) -> None:
-        sure, right = (_percent([getattr(b, name) for b in bins]) for name in ("confidence", "right"))
+        confidence, accuracy = (_percent([getattr(b, name) for b in bins]) for name in ("confidence", "accuracy"))
         pixels = np.array([b.pixels for b in bins], dtype=float)
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=(0, (4, 4)))
-        axes.plot(sure, right, color=AFTER, linewidth=2.25, clip_on=False)
-        # Areas say how many pixels there are; a bin with next to none still shows.
+        axes.plot(confidence, accuracy, color=AFTER, linewidth=2.25, clip_on=False)
+        # A dot's area stands for its number of pixels; bins with few pixels stay visible.
         areas = 8 + 160 * pixels / pixels.max()
-        axes.scatter(sure, right, areas, color=AFTER, linewidth=0, clip_on=False, zorder=3)
+        axes.scatter(confidence, accuracy, areas, color=AFTER, linewidth=0, clip_on=False, zorder=3)
         axes.grid(color=LINE, linewidth=1)
         axes.set_axisbelow(True)
         axes.set_xlim(0, 100)
@@ -145,7 +145,7 @@ def reliability_chart(bins: Sequence[Bin]) -> Markup:
         for spine in axes.spines.values():
             spine.set_visible(False)
 
-    return _chart(draw, "Share of right labels by confidence, in percent", height=300, margins=(34, 14, 48, 12))
+    return _chart(draw, "Accuracy of the labels by confidence, in percent", height=300, margins=(34, 14, 48, 12))
 
 
 def _percent(values: Sequence[float]) -> np.ndarray:
@@ -178,18 +178,18 @@ def _label_ends(axes: Axes, ends: list[tuple[str, float, str]], gap: float = 0.1
 
 
 def _put(axes: Axes, text: str, at: tuple[float, float], frame: Transform, shift: int, colour: str = INK) -> None:
-    """Text that starts `shift` pixels right of a point, or ends as far left of it where that is negative."""
+    """Text that starts `shift` pixels right of a point, or ends left of it where `shift` is negative."""
     style: dict[str, Any] = {"ha": "left" if shift > 0 else "right", "va": "center", "color": colour}
     axes.annotate(text, at, (shift, 0), frame, "offset points", annotation_clip=False, **style)
 
 
 def _chart(draw: Callable[[Axes], None], title: str, height: int, margins: Margins) -> Markup:
-    """What `draw` draws, once for each of `WIDTHS`."""
+    """An SVG of what `draw` draws for each of `WIDTHS`."""
     left, right, below, above = margins
     drawings = []
     for name, width in WIDTHS.items():
         with matplotlib.rc_context():
-            matplotlib.rcdefaults()  # a user's own matplotlibrc has no say here
+            matplotlib.rcdefaults()  # a user's matplotlibrc must not change the charts
             matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": title + name})
             figure = Figure(figsize=(width / 72, height / 72), dpi=72)
             inner = (width - left - right) / width, (height - below - above) / height
@@ -202,7 +202,7 @@ def _chart(draw: Callable[[Axes], None], title: str, height: int, margins: Margi
 
 
 def _inline(svg: str) -> str:
-    """An SVG file after its opening tag, rid of what is the page's to say: fonts, colours, style sheets."""
+    """An SVG file after its opening tag, without fonts, colours and style sheets, which the page sets."""
     _, svg = re.split(r"<svg[^>]*>", svg, maxsplit=1)
     svg = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # the names of groups would clash between charts

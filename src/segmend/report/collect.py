@@ -1,4 +1,4 @@
-"""What the report shows: the figures of an evaluation, and its most telling cases."""
+"""What the report shows: the scores of an evaluation, and the images that changed most."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ from segmend.report.results import Evaluation, ImageScore, Scores
 CASES = 6
 """How many cases of each kind a report shows."""
 
-MARGIN = 0.005
-"""An image got better or worse where its own mIoU moved by more than this."""
-
 TRIMAP_WIDTH = 3
-"""Width in pixels of the trimap band that stands in the table."""
+"""Width in pixels of the trimap band in the table of scores."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Group:
-    """Cases that belong together, the most telling one first."""
+    """Cases under one heading, the one that changed most first."""
 
     title: str
     lead: str
@@ -55,10 +52,10 @@ class Report:
 
     Attributes:
         class_scores: sorted by gain (by IoU where nothing is compared), those without one last.
-        gains: change of each image's own mIoU, the largest first; empty where nothing is compared.
-        better, worse: number of images whose own mIoU moved by more than `MARGIN`.
+        gains: each image's gain in mIoU, the largest first; empty where nothing is compared.
+        improved, degraded: number of such images (see `ImageScore.change`).
         trimap: mIoU before (None where nothing is compared) and after, for bands of 1, 2, ... pixels.
-        notes: folders that could not be used, and why.
+        missing: folders that could not be used, and why.
     """
 
     evaluation: Evaluation
@@ -66,15 +63,15 @@ class Report:
     measures: tuple[Measure, ...]
     class_scores: tuple[ClassScore, ...]
     gains: tuple[float, ...]
-    better: int
-    worse: int
+    improved: int
+    degraded: int
     trimap: tuple[list[float] | None, list[float]]
     groups: tuple[Group, ...]
-    notes: tuple[str, ...]
+    missing: tuple[str, ...]
 
     @property
     def compared(self) -> bool:
-        """Whether there is a before."""
+        """Whether the evaluation has scores of coarse maps."""
         return self.evaluation.coarse_scores is not None
 
 
@@ -86,26 +83,23 @@ def collect(evaluation: Evaluation, base: Path | str, cases: int = CASES) -> Rep
         cases: how many cases of each kind.
     """
     classes = Classes(tuple(evaluation.classes), tuple(evaluation.palette))
-    notes: list[str] = []
-    sources = find_sources(evaluation, classes, Path(base), notes)
+    missing: list[str] = []
+    sources = find_sources(evaluation, classes, Path(base), missing)
     before, after = evaluation.coarse_scores, evaluation.scores
-    gains = sorted(
-        (g for p in evaluation.per_image if (g := Pair(p.coarse, p.pred).gain) is not None), reverse=True
-    )
     return Report(
         evaluation=evaluation,
         classes=classes,
         measures=_measures(before, after, _over(evaluation)),
         class_scores=_class_scores(classes, before, after),
-        gains=tuple(gains),
-        better=sum(gain > MARGIN for gain in gains),
-        worse=sum(gain < -MARGIN for gain in gains),
+        gains=tuple(sorted((p.gain for p in evaluation.per_image if p.gain is not None), reverse=True)),
+        improved=sum(image.change == "improved" for image in evaluation.per_image),
+        degraded=sum(image.change == "degraded" for image in evaluation.per_image),
         trimap=(before.trimap if before else None, after.trimap),
         groups=tuple(
-            Group(title, lead, tuple(read_case(p, sources) for p in images))
+            Group(title, lead, tuple(read_case(image, sources) for image in images))
             for title, lead, images in _choose(evaluation.per_image, cases)
         ),
-        notes=tuple(notes),
+        missing=tuple(missing),
     )
 
 
@@ -122,15 +116,17 @@ def _measures(before: Scores | None, after: Scores, over: str) -> tuple[Measure,
 
     rows = [
         measure("mIoU", f"intersection over union, mean over {over}", lambda s: s.mean_iou),
-        measure("Pixel accuracy", "share of pixels that are right", lambda s: s.pixel_accuracy),
-        measure("Mean accuracy", "the same by class, then averaged", lambda s: s.mean_accuracy),
-        measure("Boundary IoU", "IoU of a strip along the borders", lambda s: s.boundary_iou),
-        measure("Boundary F", "borders found at nearly the right place", lambda s: s.boundary_f),
-        measure("Region J", "IoU of each image and class, averaged", lambda s: s.region_j),
+        measure("Pixel accuracy", "share of pixels with the right class", lambda s: s.pixel_accuracy),
+        measure(
+            "Mean accuracy", "share of each class\u2019s pixels that are found, mean", lambda s: s.mean_accuracy
+        ),
+        measure("Boundary IoU", "IoU of strips along the class borders", lambda s: s.boundary_iou),
+        measure("Boundary F", "F-measure of border pixels, as in DAVIS", lambda s: s.boundary_f),
+        measure("Region J", "IoU of each class in each image, mean", lambda s: s.region_j),
     ]
     widths = [len(s.trimap) for s in (before, after) if s is not None]
     if min(widths) >= TRIMAP_WIDTH:
-        meaning = f"mIoU within {TRIMAP_WIDTH} pixels of true borders"
+        meaning = f"mIoU within {TRIMAP_WIDTH} px of the true borders"
         rows.append(measure(f"Trimap, {TRIMAP_WIDTH} px", meaning, lambda s: s.trimap[TRIMAP_WIDTH - 1]))
     return tuple(rows)
 
@@ -154,21 +150,19 @@ def _class_scores(classes: Classes, before: Scores | None, after: Scores) -> tup
 
 
 def _choose(images: list[ImageScore], count: int) -> list[tuple[str, str, list[ImageScore]]]:
-    """Title, lead and images of each group. Improved and degraded ones cannot meet: a gain has one sign."""
-    moved = [(gain, p) for p in images if (gain := Pair(p.coarse, p.pred).gain) is not None]
-    if not moved:
-        weakest = sorted(images, key=lambda p: p.pred)[:count]
-        return [("Weakest", "The images with the lowest mIoU of their own.", weakest)] if weakest else []
-    moved.sort(key=lambda pair: pair[0])
-    improved = [p for gain, p in reversed(moved) if gain > MARGIN][:count]
-    degraded = [p for gain, p in moved if gain < -MARGIN][:count]
+    """Title, lead and images of each group."""
+    compared = [(image.gain, image) for image in images if image.gain is not None]
+    if not compared:
+        lowest = sorted(images, key=lambda image: image.mean_iou)[:count]
+        return [("Lowest scores", "The images with the lowest mIoU.", lowest)] if lowest else []
+    ranked = [image for _, image in sorted(compared, key=lambda pair: pair[0])]
+    improved = [image for image in reversed(ranked) if image.change == "improved"][:count]
+    degraded = [image for image in ranked if image.change == "degraded"][:count]
     return [
-        ("Most improved", _lead("better", "rose", len(improved)), improved),
-        ("Most degraded", _lead("worse", "fell", len(degraded)), degraded),
+        ("Most improved", _lead("improved", "rose", len(improved)), improved),
+        ("Most degraded", _lead("degraded", "fell", len(degraded)), degraded),
     ]
 
 
-def _lead(word: str, moved: str, count: int) -> str:
-    if not count:
-        return f"No image got {word} by more than half a point."
-    return f"The images whose own mIoU {moved} most."
+def _lead(change: str, moved: str, count: int) -> str:
+    return f"The images whose mIoU {moved} most." if count else f"No image is {change}."

@@ -1,4 +1,4 @@
-"""Maps as images: colours for labels, changes and displacements, embedded as ``data:`` addresses."""
+"""Maps as images: colours for labels, changes and displacements, embedded as ``data:`` URLs."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ import io
 import math
 
 import numpy as np
+import torch
 from PIL import Image
+from torchvision.utils import flow_to_image
 
 from segmend.labels import Classes
 from segmend.report.cases import Change
 
 Colour = tuple[int, int, int, int]
 
-CLEAR: Colour = (0, 0, 0, 0)
+TRANSPARENT: Colour = (0, 0, 0, 0)
 
 CHANGE_COLOURS: dict[Change, Colour] = {
-    Change.RIGHT: CLEAR,
-    Change.REFINED: (31, 119, 200, 255),
+    Change.RIGHT: TRANSPARENT,
+    Change.CORRECTED: (31, 119, 200, 255),
     Change.DEGRADED: (214, 82, 20, 255),
-    Change.IN_VAIN: (240, 190, 70, 255),
+    Change.STILL_WRONG: (240, 190, 70, 255),
     Change.MISSED: (178, 164, 212, 255),
     Change.VOID: (140, 138, 132, 150),
 }
-"""Blue and vermilion differ for every kind of colour vision; what was and is right stays clear."""
+"""Blue and vermilion differ for every kind of colour vision; pixels that were and are right stay transparent."""
 
 WHEEL_SIDE = 72
+"""Width and height of the legend of displacements in pixels."""
 
 GOLDEN = (5**0.5 - 1) / 2
-"""Turns between the hues of neighbouring numbers: any few of them in a row lie far apart."""
+"""Turns between the hues of consecutive numbers: any few of them differ clearly."""
 
 
 def photo(image: np.ndarray) -> str:
@@ -44,9 +47,9 @@ def grey(values: np.ndarray) -> str:
 
 
 def labels(label_map: np.ndarray, classes: Classes) -> str:
-    """A label map ``[H, W]`` in the colours of its classes as palette PNG; void is clear.
+    """A label map ``[H, W]`` in the colours of its classes as palette PNG; void is transparent.
 
-    No grey is safe for void: some class may own it. What lies beneath shows through instead.
+    Any grey for void could be the colour of a class.
     """
     return _palette_png(label_map, {i: (*classes.palette[i], 255) for i in present(label_map, classes)})
 
@@ -57,25 +60,25 @@ def changes(change_map: np.ndarray) -> str:
 
 
 def blobs(numbers: np.ndarray) -> str:
-    """Areas ``[H, W]`` numbered from 1, neighbouring numbers in unlike colours, as palette PNG; 0 is clear."""
+    """Areas ``[H, W]`` numbered from 1 in colours that differ, as palette PNG; 0 is transparent."""
     found = [int(number) for number in np.unique(numbers) if number > 0]
-    return _palette_png(numbers, {number: (*_far_colour(number), 255) for number in found})
+    return _palette_png(numbers, {number: (*_distinct_colour(number), 255) for number in found})
 
 
 def displacement(field: np.ndarray, scale: float) -> str:
-    """A displacement field ``[2, H, W]`` on the colour wheel of `wheel`, whose rim is `scale` pixels."""
+    """A displacement field ``[2, H, W]`` in the colours of `wheel`, whose rim stands for `scale` pixels."""
     return _jpeg(Image.fromarray(_flow_colours(field / scale)))
 
 
 def displacement_scale(field: np.ndarray) -> float:
-    """Pixels at the rim of the wheel: 1, 2 or 5 times a power of ten that 99 % of `field` stays below."""
+    """Length in pixels at the rim: 1, 2 or 5 times a power of ten that 99 % of `field` do not exceed."""
     reach = float(np.percentile(np.hypot(*np.nan_to_num(field)), 99))
     power = 10.0 ** math.floor(math.log10(max(reach, 1.0)))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= min(reach, 10 * power))
 
 
 def wheel() -> str:
-    """The colours of displacements: hue says where to, saturation how far; PNG, clear outside the rim."""
+    """The legend of displacements, a PNG: hue shows the direction, saturation the length."""
     y, x = np.mgrid[-1 : 1 : WHEEL_SIDE * 1j, -1 : 1 : WHEEL_SIDE * 1j]
     edge = 2.0 / WHEEL_SIDE
     alpha = np.clip((1.0 - np.hypot(x, y)) / edge, 0.0, 1.0) * 255
@@ -89,26 +92,26 @@ def present(label_map: np.ndarray, classes: Classes) -> list[int]:
 
 
 def _flow_colours(field: np.ndarray) -> np.ndarray:
-    """``uint8 [H, W, 3]`` of a field ``[2, H, W]`` whose vectors of length 1 have full saturation."""
-    dx, dy = np.nan_to_num(field.astype(np.float32))
-    hue = (np.arctan2(dy, dx) / (2 * np.pi)) % 1.0
-    saturation = np.minimum(np.hypot(dx, dy), 1.0)
-    value = 1.0 - 0.1 * saturation
-    channels = np.stack([hue, saturation, value], axis=-1)
-    hsv = Image.fromarray(np.rint(channels * 255).astype(np.uint8), mode="HSV")
-    return np.asarray(hsv.convert("RGB"))
+    """``uint8 [H, W, 3]`` of a field ``[2, H, W]`` in torchvision's colours; vectors of length 1 are saturated."""
+    flow = torch.from_numpy(np.nan_to_num(field.astype(np.float32)))
+    flow = flow / flow.norm(dim=0).clamp_min(1)
+    # torchvision divides by the longest vector: one of length 1, in a column that is cut off, keeps the scale.
+    unit = torch.tensor([1.0, 0.0]).view(2, 1, 1).expand(2, flow.shape[1], 1)
+    return flow_to_image(torch.cat((flow, unit), dim=2))[..., :-1].permute(1, 2, 0).numpy()
 
 
-def _far_colour(number: int) -> tuple[int, int, int]:
-    """A colour whose hue is the golden angle from that of the number before."""
+def _distinct_colour(number: int) -> tuple[int, int, int]:
+    """A colour whose hue differs from that of the previous number by the golden angle."""
     red, green, blue = colorsys.hsv_to_rgb(number * GOLDEN % 1.0, 0.45 + 0.25 * (number % 2), 0.9)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _palette_png(values: np.ndarray, colours: dict[int, Colour]) -> str:
-    """Each value in its colour, others clear. Only the values that occur get a place in the palette."""
+    """Each value in its colour, others transparent; the palette holds the values that occur."""
     found, index = np.unique(values, return_inverse=True)
-    table = np.array([colours.get(int(v), CLEAR) for v in found], dtype=np.int64).clip(0, 255).astype(np.uint8)
+    table = (
+        np.array([colours.get(int(v), TRANSPARENT) for v in found], dtype=np.int64).clip(0, 255).astype(np.uint8)
+    )
     index = index.reshape(values.shape)
     if len(found) > 256:
         return _png(Image.fromarray(table[index]))

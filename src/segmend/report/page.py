@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no network, no fonts, no files beside it."""
+"""The report as one self-contained HTML file: it loads no network resource, font or other file."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from segmend.labels import Classes
 from segmend.report import charts, images, wording
 from segmend.report.cases import Case, Change, Pair
 from segmend.report.collect import Report, collect
-from segmend.report.results import Evaluation, Run, read_results
+from segmend.report.results import Evaluation, Run, check_replaceable, read_results
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 MOST_SKIPPED = 200
-"""More skipped inputs than this are counted, not listed."""
+"""How many skipped inputs are listed; the others are counted."""
+
+GENERATOR = '<meta name="generator" content="segmend'
+"""What every page of ours holds near its beginning."""
 
 CHANGE_NAMES = {
-    Change.REFINED: "refined: was wrong, is right",
-    Change.DEGRADED: "degraded: was right, is wrong",
-    Change.IN_VAIN: "changed, still wrong",
-    Change.MISSED: "wrong, left as it was",
+    Change.CORRECTED: "corrected (was wrong, is right)",
+    Change.DEGRADED: "degraded (was right, is wrong)",
+    Change.STILL_WRONG: "changed, still wrong",
+    Change.MISSED: "wrong, not changed",
     Change.VOID: "void",
 }
 ERROR_NAMES = {Change.MISSED: "wrong", Change.VOID: "void"}
-"""All that can be told without a coarse map."""
+"""What is shown without a coarse map."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ def write_report(results: Path | str, out: Path | str | None = None) -> Path:
         The file that was written.
 
     Raises:
-        InvalidFile: `results` cannot be read, or holds no evaluation.
+        InvalidFile: `results` cannot be read, or holds no evaluation; `out` cannot be written, or is a file that
+            segmend did not write.
     """
     results = Path(results)
     out = results.parent / "report.html" if out is None else Path(out)
@@ -79,21 +83,29 @@ def write_report(results: Path | str, out: Path | str | None = None) -> Path:
     if not isinstance(evaluation, Evaluation):
         raise InvalidFile(
             results,
-            f"expected an evaluation, found what a run of `segmend {evaluation.command}` did: "
-            "judge its label maps with `segmend evaluate` first",
+            f"expected an evaluation, found the results of `segmend {evaluation.command}`: "
+            "score its label maps with `segmend evaluate` first",
         )
+    check_replaceable(out, _is_page, "a page of segmend")
     atomic_write(out, render(collect(evaluation, results.parent)).encode("utf-8", errors="replace"))
     return out
 
 
+def _is_page(path: Path) -> bool:
+    """Whether a file is a page that `write_report` wrote, and may write again."""
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(4096)
+
+
 def render(report: Report) -> str:
     """The page of a report."""
-    evaluation, run, sure = report.evaluation, report.evaluation.run, report.evaluation.confidence
+    evaluation, run, confidence = report.evaluation, report.evaluation.run, report.evaluation.confidence
     cases = [case for group in report.groups for case in group.cases]
     skipped = [*evaluation.skipped, *(run.skipped if run else [])]
     template = environment().get_template("report.html")
     return template.render(
         report=report,
+        image_count=wording.images(len(evaluation.per_image)),
         evaluation=evaluation,
         run=run,
         seconds=_seconds(run) if run else [],
@@ -102,7 +114,7 @@ def render(report: Report) -> str:
         gains_chart=charts.gains_chart(report.gains) if report.gains else None,
         trimap_chart=charts.trimap_chart(*report.trimap) if report.trimap[1] else None,
         class_chart=charts.class_chart(report.class_scores, report.compared),
-        reliability_chart=charts.reliability_chart(sure.reliability) if sure else None,
+        reliability_chart=charts.reliability_chart(confidence.reliability) if confidence else None,
         most_classes=charts.MOST_CLASSES,
         with_f_measure=any(score.f_measure.after is not None for score in report.class_scores),
         classes=list(zip(report.classes.names, report.classes.palette, strict=True)),
@@ -113,12 +125,12 @@ def render(report: Report) -> str:
         wheel=images.wheel(),
         skipped=skipped[:MOST_SKIPPED],
         skipped_count=len(skipped),
-        skipped_where=": they are in results.json",
+        skipped_where=", listed in results.json",
     )
 
 
 def view_case(case: Case, classes: Classes) -> CaseView:
-    """The images and words of a case."""
+    """A case as images and text."""
     maps = [m for m in (case.coarse, case.refined, case.truth) if m is not None]
     found = sorted({i for labels in maps for i in images.present(labels, classes)})
     return CaseView(
@@ -137,39 +149,40 @@ def view_case(case: Case, classes: Classes) -> CaseView:
 def _panels(case: Case, classes: Classes) -> list[Panel]:
     panels = []
     if case.image is not None:
-        panels.append(Panel("Photo", images.photo(case.image), f"Photo {case.id}", ""))
+        panels.append(Panel("Image", images.photo(case.image), f"Image {case.id}", ""))
     if case.truth is not None:
         names = ", ".join(classes.names[i] for i in images.present(case.truth, classes))
         image = images.labels(case.truth, classes)
-        panels.append(Panel("Truth", image, f"True labels: {names}", "", "labels"))
+        panels.append(Panel("Ground truth", image, f"Ground truth: {names}", "", "labels"))
     if case.changes is not None:
         panels.append(_changes_panel(case, case.changes))
     if case.blobs is not None:
         true, found = case.blob_counts
-        caption = f"{found} connected areas, the truth has {true}"
-        panels.append(Panel("Blobs", images.blobs(case.blobs), f"Blobs: {caption}", caption, "labels"))
+        caption = f"{found}, ground truth: {true}"
+        alt = f"Connected components of the labels: {caption}"
+        panels.append(Panel("Components", images.blobs(case.blobs), alt, caption, "labels"))
     if case.displacement is not None:
         panels.append(_displacement_panel(case.displacement))
     if case.fusion_mask is not None:
-        caption = "white: label moved, black: label replaced"
+        caption = "white: label moved by the displacement, black: label replaced"
         panels.append(Panel("Fusion mask", images.grey(case.fusion_mask), "Fusion mask", caption))
     if case.confidence is not None:
-        caption = "white: sure, black: not"
-        panels.append(Panel("Confidence", images.grey(case.confidence), "Map of confidence", caption))
+        caption = "white: 1, black: 0"
+        panels.append(Panel("Confidence", images.grey(case.confidence), "Confidence map", caption))
     if case.entropy is not None:
-        caption = "white: all classes as likely, black: sure"
+        caption = "white: all classes equally likely, black: one class certain"
         panels.append(Panel("Entropy", images.grey(case.entropy), "Entropy of the probabilities", caption))
     return panels
 
 
 def _changes_panel(case: Case, changes: np.ndarray) -> Panel:
-    wrong = case.shares[Change.IN_VAIN] + case.shares[Change.MISSED]
+    wrong = case.shares[Change.STILL_WRONG] + case.shares[Change.MISSED]
     if case.coarse is None:
-        title, words = "What is wrong", {"wrong": wrong}
+        title, words = "Errors", {"wrong": wrong}
     else:
-        title = "What changed"
-        refined, degraded = case.shares[Change.REFINED], case.shares[Change.DEGRADED]
-        words = {"refined": refined, "degraded": degraded, "still wrong": wrong}
+        title = "Changes"
+        corrected, degraded = case.shares[Change.CORRECTED], case.shares[Change.DEGRADED]
+        words = {"corrected": corrected, "degraded": degraded, "still wrong": wrong}
     shares = [f"{word} {wording.percent(share)} %".replace(" ", NO_BREAK) for word, share in words.items()]
     caption = ", ".join(shares)
     return Panel(title, images.changes(changes), f"{title}: {caption}", caption, "changes")
@@ -187,17 +200,22 @@ def _change_legend(cases: list[Case]) -> list[tuple[str, tuple[int, int, int, in
     return [(name, images.CHANGE_COLOURS[change]) for change, name in names.items()]
 
 
-def _balance(report: Report) -> list[tuple[str, int, float]]:
-    """Kind, number and percentage of the images that got better, hardly moved, got worse."""
+def _balance(report: Report) -> list[tuple[str, str, int, float]]:
+    """Name, colour, number and percentage of the images that are improved, similar and degraded."""
     total = len(report.gains)
-    counts = {"better": report.better, "same": total - report.better - report.worse, "worse": report.worse}
-    return [(kind, count, 100 * count / total) for kind, count in counts.items()] if total else []
+    kinds = [
+        ("improved", "better", report.improved),
+        ("similar", "same", total - report.improved - report.degraded),
+        ("degraded", "worse", report.degraded),
+    ]
+    return [(name, colour, count, 100 * count / total) for name, colour, count in kinds] if total else []
 
 
 def _seconds(run: Run) -> list[tuple[str, float, float]]:
     """Part, seconds and percentage of the whole; the parts overlap, so they need not add up to it."""
     total = run.seconds.get("total") or max(run.seconds.values(), default=0.0)
-    parts = [(name, value) for name, value in run.seconds.items() if name != "total"]
+    names = {"waited": "network idle"}
+    parts = [(names.get(name, name), value) for name, value in run.seconds.items() if name != "total"]
     return [(name, value, min(100.0, 100 * value / total) if total else 0.0) for name, value in parts]
 
 

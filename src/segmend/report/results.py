@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from segmend.data.files import InvalidFile, read_json, write_json
+from segmend.data.files import InvalidFile, check_writable_file, read_json, write_json
 
 SCHEMA = 1
 """Version of the schema; a file with a higher one is refused."""
@@ -51,12 +52,13 @@ class Run(_Strict):
 
 
 class Scores(_Strict):
-    """How well label maps agree with the truth, over all images. All values are in 0..1.
+    """How well label maps agree with the ground truth, over all images. All values are in 0..1.
 
     Attributes:
-        iou: by class name; None where a class is in neither truth nor prediction.
+        mean_iou: over the classes in ground truth or prediction.
+        iou: by class name; None where a class is in neither ground truth nor prediction.
         f_measure: by class, and by group of classes.
-        trimap: mIoU inside bands of 1, 2, ... pixels around the label borders of the truth.
+        trimap: mIoU inside bands of 1, 2, ... pixels around the label borders of the ground truth.
     """
 
     pixel_accuracy: float
@@ -71,28 +73,34 @@ class Scores(_Strict):
 
 
 class Bin(_Strict):
-    """Pixels of about the same confidence: how many, their mean confidence, and the share that is right."""
+    """Pixels of similar confidence: how many, their mean confidence, and their accuracy (both 0..1)."""
 
     pixels: int
     confidence: float
-    right: float
+    accuracy: float
 
 
 class Threshold(_Strict):
-    """What comes out where changes less sure than `below` are undone: the coarse label stays."""
+    """Scores of ``refine --min-confidence``: changes of lower confidence are undone, the coarse label stays.
 
-    below: float
+    Attributes:
+        min_confidence: the threshold (0..1).
+        mean_iou: over all images.
+        degraded: share of images degraded (see `ImageScore.change`).
+    """
+
+    min_confidence: float
     mean_iou: float
     degraded: float
 
 
 class Confidence(_Strict):
-    """How far a refiner's confidence can be believed.
+    """How well a refiner's confidence predicts its accuracy.
 
     Attributes:
         calibration_error: expected calibration error (0..1).
-        reliability: bins of rising confidence that hold pixels.
-        keeping: rising thresholds, the first 0.5: nothing is undone.
+        reliability: the bins that hold pixels, by rising confidence.
+        thresholds: by rising `min_confidence`; the first is 0.5, which undoes nothing.
     """
 
     calibration_error: float
@@ -102,26 +110,63 @@ class Confidence(_Strict):
     @property
     def best(self) -> Threshold:
         """The threshold with the highest mIoU; of equal ones the highest."""
-        return max(self.thresholds, key=lambda one: (one.mean_iou, one.below))
+        return max(self.thresholds, key=lambda one: (one.mean_iou, one.min_confidence))
+
+
+MARGIN = 0.005
+"""An image is improved or degraded where its scores (0..1) change by more than this: half a point."""
 
 
 class ImageScore(_Strict):
-    """One image's own mIoU, before (None without coarse maps) and after."""
+    """Scores (0..1) of one image.
+
+    Attributes:
+        mean_iou: over the classes of the image's ground truth.
+        pixel_accuracy: share of its pixels that have the right class.
+        coarse_mean_iou, coarse_pixel_accuracy: those of its coarse map; None without coarse maps.
+    """
 
     id: str
-    coarse: float | None
-    pred: float
+    mean_iou: float
+    pixel_accuracy: float
+    coarse_mean_iou: float | None = None
+    coarse_pixel_accuracy: float | None = None
+
+    @property
+    def gain(self) -> float | None:
+        """By how much the refinement raised the mIoU; None without a coarse map."""
+        return None if self.coarse_mean_iou is None else self.mean_iou - self.coarse_mean_iou
+
+    @property
+    def change(self) -> Literal["improved", "similar", "degraded"] | None:
+        """Improved where mIoU and pixel accuracy both rise by more than `MARGIN`, degraded where both fall."""
+        if self.coarse_mean_iou is None or self.coarse_pixel_accuracy is None:
+            return None
+        gains = self.mean_iou - self.coarse_mean_iou, self.pixel_accuracy - self.coarse_pixel_accuracy
+        if min(gains) > MARGIN:
+            return "improved"
+        return "degraded" if max(gains) < -MARGIN else "similar"
+
+
+def share_of(change: Literal["improved", "degraded"], images: Sequence[ImageScore]) -> float:
+    """Share (0..1) of images with this `ImageScore.change`; 0 without images."""
+    return sum(image.change == change for image in images) / max(1, len(images))
 
 
 class Evaluation(_Strict):
     """What ``evaluate`` found. Folders are as given, relative to ``results.json`` where they lie beside it.
 
     Attributes:
+        ids: how the label files of ``truth``, ``pred`` and ``coarse`` store the classes, where class c is not
+            stored as c.
         scored: the classes that means over classes are taken over.
         merge: where finer true classes were joined, what each new class stands for.
-        improved, degraded: share of images whose own mIoU rose or fell by more than 0.5 points.
+        improved, degraded: share of images improved or degraded (see `ImageScore.change`).
+        corrected_pixels: how many pixels are wrong in the coarse maps and right in the refined ones.
+        degraded_pixels: how many are right in the coarse maps and wrong in the refined ones.
         confidence: None without the coarse maps of the run, or where it wrote no details of some image.
         run: the `Run` that wrote the predictions, where its ``results.json`` was found.
+        notes: what a reader must know to judge the scores, such as ids that are no class.
     """
 
     kind: Literal["evaluation"] = "evaluation"
@@ -133,20 +178,43 @@ class Evaluation(_Strict):
     pred: str
     coarse: str | None = None
     images: str | None = None
+    ids: dict[str, tuple[int, ...]] = {}
     scored: list[str] = []
     merge: dict[str, tuple[str, ...]] = {}
     scores: Scores
     coarse_scores: Scores | None = None
     improved: float | None = None
     degraded: float | None = None
+    corrected_pixels: int | None = None
+    degraded_pixels: int | None = None
     confidence: Confidence | None = None
     per_image: list[ImageScore]
     run: Run | None = None
     skipped: list[Skipped] = []
+    notes: list[str] = []
+
+    @property
+    def corrected_to_degraded(self) -> float | None:
+        """Corrected pixels for each degraded one; None without coarse maps, or where no pixel was degraded."""
+        if self.corrected_pixels is None or not self.degraded_pixels:
+            return None
+        return self.corrected_pixels / self.degraded_pixels
 
 
 Results = Run | Evaluation
 _ANY: TypeAdapter[Results] = TypeAdapter(Annotated[Results, Field(discriminator="kind")])
+
+
+def check_replaceable(path: Path, is_ours: Callable[[Path], bool], what: str) -> None:
+    """Raise `InvalidFile` unless `path` can be written, and replaces no file but one of ours.
+
+    Args:
+        is_ours: whether a file may be replaced.
+        what: what such a file holds, for the message.
+    """
+    check_writable_file(path)
+    if path.is_file() and not is_ours(path):
+        raise InvalidFile(path, f"is there already and does not hold {what}: give another name with --out")
 
 
 def write_results(path: Path | str, results: Results) -> None:

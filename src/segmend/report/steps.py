@@ -1,4 +1,4 @@
-"""A page of what a pipeline did to some images, step by step, as one HTML file that needs nothing else."""
+"""A page that shows the steps of a pipeline on some images, as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def row(identity: str, steps: dict[str, tuple[str, np.ndarray]]) -> Row:
 
 
 def write_steps(path: Path, title: str, subtitle: str, rows: Sequence[Row], skipped: Sequence[Skipped]) -> None:
-    """Write the page, with a list of what could not be used."""
+    """Write the page, with a list of the inputs that were skipped."""
     page = (
         environment()
         .get_template("steps.html")

@@ -1,4 +1,4 @@
-"""How the report puts figures into words."""
+"""Scores as text in the report."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def signed(gain: float | None) -> str:
 
 
 def verdict(gain: float | None) -> str:
-    """``better``, ``worse`` or ``same``, so that it agrees with what `signed` shows."""
+    """``better``, ``worse`` or ``same``: the colour of a gain, which agrees with the sign that `signed` shows."""
     return {"+": "better", MINUS: "worse"}.get(signed(gain)[0], "same")
 
 
 def images(count: int) -> str:
-    """So many images."""
+    """A number of images: ``1 image``, ``1,200 images``."""
     return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def headline(report: Report) -> tuple[str, str]:
-    """What came out: the mIoU and its change, then how many images got worse."""
+    """The mIoU and its change, and how many images are degraded."""
     before, after = report.evaluation.coarse_scores, report.evaluation.scores
+    scored = f"{images(len(report.evaluation.per_image))} scored"
     if before is None:
-        return f"mIoU {percent(after.mean_iou)}", f"Over {images(len(report.evaluation.per_image))}"
+        return f"mIoU {percent(after.mean_iou)}", scored
     gain = signed(after.mean_iou - before.mean_iou)
     first = f"mIoU {percent(before.mean_iou)} \N{RIGHTWARDS ARROW} {percent(after.mean_iou)} ({gain})"
     if not report.gains:
-        return first, f"Over {images(len(report.evaluation.per_image))}"
-    worse = report.worse or "None"
-    return first, f"{worse} of {images(len(report.gains))} got worse by more than half a point"
+        return first, scored
+    return first, f"{report.improved} of {images(len(report.gains))} improved, {report.degraded} degraded"

@@ -1,19 +1,25 @@
-"""Networks from image to logits, and how to predict with them."""
+"""Networks from image to logits."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from segmend.model_folder import load_model
+from segmend.labels import InvalidInput
+from segmend.model_folder import load_model, read_config
 from segmend.segmenters.base import Segmenter
 
 
 def load_segmenter(name: str | Path) -> Segmenter:
-    """A segmenter from a model folder, or from a repository on the hub, ready to predict.
+    """Load a segmenter from a model folder, or from a repository on the hub, in evaluation mode.
 
     Raises:
         InvalidInput: no such model, or one of another kind.
     """
+    found = read_config(name)["type"]
+    if found != Segmenter.__name__:
+        raise InvalidInput(
+            f"{name}: holds a {found}, which is not a segmenter: use segmend refine --refiner {name}"
+        )
     return load_model(Segmenter, name)
 
 

@@ -24,7 +24,7 @@ class Segmenter(
     """Image ``float32 [B, 3, H, W]`` in 0..1 to logits ``[B, C, H, W]``, for any H and W.
 
     Args:
-        classes: what the logits stand for.
+        classes: those of the logits.
         network: importable path of an `nn.Module` class that takes a normalised image batch and gives
             logits, at the image's size or smaller; all of ``segmentation_models_pytorch`` qualify.
         arguments: its keyword arguments, ``{"classes": 21, ...}``.
@@ -68,7 +68,7 @@ class Segmenter(
 def import_network(path: str) -> type[nn.Module]:
     """The `nn.Module` class at an importable path such as ``my_package.nets.Net``.
 
-    Only module classes are accepted, so that a configuration file cannot call whatever it likes.
+    Only module classes are accepted, so that a configuration file cannot call arbitrary code.
     """
     module_name, _, name = path.rpartition(".")
     try:

@@ -11,15 +11,15 @@ from segmend.ops.elu import elu
 class FaceParser(nn.Module):
     """Two encoders and a decoder of blocks of convolution, ELU and batch norm; 4,524,323 parameters for 3 classes.
 
-    The first encoder halves the sides twice; the second widens the view with dilations of 4 and 3; both are
-    concatenated. The decoder brings the sides back by two pixel shuffles. Padding reflects. A pixel of the result
-    sees up to 95 x 95 of the image (the paper's 121 counts the decoder's layers as if they had stride 4).
+    The first encoder halves the resolution twice; the second widens the receptive field with dilations of 4 and 3;
+    their features are concatenated. The decoder restores the resolution with two pixel shuffles. Padding reflects.
+    The receptive field is 95 x 95 pixels (the paper's 121 counts the decoder's layers as if they had stride 4).
 
     Args:
         classes: number of classes.
-        dropout: share of the decoder's channels that are dropped in training, whole maps at a time.
-        width: channels of the first layer, of which the others have multiples; even, the paper's is 64. Half of it
-            costs a quarter.
+        dropout: probability with which a channel of the decoder is dropped in training.
+        width: channels of the first layer, an even number; other layers have multiples of it. The paper's is 64;
+            half of it costs a quarter.
 
     Input is a normalised image batch ``[B, 3, H, W]``, H and W multiples of 4 and at least 20 (Table 5 has 128);
     output logits ``[B, C, H, W]``.

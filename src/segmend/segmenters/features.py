@@ -1,4 +1,4 @@
-"""ImageNet features without a hub: EfficientNet-Lite0's weights from a package on the index."""
+"""ImageNet features without a download at run time: EfficientNet-Lite0's weights from a Python package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OFFLINE_ENCODER = "tf_efficientnet_lite0"
 def load_imagenet_features(encoder: nn.Module) -> None:
     """Load ImageNet weights into a timm `tf_efficientnet_lite0` (whole, or its features only), in place.
 
-    It expects input normalised with mean 127/255 and deviation 128/255.
+    It expects input that is normalised with mean 127/255 and standard deviation 128/255.
 
     Raises:
         InvalidInput: the extra is not installed, or the encoder is another one.
@@ -33,7 +33,7 @@ def load_imagenet_features(encoder: nn.Module) -> None:
     wanted = encoder.state_dict()
     if not all(name in weights and weights[name].shape == value.shape for name, value in wanted.items()):
         raise InvalidInput(
-            f"ImageNet features are there for the encoder {OFFLINE_ENCODER} only "
+            f"ImageNet features are available only for the encoder {OFFLINE_ENCODER} "
             f"(in segmentation-models-pytorch: tu-{OFFLINE_ENCODER}), not for this one"
         )
     encoder.load_state_dict({name: weights[name] for name in wanted})

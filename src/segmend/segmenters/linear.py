@@ -1,4 +1,4 @@
-"""The weakest useful segmenter: a linear classifier on frozen features. Its maps are blurred, and honest."""
+"""The weakest useful segmenter: a linear classifier on frozen features. Its maps are blurred."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class LinearProbe(nn.Module):
 
     Args:
         classes: number of classes.
-        encoder: name of a timm encoder; its weights are not trained, nor are its batch statistics.
+        encoder: name of a timm encoder; neither its weights nor its batch statistics are trained.
 
     Input is a normalised image batch ``[B, 3, H, W]``, output logits ``[B, C, H / 16, W / 16]``.
     """

@@ -15,7 +15,8 @@ STAGES = (
     ((512, 1024, 2048), 1, 1, 4, 0.3),
     ((1024, 2048, 4096), 1, 1, 4, 0.5),
 )
-"""Model A2 of Wu, Shen and van den Hengel, "Wider or Deeper"; the first two come after a pool each: stride 8."""
+"""Model A2 of Wu, Shen and van den Hengel, "Wider or Deeper". Pooling comes before each of the first two stages,
+so that the stride is 8."""
 
 
 class WideResNet38(nn.Module):
@@ -83,7 +84,7 @@ class ResidualBlock(nn.Module):
 
 
 class DeepLabV3PlusWide(nn.Module):
-    """DeepLabV3+ on `WideResNet38`: dilated convolutions of three rates and the whole image, then a decoder.
+    """DeepLabV3+ on `WideResNet38`: dilated convolutions of three rates and image pooling, then a decoder.
 
     Args:
         classes: number of classes; 137,112,128 parameters for Cityscapes' 19.
@@ -108,7 +109,7 @@ class DeepLabV3PlusWide(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         fine, deep = self.encoder(image)
-        # The mean is one place an image: batch norm over it needs more than one image in training.
+        # The mean is one value for each image and channel: in training, batch norm needs more than one image.
         mean = self.whole(deep.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *deep.shape[2:])
         seen = self.joined(torch.cat([mean, *(view(deep) for view in self.views)], dim=1))
         seen = F.interpolate(seen, size=fine.shape[2:], mode="bilinear")

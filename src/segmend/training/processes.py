@@ -1,7 +1,8 @@
-"""Training in several processes (``torchrun``): who this one is, and batch norm over the batches of all."""
+"""Training in several processes (``torchrun``), and batch norm over the batches of all of them."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -9,36 +10,64 @@ from typing import Any
 import torch
 import torch.distributed
 import torch.nn.functional as F
+from lightning_fabric import Fabric
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from segmend.devices import pick_device, uses_bfloat16
+from segmend.labels import InvalidInput
+from segmend.training.options import Optimisation
 
-def rank() -> int:
-    """Number of this process, from 0."""
-    return int(os.environ.get("RANK", 0))
+logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it prints its precision at each start
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 
 def world() -> int:
-    """How many processes train together."""
+    """Number of processes that train together."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
-def on_this_machine() -> int:
-    """How many of them run here."""
+def is_first() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
+
+
+def check_processes(options: Optimisation) -> None:
+    """Raise `InvalidInput` where a batch, or the GPUs here, cannot be shared between the processes."""
+    if options.batch % world():
+        raise InvalidInput(f"optimisation.batch: {world()} processes cannot share {options.batch} samples evenly")
+    here = _on_this_machine()
+    if pick_device().type == "cuda" and here > torch.cuda.device_count():
+        raise InvalidInput(
+            f"{here} processes on this machine, but {torch.cuda.device_count()} GPU(s): start one process "
+            "for each, or set CUDA_VISIBLE_DEVICES= (to nothing) to train on the CPU"
+        )
+
+
+def launch(options: Optimisation) -> Fabric:
+    """This process's place among all that train: device, rank and precision."""
+    here = _on_this_machine()
+    fabric = Fabric(
+        accelerator="auto",
+        strategy="ddp" if world() > 1 else "auto",
+        devices=here,
+        num_nodes=world() // here,
+        precision="bf16-mixed" if uses_bfloat16(pick_device(), options.precision) else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def _on_this_machine() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", world()))
-
-
-def wait() -> None:
-    """Go on when all processes have come here."""
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()
 
 
 def gathered(messages: list[str]) -> list[str]:
     """The messages of all processes, each once."""
     everyone: list[Any] = [messages]
     if torch.distributed.is_initialized():
-        everyone = [None] * world()
+        everyone = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(everyone, messages)
     return list(dict.fromkeys(message for some in everyone for message in some))
 
@@ -52,11 +81,11 @@ def summed(values: Tensor) -> Tensor:
 
 
 class SyncedBatchNorm(TorchFunctionMode):
-    """Where it is entered, batch norm in training uses the mean and variance of the batches of all processes.
+    """A context in which batch norm in training uses the mean and variance of the batches of all processes.
 
-    PyTorch's own synchronised layer works on GPUs alone and has to take the place of a network's layers, of which
-    those that bring an activation lose it. Here the function that every kind of batch norm calls is computed
-    instead, so it serves any network on any device.
+    PyTorch's own synchronised layer works on GPUs alone, and converting a network to it drops the activations of
+    layers that combine norm and activation. This replaces the function that every batch norm layer calls, so it
+    works with any network on any device.
     """
 
     def __torch_function__(

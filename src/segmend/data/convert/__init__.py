@@ -1,31 +1,34 @@
-"""Conversion of data sets between formats: our own layout, PASCAL VOC, CamVid, and others that are read.
+"""Conversion of data sets between formats: our own layout, PASCAL VOC, CamVid, and others that are only read.
 
 `layout`, `voc` and `camvid` each read and write one format; `cityscapes`, `mapillary` and `faces` read. They share
-`source`, a data set on its way; `labelmap`, how masks show labels; and `lists`, text files that name images.
+`source`, a data set that is converted; `labelmap`, the labels of a format and how masks show them; and `lists`,
+text files with a line for each image.
 
-datumaro knows the label maps of the foreign formats, and the tests let its importers read what is written here.
-It takes masks apart by their colours, though, and loses labels on the way, so lists and masks are read and written
-without it:
+datumaro provides the default labels of VOC and CamVid, and the tests let its importers read what is written here.
+Lists and masks are read and written without it, because it separates masks by their colours and loses labels:
 
 * its readers take the grey ids of CamVid as SegNet publishes it for ids of the 32 original classes, stop at grey
   ids of VOC, cut 16 bits to 8, and skip VOC lists with an underscore in their name (``train_aug``)
-* its CamVid reader decodes all masks before it gives the first item, and stops at one that is broken; neither
-  looks at the size of an image before it decodes it
+* its CamVid reader decodes all masks before it gives the first image, and stops at one that is broken; neither
+  reader checks the size of an image before it decodes it
 * its VOC writer paints masks in RGB, where programs that read VOC expect ids with a palette
-* both writers put a black class first, or add one, which moves the ids of all others; stopped, they leave a file
-  that is cut short
+* both writers put a black class first, or add one, which moves the ids of all others; interrupted, they leave a
+  file that is cut short
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from segmend.data.convert import camvid, cityscapes, faces, layout, mapillary, voc
-from segmend.data.convert.source import Source
+from segmend.data.convert.source import NothingUsable, SourceDataset
 from segmend.data.files import MAX_PIXELS, InvalidFile
+from segmend.data.images import IMAGE_SUFFIXES
+from segmend.data.masks import LABEL_SUFFIXES
 from segmend.labels import InvalidInput
 
 
@@ -34,13 +37,13 @@ class Format:
     """One format.
 
     Attributes:
-        read: lists the images of the data set in a folder, of which none over a number of pixels may be decoded.
-        write: writes into a folder what is `Source.usable`, and last of all the lists that make it a data set
-            (None: a format that is only read).
+        read: lists the images of the data set in a folder; larger ones than a number of pixels are refused later.
+        write: writes the `SourceDataset.usable` images into a folder, and last of all the lists that make it a
+            data set (None: a format that is only read).
     """
 
-    read: Callable[[Path, int], Source]
-    write: Callable[[Source, Path], None] | None = None
+    read: Callable[[Path, int], SourceDataset]
+    write: Callable[[SourceDataset, Path], None] | None = None
 
 
 FORMATS = {
@@ -60,17 +63,19 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of a conversion.
+    """The outcome of a conversion.
 
     Attributes:
         written: images written.
         skipped: files that could not be used, and why.
-        unlabelled: how many of those written have no label map, here as there.
+        unlabelled: images written without a label map, because the source has none for them.
+        findings: what may be wrong, in sentences.
     """
 
     written: int
     skipped: list[tuple[str, str]]
     unlabelled: int
+    findings: tuple[str, ...] = ()
 
 
 def convert(
@@ -82,13 +87,13 @@ def convert(
 ) -> Conversion:
     """Convert a data set, one image at a time.
 
-    Splits, ids, void and colours stay; images are copied byte by byte. What cannot be used is skipped and
-    listed, the rest goes on. Stopped halfway, it leaves whole files that are no data set yet; a second run writes
-    them again. Probability maps are not converted.
+    Splits, ids, void and colours stay; images are copied byte by byte. Files that cannot be used are skipped and
+    listed. Interrupted, it leaves whole files without the lists that make them a data set; a second run writes
+    them again. Where no image can be used, no data set is written. Probability maps are not converted.
 
     Args:
         source: folder of the data set.
-        destination: folder to write to; what stands there under the same names is replaced.
+        destination: folder to write to; files of the same names are replaced.
         from_format: name of its format (a key of `FORMATS`).
         to_format: name of the format to write.
         max_pixels: larger images are skipped.
@@ -108,14 +113,39 @@ def convert(
     try:
         data = read(source, max_pixels)
         if not data.items and not data.skipped:
-            raise InvalidFile(source, f"found no images of a data set in the format {from_format}")
-        write(data, destination)
+            raise InvalidFile(source, f"expected images of a data set in the format {from_format}")
+        with suppress(NothingUsable):
+            write(data, destination)
+    except InvalidFile as error:
+        if error.path != source or not _is_plain(source):
+            raise
+        raise InvalidFile(source, f"{error.reason}, {PLAIN}") from None
     except ModuleNotFoundError as error:
         needed = (error.name or "").split(".")[0]
         if needed not in ("datumaro", "h5py"):
             raise
         raise InvalidInput(f"this format needs {needed}: pip install 'segmend[formats]'") from None
-    return Conversion(data.written, data.skipped, data.unlabelled)
+    return Conversion(data.written, data.skipped, data.unlabelled, _findings(data))
+
+
+def _findings(data: SourceDataset) -> tuple[str, ...]:
+    if not data.unturned:
+        return ()
+    names = ", ".join(data.unturned[:3]) + (f" and {len(data.unturned) - 3} more" * (len(data.unturned) > 3))
+    return (
+        f"warning: the images {names} are turned by their EXIF orientation, their label maps are read as they are "
+        "stored: turn the label maps if they were made of the images as stored",
+    )
+
+
+PLAIN = (
+    "found a plain folder of images: it needs no conversion. Give it to the other commands as it is (--images, "
+    "--coarse, --truth); where masks are painted in colours, with --palette FILE (lines `name: r,g,b`)"
+)
+
+
+def _is_plain(folder: Path) -> bool:
+    return any(path.suffix.lower() in {*IMAGE_SUFFIXES, *LABEL_SUFFIXES} for path in folder.iterdir())
 
 
 def _format(name: str) -> Format:

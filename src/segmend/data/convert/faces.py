@@ -1,4 +1,4 @@
-"""Sets of faces: HELEN with its parts, the Part Labels of LFW, COFW. They are read, not written."""
+"""Data sets of faces: HELEN with its parts, the Part Labels of LFW, and COFW; only read."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segmend.data.convert.labelmap import LabelMap
+from segmend.data.convert.labelmap import FormatLabels
 from segmend.data.convert.lists import read_lines
-from segmend.data.convert.source import Item, Source
+from segmend.data.convert.source import SourceDataset, SourceImage
 from segmend.data.files import InvalidFile
 from segmend.data.images import open_image
 from segmend.labels import Classes, InvalidInput, check_same_size
@@ -38,36 +38,36 @@ HELEN = (
 
 HELEN_LISTS = {"exemplars.txt": "train", "tuning.txt": "val", "testing.txt": "test"}
 
-PART_LABELS = LabelMap([("background", (0, 0, 255)), ("face", (0, 255, 0)), ("hair", (255, 0, 0))])
+PART_LABELS = FormatLabels([("background", (0, 0, 255)), ("face", (0, 255, 0)), ("hair", (255, 0, 0))])
 PART_LABELS_LISTS = {"parts_train.txt": "train", "parts_validation.txt": "val", "parts_test.txt": "test"}
 OURS_OF_PARTS = np.array([2, 1, 0], np.uint8)
-"""Our ids of the ids of superpixels: hair, face, background."""
+"""Our id for each id of a superpixel: hair, face, background."""
 
 COFW = {"train": ("COFW_train", "Tr"), "test": ("COFW_test", "T")}
-"""Name of each split's file, and the end of its variables' names."""
+"""For each split, the name of its file and the suffix of its variables."""
 
 
-def read_helen(folder: Path, max_pixels: int) -> Source:
-    """``images/NAME.jpg`` and eleven maps ``labels/NAME/NAME_lblXX.png`` of probabilities, 0..255.
+def read_helen(folder: Path, max_pixels: int) -> SourceDataset:
+    """Read ``images/NAME.jpg`` and eleven maps ``labels/NAME/NAME_lblXX.png`` of probabilities, 0..255.
 
-    The lists of exemplars, tuning and testing, with lines ``NUMBER , NAME``, become train, val and test. A pixel's
-    label is the likeliest; of those as likely the first.
+    The lists of exemplars, tuning and testing, with lines ``NUMBER , NAME``, become train, val and test. A pixel
+    gets the label of the largest probability, the first of a tie.
 
     Raises:
         InvalidFile: none of the lists.
     """
-    source = Source("helen", Classes(HELEN), max_pixels, {"source": "HELEN, parts by Smith et al."})
+    source = SourceDataset("helen", Classes(HELEN), max_pixels, {"source": "HELEN, parts by Smith et al."})
     for split, list_ in _lists(folder, HELEN_LISTS):
         for line in read_lines(list_):
             name = _file_name(line.split(",")[-1].strip(), list_)
             maps = [folder / "labels" / name / f"{name}_lbl{i:02d}.png" for i in range(len(HELEN))]
             image = folder / "images" / f"{name}.jpg"
-            source.items.append(Item(split, name, image, partial(_likeliest, maps, max_pixels)))
+            source.items.append(SourceImage(split, name, image, partial(_likeliest, maps, max_pixels)))
     return source
 
 
 def _likeliest(maps: list[Path], max_pixels: int) -> np.ndarray:
-    """Label map of the largest value among grey images, one at a time."""
+    """For each pixel, the index of the grey image with the largest value; images are read one at a time."""
     labels, most = None, None
     for i, path in enumerate(maps):
         with open_image(path, max_pixels) as image:
@@ -85,16 +85,16 @@ def _likeliest(maps: list[Path], max_pixels: int) -> np.ndarray:
     return labels
 
 
-def read_part_labels(folder: Path, max_pixels: int) -> Source:
-    """``lfw_funneled/NAME/NAME_0001.jpg`` and ``parts_lfw_funneled_gt_images/NAME_0001.ppm``, three colours.
+def read_part_labels(folder: Path, max_pixels: int) -> SourceDataset:
+    """Read ``lfw_funneled/NAME/NAME_0001.jpg`` and ``parts_lfw_funneled_gt_images/NAME_0001.ppm``, three colours.
 
     The lists ``parts_train.txt``, ``parts_validation.txt`` and ``parts_test.txt``, with lines ``NAME 1``, become
-    train, val and test. For its superpixels see `part_labels_superpixels`.
+    train, val and test. For the superpixels see `part_labels_superpixels`.
 
     Raises:
-        InvalidFile: none of the lists, or a line that is none.
+        InvalidFile: none of the lists, or a line in another form.
     """
-    source = Source("part_labels", PART_LABELS.classes, max_pixels, {"source": "LFW Part Labels"})
+    source = SourceDataset("part_labels", PART_LABELS.classes, max_pixels, {"source": "LFW Part Labels"})
     for split, list_ in _lists(folder, PART_LABELS_LISTS):
         for line in read_lines(list_):
             person, _, number = line.rpartition(" ")
@@ -105,7 +105,7 @@ def read_part_labels(folder: Path, max_pixels: int) -> Source:
             image = folder / "lfw_funneled" / person / f"{name}.jpg"
             mask = folder / "parts_lfw_funneled_gt_images" / f"{name}.ppm"
             load = partial(PART_LABELS.read, mask, max_pixels, palette_is_ids=False)
-            source.items.append(Item(split, name, image, load))
+            source.items.append(SourceImage(split, name, image, load))
     return source
 
 
@@ -120,7 +120,7 @@ def part_labels_superpixels(folder: Path | str, name: str) -> tuple[np.ndarray, 
         The number of each pixel's superpixel, ``int64 [H, W]``, and the class of each, ``uint8 [S]``.
 
     Raises:
-        InvalidFile: a file that is missing or not of numbers, or labels that do not fit the superpixels.
+        InvalidFile: a missing file, a file without numbers, or labels that do not fit the superpixels.
     """
     person = name.rpartition("_")[0]
     maps = Path(folder) / "parts_lfw_funneled_superpixels_mat" / person / f"{name}.dat"
@@ -141,16 +141,16 @@ def _numbers(path: Path) -> np.ndarray:
         raise InvalidFile(path, f"expected a table of whole numbers ({error})") from None
 
 
-def read_cofw(folder: Path, max_pixels: int) -> Source:
-    """``COFW_train_color.mat`` and ``COFW_test_color.mat`` (or those in grey): images without label maps.
+def read_cofw(folder: Path, max_pixels: int) -> SourceDataset:
+    """Read ``COFW_train_color.mat`` and ``COFW_test_color.mat`` (or those in grey): images without label maps.
 
-    IDs are ``SPLIT_NUMBER``, by their places in the file from 0. COFW's own images are the last 500 of the
-    training file, the others are of LFPW. For its boxes of faces see `cofw_boxes`.
+    IDs are ``SPLIT_NUMBER``, by the place in the file from 0. COFW's own images are the last 500 of the training
+    file; the others come from LFPW. For the boxes of the faces see `cofw_boxes`.
 
     Raises:
-        InvalidFile: none of these files, or one that is not of COFW.
+        InvalidFile: none of these files, or a file with other contents.
     """
-    source = Source("cofw", Classes(("background", "face")), max_pixels, {"source": "COFW"})
+    source = SourceDataset("cofw", Classes(("background", "face")), max_pixels, {"source": "COFW"})
     for split in COFW:
         path = _cofw_file(folder, split)
         if path is not None:
@@ -159,7 +159,7 @@ def read_cofw(folder: Path, max_pixels: int) -> Source:
             for i in range(count):
                 name = Path(f"{path} image {i}")
                 image = partial(_cofw_image, path, split, i)
-                source.items.append(Item(split, f"{split}_{i:04d}", name, load_image=image))
+                source.items.append(SourceImage(split, f"{split}_{i:04d}", name, load_image=image))
     if not source.items:
         raise InvalidFile(folder, "expected COFW_train_color.mat or COFW_test_color.mat")
     return source
@@ -173,7 +173,7 @@ def cofw_boxes(folder: Path | str, split: str) -> np.ndarray:
         split: ``train`` or ``test``.
 
     Raises:
-        InvalidFile: no file of this split, or one that is not of COFW.
+        InvalidFile: no file of this split, or a file with other contents.
     """
     path = _cofw_file(Path(folder), split)
     if path is None:
@@ -189,7 +189,7 @@ def _cofw_file(folder: Path, split: str) -> Path | None:
 
 @contextmanager
 def _open_cofw(path: Path, split: str) -> Iterator[tuple[h5py.File, np.ndarray]]:
-    """A file of COFW, and references to its images."""
+    """Open a file of COFW; also gives the references to its images."""
     import h5py  # an extra: MATLAB's files since 7.3 are HDF5
 
     end = COFW[split][1]
@@ -201,7 +201,7 @@ def _open_cofw(path: Path, split: str) -> Iterator[tuple[h5py.File, np.ndarray]]
 
 
 def _cofw_image(path: Path, split: str, number: int) -> np.ndarray:
-    """An image as ``uint8 [H, W, 3]``; MATLAB keeps columns together, so axes come reversed."""
+    """An image, ``uint8 [H, W, 3]``. MATLAB stores columns first, so that the axes are reversed."""
     with _open_cofw(path, split) as (file, images):
         image = np.asarray(file[images[number]]).T
     if image.dtype != np.uint8 or image.ndim not in (2, 3):
@@ -210,14 +210,14 @@ def _cofw_image(path: Path, split: str, number: int) -> np.ndarray:
 
 
 def _file_name(name: str, list_: Path) -> str:
-    """The name, which must not lead out of its folder."""
+    """The name, if it cannot lead out of its folder."""
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise InvalidFile(list_, f"expected names of images, found {name!r}")
     return name
 
 
 def _lists(folder: Path, lists: dict[str, str]) -> list[tuple[str, Path]]:
-    """Split and file of the lists that are there."""
+    """Split and file of the lists that exist."""
     found = [(split, folder / name) for name, split in lists.items() if (folder / name).is_file()]
     if not found:
         raise InvalidFile(folder, f"expected one of the lists {', '.join(lists)}")

@@ -1,4 +1,4 @@
-"""Label maps of other formats: labels of a name and a colour, which masks show as ids or in colours."""
+"""The labels of other formats: names and colours, which masks hold as ids or show in colours."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy as np
 
 from segmend.data.files import InvalidFile
 from segmend.data.images import open_image
-from segmend.data.masks import ids_in, read_labels
-from segmend.labels import VOID, VOID_16, Classes, InvalidInput
+from segmend.data.masks import Colour, ids_in, ids_of_colours, packed, palette_of, read_labels
+from segmend.data.palette import VOID_NAMES
+from segmend.labels import VOID, VOID_16, Classes, InvalidInput, Palette
+from segmend.pixels import orientation_in, turned
 
-Colour = tuple[int, int, int]
 Label = tuple[str, Colour]
 
-VOID_NAMES = {"void", "ignored", "ignore", "unlabelled", "unlabeled"}
-"""Labels that mean void (in lower case)."""
 
-
-class LabelMap:
-    """The labels of a format in their order. Those that mean void are left out of `classes`.
+class FormatLabels:
+    """The labels of a data set in another format, in their order. Those that mean void are no `classes`.
 
     Args:
-        void_colour: means void too, unless a label has it.
+        labels: name and colour of each.
+        void_colour: this colour means void too, unless a label has it.
     """
 
     def __init__(self, labels: Sequence[Label], void_colour: Colour | None = None) -> None:
+        self._labels = tuple(labels)
         seen = [(name, colour) for name, colour in labels if name.lower() not in VOID_NAMES]
         self.classes = Classes(tuple(name for name, _ in seen), tuple(colour for _, colour in seen))
         ids = iter(range(len(seen)))
@@ -39,22 +39,66 @@ class LabelMap:
             self._colours.setdefault(void_colour, self.classes.void)
 
     def read(self, path: Path, max_pixels: int, palette_is_ids: bool) -> np.ndarray:
-        """The label map in a mask, whether it holds ids or is painted.
+        """Read the label map in a mask, which holds ids or shows colours.
 
         Args:
-            palette_is_ids: an image with a palette holds ids; else its colours count.
+            palette_is_ids: a mask with a palette holds ids, unless its colours are those of the labels in another
+                order; otherwise its colours count.
 
         Raises:
             InvalidFile: unreadable, or an id or a colour that no label has.
         """
         with open_image(path, max_pixels) as image:
-            values = ids_in(image)
-            if values is None or (image.mode == "P" and not palette_is_ids):
-                values = np.array(image.convert("RGB"))
+            ids, palette, orientation = ids_in(image), palette_of(image), orientation_in(image)
+            colours = np.array(image.convert("RGB"))
         try:
-            return self._of_ids(values) if values.ndim == 2 else self._of_colours(values)
+            if ids is None and not self._names(colours) and (colours == colours[..., :1]).all():
+                ids = colours[..., 0]  # in three channels
+            if ids is None or (palette and not (palette_is_ids and self._keeps_order(ids, palette))):
+                labels = ids_of_colours(path, colours, self._colours)
+            else:
+                labels = self._of_ids(ids)
+        except InvalidFile:
+            raise
         except InvalidInput as error:
             raise InvalidFile(path, str(error)) from None
+        return turned(labels.astype(self.classes.dtype), orientation)
+
+    def _names(self, colours: np.ndarray) -> bool:
+        """Whether all colours of an image are those of labels."""
+        named = [red << 16 | green << 8 | blue for red, green, blue in self._colours]
+        return bool(np.isin(packed(colours), named).all())
+
+    def _keeps_order(self, values: np.ndarray, palette: Palette) -> bool:
+        """Whether the ids of a mask with a palette are places in the list of labels, by the colours of the ids.
+
+        Programs store colours in an order of their own, or sort the list. An id contradicts its place if it has
+        the colour of another label. Then all colours must be those of labels.
+
+        Raises:
+            InvalidInput: some ids contradict their places, and others have no label's colour.
+        """
+        used = {int(i): palette[i] for i in np.unique(values) if i < len(palette)}
+        if all(colour == (i, i, i) for i, colour in used.items()):
+            return True  # no colours, but shades of grey
+        contradicting = [i for i, colour in used.items() if not self._may_be(i, colour)]
+        if not contradicting:
+            return True
+        unnamed = [i for i, colour in used.items() if colour not in self._colours]
+        if unnamed:
+            one, other = contradicting[0], unnamed[0]
+            raise InvalidInput(
+                f"the palette is not that of the label map: id {one} has the colour {used[one]} of another label, "
+                f"and id {other} has {used[other]}, which no label has: write the masks in the label map's colours"
+            )
+        return False
+
+    def _may_be(self, place: int, colour: Colour) -> bool:
+        """Whether an id of this colour may be this place in the list of labels."""
+        if colour not in self._colours or (place < len(self._labels) and self._labels[place][1] == colour):
+            return True
+        label = self._ids[place] if place < len(self._ids) else self.classes.void if place == VOID else None
+        return self._colours[colour] == label
 
     def _of_ids(self, values: np.ndarray) -> np.ndarray:
         """Label map of places in the list; the largest value of the file is void, unless a label has its place."""
@@ -68,28 +112,14 @@ class LabelMap:
             raise InvalidInput(
                 f"expected ids 0..{len(self._ids) - 1} or {largest} for void, found {', '.join(map(str, wrong))}"
             )
-        return labels.astype(self.classes.dtype)
-
-    def _of_colours(self, colours: np.ndarray) -> np.ndarray:
-        """Label map of an image ``uint8 [H, W, 3]`` in the colours of the labels."""
-        numbers = colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-        known = np.array(sorted((r << 16 | g << 8 | b, i) for (r, g, b), i in self._colours.items()))
-        place = np.searchsorted(known[:, 0], numbers).clip(max=len(known) - 1)
-        missing = known[place, 0] != numbers
-        if missing.any():
-            wrong = [tuple(map(int, colour)) for colour in np.unique(colours[missing], axis=0)[:3]]
-            raise InvalidInput(
-                f"expected the colours of the label map, found {', '.join(map(str, wrong))} "
-                f"on {int(missing.sum())} pixels: name them in the label map"
-            )
-        return known[place, 1].astype(self.classes.dtype)
+        return labels
 
 
 def read_ids(path: Path, ours: np.ndarray, max_pixels: int) -> np.ndarray:
-    """The label map in a file of a format's own ids.
+    """Read the label map in a file of the format's own ids.
 
     Args:
-        ours: our id, or void, of each of theirs.
+        ours: our id, or void, for each of their ids.
 
     Raises:
         InvalidFile: unreadable, or an id that the format does not have.

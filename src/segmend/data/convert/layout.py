@@ -7,15 +7,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from segmend.data.convert.source import Item, Source
+from segmend.data.convert.source import SourceDataset, SourceImage
 from segmend.data.dataset import open_dataset, splits_of
 from segmend.data.description import read_description, write_description
 from segmend.data.files import InvalidFile, write_json
 from segmend.data.masks import write_labels
 
 
-def read(root: Path, max_pixels: int) -> Source:
-    """The data set in `root`.
+def read(root: Path, max_pixels: int) -> SourceDataset:
+    """Read the data set in `root`.
 
     Raises:
         InvalidFile: no ``dataset.yaml``, or no folder of a split.
@@ -27,16 +27,16 @@ def read(root: Path, max_pixels: int) -> Source:
     if not sets:
         raise InvalidFile(root / "images", "expected a folder for each split, found none")
     first = next(iter(sets.values()))
-    source = Source(first.name, first.classes, max_pixels, more)
+    source = SourceDataset(first.name, first.classes, max_pixels, more)
     for split, dataset in sets.items():
         for record in dataset:
             assert record.image is not None  # the layout lists images
             load = partial(dataset.labels, record) if record.labels else None
-            source.items.append(Item(split, record.id, record.image, load, record.tags))
+            source.items.append(SourceImage(split, record.id, record.image, load, record.tags))
     return source
 
 
-def write(source: Source, destination: Path) -> None:
+def write(source: SourceDataset, destination: Path) -> None:
     """Write images and label maps, then tags and ``dataset.yaml``."""
     classes = source.classes
     tags: dict[str, dict[str, list[str]]] = defaultdict(dict)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from segmend.data.convert.source import Source
+from segmend.data.convert.source import SourceDataset
 from segmend.data.files import InvalidFile, atomic_write
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines that say something: neither empty nor a comment."""
+    """The lines of a text file without empty lines and comments; a byte order mark is no part of the first."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -20,12 +20,12 @@ def read_lines(path: Path) -> list[str]:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a file of lines, whole or not at all."""
+    """Write a file of lines atomically."""
     atomic_write(path, "".join(f"{line}\n" for line in lines).encode())
 
 
-def skip_unlistable(source: Source) -> None:
-    """Skip images whose name cannot stand in a line, or which a reader would take for a path that leads out."""
+def skip_unlistable(source: SourceDataset) -> None:
+    """Skip images whose name cannot be a line of a list, or would lead a reader out of the folder."""
     for item in source.items:
         if not _is_listable(item.id):
             source.skip(item.image, "its name cannot stand in a list of names: rename it")

@@ -1,4 +1,4 @@
-"""A data set on its way from one format to another: a reader lists its images, a writer asks for them."""
+"""A data set during its conversion: a reader lists its images, a writer iterates over them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from segmend.data.files import InvalidFile, atomic_copy
-from segmend.data.images import read_image, write_image
+from segmend.data.images import orientation_of, read_image, write_image
 from segmend.labels import Classes, InvalidInput, check_same_size
+from segmend.pixels import turned
 
 
 @dataclass(frozen=True)
-class Item:
-    """An image of a data set.
+class SourceImage:
+    """An image of a data set that is converted.
 
     Attributes:
         id: its name without the suffix, which may hold folders.
@@ -34,7 +35,7 @@ class Item:
 
     @property
     def suffix(self) -> str:
-        """Of the file that `save` writes."""
+        """Suffix of the file that `save` writes."""
         return self.image.suffix if self.load_image is None else ".png"
 
     def read(self, max_pixels: int) -> np.ndarray:
@@ -50,33 +51,41 @@ class Item:
 
 
 @dataclass
-class Source:
-    """A data set that is read, and what became of it so far.
+class SourceDataset:
+    """A data set that is converted, and the state of its conversion.
 
     Attributes:
-        more: what else ``dataset.yaml`` is to say of it.
+        more: further keys for its ``dataset.yaml``.
         skipped: files that could not be used, and why.
+        unturned: IDs of images that are turned by their EXIF orientation, and whose label maps have the size of
+            the turned image already.
     """
 
     name: str
     classes: Classes
     max_pixels: int
     more: dict[str, Any] = field(default_factory=dict)
-    items: list[Item] = field(default_factory=list)
+    items: list[SourceImage] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    unturned: list[str] = field(default_factory=list)
     written: int = 0
     unlabelled: int = 0
 
     def skip(self, file: Path | str, reason: str) -> None:
         self.skipped.append((str(file), reason))
 
-    def usable(self) -> Iterator[tuple[Item, np.ndarray | None]]:
-        """The items with their label maps, one at a time, for writing; the broken ones are skipped."""
+    def usable(self) -> Iterator[tuple[SourceImage, np.ndarray | None]]:
+        """The images with their label maps, one at a time, for writing; those that cannot be used are skipped.
+
+        Raises:
+            NothingUsable: none can be used; raised after the last.
+        """
         for item in self.items:
             try:
                 labels = item.load() if item.load else None
                 image = item.read(self.max_pixels)
                 if labels is not None:
+                    labels = self._turned(item, labels, image.shape[:2])
                     check_same_size(image=image[..., 0], labels=labels)
             except InvalidFile as error:
                 self.skip(error.path, error.reason)
@@ -87,3 +96,19 @@ class Source:
             yield item, labels
             self.written += 1
             self.unlabelled += labels is None
+        if not self.written:
+            raise NothingUsable("no image can be used")
+
+    def _turned(self, item: SourceImage, labels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+        """A label map of an image as stored, turned as the EXIF orientation turns the image."""
+        orientation = orientation_of(item.image) if item.load_image is None else 1
+        if orientation == 1:
+            return labels
+        if labels.shape == size:
+            self.unturned.append(item.id)
+            return labels
+        return turned(labels, orientation)
+
+
+class NothingUsable(InvalidInput):
+    """No image of a data set can be used, so that no list and no description is to be written."""

@@ -1,4 +1,4 @@
-"""What the things of the drawn data set stand on and before: sky, mountains, woods, grass, water and paths."""
+"""Backgrounds of the synthetic images: sky, mountains, woods, grass, water and paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the drawn data set is drawn on and with: classes, light, a canvas, noise, and outlines.
+"""The canvas of the synthetic images: classes, light, painting, noise and outlines.
 
 The canvas has `SUPERSAMPLING` times the image's size in each direction. Lengths and positions are pixels of
 the canvas, x to the right and y down; an outline is an array [n, 2] of such positions.
@@ -22,7 +22,7 @@ Point = Sequence[float] | Array
 
 
 class Id(IntEnum):
-    """Class ids of the drawn data set; the names of the classes are these in lower case."""
+    """Class ids of the synthetic data set; the names of the classes are these in lower case."""
 
     SKY = 0
     MOUNTAIN = 1
@@ -43,10 +43,10 @@ class Mood:
 
     Attributes:
         side: where the light comes from: -1 left .. 1 right.
-        tint: colour of the light, by which the colour of every thing is multiplied.
+        tint: colour of the light; all colours are multiplied by it.
         zenith: colour of the sky overhead.
-        haze: colour of the sky at the horizon, into which far things fade.
-        mist: how much they do, 0..1.
+        haze: colour of the sky at the horizon, to which distant objects fade.
+        mist: how far they fade, 0..1.
         turf, leaf: colours of grass and leaves.
     """
 
@@ -63,10 +63,10 @@ class Mood:
 class Canvas:
     """An image in the making: ``image`` float32 [H, W, 3] in 0..1 and ``labels`` uint8 [H, W].
 
-    Both are always painted through the same mask, so borders of labels are borders of the image.
+    Both are always painted through the same mask, so that borders of labels are borders in the image.
 
     Attributes:
-        haze: how far what is painted next fades into the haze, 0..1.
+        haze: how far the next objects fade to the haze, 0..1.
     """
 
     image: Array
@@ -252,7 +252,7 @@ def panel(corner: Array, right: Array, up: Array, u0: float, v0: float, u1: floa
 
 
 def framed(x: float, y: float, size: float, facing: int) -> Callable[..., Array]:
-    """A function that places points (forward, up), in lengths of a thing of this `size` that stands at (x, y)."""
+    """A function that places points (forward, up), in units of the `size` of an object that stands at (x, y)."""
 
     def at(*points: Point) -> Array:
         return np.asarray(points) * (facing * size, -size) + (x, y)

@@ -1,7 +1,7 @@
-"""The things in the images of the drawn data set.
+"""The objects in the synthetic images.
 
-Each function draws one thing that stands, lies or swims at (x, y); `size` is its height or length in pixels
-of the canvas.
+Each function draws one object that stands, lies or swims at (x, y); `size` is its height or length in pixels of
+the canvas.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def draw_animal(canvas: Canvas, x: float, y: float, size: float, kind: str = "")
 
 
 def _head(canvas: Canvas, at: Callable[..., Array], size: float, breed: Breed, coat: Array, dark: Array) -> None:
-    """Neck, head, ear and horns; lowered to the grass now and then."""
+    """Neck, head, ear and horns; sometimes lowered to the grass."""
     (dx, dy), back, long = breed.neck, breed.legs + breed.girth, breed.head
     grazing = canvas.chance(0.3) and not breed.wool
     nape = np.array((0.42 + dx, back - 0.08 + dy) if not grazing else (0.48 + 1.3 * dx, 0.24))

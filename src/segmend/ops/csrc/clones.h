@@ -1,4 +1,4 @@
-/* One binary that runs everywhere and is fast where it can be. */
+/* One binary with variants for several instruction sets. */
 #pragma once
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
@@ -14,5 +14,5 @@
 #endif
 #endif
 
-/* What functions return; 0 is success. */
+/* Return codes of the functions; 0 is success. */
 enum { NO_MEMORY = 1, OUT_OF_RANGE = 2 };

@@ -4,7 +4,7 @@
 #include "softmax.h"
 #include <math.h>
 
-/* A neighbour, and the planes that it stands in: of three connections, and of one (-1: none). */
+/* A neighbour, and the planes of its distances: of three connections, and of one (-1: none). */
 typedef struct {
     int dy, dx, three[2], one;
 } Neighbour;
@@ -14,7 +14,7 @@ static const Neighbour NEIGHBOURS[8] = {
     {0, 1, {4, -1}, 1},   {1, 1, {5, 11}, -1}, {-1, 0, {7, -1}, 2}, {1, 0, {10, -1}, 3},
 };
 
-/* The planes of a neighbour; gives their number. */
+/* The planes of a neighbour; returns their number. */
 static int planes_of(const Neighbour *n, long connections, long planes[2]) {
     if (connections == 1) return planes[0] = n->one, n->one >= 0;
     planes[0] = n->three[0], planes[1] = n->three[1];
@@ -31,8 +31,8 @@ static CLONES void distances(float *restrict out, const float *restrict features
     for (long c = 0; c < channels; c++) {
         const float *mine = features + (c * height + y) * width, *other = mine + dy * width + dx;
         for (long x = start; x < stop; x++) {
-            float apart = mine[x] - other[x];
-            out[x] += apart * apart;
+            float difference = mine[x] - other[x];
+            out[x] += difference * difference;
         }
     }
 }
@@ -60,35 +60,35 @@ int segmend_distances_f32(const float *features, float *out, long first, long la
     return 0;
 }
 
-/* Distances of a row become gates: `p`, and the other neighbours' `apart` further. */
-static CLONES void gates_row(float *restrict p, const float *restrict kept, long connections, long apart, long n) {
+/* Turns the distances of a row into gates; the planes of the neighbours lie `stride` apart. */
+static CLONES void gates_row(float *restrict p, const float *restrict limit, long connections, long stride, long n) {
     if (connections == 1) {
-        for (long x = 0; x < n; x++) p[x] = exp_below(-p[x]) * kept[x];
+        for (long x = 0; x < n; x++) p[x] = exp_below(-p[x]) * limit[x];
         return;
     }
-    float *restrict middle = p + apart, *restrict right = p + 2 * apart;
+    float *restrict middle = p + stride, *restrict right = p + 2 * stride;
     for (long x = 0; x < n; x++) {
         float a = exp_below(-p[x]), b = exp_below(-middle[x]), c = exp_below(-right[x]);
-        float total = a + b + c, scale = kept[x] / (total > 1 ? total : 1);
+        float total = a + b + c, scale = limit[x] / (total > 1 ? total : 1);
         p[x] = a * scale, middle[x] = b * scale, right[x] = c * scale;
     }
 }
 
-/* Rows `first` to `last` of one image's gates `[4, connections, height, width]`; `kept` is `[4, height, width]`. */
-int segmend_similarity_f32(const float *features, const float *kept, float *out, long first, long last,
+/* Rows `first` to `last` of one image's gates `[4, connections, height, width]`; `limit` is `[4, height, width]`. */
+int segmend_similarity_f32(const float *features, const float *limit, float *out, long first, long last,
                            long channels, long height, long width, long connections) {
     long plane = height * width;
     for (long y = first; y < last; y++) {
         distances_row(features, out, y, channels, height, width, connections);
         for (long d = 0; d < 4; d++)
-            gates_row(out + (d * connections * height + y) * width, kept + d * plane + y * width, connections, plane,
+            gates_row(out + (d * connections * height + y) * width, limit + d * plane + y * width, connections, plane,
                       width);
     }
     return 0;
 }
 
-/* Adds what one neighbour's distances give a row of the features' gradient; `mine` and `back` are the gradients
- * of the distance to the neighbour, and of the neighbour's to here. */
+/* Adds one neighbour's part to a row of the features' gradient; `mine` and `back` are the gradients of the distance to
+ * the neighbour, and of the distance from the neighbour to here. */
 static CLONES void gather(float *restrict grad, const float *restrict features, const float *restrict mine,
                           const float *restrict back, long channels, long height, long width, long y, int dy,
                           int dx) {

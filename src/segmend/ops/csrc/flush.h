@@ -1,6 +1,6 @@
 /* FLUSH_DENORMALS; at the start of a function: numbers below the smallest normal one count as 0 until it returns.
  *
- * What is carried along gates near 0 decays to such numbers, and with them arithmetic is many times slower. */
+ * Values that are propagated along gates near 0 decay to such numbers, with which arithmetic is many times slower. */
 #pragma once
 
 #ifdef __SSE2__

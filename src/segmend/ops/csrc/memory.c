@@ -1,5 +1,5 @@
-/* Asks for large pages for memory that has not been touched yet: results of tens of megabytes come from the system
- * anew each time, and a fault for each 4 KiB of them costs more than the work. No harm where it is refused. */
+/* Requests large pages for memory that has not been used yet: results of tens of megabytes are mapped anew each time,
+ * and a page fault for each 4 KiB of them costs more than the computation. A refusal is ignored. */
 
 #if defined(__linux__)
 #define _GNU_SOURCE

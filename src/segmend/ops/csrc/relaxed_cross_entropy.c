@@ -33,7 +33,7 @@ static CLONES void window_word(uint64_t *restrict set, uint64_t *restrict column
         for (long i = 0; i < count; i++) set[i] |= columns[i + d];
 }
 
-/* The classes in the window around each pixel of a strip: `words` words of STRIP pixels. Gives 1 where a label is
+/* The classes in the window around each pixel of a strip: `words` words of STRIP pixels. Returns 1 where a label is
  * no class. */
 static int window_sets(uint64_t *sets, uint64_t *columns, const int64_t *target, const uint8_t *strict, Shape s,
                        long y, long first, long count) {
@@ -73,7 +73,8 @@ static CLONES void exponentials(float *restrict e, float *restrict all, float *r
     }
 }
 
-/* log sum exp over one pixel's set; for the pixels whose classes lie so low that `chosen` has lost them. */
+/* The sum of exponentials over one pixel's set, below its own maximum `most`: for pixels whose classes have so small
+ * probabilities that `chosen` has lost its precision. */
 static float far_below(const float *logits, const uint64_t *sets, long plane, long classes, float *most) {
     float sum = 0;
     *most = -INFINITY;
@@ -92,8 +93,8 @@ static float highest(const float *logits, long plane, long classes) {
 
 #define LOST 1e-30f
 
-/* What is known of a strip of pixels: logits and labels of its first one, the sets around its pixels, and the
- * exponentials with their sums. */
+/* A strip of pixels: logits and labels of its first one, the sets around its pixels, and the exponentials with their
+ * sums. */
 typedef struct {
     const float *logits;
     const int64_t *target;
@@ -149,7 +150,7 @@ static void strip_gradient(Strip *strip, Shape s, const float *scale, float *gra
 }
 
 /* Losses of rows `first` to `last` of one image; or, where `grad` is given, the gradient for the logits of
- * what `scale` weighs them by. */
+ * the losses times `scale`. */
 static int rows(const float *logits, const int64_t *target, const uint8_t *strict, float *loss, const float *scale,
                 float *grad, long first, long last, Shape s) {
     Strip strip = {.plane = s.height * s.width};

@@ -1,31 +1,31 @@
 /* Scans over planes of H x W, contiguous; see scan.py for the contract.
  *
- * Along a direction every line depends on the line before it, but the pixels of a line on each other not:
+ * Along a direction every line depends on the line before it, but the pixels of a line do not depend on each other:
  * the inner loops run along a line and vectorise. Down and up, lines are rows. Right and left, lines are
  * columns: strips of columns are transposed into a buffer that stays in the cache, scanned there, and
- * transposed back; planes that share their gates are turned whole, a few at a time (one at a time for gradients), for
- * both directions at once.
+ * transposed back; planes that share their gates are transposed whole, a few at a time (one at a time for gradients),
+ * for both directions at once.
  *
  * Gates are three planes (of neighbours i - 1, i, i + 1 of the line before), or one (i).
  */
 
 #define STRIP 16   /* columns of a strip */
-#define TALL 64    /* rows of a tile that is turned: its lines stay in the nearest cache */
-#define TOGETHER 4 /* planes that are turned and scanned together */
+#define TALL 64    /* rows of a tile that is transposed: its lines stay in the first-level cache */
+#define TOGETHER 4 /* planes that are transposed and scanned together */
 
-/* Planes of x, out (and gradients) lie `plane` apart, gate planes of a neighbour too. */
+/* Planes of x, out (and gradients) lie height * width apart, and so do the gate planes of neighbours. */
 typedef struct {
     long height, width, neighbours;
 } NAME(Shape);
 
-/* h = x + sum_k p_k (h_before_k - x): eq. 9 with the terms of x gathered. Neighbours outside drop out. */
+/* h = x + sum_k p_k (h_before_k - x): eq. 9 with the terms of x gathered. Neighbours outside the image are left out. */
 INLINE void NAME(line)(real *restrict h, const real *restrict x, const real *restrict before,
-                       const real *restrict p, long apart, long neighbours, long n) {
+                       const real *restrict p, long stride, long neighbours, long n) {
     if (neighbours == 1) {
         for (long i = 0; i < n; i++) h[i] = x[i] + p[i] * (before[i] - x[i]);
         return;
     }
-    const real *restrict pl = p, *restrict pm = p + apart, *restrict pr = p + 2 * apart;
+    const real *restrict pl = p, *restrict pm = p + stride, *restrict pr = p + 2 * stride;
     h[0] = x[0] + pm[0] * (before[0] - x[0]);
     if (n == 1) return;
     h[0] += pr[0] * (before[1] - x[0]);
@@ -136,19 +136,19 @@ static CLONES void NAME(columns)(const real *x, const real *gates, real *out, lo
     }
 }
 
-/* One direction (0 right, 1 left, 2 down, 3 up) over `planes` planes; gates `apart` from plane to plane
- * (0: shared). */
-static void NAME(one)(const real *x, const real *gates, real *out, long planes, long apart, NAME(Shape) s,
+/* One direction (0 right, 1 left, 2 down, 3 up) over `planes` planes; the gates of planes lie `stride` apart (0: they are
+ * shared). */
+static void NAME(one)(const real *x, const real *gates, real *out, long planes, long stride, NAME(Shape) s,
                       int direction, int how, real *spare) {
     long plane = s.height * s.width;
     if (direction >= 2)
         for (long c = 0; c < planes; c++)
-            NAME(rows)(x + c * plane, gates + c * apart, out + c * plane, 1, s, direction == 3, how, spare);
-    else if (apart == 0)
+            NAME(rows)(x + c * plane, gates + c * stride, out + c * plane, 1, s, direction == 3, how, spare);
+    else if (stride == 0)
         NAME(columns)(x, gates, out, planes, s, direction == 1, how, spare);
     else
         for (long c = 0; c < planes; c++)
-            NAME(columns)(x + c * plane, gates + c * apart, out + c * plane, 1, s, direction == 1, how, spare);
+            NAME(columns)(x + c * plane, gates + c * stride, out + c * plane, 1, s, direction == 1, how, spare);
 }
 
 static long NAME(spare_size)(long planes, NAME(Shape) s) {
@@ -157,18 +157,18 @@ static long NAME(spare_size)(long planes, NAME(Shape) s) {
 }
 
 /* scan over one image's planes. Returns 0, or NO_MEMORY. */
-int NAME(segmend_scan)(const real *x, const real *gates, real *out, long planes, long apart, long height,
+int NAME(segmend_scan)(const real *x, const real *gates, real *out, long planes, long stride, long height,
                               long width, long neighbours, int direction) {
     FLUSH_DENORMALS;
     NAME(Shape) s = {height, width, neighbours};
     real *spare = malloc(NAME(spare_size)(planes, s) * sizeof(real));
     if (!spare) return NO_MEMORY;
-    NAME(one)(x, gates, out, planes, apart, s, direction, STORE, spare);
+    NAME(one)(x, gates, out, planes, stride, s, direction, STORE, spare);
     free(spare);
     return 0;
 }
 
-/* A whole plane turned, tile by tile: dst is `width` rows of `height`. */
+/* Transposes a whole plane, tile by tile: dst is `width` rows of `height`. */
 static CLONES void NAME(turned)(real *restrict dst, const real *restrict src, NAME(Shape) s) {
     for (long r = 0; r < s.height; r += TALL) {
         long high = s.height - r < TALL ? s.height - r : TALL;
@@ -179,7 +179,7 @@ static CLONES void NAME(turned)(real *restrict dst, const real *restrict src, NA
     }
 }
 
-/* Folds a turned plane into one that is not. */
+/* Folds a transposed plane into one that is not. */
 static CLONES void NAME(fold_turned)(real *restrict out, const real *restrict turned, NAME(Shape) s, int how) {
     for (long r = 0; r < s.height; r += STRIP) {
         long high = s.height - r < STRIP ? s.height - r : STRIP;
@@ -192,8 +192,8 @@ static CLONES void NAME(fold_turned)(real *restrict out, const real *restrict tu
     }
 }
 
-/* The four directions of planes that share their gates: each plane is turned once for right and left, which then are
- * down and up. */
+/* The four directions of planes that share their gates: each plane is transposed once for right and left, which then
+ * are down and up. */
 static int NAME(shared4)(const real *x, const real *gates, real *out, long planes, long turn, NAME(Shape) s,
                          int how) {
     long plane = s.height * s.width, k = s.neighbours;
@@ -219,20 +219,20 @@ static int NAME(shared4)(const real *x, const real *gates, real *out, long plane
     return 0;
 }
 
-/* Maximum over the four directions, or their sum; the gates of the next direction lie `turn` further. */
-int NAME(segmend_scan4)(const real *x, const real *gates, real *out, long planes, long apart, long turn,
+/* Maximum over the four directions, or their sum; the gates of directions lie `turn` apart. */
+int NAME(segmend_scan4)(const real *x, const real *gates, real *out, long planes, long stride, long turn,
                                long height, long width, long neighbours, int sum) {
     int how = sum ? SUM : MAXIMUM;
     FLUSH_DENORMALS;
     NAME(Shape) s = {height, width, neighbours};
-    if (apart == 0) return NAME(shared4)(x, gates, out, planes, turn, s, how);
+    if (stride == 0) return NAME(shared4)(x, gates, out, planes, turn, s, how);
     long plane = height * width;
     real *spare = malloc(NAME(spare_size)(1, s) * sizeof(real));
     if (!spare) return NO_MEMORY;
     for (long c = 0; c < planes; c++)
         for (int d = 0; d < 4; d++) {
             int direction = (d + 2) % 4; /* down first: it stores, the others fold */
-            NAME(one)(x + c * plane, gates + c * apart + direction * turn, out + c * plane, 1, apart, s, direction,
+            NAME(one)(x + c * plane, gates + c * stride + direction * turn, out + c * plane, 1, stride, s, direction,
                       d > 0 ? how : STORE, spare);
         }
     free(spare);
@@ -285,7 +285,7 @@ static CLONES void NAME(rows_back)(const real *restrict x, const real *restrict 
     }
 }
 
-/* The adjoint of a scan of one plane in any direction. `spare` holds what `back_size` says. */
+/* The adjoint of a scan of one plane in any direction. `spare` holds `back_size` numbers. */
 static void NAME(one_back)(const real *x, const real *gates, const real *h, const real *grad, real *dx,
                            real *dgates, NAME(Shape) s, int direction, real *spare) {
     long plane = s.height * s.width, k = s.neighbours;
@@ -321,7 +321,7 @@ static long NAME(back_size)(NAME(Shape) s) {
 
 /* Gradients of segmend_scan, added to dx and dgates. */
 int NAME(segmend_scan_back)(const real *x, const real *gates, const real *grad, real *dx, real *dgates,
-                                   long planes, long apart, long height, long width, long neighbours,
+                                   long planes, long stride, long height, long width, long neighbours,
                                    int direction) {
     FLUSH_DENORMALS;
     NAME(Shape) s = {height, width, neighbours};
@@ -330,8 +330,8 @@ int NAME(segmend_scan_back)(const real *x, const real *gates, const real *grad, 
     if (!spare) return NO_MEMORY;
     real *h = spare, *work = spare + plane;
     for (long c = 0; c < planes; c++) {
-        NAME(one)(x + c * plane, gates + c * apart, h, 1, apart, s, direction, STORE, work);
-        NAME(one_back)(x + c * plane, gates + c * apart, h, grad + c * plane, dx + c * plane, dgates + c * apart, s,
+        NAME(one)(x + c * plane, gates + c * stride, h, 1, stride, s, direction, STORE, work);
+        NAME(one_back)(x + c * plane, gates + c * stride, h, grad + c * plane, dx + c * plane, dgates + c * stride, s,
                        direction, work);
     }
     free(spare);
@@ -349,7 +349,7 @@ static CLONES void NAME(won)(real *restrict share, const real *restrict grad, co
     }
 }
 
-/* Gradients of shared4, added to dx and dgates. Gates are turned once, and their gradients turned back once. */
+/* Gradients of shared4, added to dx and dgates. Gates, and at last their gradients, are transposed once. */
 static int NAME(shared4_back)(const real *x, const real *gates, const real *grad, real *dx, real *dgates,
                               long planes, long turn, NAME(Shape) s, int sum) {
     long plane = s.height * s.width, k = s.neighbours;
@@ -397,11 +397,11 @@ static int NAME(shared4_back)(const real *x, const real *gates, const real *grad
 
 /* Gradients of segmend_scan4, added to dx and dgates: a maximum's go to the first direction that is largest. */
 int NAME(segmend_scan4_back)(const real *x, const real *gates, const real *grad, real *dx, real *dgates,
-                                    long planes, long apart, long turn, long height, long width,
+                                    long planes, long stride, long turn, long height, long width,
                                     long neighbours, int sum) {
     FLUSH_DENORMALS;
     NAME(Shape) s = {height, width, neighbours};
-    if (apart == 0) return NAME(shared4_back)(x, gates, grad, dx, dgates, planes, turn, s, sum);
+    if (stride == 0) return NAME(shared4_back)(x, gates, grad, dx, dgates, planes, turn, s, sum);
     long plane = height * width;
     real *spare = malloc((5 * plane + NAME(back_size)(s) + NAME(spare_size)(1, s)) * sizeof(real));
     if (!spare) return NO_MEMORY;
@@ -409,11 +409,11 @@ int NAME(segmend_scan4_back)(const real *x, const real *gates, const real *grad,
     for (long c = 0; c < planes; c++) {
         const real *from = grad + c * plane;
         for (int d = 0; d < 4; d++)
-            NAME(one)(x + c * plane, gates + c * apart + d * turn, h + d * plane, 1, apart, s, d, STORE, work);
+            NAME(one)(x + c * plane, gates + c * stride + d * turn, h + d * plane, 1, stride, s, d, STORE, work);
         for (int d = 0; d < 4; d++) {
             if (!sum) NAME(won)(share, from, h, d, plane);
-            NAME(one_back)(x + c * plane, gates + c * apart + d * turn, h + d * plane, sum ? from : share,
-                           dx + c * plane, dgates + c * apart + d * turn, s, d, work);
+            NAME(one_back)(x + c * plane, gates + c * stride + d * turn, h + d * plane, sum ? from : share,
+                           dx + c * plane, dgates + c * stride + d * turn, s, d, work);
         }
     }
     free(spare);

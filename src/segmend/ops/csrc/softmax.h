@@ -1,11 +1,11 @@
-/* What kernels over logits `[classes, height, width]` share: strips of pixels, and their exponentials. */
+/* For kernels over logits `[classes, height, width]`: strips of pixels, and their exponentials. */
 #pragma once
 
 #include "clones.h"
 #include <math.h>
 #include <stdint.h>
 
-#define STRIP 256 /* pixels whose classes are worked on together: their exponentials stay in the cache */
+#define STRIP 256 /* pixels that are processed together: their exponentials stay in the cache */
 
 /* exp(x) for x <= 0, to float32's precision; plain arithmetic, so that it vectorises. */
 INLINE float exp_below(float x) {

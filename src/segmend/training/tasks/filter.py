@@ -1,4 +1,4 @@
-"""Search what is not learned by gradients: a filter's parameters, and the weight of the appearance term."""
+"""Search the parameters of a filter, a refiner that has no weights to train."""
 
 from __future__ import annotations
 
@@ -7,49 +7,97 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal, TypedDict
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.files import write_json
 from segmend.devices import available_cores
-from segmend.jobs.progress import Progress, bar
-from segmend.labels import InvalidInput, as_image, as_probabilities, most_likely
+from segmend.labels import InvalidInput
 from segmend.metrics import confusion_matrix, mean_iou
 from segmend.refiners import DenseCRF, GuidedFilter, dense_crf, guided_filter, save_filter
-from segmend.refiners.appearance import appearance_at_pixels, combined
-from segmend.training.recipe import FilterRecipe
+from segmend.training.folder import check_folder, write_recipe
+from segmend.training.options import DataOptions, Options, Recipe
+from segmend.training.processes import world
+from segmend.training.reporting import Bar, Progress
 
 Filter = DenseCRF | GuidedFilter
-KEEP = 4
-"""Each round keeps one setting in so many, and tries it on so many times the images."""
+
+KEPT = 4
+"""Each round keeps a quarter of the settings, and the next one tries them on up to three times as many images."""
 
 
-APPEARANCE_WEIGHTS = (0.0, 0.25, 0.5, 1.0)
-FITTED_ON = 500
-"""Most images on which these are compared; fifty are too few, as rare classes then decide."""
+class CoarseMaps(Options):
+    """Coarse maps for a search: their folder."""
+
+    train: Path
 
 
-def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = False) -> list[str]:
-    """Find the parameters with the best mIoU on `dataset`, and write them as a folder that `load` reads.
+class FilterRecipe(Recipe):
+    """Search the parameters of a filter on training images with coarse maps.
 
-    The mean is over the classes that the data set's scores are averaged over. Random settings over the whole
-    range, the default among them, are halved round by round; then settings near the best one are.
-    ``search.json`` beside it holds every round's figures.
+    `trials` random settings are tried on `images` images, the best quarter of them on three times as many, and so
+    on until one is left. A second search with settings near the best one follows.
+    """
+
+    task: Literal["filter"] = "filter"
+    data: DataOptions
+    coarse: CoarseMaps
+    filter: Literal["crf", "guided"]
+    trials: int = Field(32, ge=1)
+    images: int = Field(16, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+class Round(TypedDict):
+    """How many images a round used, and the mIoU of its settings, best first."""
+
+    images: int
+    mean_iou: list[float]
+
+
+def run(recipe: FilterRecipe, out: Path, bar: Bar) -> list[str]:
+    """Search the parameters with the best mIoU, and write them to `out`, a folder that `segmend.load` reads.
+
+    ``search.json`` beside them holds every round's figures.
 
     Returns:
         Messages about files that could not be read.
+
+    Raises:
+        InvalidInput: unusable data, several processes, or `out` holds the run of another recipe.
+    """
+    if world() > 1:
+        raise InvalidInput("a filter's parameters are searched in one process: leave torchrun out")
+    check_folder(out, recipe)
+    if (out / "config.json").is_file():
+        return []  # an earlier call finished it
+    dataset = recipe.data.training_set(recipe.coarse.train)
+    best, history, broken = search(recipe, dataset, bar)
+    write_recipe(out, recipe)
+    write_json(out / "search.json", {"recipe": recipe.model_dump(mode="json"), "rounds": history})
+    save_filter(best, out)
+    return broken
+
+
+def search(recipe: FilterRecipe, dataset: Dataset, bar: Bar) -> tuple[Filter, list[Round], list[str]]:
+    """The setting with the best mIoU on `dataset`, every round's figures, and messages about unreadable files.
+
+    The mean is over the classes that the data set's scores are averaged over. The default setting is among the
+    random ones, and the best one so far among those near it, so the result is never worse than the default.
     """
     rng = np.random.default_rng(recipe.seed)
     order = [dataset.records[i] for i in rng.permutation(len(dataset))]
     rounds = list(_rounds(recipe.trials, recipe.images, len(order)))
     total = 2 * sum(settings * images for settings, images in rounds)
     best, ranges = _default(recipe)
-    history = []
+    history: list[Round] = []
     broken: dict[str, None] = {}
     with (
-        bar("search", total, quiet) as progress,
+        bar("search", total) as progress,
         ProcessPoolExecutor(available_cores(), mp_context=get_context("spawn"), initializer=_one_thread) as pool,
     ):
         for draw in (_anywhere, _nearby):
@@ -61,9 +109,7 @@ def search(recipe: FilterRecipe, dataset: Dataset, out: Path, quiet: bool = Fals
                 settings = [settings[i] for i in best_first]
                 history.append({"images": images, "mean_iou": [scores[i] for i in best_first]})
             best = settings[0]
-    save_filter(best, out)
-    write_json(out / "search.json", {"recipe": recipe.model_dump(mode="json"), "rounds": history})
-    return list(broken)
+    return best, history, list(broken)
 
 
 Ranges = dict[str, tuple[float, float]]
@@ -97,8 +143,8 @@ def _rounds(settings: int, images: int, available: int) -> Iterator[tuple[int, i
     images = min(images, available)
     while settings > 1:
         yield settings, images
-        settings = max(1, settings // KEEP) if images < available else 1
-        images = min(available, images * (KEEP - 1))
+        settings = max(1, settings // KEPT) if images < available else 1
+        images = min(available, images * (KEPT - 1))
 
 
 def _score(
@@ -135,34 +181,3 @@ def _confusion(setting: Filter, dataset: Dataset, record: Record) -> np.ndarray 
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def fit_appearance(dataset: Dataset, quiet: bool = False) -> float:
-    """The weight of the appearance term (see `with_appearance`) with the best mIoU, of `APPEARANCE_WEIGHTS`.
-
-    The mean is over the classes that the data set's scores are averaged over.
-
-    The term gains on blurred maps, and loses on sharp ones and where objects have the colours of their
-    surroundings. 0 where there are no coarse maps; files that cannot be read do not count.
-    """
-    records = [record for record in dataset if record.coarse is not None]
-    if len(records) > FITTED_ON:
-        records = [records[i] for i in np.linspace(0, len(records) - 1, FITTED_ON).astype(int)]
-    count = len(dataset.classes)
-    totals = {weight: np.zeros((count, count + 1), np.int64) for weight in APPEARANCE_WEIGHTS}
-    with bar("appearance", len(records), quiet) as progress, torch.inference_mode():
-        for record in records:
-            progress.advance()
-            try:
-                pixels, map_ = pair_coarse(dataset, record)
-                labels, image, coarse = (
-                    dataset.labels(record),
-                    as_image(pixels)[None],
-                    as_probabilities(map_, count)[None],
-                )
-            except InvalidInput:
-                continue  # training lists it
-            appearance = appearance_at_pixels(image, coarse)
-            for weight, total in totals.items():
-                total += confusion_matrix(most_likely(combined(coarse, appearance, weight))[0], labels, count)
-    return max(APPEARANCE_WEIGHTS, key=lambda weight: mean_iou(totals[weight], dataset.scored_ids))

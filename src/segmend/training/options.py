@@ -1,0 +1,167 @@
+"""The parts that recipes of several tasks share: data, coarse maps, augmentation, optimisation, validation."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+from torchvision.transforms import v2
+
+from segmend.data.dataset import Dataset, open_dataset
+from segmend.data.transforms import training_view
+from segmend.labels import Classes, InvalidInput
+
+
+class Options(BaseModel):
+    """A part of a recipe. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Recipe(Options):
+    """What one training does. Each task in `segmend.training.tasks` has its own subclass."""
+
+    task: str
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML text, all defaults written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+class DataOptions(Options):
+    """The data: a data set's folder, or plain folders of images and masks."""
+
+    root: Path
+    train: str | None = Field(None, description="the training split")
+    labels: Path | None = Field(None, description="for a plain folder of images, the folder of masks")
+    classes: list[str] | int | None = Field(None, description="for plain folders, names or number")
+    merge: dict[str, tuple[str, ...]] = Field({}, description="new class name -> classes it joins")
+    leave_out: tuple[int, int] | None = Field(None, description="(i, K): train without part i, from 0, of K")
+
+    def open(self, split: str | None) -> Dataset:
+        """The records of a split."""
+        classes = Classes(tuple(self.classes)) if isinstance(self.classes, list) else self.classes
+        dataset = open_dataset(self.root, split, labels=self.labels, classes=classes)
+        return dataset.merged(self.merge) if self.merge else dataset
+
+    def labelled(self, split: str | None, coarse: Path | None = None) -> Dataset:
+        """The records of a split that have a label map, and a coarse map if `coarse` is their folder.
+
+        Raises:
+            InvalidInput: there are none.
+        """
+        dataset = self.open(split)
+        if coarse is not None:
+            dataset = dataset.with_coarse(coarse)
+        records = tuple(r for r in dataset if r.labels is not None)
+        if not records:
+            raise InvalidInput(f"{self.root}: no image{f' of {split}' if split else ''} has a label map")
+        return dataclasses.replace(dataset, records=records)
+
+    def training_set(self, coarse: Path | None = None) -> Dataset:
+        """The labelled records of the training split, without the part that `leave_out` names."""
+        dataset = self.labelled(self.train, coarse)
+        return dataset if self.leave_out is None else dataset.fold(*self.leave_out)[0]
+
+
+class CoarseOptions(Options):
+    """Coarse maps for training (see `segmend.data.sampling.CoarseSource`).
+
+    Attributes:
+        train: folder of coarse maps of the training split; None if all are made from the ground truth.
+        truth_share: share of samples whose coarse map is corrupted ground truth.
+        truth_steps: number of steps at the start in which all samples are of that kind (pretraining).
+        variation: strength of the corruption that is added to the maps in `train`, as augmentation.
+    """
+
+    train: Path | None = None
+    truth_share: float = Field(0.0, ge=0, le=1)
+    truth_steps: int = Field(0, ge=0)
+    variation: float = Field(0.0, ge=0)
+
+
+class Augmentation(Options):
+    """How training samples vary.
+
+    Attributes:
+        crop: side of the square crops, in pixels.
+        scale: range of the random scale factor.
+        mirror: mirror half of the samples from left to right.
+        colour: strength of the colour jitter; 0 for none.
+        mixed: draw only crops with more than one class, if a few tries find one.
+        inside: crops never reach beyond the image, so they are never padded.
+    """
+
+    crop: int = Field(256, ge=8)
+    scale: tuple[float, float] = (0.5, 1.5)
+    mirror: bool = True
+    colour: float = Field(0.0, ge=0)
+    mixed: bool = False
+    inside: bool = False
+
+    def view(self, void: int) -> v2.Transform:
+        """The random transform of a sample whose void label is `void`."""
+        return training_view(**self.model_dump(), void=void)
+
+
+class Optimisation(Options):
+    """Steps, optimiser and schedule of the learning rate.
+
+    Attributes:
+        batch: samples in a step, over all processes.
+        encoder_lr: learning rate of pretrained layers, if it differs from `lr`.
+        schedule: of the learning rate after `warmup` steps. ``plateau`` divides it by ten, at most twice, when the
+            score of the validation split has not risen in `patience` validations (SVC).
+        power: exponent of the schedule ``poly``.
+        average: decay of the exponential moving average of the weights; 0 for none.
+        workers: processes that load samples.
+    """
+
+    steps: int = Field(20_000, ge=1)
+    batch: int = Field(8, ge=1)
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(1e-4, gt=0)
+    encoder_lr: float | None = Field(None, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "poly", "cosine", "plateau"] = "constant"
+    power: float = Field(1.0, gt=0)
+    patience: int = Field(3, ge=1)
+    warmup: int = Field(0, ge=0)
+    average: float = Field(0.0, ge=0, lt=1)
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    seed: int = Field(0, ge=0)
+    workers: int = Field(2, ge=0)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples in all steps."""
+        return self.steps * self.batch
+
+
+class Validation(Options):
+    """Score another split every so many steps. Mean recall over classes and mIoU go to the training log."""
+
+    split: str
+    every: int = Field(500, ge=1)
+
+
+class _Validated(Protocol):
+    @property
+    def optimisation(self) -> Optimisation: ...
+
+    @property
+    def validation(self) -> Any: ...
+
+
+def check_plateau(recipe: _Validated) -> None:
+    """Raise `ValueError` where the schedule depends on scores that nothing computes."""
+    if recipe.optimisation.schedule == "plateau" and recipe.validation is None:
+        raise ValueError("the schedule `plateau` depends on the scores of `validation`: name its split")
+
+
+def summary(dataset: Dataset) -> str:
+    """What a model card says of a data set."""
+    return f"{dataset.name}, {len(dataset)} images, {len(dataset.classes)} classes"

@@ -1,0 +1,44 @@
+"""The names that `import segmend` gives, and the version of the installed package."""
+
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import segmend
+
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+
+
+def test_the_package_lists_its_public_names_alone():
+    assert sorted(dir(segmend)) == dir(segmend)
+    assert set(dir(segmend)) == {
+        *("load", "open_dataset", "Classes", "InvalidInput", "Refinement", "Refiner", "Segmenter"),
+        *("losses", "metrics", "ops", "__version__"),
+    }
+    for name in dir(segmend):
+        assert getattr(segmend, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'refine_all'"):
+        segmend.refine_all  # noqa: B018
+
+
+def test_submodules_are_reachable_and_torch_is_loaded_at_their_first_use():
+    code = (
+        "import segmend, sys; dir(segmend); assert 'torch' not in sys.modules;"
+        "segmend.losses.ConsensusLoss; segmend.metrics.MeanIoU; segmend.ops.scan4; assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("module", [segmend.losses, segmend.metrics, segmend.ops], ids=lambda m: m.__name__)
+def test_submodules_list_their_public_names_alone(module):
+    assert dir(module) == sorted(module.__all__)
+    assert all(callable(getattr(module, name)) or name.isupper() for name in module.__all__)
+
+
+def test_the_version_stands_in_one_place():
+    assert "version" in tomllib.loads(PYPROJECT.read_text())["project"]["dynamic"]
+    assert version("segmend") == segmend.__version__
