@@ -1,4 +1,4 @@
-"""Model folders: what they hold, and what is said when they hold something else."""
+"""Model folders: what they hold, and the messages where they hold something else."""
 
 import json
 
@@ -22,7 +22,7 @@ def test_a_folder_holds_configuration_weights_and_card(folder):
     assert "made by a test" in (folder / "README.md").read_text()
 
 
-def test_whoever_may_read_new_files_may_read_its_files(folder):
+def test_its_files_have_the_permissions_of_new_files(folder):
     (folder / "new").write_text("")
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
 
@@ -33,7 +33,7 @@ def test_loading_is_silent(folder, capsys):
 
 
 def test_another_kind_is_refused(folder):
-    with pytest.raises(InvalidInput, match="holds a ECN, expected a Segmenter"):
+    with pytest.raises(InvalidInput, match="holds a ECN, which is not a segmenter"):
         load_segmenter(folder)
     with pytest.raises(InvalidInput, match="expected a Segmenter"):
         load_model(Segmenter, folder)
@@ -57,6 +57,6 @@ def test_corrupted_weights_and_configurations_are_named(folder):
         load(folder)
 
 
-def test_a_name_that_is_nowhere_is_refused():
+def test_a_name_that_does_not_exist_is_refused():
     with pytest.raises(InvalidInput, match="no such folder, and no model of that name on the hub"):
         load("nobody/nothing")

@@ -1,4 +1,4 @@
-"""The names that `import segmend` gives, and what the installed package says of itself."""
+"""The names that `import segmend` gives, and the version of the installed package."""
 
 import subprocess
 import sys

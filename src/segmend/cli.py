@@ -147,9 +147,12 @@ def train(
     Paths in a recipe are relative to the working directory: segmend train ecn_few_images data.root=my_data
     coarse.train=my_coarse_maps
     """
-    from segmend.jobs.train import train as job
-    from segmend.training.processes import is_first
-    from segmend.training.recipe import read_recipe
+    try:
+        from segmend.jobs.train import train as job
+        from segmend.training.processes import is_first
+        from segmend.training.recipe import read_recipe
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f"training needs a package ({error.name}): pip install 'segmend[train]'") from None
 
     _check_folder(out)
     broken = job(read_recipe(recipe, overrides or []), out, folds, quiet)

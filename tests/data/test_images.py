@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segmend.data import tiff
+from segmend.data.dataset import open_dataset
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.images import (
     ImageSurvey,
@@ -154,6 +155,17 @@ def test_near_infrared_is_no_transparency(tmp_path: Path, tagged_as: str, dtype:
     survey = survey_images([path])
     assert survey.findings[0] == "1 image with 4 bands: the first three are read (--bands)"
     assert survey_images([path], (3, 0, 1)).findings[0] == "bands 4, 1, 2 read as red, green and blue"
+
+
+def test_bands_of_a_data_set_with_a_description(tmp_path: Path) -> None:
+    path = tmp_path / "images" / "val" / "a.tif"
+    path.parent.mkdir(parents=True)
+    values = BANDS[..., :4].astype(np.uint8)
+    tifffile.imwrite(path, values, photometric="rgb", extrasamples=["unassalpha"])
+    (tmp_path / "dataset.yaml").write_text("{name: a, classes: [b, c]}")
+    for root in (tmp_path, path.parent):
+        dataset = open_dataset(root, bands=(3, 0, 1))
+        np.testing.assert_array_equal(dataset.image(dataset.records[0]), values[..., [3, 0, 1]])
 
 
 def test_a_dark_infrared_band_is_read_as_in_the_rest_of_its_folder(tmp_path: Path) -> None:

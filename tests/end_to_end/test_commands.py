@@ -55,7 +55,7 @@ def recipes(synthetic, coarse, tmp_path_factory):
         "optimisation": few,
     }
     corrector = {
-        "task": "refiner",
+        "task": "corrector",
         "data": {"root": str(synthetic), "train": "train"},
         "coarse": {"train": str(coarse / "train"), "truth_share": 0.5},
         "ecn": {"width": "quarter"},

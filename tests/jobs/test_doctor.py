@@ -1,4 +1,4 @@
-"""The doctor finds what works, and says what to do about what does not."""
+"""The doctor reports what works, and the command for what does not."""
 
 import sys
 import tomllib

@@ -24,12 +24,12 @@ def slow(logits, target, alpha, beta):
     for image in range(len(target)):
         own = []
         for m in range(len(blobs)):
-            places = (blobs.ids[image] == m).nonzero()
+            positions = (blobs.ids[image] == m).nonzero()
             if blobs.images[m] != image:
-                assert not len(places)
+                assert not len(positions)
                 continue
-            pixels = [p[image, :, y, x] for y, x in places.tolist()]
-            assert {target[image, y, x].item() for y, x in places.tolist()} == {blobs.labels[m].item()}
+            pixels = [p[image, :, y, x] for y, x in positions.tolist()]
+            assert {target[image, y, x].item() for y, x in positions.tolist()} == {blobs.labels[m].item()}
             q = sum(pixels) / len(pixels)
             kl = sum((q * (q.log() - one.log())).sum() for one in pixels) / len(pixels)
             own.append(alpha * -q[blobs.labels[m]].log() + beta * kl)

@@ -1,4 +1,4 @@
-"""The losses in place of `torch.nn.CrossEntropyLoss`: its options, and its values where both are defined alike."""
+"""The losses in place of `torch.nn.CrossEntropyLoss`: its options, and its values where both have a meaning."""
 
 import inspect
 
@@ -28,8 +28,8 @@ def of_one_class(ignore_index):
     return logits, target
 
 
-def assert_same(mine, foreign, logits, target):
-    found, expected = mine(logits, target), foreign(logits, target)
+def assert_same(loss, reference, logits, target):
+    found, expected = loss(logits, target), reference(logits, target)
     assert torch.allclose(found, expected, atol=1e-5)
     gradients = (torch.autograd.grad((value * value).sum(), logits)[0] for value in (found, expected))
     assert torch.allclose(*gradients, atol=1e-4)
@@ -41,9 +41,9 @@ def assert_same(mine, foreign, logits, target):
 def test_without_a_window_relaxation_is_cross_entropy(reduction, ignore_index, weighted):
     options = {"weight": torch.tensor([0.5, 2, 3, 1]) if weighted else None, "ignore_index": ignore_index}
     options["reduction"] = reduction
-    foreign = nn.CrossEntropyLoss(**options)
-    assert_same(losses.RelaxedCrossEntropy(**options, radius=0), foreign, *example(ignore_index))
-    assert_same(losses.RelaxedCrossEntropy(**options), foreign, *of_one_class(ignore_index))
+    reference = nn.CrossEntropyLoss(**options)
+    assert_same(losses.RelaxedCrossEntropy(**options, radius=0), reference, *example(ignore_index))
+    assert_same(losses.RelaxedCrossEntropy(**options), reference, *of_one_class(ignore_index))
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -51,9 +51,9 @@ def test_without_a_window_relaxation_is_cross_entropy(reduction, ignore_index, w
 def test_where_each_pixel_is_a_blob_the_others_are_cross_entropy(reduction, weighted):
     options = {"weight": torch.tensor([0.5, 2, 3, 1]) if weighted else None, "ignore_index": 255}
     options["reduction"] = reduction
-    foreign, (logits, target) = nn.CrossEntropyLoss(**options), example(255, images=1)
-    assert_same(losses.ConsensusLoss(**options, alpha=1), foreign, logits, target)
-    assert_same(lambda x, y: losses.pixelwise_blob_loss(x, y, **options), foreign, logits, target)
+    reference, (logits, target) = nn.CrossEntropyLoss(**options), example(255, images=1)
+    assert_same(losses.ConsensusLoss(**options, alpha=1), reference, logits, target)
+    assert_same(lambda x, y: losses.pixelwise_blob_loss(x, y, **options), reference, logits, target)
 
 
 @pytest.mark.parametrize("loss", [losses.consensus_loss, losses.pixelwise_blob_loss, losses.relaxed_cross_entropy])
@@ -81,14 +81,14 @@ def test_blobs_are_weighted_by_their_class(loss):
 
 
 def test_options_come_in_pytorchs_order_and_have_its_names():
-    foreign = [name for name in inspect.signature(nn.CrossEntropyLoss).parameters if name in
+    reference = [name for name in inspect.signature(nn.CrossEntropyLoss).parameters if name in
                ("weight", "ignore_index", "reduction")]  # fmt: skip
     for loss in (losses.ConsensusLoss, losses.RelaxedCrossEntropy):
         parameters = inspect.signature(loss).parameters
-        assert list(parameters)[:3] == foreign
+        assert list(parameters)[:3] == reference
         assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in list(parameters)[3:])
     for function in (losses.consensus_loss, losses.pixelwise_blob_loss, losses.relaxed_cross_entropy):
-        assert list(inspect.signature(function).parameters)[:5] == ["logits", "target", *foreign]
+        assert list(inspect.signature(function).parameters)[:5] == ["logits", "target", *reference]
 
 
 @pytest.mark.parametrize("loss", [losses.ConsensusLoss, losses.RelaxedCrossEntropy])

@@ -63,9 +63,9 @@ def void_of(labels):
 
 
 def masks(prediction, truth, c):
-    """Masks of class `c` without what is void in the truth."""
-    known = truth != void_of(truth)
-    return (prediction == c) & known, (truth == c) & known
+    """Masks of class `c` without what is void in the ground truth."""
+    valid = truth != void_of(truth)
+    return (prediction == c) & valid, (truth == c) & valid
 
 
 def slow_trimap(prediction, truth, classes, widths):

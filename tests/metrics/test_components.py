@@ -35,10 +35,10 @@ def test_the_difference_in_components():
 def test_a_face_in_one_piece_is_not_sparse():
     truth = np.zeros((40, 40), np.uint8)
     truth[10:30, 10:30] = 1
-    torn = truth.copy()
-    torn[15, 15] = torn[20, 20] = 0  # two holes
-    torn[2, 2] = 1  # and a speck
+    fragmented = truth.copy()
+    fragmented[15, 15] = fragmented[20, 20] = 0  # two holes
+    fragmented[2, 2] = 1  # and a speck
     assert sparsity(truth, truth, 2) == 0
-    assert sparsity(torn, truth, 2) == 3
+    assert sparsity(fragmented, truth, 2) == 3
     with pytest.raises(InvalidInput, match="one shape"):
         sparsity(truth, truth[1:], 2)

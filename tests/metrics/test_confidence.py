@@ -32,18 +32,18 @@ def test_each_pixel_is_in_the_bin_of_its_confidence():
 def test_the_calibration_error_is_that_of_torchmetrics(maps):
     _, _, confidence, truth = maps
     right = np.random.default_rng(0).random(truth.shape) < confidence**2
-    inside = confidence < 1  # the foreign one gives probability 1 a bin of its own
-    mine = calibration_error(reliability(confidence[inside], right[inside], bins=10))
-    foreign = BinaryCalibrationError(n_bins=10, norm="l1")
-    expected = foreign(torch.from_numpy(confidence[inside]).double(), torch.from_numpy(right[inside]).int())
-    assert mine == pytest.approx(expected.item(), abs=1e-6)
+    inside = confidence < 1  # torchmetrics gives probability 1 a bin of its own
+    own = calibration_error(reliability(confidence[inside], right[inside], bins=10))
+    reference = BinaryCalibrationError(n_bins=10, norm="l1")
+    expected = reference(torch.from_numpy(confidence[inside]).double(), torch.from_numpy(right[inside]).int())
+    assert own == pytest.approx(expected.item(), abs=1e-6)
     assert np.isnan(calibration_error(np.zeros((10, 3))))
 
 
 def test_changes_below_each_threshold_are_undone(maps):
-    refined, coarse, sure, truth = maps
+    refined, coarse, confidence, truth = maps
     thresholds = np.arange(10, 20) / 20
-    found = confusion_by_threshold(refined, truth, coarse, sure, 4, thresholds)
+    found = confusion_by_threshold(refined, truth, coarse, confidence, 4, thresholds)
     for threshold, confusion in zip(thresholds, found, strict=True):
-        kept = np.where((refined != coarse) & (sure < threshold), coarse, refined)
+        kept = np.where((refined != coarse) & (confidence < threshold), coarse, refined)
         assert (confusion == confusion_matrix(kept, truth, 4)).all()

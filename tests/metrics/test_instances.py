@@ -32,7 +32,7 @@ def draw(seed, classes=4):
 @pytest.mark.parametrize("groups", [None, GROUPS])
 def test_every_instance_counts_alike(groups):
     prediction, truth, instances = draw(0)
-    mine = instance_iou(instance_iou_counts(prediction, truth, instances, 4, TYPICAL, groups), TYPICAL, groups)
+    own = instance_iou(instance_iou_counts(prediction, truth, instances, 4, TYPICAL, groups), TYPICAL, groups)
     for number, group in enumerate(groups or [[c] for c in range(4)]):
         right = missed = 0.0
         for one in np.unique(instances[(instances > 0) & np.isin(truth, group)]):
@@ -42,7 +42,7 @@ def test_every_instance_counts_alike(groups):
             missed += weight * (~np.isin(prediction[mask], group)).sum()
         wrong = (np.isin(prediction, group) & ~np.isin(truth, group) & (truth != 255)).sum()
         expected = right / (right + missed + wrong) if 0 not in group else np.nan
-        assert mine[number] == pytest.approx(expected, nan_ok=True)
+        assert own[number] == pytest.approx(expected, nan_ok=True)
 
 
 def test_the_metric_adds_up_images():
@@ -96,12 +96,12 @@ def test_scores_are_those_of_cityscapes(tmp_path, monkeypatch):
         prediction = np.where(rng.random(truth.shape) < 0.7, truth, rng.integers(0, 19, truth.shape))
         prediction[truth == 255] = 3
         truth, prediction = truth.astype(np.uint8), prediction.astype(np.uint8)
-        known = np.append(ids, np.zeros(237, int))  # void is id 0, unlabelled
-        theirs = np.where(instances > 0, 1000 * known[truth] + instances, known[truth])
+        source_ids = np.append(ids, np.zeros(237, int))  # void is id 0, unlabelled
+        theirs = np.where(instances > 0, 1000 * source_ids[truth] + instances, source_ids[truth])
         names = [tmp_path / f"a_{number:06}_000000_gtFine_{kind}.png" for kind in ("labelIds", "instanceIds")]
-        Image.fromarray(known[truth].astype(np.uint8)).save(names[0])
+        Image.fromarray(source_ids[truth].astype(np.uint8)).save(names[0])
         Image.fromarray(theirs.astype(np.uint16)).save(names[1])
-        Image.fromarray(known[prediction].astype(np.uint8)).save(tmp_path / f"{number}.png")
+        Image.fromarray(source_ids[prediction].astype(np.uint8)).save(tmp_path / f"{number}.png")
         files["truth"].append(str(names[0]))
         files["pred"].append(str(tmp_path / f"{number}.png"))
         counts = counts + instance_iou_counts(prediction, truth, instances, 19, typical)

@@ -208,7 +208,7 @@ def test_unusable_input_is_named(call, message):
 
 
 def example(seed, count=6, classes=4):
-    """`count` images: label maps before and after refining, and the truth, ``uint8 [count, 12, 17]``."""
+    """`count` images: label maps before and after refining, and the ground truth, ``uint8 [count, 12, 17]``."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, classes, (count, 12, 17)).astype(np.uint8)
     noisy = [np.where(rng.random(truth.shape) < 0.3, rng.integers(0, classes, truth.shape), truth) for _ in "ba"]

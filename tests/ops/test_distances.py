@@ -10,7 +10,7 @@ from segmend.ops.distances import neighbour_distances, similarity_gates
 
 
 def neighbours(y, x):
-    """Places that a pixel is compared with, by direction."""
+    """Positions that a pixel is compared with, by direction."""
     return {
         0: [(y - 1, x - 1), (y, x - 1), (y + 1, x - 1)],
         1: [(y - 1, x + 1), (y, x + 1), (y + 1, x + 1)],
@@ -28,8 +28,8 @@ def test_distances_are_those_of_the_neighbours_in_the_line_before(backend, size)
     for b in range(2):
         for y in range(size[0]):
             for x in range(size[1]):
-                for direction, places in neighbours(y, x).items():
-                    for k, (v, u) in enumerate(places):
+                for direction, positions in neighbours(y, x).items():
+                    for k, (v, u) in enumerate(positions):
                         expected = math.inf
                         if 0 <= v < size[0] and 0 <= u < size[1]:
                             expected = (features[b, :, y, x] - features[b, :, v, u]).square().sum().item()

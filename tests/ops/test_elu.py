@@ -15,15 +15,15 @@ VALUES = torch.cat(
 def test_values_and_gradients_are_those_of_pytorch(dtype):
     rounding = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 8e-3}[dtype]
     for x in (VALUES.to(dtype), torch.randn(2, 3, 4, 5).to(dtype).to(memory_format=torch.channels_last)):
-        mine, theirs = (x.clone().requires_grad_() for _ in "ab")
-        found, expected = elu(mine), functional.elu(theirs)
+        own, reference = (x.clone().requires_grad_() for _ in "ab")
+        found, expected = elu(own), functional.elu(reference)
         assert found.dtype == dtype
         assert found.stride() == expected.stride()
         assert torch.allclose(found, expected, rtol=0, atol=rounding)
         upstream = torch.randn_like(x)
         found.backward(upstream)
         expected.backward(upstream)
-        assert torch.allclose(mine.grad, theirs.grad, rtol=rounding, atol=rounding)
+        assert torch.allclose(own.grad, reference.grad, rtol=rounding, atol=rounding)
 
 
 def test_x_is_left_alone_and_what_is_not_a_number_stays_so():

@@ -11,19 +11,19 @@ from segmend.ops.gaussian_means import gaussian_means
 @pytest.mark.parametrize(("dims", "channels"), [(1, 1), (5, 3), (4, 21)])
 def test_means_are_those_of_the_formula(backend, points, count, dims, channels):
     torch.manual_seed(0)
-    asking, asked = torch.randn(2, dims, points) + 3, torch.randn(2, dims, count) + 3
+    queries, keys = torch.randn(2, dims, points) + 3, torch.randn(2, dims, count) + 3
     values = torch.randn(2, channels, count)
-    apart = (asking[:, :, :, None] - asked[:, :, None]).double().square().sum(dim=1)
-    weights = torch.exp(-apart / 2)
+    squared = (queries[:, :, :, None] - keys[:, :, None]).double().square().sum(dim=1)
+    weights = torch.exp(-squared / 2)
     expected = torch.einsum("bnm,bcm->bcn", weights / weights.sum(dim=2, keepdim=True), values.double())
-    torch.testing.assert_close(gaussian_means(asking, asked, values).double(), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(gaussian_means(queries, keys, values).double(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_point_far_from_all_hears_the_nearest(backend):
-    asked = torch.tensor([[[0.0, 1.0, 2.0]]])
-    asking = torch.tensor([[[-500.0, 1.0, 700.0]]])
+    keys = torch.tensor([[[0.0, 1.0, 2.0]]])
+    queries = torch.tensor([[[-500.0, 1.0, 700.0]]])
     values = torch.tensor([[[1.0, 2.0, 3.0]]])
-    found = gaussian_means(asking, asked, values)
+    found = gaussian_means(queries, keys, values)
     assert found[0, 0, 0].item() == pytest.approx(1, abs=1e-5)
     assert found[0, 0, 2].item() == pytest.approx(3, abs=1e-5)
     assert found[0, 0, 1].item() == pytest.approx(2, abs=1e-5)  # as near to both sides

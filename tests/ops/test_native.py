@@ -23,7 +23,7 @@ def test_every_call_runs_once_and_several_at_a_time(two_threads):
 
     def call(number):
         if number < 2:
-            both.wait()  # nobody passes alone
+            both.wait()  # each waits for the other
         done.append(number)
         return 0
 

@@ -175,10 +175,10 @@ def test_the_matrix_of_unit_impulses_reproduces_the_output(backend):
 
 def test_thousands_of_lines_stay_bounded():
     x, gates = example((1, 1, 3, 4096))
-    sure = gates / gates.abs().sum(3, keepdim=True)
+    bounded = gates / gates.abs().sum(3, keepdim=True)
     for d in (RIGHT, LEFT):
-        assert scan(x, sure[:, d], d).abs().max() < 50
-    positive = sure.abs()
+        assert scan(x, bounded[:, d], d).abs().max() < 50
+    positive = bounded.abs()
     assert scan4(x, positive).abs().max() <= x.abs().max() + 1e-4
 
 
@@ -265,10 +265,10 @@ def test_what_is_spread_is_a_mean_of_what_is_known():
     evidence[:, :, 4, 0] = 0.5
     values = torch.randn(2, 3, 6, 7)
     found, reached = spread(values, evidence, gates, rounds=2)
-    known = torch.stack((values[:, :, 2, 3], values[:, :, 4, 0]))
+    sparse = torch.stack((values[:, :, 2, 3], values[:, :, 4, 0]))
     assert (reached > 0).all()
-    assert (found <= known.amax(0)[:, :, None, None] + 1e-5).all()
-    assert (found >= known.amin(0)[:, :, None, None] - 1e-5).all()
+    assert (found <= sparse.amax(0)[:, :, None, None] + 1e-5).all()
+    assert (found >= sparse.amin(0)[:, :, None, None] - 1e-5).all()
     one, _ = spread(torch.full_like(values, 0.3), evidence, gates)
     assert torch.allclose(one[reached.expand_as(one) > 1e-6], torch.tensor(0.3))
 

@@ -39,16 +39,16 @@ def test_the_term_is_the_mean_field_of_the_samples(monkeypatch, distance):
     monkeypatch.setattr(
         "segmend.refiners.appearance.MAX_SAMPLES", 16 if distance == SAMPLE_DISTANCE else 15
     )  # 16 nearer ones
-    # Colours that lie close together: else each place hears itself alone.
+    # Similar colours: otherwise each cell would get its own label alone.
     image, coarse = 0.5 + 0.1 * torch.rand(1, 3, 64, 64), torch.rand(1, 4, 64, 64).softmax(dim=1)
     step = distance // CELL
     rows = range(step // 2, 16, step)
     samples = [(y, x) for i, y in enumerate(rows) for x in range((i % 2) * step // 2, 16, step)]
     assert len(samples) == (64 // distance) ** 2
-    known = torch.stack([F.avg_pool2d(coarse, CELL)[0, :, y, x] for y, x in samples], dim=1)
-    q = known
+    coarse_q = torch.stack([F.avg_pool2d(coarse, CELL)[0, :, y, x] for y, x in samples], dim=1)
+    q = coarse_q
     for _ in range(ROUNDS - 1):
-        q = (known.log() + slow_term(image, samples, samples, q)).softmax(dim=0)
+        q = (coarse_q.log() + slow_term(image, samples, samples, q)).softmax(dim=0)
     found = appearance_term(image, coarse)
     assert found.shape == (1, 4, 16, 16)
     everywhere = [(y, x) for y in range(16) for x in range(16)]
@@ -63,7 +63,7 @@ def test_the_term_sums_to_its_weight_at_every_cell(classes):
 
 
 def test_the_term_outweighs_a_region_that_looks_like_another():
-    """A grey road taken for a building in one corner: the rest of the road says road."""
+    """A grey road labelled as building in one corner: the rest of the road corrects it."""
     image = torch.full((1, 3, 64, 64), 0.5)
     image[:, :, :32] = 0.9
     coarse = torch.zeros(1, 2, 64, 64)

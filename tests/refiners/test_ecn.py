@@ -19,7 +19,7 @@ def example(height=37, width=50, batch=2, classes=5):
 
 
 @pytest.mark.parametrize(("width", "count"), [("full", 7_626_968), ("half", 1_915_000), ("quarter", 482_888)])
-def test_parameters_are_as_many_as_the_paper_has(width, count):
+def test_the_number_of_parameters_is_that_of_the_paper(width, count):
     with torch.device("meta"):
         network = ECN(Classes.numbered(21), width)
     assert sum(p.numel() for p in network.parameters()) == count
@@ -54,7 +54,7 @@ def test_fusion_is_equation_5():
     assert torch.allclose(c.probabilities, expected)
 
 
-def test_loss_is_the_sum_of_three_cross_entropies_over_known_pixels():
+def test_loss_is_the_sum_of_three_cross_entropies_over_valid_pixels():
     image, coarse = example()
     target = torch.randint(0, 5, (2, 37, 50))
     target[:, :9] = 255
@@ -66,7 +66,7 @@ def test_loss_is_the_sum_of_three_cross_entropies_over_known_pixels():
     assert torch.allclose(correction_loss(c, target, 255), expected, atol=1e-5)
 
 
-def test_images_held_out_teach_the_mask_and_the_others_the_branches():
+def test_held_out_images_train_the_mask_and_the_others_the_branches():
     image, coarse = example()
     target = torch.randint(0, 5, (2, 37, 50))
     c = ECN(CLASSES, "quarter")(image, coarse)
@@ -77,7 +77,7 @@ def test_images_held_out_teach_the_mask_and_the_others_the_branches():
 
 
 @pytest.mark.parametrize("encoder", [None, "tf_efficientnet_lite0"])
-def test_a_mask_that_learns_apart_leaves_the_branches_alone(encoder):
+def test_the_loss_of_a_detached_mask_does_not_reach_the_branches(encoder):
     image, coarse = example()
     network = ECN(CLASSES, "quarter", encoder=encoder)
     target = torch.randint(0, 5, (2, 37, 50))
@@ -88,13 +88,14 @@ def test_a_mask_that_learns_apart_leaves_the_branches_alone(encoder):
 
 
 def test_coarse_weight_keeps_a_share_of_the_coarse_map():
-    image, coarse = example()
+    (image,), (coarse,) = example(batch=1)
     network = ECN(CLASSES, "quarter").eval()
-    bold = network.refine_batch(image, coarse)
+    alone = network.refine(image, coarse)
     network.coarse_weight = 0.3
-    cautious = network.refine_batch(image, coarse)
-    assert torch.allclose(cautious.probabilities, 0.7 * bold.probabilities + 0.3 * coarse, atol=1e-6)
-    assert 0 < cautious.changed.sum() < bold.changed.sum()
+    mixture = network.refine(image, coarse)
+    assert torch.allclose(mixture.probabilities, 0.7 * alone.probabilities + 0.3 * coarse, atol=1e-6)
+    assert 0 < mixture.changed.sum() < alone.changed.sum()
+    assert torch.equal(network.refine(image, coarse, min_confidence=0.5).probabilities, alone.probabilities)
 
 
 def test_a_batch_of_void_has_no_loss_and_no_nan():
@@ -106,7 +107,7 @@ def test_a_batch_of_void_has_no_loss_and_no_nan():
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
 
 
-def test_displacements_stay_within_reach():
+def test_displacements_stay_within_the_maximum():
     image, coarse = example()
     network = ECN(CLASSES, "quarter", max_displacement=4.0)
     with torch.no_grad():
@@ -121,7 +122,7 @@ def test_displacements_stay_within_reach():
 
 
 def test_learns_to_undo_a_known_shift():
-    """Overfitting one pair whose coarse map is the truth moved by (3, 0): propagation must find it."""
+    """Overfitting one pair whose coarse map is the ground truth moved by (3, 0): propagation must undo it."""
     torch.manual_seed(0)
     truth = torch.zeros(1, 24, 24, dtype=torch.long)
     truth[:, 6:18, 6:18] = 1

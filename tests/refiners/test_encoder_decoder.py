@@ -1,4 +1,4 @@
-"""Layers that refiners share."""
+"""Layers that the refiner networks share."""
 
 import pytest
 import torch
@@ -22,17 +22,17 @@ def test_decoders_end_at_the_finest_stride(encoder, hints):
 
 
 def test_the_plain_encoder_takes_no_hints():
-    with pytest.raises(InvalidInput, match="name an encoder"):
+    with pytest.raises(InvalidInput, match="name a timm encoder"):
         encoder_and_decoder(4, "quarter", hints=4)
 
 
 @pytest.mark.parametrize(("finest", "scale"), [(1, 1), (2, 1), (1, 2), (2, 2)])
-def test_last_layers_give_the_scale_that_is_asked_for(finest, scale):
+def test_heads_have_outputs_of_any_stride(finest, scale):
     features = torch.rand(1, 8, 32 // finest, 48 // finest)
     assert head(8, 5, finest, scale)(features).shape == (1, 5, 32 // scale, 48 // scale)
 
 
-def test_padding_repeats_the_last_lines():
+def test_padding_repeats_the_last_row_and_column():
     map_ = torch.rand(1, 2, 5, 6)
     padded = pad_to_stride(map_, 4)
     assert padded.shape == (1, 2, 8, 8)

@@ -1,4 +1,4 @@
-"""Maps as images: colours are those that were asked for, and void is clear."""
+"""Maps as images: labels have the colours of their classes, and void is transparent."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ def decode(address: str) -> np.ndarray:
     return np.array(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGBA"))
 
 
-def test_labels_have_the_colours_of_their_classes_and_void_is_clear() -> None:
+def test_labels_have_the_colours_of_their_classes_and_void_is_transparent() -> None:
     classes = Classes(("a", "b", "c"), ((10, 20, 30), (128, 128, 128), (0, 0, 0)))
     labels = np.array([[0, 1], [2, 255]], np.uint8)
     found = decode(images.labels(labels, classes))
@@ -37,7 +37,7 @@ def test_more_classes_than_a_palette_holds() -> None:
     assert found[19, 49].tolist() == [*classes.palette[999], 255]
 
 
-def test_changes_show_what_is_right_as_clear() -> None:
+def test_changes_show_correct_pixels_as_transparent() -> None:
     changes = np.array([list(Change)], np.uint8)
     found = decode(images.changes(changes))
     assert [tuple(pixel) for pixel in found[0, 1:].tolist()] == list(images.CHANGE_COLOURS.values())[1:]

@@ -243,10 +243,10 @@ def open_dataset(
     if (root / "dataset.yaml").is_file():
         if labels is not None:
             raise InvalidFile(root, "its dataset.yaml says where the labels are: leave `labels` out")
-        return replace(_open_layout(root, split), max_pixels=max_pixels)
+        return _open_layout(root, split, bands, max_pixels)
     layout = _layout_of(root)
     if layout is not None and labels is None and classes is None:
-        return replace(_open_layout(*layout), max_pixels=max_pixels)
+        return _open_layout(*layout, bands, max_pixels)
     images = find_images(root)
     looked = survey_images(images.values(), bands, max_pixels)
     findings = tuple(f"{root}: {finding}" for finding in looked.findings)
@@ -296,9 +296,9 @@ def open_masks(
     """
     layout = _layout_of(Path(labels))
     if layout is not None and images is None:
-        dataset = _open_layout(*layout)
+        dataset = _open_layout(*layout, max_pixels=max_pixels)
         _check_asked(layout[0], dataset.classes, classes)
-        return replace(dataset, max_pixels=max_pixels)
+        return dataset
     masks = find_masks(labels)
     found = find_files(images, IMAGE_SUFFIXES) if images is not None else {}
     looked = ImageSurvey()
@@ -398,14 +398,16 @@ def _layout_of(folder: Path) -> tuple[Path, str] | None:
     return None
 
 
-def _open_layout(root: Path, split: str | None) -> Dataset:
+def _open_layout(
+    root: Path, split: str | None, bands: tuple[int, int, int] | None = None, max_pixels: int = MAX_PIXELS
+) -> Dataset:
     described = describe(root)
     split = _chosen_split(root, split)
     images = find_files(root / "images" / split, IMAGE_SUFFIXES)
     masks = _files_if_any(root / "labels" / split, LABEL_SUFFIXES)
     maps = _files_if_any(root / "probs" / split, PROBABILITY_SUFFIXES)
     blobs = _files_if_any(root / "blobs" / split, LABEL_SUFFIXES)
-    looked = survey_images(images.values())
+    looked = survey_images(images.values(), bands, max_pixels)
     partner = {name: name for name in images if name in masks}
     turns, findings = turns_of(images, masks, partner, looked.turned)
     tags = read_tags(root / "tags.json", described.classes).get(split, {})
@@ -427,6 +429,7 @@ def _open_layout(root: Path, split: str | None) -> Dataset:
         described.classes,
         records,
         coding,
+        max_pixels=max_pixels,
         scored=described.scored,
         findings=(*looked.findings, *findings),
         images_read=looked,

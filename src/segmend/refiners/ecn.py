@@ -209,8 +209,13 @@ class ECN(RefinerNetwork, paper_url="https://arxiv.org/abs/1712.03812"):
         """Refine a batch (see `Refiner.refine_batch`), with displacements and the fusion mask."""
         correction = self(image, coarse)
         mask = None if correction.mask is None else correction.mask[:, 0]
-        probabilities = torch.lerp(correction.probabilities, coarse, self.coarse_weight)
-        return Refinement.of(probabilities, coarse, displacement=correction.displacement, fusion_mask=mask)
+        return Refinement.of(
+            correction.probabilities, coarse, displacement=correction.displacement, fusion_mask=mask
+        )
+
+    def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
+        """`coarse_weight`, for all coarse maps."""
+        return self.coarse_weight
 
 
 class CorrectedSegmenter(nn.Module):

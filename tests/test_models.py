@@ -1,0 +1,83 @@
+"""Refiners and segmenters are loaded by one function."""
+
+import json
+
+import pytest
+
+import segmend.models
+from segmend.labels import Classes, InvalidInput
+from segmend.model_folder import save_model
+from segmend.refiners import (
+    ECN,
+    REFINERS,
+    DenseCRF,
+    GuidedFilter,
+    RefinerNetwork,
+    SpatialPropagation,
+    UniversalPropagation,
+    load,
+    save_filter,
+)
+from segmend.segmenters import Segmenter, load_segmenter
+
+CLASSES = Classes.numbered(2)
+
+
+@pytest.fixture
+def segmenter(tmp_path):
+    model = Segmenter(CLASSES, "torch.nn.Conv2d", {"in_channels": 3, "out_channels": 2, "kernel_size": 1})
+    save_model(model, tmp_path / "segmenter")
+    return tmp_path / "segmenter"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("universal", UniversalPropagation), ("crf", DenseCRF), ("guided", GuidedFilter)]
+)
+def test_names_load_refiners(name, kind):
+    assert type(segmend.models.load(name)) is type(load(name)) is kind
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ECN(CLASSES, "quarter"),
+        SpatialPropagation(CLASSES, width="quarter"),
+        UniversalPropagation(),
+        GuidedFilter(radius=3),
+    ],
+)
+def test_folders_load_every_refiner(tmp_path, model):
+    save_model(model, tmp_path / "model") if isinstance(model, RefinerNetwork) else save_filter(
+        model, tmp_path / "model"
+    )
+    assert type(segmend.models.load(tmp_path / "model")) is type(load(tmp_path / "model")) is type(model)
+
+
+def test_a_folder_loads_a_segmenter(segmenter):
+    assert isinstance(segmend.models.load(segmenter), Segmenter)
+
+
+def test_a_model_of_the_other_kind_is_refused_with_the_command_to_use(segmenter, tmp_path):
+    with pytest.raises(InvalidInput, match="holds a Segmenter, which is not a refiner: use segmend predict"):
+        load(segmenter)
+    save_model(ECN(CLASSES, "quarter"), tmp_path / "ecn")
+    with pytest.raises(InvalidInput, match="holds a ECN, which is not a segmenter: use segmend refine"):
+        load_segmenter(tmp_path / "ecn")
+
+
+def test_a_model_of_another_package_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"type": "Whatever"}))
+    for loaded in (load, segmend.models.load):
+        with pytest.raises(InvalidInput, match="holds a Whatever, which is not a refiner"):
+            loaded(tmp_path)
+
+
+def test_a_filter_with_other_parameters_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"type": "GuidedFilter", "radios": 3}))
+    with pytest.raises(InvalidInput, match=r"expected the parameters radius, eps .*found radios"):
+        load(tmp_path)
+
+
+def test_networks_are_modules_and_filters_are_not():
+    networks = {name for name, kind in REFINERS.items() if issubclass(kind, RefinerNetwork)}
+    assert networks == {"universal", "ecn", "spn"}
