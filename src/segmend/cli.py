@@ -155,6 +155,8 @@ def train(
         raise InvalidInput(f"training needs a package ({error.name}): pip install 'segmend[train]'") from None
 
     _check_folder(out)
+    if is_first():
+        _print_findings()
     broken = job(read_recipe(recipe, overrides or []), out, folds, quiet)
     if is_first():
         _finish(f"Trained: {out}", broken)
@@ -461,6 +463,24 @@ def _reported(dataset):  # type: ignore[no-untyped-def]
     for finding in dataset.findings:
         console.print(escape(finding))
     return dataset
+
+
+def _print_findings() -> None:
+    """From now on, print what a training finds in its data, each sentence once."""
+    import logging
+
+    printed: set[str] = set()
+
+    class Printer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            message = record.getMessage()
+            if message not in printed:
+                printed.add(message)
+                console.print(escape(message))
+
+    logger = logging.getLogger("segmend.training.options")
+    logger.handlers = [Printer()]
+    logger.setLevel(logging.INFO)
 
 
 def _bands(text: str | None) -> tuple[int, int, int] | None:

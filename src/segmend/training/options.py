@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -13,6 +14,9 @@ from torchvision.transforms import v2
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.transforms import training_view
 from segmend.labels import Classes, InvalidInput
+
+logger = logging.getLogger(__name__)
+"""What was found in the data and assumed about it, for whoever runs the training."""
 
 
 class Options(BaseModel):
@@ -38,13 +42,25 @@ class DataOptions(Options):
     train: str | None = Field(None, description="the training split")
     labels: Path | None = Field(None, description="for a plain folder of images, the folder of masks")
     classes: list[str] | int | None = Field(None, description="for plain folders, names or number")
+    ids: list[int] | None = Field(None, description="for plain folders, the id in the masks of each class")
+    palette: Path | None = Field(None, description="for masks painted in colours, a file of names and colours")
+    bands: tuple[int, int, int] | None = Field(None, description="bands that are red, green and blue, from 1")
     merge: dict[str, tuple[str, ...]] = Field({}, description="new class name -> classes it joins")
     leave_out: tuple[int, int] | None = Field(None, description="(i, K): train without part i, from 0, of K")
 
     def open(self, split: str | None) -> Dataset:
         """The records of a split."""
         classes = Classes(tuple(self.classes)) if isinstance(self.classes, list) else self.classes
-        dataset = open_dataset(self.root, split, labels=self.labels, classes=classes)
+        bands = self.bands and (self.bands[0] - 1, self.bands[1] - 1, self.bands[2] - 1)
+        dataset = open_dataset(
+            self.root,
+            split,
+            labels=self.labels,
+            classes=classes,
+            ids=self.ids,
+            palette=self.palette,
+            bands=bands or None,
+        )
         return dataset.merged(self.merge) if self.merge else dataset
 
     def labelled(self, split: str | None, coarse: Path | None = None) -> Dataset:
@@ -59,6 +75,8 @@ class DataOptions(Options):
         records = tuple(r for r in dataset if r.labels is not None)
         if not records:
             raise InvalidInput(f"{self.root}: no image{f' of {split}' if split else ''} has a label map")
+        for finding in dataset.findings:
+            logger.info(finding)
         return dataclasses.replace(dataset, records=records)
 
     def training_set(self, coarse: Path | None = None) -> Dataset:
