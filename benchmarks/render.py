@@ -1,4 +1,4 @@
-"""Write the result pages in docs/results and the table in the README from the raw figures beside this file.
+"""Write the pages in docs/results, the README's table and the model card from the raw figures beside this file.
 
 python benchmarks/render.py
 python benchmarks/render.py --check
@@ -61,6 +61,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     for name in environment.list_templates():
         text = environment.get_template(name).render().rstrip() + "\n"
         yield RESULTS / name, re.sub(r"\n{3,}", "\n\n", text)
+    yield ROOT / "src" / "segmend" / "refiners" / "weights" / "universal" / "README.md", tables.model_card()
     readme = ROOT / "README.md"
     head, _, rest = readme.read_text(encoding="utf-8").partition(START)
     _, found, tail = rest.partition(END)

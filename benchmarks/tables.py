@@ -253,13 +253,25 @@ SET_NAMES = {
 
 MEAN = "mean"
 SEGMENTERS = "segmenters"
+IN_CARD = (
+    SEGMENTERS,
+    "eroded, 9 px",
+    "dilated, 9 px",
+    "polygons, 5 corners",
+    "1/16 resolution",
+    "ground truth",
+    "eroded, 9 px, border error given",
+    "dilated, 9 px, border error given",
+)
+"""Kinds of coarse maps in the table of the model card."""
 
 
 def gains(name: str, chosen: str = "all") -> str:
     """Gains over the coarse maps by set and kind of map.
 
     Args:
-        chosen: ``all``, ``segmenters`` (their maps, and the mean), ``means`` (over the sets) or ``corruptions``.
+        chosen: ``all``, ``segmenters`` (their maps, and the mean), ``means`` (over the sets), ``card`` (those in
+            the model card) or ``corruptions``.
     """
     cases = raw(name).rows().values()
     kinds = {f["coarse maps"] for f in cases if f["set"] == MEAN} - {SEGMENTERS}
@@ -268,6 +280,7 @@ def gains(name: str, chosen: str = "all") -> str:
         by_hand = figures["coarse maps"] in kinds
         mean = figures["set"] == MEAN
         found = {"means"} if mean else {"corruptions"} if by_hand else set()
+        found |= {"card"} if mean and figures["coarse maps"] in IN_CARD else set()
         return found | (set() if by_hand else {"segmenters"}) | {"all"}
 
     picked = [f for f in cases if chosen in groups(f)]
@@ -284,9 +297,15 @@ def gains(name: str, chosen: str = "all") -> str:
             cells += [shown(of["mIoU"], "+.2f"), shown(of.get("boundary IoU"), "+.2f")]
             cells.append(f"{average(of['share degraded']):.1f} %" if of.get("share degraded") else "")
         rows.append(cells)
-    if chosen == "means":
+    if chosen in ("means", "card"):
         head, rows = [head[1], head[3], head[6]], [[row[1], row[3], row[6]] for row in rows]
     return markdown(head, rows, f"All {len(rows)} rows")
+
+
+def model_card() -> str:
+    """The model card of the shipped weights."""
+    card = (HERE / "universal" / "card.md").read_text(encoding="utf-8")
+    return card.format(figures=gains("universal/results", "card").rstrip())
 
 
 def calibration(name: str) -> str:

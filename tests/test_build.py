@@ -46,14 +46,15 @@ def works(tree: Path) -> str:
     return f"{sys.executable} {tree.parent / 'stand_in.py'}"
 
 
-def test_a_wheel_holds_library_recipes_weights_and_templates_of_one_platform(tree):
+def test_a_wheel_of_a_platform_holds_library_recipes_weights_templates_and_licences(tree):
     wheel = build(tree, "build_wheel", works(tree))
     assert "-py3-none-" in wheel.name
     assert not wheel.name.endswith("-any.whl")
     with zipfile.ZipFile(wheel) as content:
         names = set(content.namelist())
-        metadata = next(n for n in names if n.endswith("dist-info/METADATA"))
-        assert "License-File: LICENSE" in content.read(metadata).decode()
+        licences = {name.rpartition("dist-info/licenses/")[2] for name in names if "dist-info/licenses/" in name}
+    notices = {str(path.relative_to(ROOT)) for path in ROOT.glob("src/segmend/refiners/weights/*/NOTICE")}
+    assert licences == {"LICENSE"} | notices
     source = ROOT / "src" / "segmend"
     wanted = [source / "py.typed", *source.glob("recipes/*.yaml"), *source.glob("report/templates/*")]
     wanted += source.glob("refiners/weights/*/*")

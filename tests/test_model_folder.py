@@ -33,9 +33,9 @@ def test_loading_is_silent(folder, capsys):
 
 
 def test_another_kind_is_refused(folder):
-    with pytest.raises(InvalidInput, match="holds a ECN, which is not a segmenter"):
+    with pytest.raises(InvalidInput, match=r"holds a ECN, which is not a segmenter: use segmend refine --refiner"):
         load_segmenter(folder)
-    with pytest.raises(InvalidInput, match="expected a Segmenter"):
+    with pytest.raises(InvalidInput, match="holds a ECN, expected a Segmenter"):
         load_model(Segmenter, folder)
 
 

@@ -37,7 +37,7 @@ from mosaics import write_mosaics  # noqa: E402
 from raw import write_raw  # noqa: E402
 from regions import write_regions  # noqa: E402
 from scoring import Score, by_hand, cases, figures_of, held_out, score, set_aside  # noqa: E402
-from tables import gains  # noqa: E402
+from tables import gains, model_card  # noqa: E402
 
 REGIONS = 600
 """Images whose regions of one colour are labelled."""
@@ -95,10 +95,9 @@ def with_coarse_weight(folder: Path, data: Path, runs: Path) -> Path:
     return place
 
 
-def ship(universal: UniversalPropagation, figures: str) -> None:
+def ship(universal: UniversalPropagation) -> None:
     """Put a trained refiner into the package, with its model card."""
-    card = (HERE / "card.md").read_text(encoding="utf-8").format(figures=figures)
-    save_model(universal, UNIVERSAL, card)
+    save_model(universal, UNIVERSAL, model_card())
 
 
 def draw_reliability(file: Path, counts: dict[str, np.ndarray]) -> None:
@@ -157,8 +156,7 @@ def main() -> None:
         )
         draw_reliability(HERE.parents[1] / "docs" / "results" / "universal_reliability.png", sums)
     if arguments.ship:
-        summary = "\n\n".join(gains(f"{HERE.name}/results", rows) for rows in ("segmenters", "means"))
-        ship(load_model(UniversalPropagation, weighted[0]), summary)
+        ship(load_model(UniversalPropagation, weighted[0]))
     print(gains(f"{HERE.name}/results"))
 
 

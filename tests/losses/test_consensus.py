@@ -80,7 +80,7 @@ def test_far_logits_stay_finite():
     assert consensus_loss(logits.bfloat16(), target).isfinite()
 
 
-def test_void_alone_teaches_nothing():
+def test_only_void_has_no_gradient():
     logits, target = example()
     logits.requires_grad_()
     for loss in (consensus_loss, pixelwise_blob_loss):

@@ -30,7 +30,7 @@ def draw(seed, classes=4):
 
 
 @pytest.mark.parametrize("groups", [None, GROUPS])
-def test_every_instance_counts_alike(groups):
+def test_all_instances_have_the_same_weight(groups):
     prediction, truth, instances = draw(0)
     own = instance_iou(instance_iou_counts(prediction, truth, instances, 4, TYPICAL, groups), TYPICAL, groups)
     for number, group in enumerate(groups or [[c] for c in range(4)]):
@@ -53,7 +53,7 @@ def test_the_metric_adds_up_images():
     assert np.array_equal(metric.compute().numpy(), instance_iou(counts, TYPICAL), equal_nan=True)
 
 
-def test_instances_that_do_not_fit_are_told():
+def test_instances_that_do_not_fit_are_refused():
     prediction, truth, instances = draw(0)
     with pytest.raises(InvalidInput, match="class 3 has instances, but no typical size"):
         instance_iou_counts(prediction, truth, instances, 4, {1: 50.0, 2: 20.0})

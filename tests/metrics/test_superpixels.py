@@ -29,7 +29,7 @@ def test_the_most_frequent_class_of_each_superpixel_counts():
     assert metric.compute().item() == right / 11
 
 
-def test_a_superpixel_without_a_label_is_told():
+def test_a_superpixel_without_a_label_is_refused():
     with pytest.raises(InvalidInput, match=r"expected superpixels 0\.\.1, as there are 2 labels; found 0\.\.2"):
         superpixel_counts(np.zeros((1, 3), np.uint8), np.zeros(2, np.uint8), np.array([[0, 1, 2]]), 2)
     with pytest.raises(InvalidInput):

@@ -54,7 +54,7 @@ def test_a_class_of_an_image_can_be_one_blob():
     assert found.sizes.tolist() == [1, 2, 2, 2, 1]
 
 
-def test_numbers_of_ones_own_make_blobs():
+def test_blobs_can_have_given_numbers():
     labels = torch.tensor([[[1, 1, 0], [255, 1, 0]], [[1, 1, 0], [0, 0, 0]]]).byte()
     numbers = torch.tensor([[[7, 2, 0], [7, 7, 0]], [[7, 7, 300], [300, 300, 5]]])
     found = numbered_blobs(numbers, labels)
@@ -142,7 +142,7 @@ def test_gradients_of_sums_are_those_of_the_formula(monkeypatch):
     assert torch.allclose(found, gradient(), atol=1e-4)
 
 
-def test_any_number_of_threads_sums_alike():
+def test_the_number_of_threads_does_not_change_sums():
     logits, blobs = logits_and_blobs(4)
     torch.set_num_threads(4)
     try:

@@ -26,7 +26,7 @@ def test_values_and_gradients_are_those_of_pytorch(dtype):
         assert torch.allclose(own.grad, reference.grad, rtol=rounding, atol=rounding)
 
 
-def test_x_is_left_alone_and_what_is_not_a_number_stays_so():
+def test_x_is_not_changed_and_nan_stays_nan():
     x = torch.tensor([-1.0, float("nan"), 2.0])
     kept = x.clone()
     assert elu(x).isnan().tolist() == [False, True, False]

@@ -19,7 +19,7 @@ def test_means_are_those_of_the_formula(backend, points, count, dims, channels):
     torch.testing.assert_close(gaussian_means(queries, keys, values).double(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_point_far_from_all_hears_the_nearest(backend):
+def test_a_query_far_from_all_keys_gets_the_values_of_the_nearest(backend):
     keys = torch.tensor([[[0.0, 1.0, 2.0]]])
     queries = torch.tensor([[[-500.0, 1.0, 700.0]]])
     values = torch.tensor([[[1.0, 2.0, 3.0]]])
@@ -29,7 +29,7 @@ def test_a_point_far_from_all_hears_the_nearest(backend):
     assert found[0, 0, 1].item() == pytest.approx(2, abs=1e-5)  # as near to both sides
 
 
-def test_half_precision_and_parts_of_maps_will_do(backend):
+def test_half_precision_and_views_are_accepted(backend):
     torch.manual_seed(0)
     map_ = torch.randn(2, 9, 40)
     parts = map_[:, :3, ::2], map_[:, 3:6, 1::4], map_[:, 6:, 1::4]

@@ -31,7 +31,7 @@ def test_every_call_runs_once_and_several_at_a_time(two_threads):
     assert sorted(done) == list(range(20))
 
 
-def test_where_no_helper_comes_the_caller_does_it_all(two_threads):
+def test_the_caller_does_everything_where_helpers_start_late(two_threads):
     held, done = threading.Event(), []
     busy = native._pool(1).submit(held.wait, 30)
     try:
@@ -43,6 +43,6 @@ def test_where_no_helper_comes_the_caller_does_it_all(two_threads):
 
 
 @pytest.mark.parametrize(("code", "error"), [(native.NO_MEMORY, MemoryError), (native.OUT_OF_RANGE, ValueError)])
-def test_what_one_call_says_is_raised(two_threads, code, error):
+def test_the_return_code_of_a_call_is_raised(two_threads, code, error):
     with pytest.raises(error):
         native.run_all([lambda: 0, lambda: 0, lambda: code])

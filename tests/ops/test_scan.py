@@ -116,7 +116,7 @@ def _both(backend, x, gates, grad, *how):
     return backend.forward(x, gates, *how), *backend.backward(x, gates, grad, *how)
 
 
-def test_what_decays_to_nothing_stays_a_number(backend):
+def test_values_that_decay_to_0_stay_finite(backend):
     """Along gates near 0 values fall below the smallest normal number."""
     x, gates = torch.zeros(1, 1, 40, 40), torch.full((1, 4, 1, 3, 40, 40), 1e-4)
     x[..., 0, 0] = 1
@@ -257,7 +257,7 @@ def test_a_missing_library_falls_back_with_one_warning(monkeypatch, tmp_path):
         native._load.cache_clear()
 
 
-def test_what_is_spread_is_a_mean_of_what_is_known():
+def test_spread_values_are_means_of_the_sparse_ones():
     torch.manual_seed(0)
     gates = 0.9 * normalize_gates(torch.rand(2, 4, 1, 3, 6, 7) + 0.5)
     evidence = torch.zeros(2, 1, 6, 7)
@@ -273,7 +273,7 @@ def test_what_is_spread_is_a_mean_of_what_is_known():
     assert torch.allclose(one[reached.expand_as(one) > 1e-6], torch.tensor(0.3))
 
 
-def test_what_is_spread_stops_at_closed_gates():
+def test_spread_values_stop_at_closed_gates():
     gates = 0.9 * normalize_gates(torch.ones(1, 4, 1, 3, 8, 10))
     for direction, first in ((RIGHT, 5), (LEFT, 4)):
         gates[:, direction, :, :, :, first] = 0
@@ -295,7 +295,7 @@ def test_without_evidence_nothing_is_spread():
     assert reached.max() == 0
 
 
-def test_gates_that_let_nothing_in_spread_nothing_and_no_nan():
+def test_gates_that_sum_to_1_spread_nothing_and_no_nan():
     gates = normalize_gates(torch.ones(1, 4, 1, 3, 8, 10))
     values, reached = spread(torch.randn(1, 2, 8, 10), torch.ones(1, 1, 8, 10), gates, rounds=3)
     assert values.isfinite().all()

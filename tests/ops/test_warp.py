@@ -101,7 +101,7 @@ def test_labels_move_as_their_one_hot_planes(warped, dtype):
 
 
 @pytest.mark.parametrize("warped", [warp_labels, warp_labels_reference])
-def test_between_two_labels_the_smaller_id_wins(warped):
+def test_between_two_labels_the_smaller_id_is_taken(warped):
     labels = torch.tensor([[[5, 3, 3, 7]]], dtype=torch.uint8)
     half = torch.zeros(1, 2, 1, 4)
     half[:, 0] = 0.5
@@ -122,7 +122,7 @@ def test_a_batch_without_images_stays_one(warped):
     assert warped(torch.zeros(0, 4, 5, dtype=torch.uint8), torch.zeros(0, 2, 4, 5)).shape == (0, 4, 5)
 
 
-def test_any_number_of_threads_moves_labels_alike():
+def test_the_number_of_threads_does_not_change_labels():
     labels, displacement = examples(size=(2, 9, 11))
     torch.set_num_threads(4)
     try:

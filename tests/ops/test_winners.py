@@ -19,7 +19,7 @@ def test_values_and_classes_are_those_of_the_maximum(backend, shape, dtype):
     assert torch.equal(classes.to(torch.int64), classes)
 
 
-def test_ties_go_to_the_smaller_class_and_any_layout_will_do(backend):
+def test_ties_go_to_the_smaller_class_and_any_layout_is_accepted(backend):
     map_ = torch.tensor([0.2, 0.4, 0.4]).view(1, 3, 1, 1).expand(1, 3, 40, 50)
     assert (winners(map_)[1] == 1).all()
     turned = torch.randn(2, 3, 6, 5).to(memory_format=torch.channels_last)

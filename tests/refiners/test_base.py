@@ -52,9 +52,11 @@ def test_labels_arrays_and_tensors_give_the_same():
         assert torch.allclose(refined.confidence, torch.full((12, 17), 0.98))
 
 
-def test_a_refiner_of_any_classes_counts_them_in_the_labels():
+def test_a_refiner_of_any_classes_counts_those_that_occur_in_the_labels():
     labels = np.array([[0, 3], [255, 1]], dtype=np.uint8)
-    assert Sharpen().refine(np.zeros((2, 2, 3), np.uint8), labels).probabilities.shape == (4, 2, 2)
+    refined = Sharpen().refine(np.zeros((2, 2, 3), np.uint8), labels)
+    assert refined.probabilities.shape == (3, 2, 2)
+    assert refined.labels[labels != 255].tolist() == [0, 3, 1]
     assert Sharpen().refine(np.zeros((2, 2, 3), np.uint8), labels, num_classes=6).probabilities.shape[0] == 6
 
 

@@ -1,4 +1,4 @@
-"""The baselines: they follow the image's edges, and are saved and loaded."""
+"""The baselines follow the image's edges, and are saved and loaded."""
 
 import pytest
 import torch

@@ -44,9 +44,23 @@ def test_permuted_classes_give_permuted_labels(name, kind, order, seed):
         found, permuted = (
             REFINERS[name].refine_batch(image[None], map_[None])[0] for map_ in (coarse, coarse[order])
         )
-    # Guided filters sum over classes where they normalise: this may round differently.
     assert torch.allclose(permuted.probabilities, found.probabilities[order], atol=1e-6)
-    assert torch.equal(order[permuted.labels.long()], found.labels.long())
+    first, second = found.probabilities.topk(2, dim=0).values
+    clear = first - second > 1e-6  # refined probabilities may be equal too: any of these labels is right then
+    assert clear.float().mean() > 0.99
+    assert torch.equal(order[permuted.labels.long()][clear], found.labels.long()[clear])
+
+
+@pytest.mark.parametrize("name", REFINERS)
+@pytest.mark.parametrize("kind", ["mask", "void"])
+@pytest.mark.parametrize("ids", [(1, 2, 3, 4, 5), (0, 7, 20, 90, 200), (200, 0, 90, 7, 20)])
+def test_masks_with_any_ids_give_the_same_result_in_these_ids(name, kind, ids):
+    image, coarse = image_and_map(kind, seed=0)
+    labels = coarse.argmax(dim=0).to(torch.uint8)
+    void = coarse.amax(dim=0) < 0.5
+    renumbered = torch.tensor(ids, dtype=torch.uint8)[labels.long()]
+    found, other = (REFINERS[name].refine(image, m.masked_fill(void, 255)) for m in (labels, renumbered))
+    assert torch.equal(torch.tensor(ids)[found.labels.long()], other.labels.long())
 
 
 def test_classes_are_ordered_by_their_total_and_then_by_place():
@@ -66,14 +80,16 @@ def test_present_classes_are_likeliest_somewhere_and_void_does_not_count():
     assert present_classes(void[None]).tolist() == []
 
 
-def test_void_is_filled_with_the_mean_of_its_image():
-    maps = torch.stack(
-        [
-            one_hot(torch.tensor([[0, 1], [1, 255]], dtype=torch.uint8), 3, smoothing=0.0),
-            one_hot(torch.full((2, 2), 255, dtype=torch.uint8), 3),
-        ]
-    )
+def test_void_is_filled_from_the_nearest_pixel():
+    labels = torch.full((9, 14), 255, dtype=torch.uint8)
+    labels[2, 3], labels[7, 4], labels[4, 12] = 0, 2, 1
+    maps = torch.stack([one_hot(labels, 3), one_hot(torch.full_like(labels, 255), 3)])
     filled = void_filled(maps)
-    assert torch.allclose(filled[0, :, 1, 1], torch.tensor([1 / 3, 2 / 3, 0.0]))
-    assert torch.equal(filled[0, :, 0], maps[0, :, 0])
+    rows, columns = torch.meshgrid(torch.arange(9.0), torch.arange(14.0), indexing="ij")
+    seeds = {0: (2, 3), 2: (7, 4), 1: (4, 12)}
+    distance = torch.stack([(rows - seeds[c][0]) ** 2 + (columns - seeds[c][1]) ** 2 for c in range(3)]).sqrt()
+    first, second = distance.topk(2, dim=0, largest=False).values
+    clear = second - first > 0.5  # OpenCV's distances are approximate
+    assert torch.equal(filled[0].argmax(dim=0)[clear], distance.argmin(dim=0)[clear])
+    assert torch.equal(filled[0].amax(dim=0), torch.full((9, 14), 0.98))
     assert torch.equal(filled[1], maps[1])

@@ -1,4 +1,4 @@
-"""The class-agnostic refiner that comes with the package."""
+"""The weights of the class-agnostic refiner that come with the package."""
 
 import numpy as np
 import pytest
@@ -20,12 +20,23 @@ def universal():
 def test_it_is_small_and_says_what_it_is(universal):
     assert isinstance(universal, UniversalPropagation)
     assert sum(file.stat().st_size for file in UNIVERSAL.iterdir()) < 12e6
-    card = (UNIVERSAL / "README.md").read_text()
-    for said in ("trained on", "terms", "made by", "mean"):
-        assert said in card
 
 
-def test_it_mends_low_resolution_and_leaves_the_truth(universal, synthetic):
+def test_its_card_has_a_licence_data_with_terms_uses_limits_and_a_short_table():
+    header, _, card = (UNIVERSAL / "README.md").read_text().removeprefix("---\n").partition("---\n")
+    assert "license: apache-2.0" in header
+    for heading in ("Intended use", "Limits", "Results", "Training", "Licence"):
+        assert f"## {heading}" in card
+    gains = [line for line in card.splitlines() if "±" in line]
+    assert 0 < len(gains) <= 8
+    assert "Apache License" in (UNIVERSAL / "LICENSE").read_text()
+    notice = (UNIVERSAL / "NOTICE").read_text()
+    for data in ("PASCAL VOC 2012", "DAVIS 2016", "Synthetic images"):
+        assert data in notice
+        assert data.lower() in card.lower()
+
+
+def test_it_refines_low_resolution_and_keeps_the_ground_truth(universal, synthetic):
     dataset = open_dataset(synthetic, "val")
     count = len(dataset.classes)
     for change, gain in ((lambda t: low_resolution(t, count, 8), 0.005), (lambda t: one_hot(t, count), -0.002)):
@@ -39,7 +50,7 @@ def test_it_mends_low_resolution_and_leaves_the_truth(universal, synthetic):
         assert mean_iou(after) - mean_iou(before) > gain
 
 
-def test_classes_that_are_not_there_change_nothing(universal):
+def test_absent_classes_change_nothing(universal):
     torch.manual_seed(0)
     image, coarse = torch.rand(3, 64, 80), torch.rand(3, 64, 80).softmax(dim=0)
     among_many = torch.zeros(100, 64, 80)

@@ -37,7 +37,7 @@ def test_a_pixel_sees_most_of_the_face():
     assert 93 <= columns.max() - columns.min() + 1 <= 95
 
 
-def test_dropout_is_for_training_alone():
+def test_dropout_is_only_for_training():
     torch.manual_seed(0)
     network, image = FaceParser(3, dropout=0.5), torch.rand(2, 3, 32, 32)
     assert not torch.equal(network(image), network(image))

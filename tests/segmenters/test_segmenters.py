@@ -60,7 +60,7 @@ def test_a_network_of_other_classes_is_refused():
         segmenter(torch.rand(1, 3, 32, 32))
 
 
-def test_imagenet_features_see_a_cat():
+def test_imagenet_features_recognise_a_cat():
     """The whole classifier, loaded the same way, names scikit-image's image of a cat."""
     import timm
     from skimage import data, transform

@@ -401,8 +401,10 @@ def _with_classes_of(truth: Dataset, folders: Sequence[Path]) -> Dataset:
     numbers = tuple(range(len(named))) if named else together
     colours = dict(zip(own, truth.classes.palette, strict=True))
     names = named or tuple(f"class {number}" for number in numbers)
+    why = "named as in the results.json of the maps" if named else "those that they hold together"
     classes = Classes(names, tuple(colours.get(number, voc_colour(number)) for number in numbers))
-    return replace(truth, classes=classes, coding=stored_as(coding, numbers))
+    findings = (*truth.findings, f"ground truth and maps are scored in {len(classes)} classes, {why}")
+    return replace(truth, classes=classes, coding=stored_as(coding, numbers), findings=findings)
 
 
 def _named_by_run(folders: Sequence[Path], least: int) -> tuple[str, ...] | None:

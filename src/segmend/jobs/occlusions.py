@@ -110,10 +110,8 @@ def label_occlusions(
     _check(out, images, made_with, options, path, copied)
 
     def read(record: Record) -> _Given | None:
-        inputs, labels = (
-            hash_of(record.image, record.coarse, text=f"{images.images_read.reading}"),
-            path("labels", record),
-        )
+        inputs = hash_of(record.image, record.coarse, text=str(images.images_read.reading))
+        labels = path("labels", record)
         if inputs and not options.overwrite and note_of(labels) == f"{made_with}{INPUTS}{inputs}":
             return None
         return _Given(inputs, *pair_coarse(images, record))

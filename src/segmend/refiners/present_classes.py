@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,19 +18,23 @@ def not_uniform(largest: Tensor, num_classes: int) -> Tensor:
     return largest > UNIFORM_MARGIN / num_classes
 
 
-def class_order(coarse: Tensor) -> Tensor:
-    """All classes of a batch ``[B, C, H, W]``, the one with the largest total probability first: ``int64 [C]``.
+def class_order(coarse: Tensor, classes: Tensor | None = None) -> Tensor:
+    """Classes of a batch ``[B, C, H, W]``, the one with the largest total probability first: ``int64 [K]``.
 
     Equal totals: the class that has its largest probability earlier in the image is first. The order depends on
     the maps alone. Where a method settles ties by the order of the classes, its result is then the same however
     they are numbered.
+
+    Args:
+        classes: those that are put in order, ``int64 [K]`` (None: all).
     """
-    total = coarse.sum(dim=(0, 2, 3))
-    in_order = total.sort().values
-    if not (in_order[1:] == in_order[:-1]).any():
-        return total.argsort(descending=True)
-    first = coarse.transpose(0, 1).flatten(1).argmax(dim=1).argsort(stable=True)
-    return first[total[first].argsort(descending=True, stable=True)]
+    if classes is None:
+        classes = torch.arange(coarse.shape[1], device=coarse.device)
+    total = coarse.sum(dim=(0, 2, 3))[classes]
+    if len(total.unique()) < len(total):
+        first = torch.stack([coarse[:, c].flatten().argmax() for c in classes.tolist()]).argsort(stable=True)
+        classes, total = classes[first], total[first]
+    return classes[total.argsort(descending=True, stable=True)]
 
 
 def present_classes(coarse: Tensor) -> Tensor:
@@ -39,20 +45,41 @@ def present_classes(coarse: Tensor) -> Tensor:
     Returns:
         ``int64 [K]``, K from 0 (all void) to C.
     """
-    largest = winners(coarse)[0]
-    largest = largest.masked_fill(~not_uniform(largest, coarse.shape[1]), 2.0)  # no probability equals it
-    present = (coarse == largest.unsqueeze(1)).flatten(2).any(dim=2).any(dim=0).nonzero().squeeze(1)
-    return present[class_order(coarse[:, present])] if len(present) > 1 else present
+    count = coarse.shape[1]
+    largest, labels = winners(coarse)
+    valid = not_uniform(largest, count)
+    if not valid.all():
+        largest, labels = largest.masked_fill(~valid, 2.0), labels.masked_fill(~valid, count)
+    wins = labels.flatten().bincount(minlength=count + 1)[:count] > 0
+    # Classes that are most likely only where another one is as likely: `winners` names one class at each pixel.
+    possible = coarse.amax(dim=(0, 2, 3)) >= largest.amin()
+    for c in (possible & ~wins).nonzero().flatten().tolist():
+        wins[c] = (coarse[:, c] == largest).any()
+    return class_order(coarse, wins.nonzero().flatten())
 
 
-def void_filled(coarse: Tensor) -> Tensor:
-    """The coarse map ``[B, C, H, W]`` with void pixels as the mean of the others in their image.
+def void_filled(coarse: Tensor, share: float = 1.0) -> Tensor:
+    """The coarse map ``[B, C, H, W]`` with void pixels as the nearest pixel that is not void.
 
-    Void without any label to be filled with stays.
+    Images of void alone stay as they are.
+
+    Args:
+        share: of the nearest pixel in a void one (0..1); the rest stays uniform.
     """
-    valid = not_uniform(winners(coarse)[0], coarse.shape[1]).unsqueeze(1)
+    valid = not_uniform(winners(coarse)[0], coarse.shape[1])
     if valid.all():
         return coarse
-    count = valid.sum(dim=(2, 3), keepdim=True)
-    mean = (coarse * valid).sum(dim=(2, 3), keepdim=True) / count.clamp_min(1)
-    return torch.where(valid | (count == 0), coarse, mean)
+    return torch.stack([_void_filled(*pair, share) for pair in zip(coarse, valid, strict=True)])
+
+
+def _void_filled(coarse: Tensor, valid: Tensor, share: float) -> Tensor:
+    if valid.all() or not valid.any():
+        return coarse
+    void = (~valid).to(torch.uint8).cpu().numpy()
+    # Numbers of the nearest pixels, which count those that are not void from 1.
+    _, number = cv2.distanceTransformWithLabels(void, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    place = np.zeros(number.max() + 1, np.int64)
+    place[number[void == 0]] = np.flatnonzero(void == 0)
+    nearest = torch.from_numpy(place[number]).to(coarse.device)
+    filled = torch.lerp(coarse, coarse.flatten(1)[:, nearest], share)
+    return torch.where(valid, coarse, filled)

@@ -46,6 +46,10 @@ INITIAL_SCALE = 0.01
 `segmend.refiners.universal.combine.INITIAL`."""
 
 
+VOID_SHARE = 0.1
+"""Share of the nearest label in the coarse probabilities of void pixels: it decides where nothing else does."""
+
+
 class UniversalOutput(NamedTuple):
     """What `UniversalPropagation` predicts for a batch.
 
@@ -155,6 +159,7 @@ class UniversalPropagation(RefinerNetwork, paper_url="https://arxiv.org/abs/1710
             return Refinement.of(void_filled(coarse.float()), coarse)
         restricted = coarse[:, present].clamp_min_(MIN_COARSE)
         restricted /= restricted.sum(dim=1, keepdim=True)
+        restricted = void_filled(restricted, VOID_SHARE)
         error = torch.full((len(image),), border_error_px, device=image.device) if border_error_px else None
         refined = self(image, restricted, error).probabilities
         probabilities = native.empty_like(coarse, torch.float32).zero_().index_copy_(1, present, refined)
