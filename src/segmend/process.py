@@ -1,4 +1,4 @@
-"""What a program settles for its process, and a library leaves alone; nothing here loads torch."""
+"""Settings of the process, which a program makes and a library leaves alone. Nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import os
 
 
 def wait_briefly() -> None:
-    """Let threads of GNU's OpenMP sleep soon while they wait for each other; before torch is loaded.
+    """Limit how long threads of GNU's OpenMP spin while they wait for each other. Call it before torch is loaded.
 
     By default they spin for milliseconds, which takes the cores from the native library's threads and from other
-    programs. If they slept at once, thousands of small operations, as the guided filter's, would take seven times
-    as long. What the environment says stands.
+    programs. Without any spinning, thousands of small operations, such as the guided filter's, would take seven
+    times as long. Settings in the environment are left as they are.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def keep_memory() -> None:
-    """Let this process keep the memory that it frees, for the next image; for programs, not for libraries.
+    """Let this process keep the memory that it frees, for the next image. For programs, not for libraries.
 
-    glibc gives large blocks back at once, and each time the system hands out pages anew, which takes a third of
-    the time of a refiner on large images. Nothing happens with other C libraries.
+    glibc returns large blocks to the system at once. To get their pages again takes a third of a refiner's time on
+    large images. With other C libraries this does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -32,4 +32,4 @@ def keep_memory() -> None:
 
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-"""Options of glibc's mallopt: free bytes that are kept, bytes asked for beyond need, blocks mapped apart."""
+"""Options of glibc's mallopt: free bytes to keep, extra bytes to ask for, number of separately mapped blocks."""
