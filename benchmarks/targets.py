@@ -63,10 +63,9 @@ class Target:
         ]
 
 
-def count(*tables: list[Target]) -> str:
-    """How many targets of some tables are met."""
-    every = [target for table in tables for target in table]
-    return f"{sum(target.met for target in every)} of {len(every)}"
+def count(targets: list[Target]) -> str:
+    """How many targets are met."""
+    return f"{sum(target.met for target in targets)} of {len(targets)}"
 
 
 def table(targets: Iterable[Target]) -> str:

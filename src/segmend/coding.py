@@ -173,7 +173,7 @@ class Decision(NamedTuple):
 def decide(
     masks: Mapping[str, IdCounts], count: int | None = None, ids: Sequence[int] | None = None, hint: bool = True
 ) -> Decision:
-    """How the ids of masks are to be read (the rules stand in the reference of file formats).
+    """How the ids of masks are to be read (``docs/files.md`` lists the rules).
 
     Args:
         masks: counts of each mask, by its name in messages.

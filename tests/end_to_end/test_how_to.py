@@ -48,4 +48,4 @@ def test_the_commands_of_the_tutorial_run(tmp_path, monkeypatch):
         result = CliRunner().invoke(app, [*options, *short] if options[0] == "train" else options)
         assert result.exit_code == 0, result.output
     assert Path("tutorial/universal.html").is_file()
-    assert Path("tutorial/trained/report.html").is_file()
+    assert Path("tutorial/trained.html").is_file()

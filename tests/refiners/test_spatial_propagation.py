@@ -179,3 +179,14 @@ def test_a_saved_network_is_loaded_as_it_was(tmp_path):
     assert isinstance(loaded, SpatialPropagation)
     expected = network.refine(image[0], coarse[0]).probabilities
     assert torch.equal(loaded.refine(image[0], coarse[0]).probabilities, expected)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-35, 1e-12, 1e-6])
+def test_means_sum_to_one_however_little_arrives(weight):
+    torch.manual_seed(0)
+    start = torch.rand(1, 3, 9, 12).softmax(dim=1)
+    gates = 0.3 * torch.rand(1, 4, 1, 3, 9, 12)
+    means = propagate_means(start, torch.full((1, 1, 9, 12), weight), gates)
+    assert torch.allclose(means.sum(dim=1), torch.ones(1, 9, 12), atol=1e-5)
+    expected = propagate_means(start, torch.ones(1, 1, 9, 12), gates) if weight > 1e-20 else start
+    assert torch.allclose(means, expected, atol=1e-4)

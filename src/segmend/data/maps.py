@@ -35,8 +35,9 @@ def read_label_map(
     """
     count = len(classes) if merge is None else len(merge)
     coding = coding or Coding.counted(count)
+    ids = read_ids(path, coding, max_pixels)
     try:
-        labels = coding.decode(read_ids(path, coding, max_pixels))
+        labels = coding.decode(ids)
     except InvalidInput as error:
         raise InvalidFile(path, str(error)) from None
     if merge is not None:

@@ -44,7 +44,8 @@ def open_pairs(
     maps = find_maps(coarse)
     if len(label_files(maps)) < len(maps):
         known = classes if isinstance(classes, Classes) else Classes.numbered(classes or count_planes(maps))
-        found = Found(known, Coding.counted(len(known)), (f"{coarse}: probabilities of {len(known)} classes",))
+        counted = "1 class" if len(known) == 1 else f"{len(known)} classes"
+        found = Found(known, Coding.counted(len(known)), (f"{coarse}: probabilities of {counted}",))
     else:
         found = read_plain(Path(coarse), maps, Reading(classes, ids, palette, max_pixels))
     dataset = replace(open_dataset(images, bands=bands, max_pixels=max_pixels), classes=found.classes)

@@ -23,7 +23,7 @@ SEARCHED = {
     "bilateral_weight": (0.5, 20.0),
     "certainty": (0.3, 3.0),
 }
-"""Range of each parameter for `segmend.jobs.search`, which samples them evenly on a log scale."""
+"""Range of each parameter for `segmend.training.tasks.filter`, which samples them evenly on a log scale."""
 
 
 @dataclass(frozen=True)

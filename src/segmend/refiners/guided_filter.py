@@ -10,7 +10,7 @@ from segmend.refiners.base import Refinement, Refiner
 from segmend.refiners.present_classes import void_filled
 
 SEARCHED = {"radius": (2.0, 40.0), "eps": (1e-6, 1e-1)}
-"""Range of each parameter for `segmend.jobs.search`, which samples them evenly on a log scale."""
+"""Range of each parameter for `segmend.training.tasks.filter`, which samples them evenly on a log scale."""
 
 SUBSAMPLED_RADIUS = 4
 """Radius in pixels of the subsampled image at which the filter is solved."""

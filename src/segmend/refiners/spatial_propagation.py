@@ -22,6 +22,9 @@ from segmend.refiners.network import RefinerNetwork
 EMBEDDING = 16
 """Channels by which similarity gates compare pixels, beside the colours."""
 
+OWN_WEIGHT = 1e-30
+"""Weight of a pixel's own probabilities beside those that reach it: it counts where nothing else does."""
+
 MIN_PROBABILITY = 1e-7
 """Smaller probabilities count as this in logarithms and divisions."""
 
@@ -243,7 +246,7 @@ def propagate_means(start: Tensor, pixel_weight: Tensor, gates: Tensor, rounds: 
     ``mean_d scan_d(pixel_weight * start)``, `rounds` times, divided by its sum over the classes at the end. (The
     maximum of eq. 10 compares one channel at a time; over class probabilities it favours large classes over small
     ones beside them.) The values of `segmend.ops.scan.spread`, without a plane for the weights: probabilities sum
-    to them.
+    to them. Where next to nothing arrives, a pixel keeps its own probabilities.
 
     Args:
         start: probabilities ``[B, C, H, W]``.
@@ -253,7 +256,8 @@ def propagate_means(start: Tensor, pixel_weight: Tensor, gates: Tensor, rounds: 
     map_ = pixel_weight / 4**rounds * start
     for _ in range(rounds):
         map_ = scan4(map_, gates, "sum")
-    return map_ / map_.sum(dim=1, keepdim=True).clamp_min(MIN_PROBABILITY)
+    map_ = torch.add(map_, start, alpha=OWN_WEIGHT)
+    return map_ / map_.sum(dim=1, keepdim=True)
 
 
 def propagate(map_: Tensor, gates: Tensor, rounds: int) -> Tensor:
