@@ -22,7 +22,7 @@ from segmend.labels import InvalidInput
 
 CASES = Path(os.environ.get("SEGMEND_CASES", Path(__file__).parents[3] / "shared" / "cases"))
 pytestmark = pytest.mark.skipif(
-    not CASES.is_dir(), reason=f"no cases in {CASES}: set SEGMEND_CASES to their folder"
+    not CASES.is_dir(), reason=f"no cases in {CASES}: SEGMEND_CASES names their folder"
 )
 
 REFINE = ("refine", "--images", "images", "--out", "out", "--coarse")
@@ -203,9 +203,12 @@ def test_16_instance_ids(case, run):
 
 @pytest.mark.parametrize(
     "command",
-    [(*REFINE[:3], "--coarse", "masks", "--out", "afile"), (*REFINE[:3], "--coarse", "masks", "--out", "/proc/nope"),
-     ("evaluate", "--truth", "masks", "--pred", "masks", "--out", ".")],
-)  # fmt: skip
+    [
+        (*REFINE[:3], "--coarse", "masks", "--out", "afile"),
+        (*REFINE[:3], "--coarse", "masks", "--out", "/proc/nope"),
+        ("evaluate", "--truth", "masks", "--pred", "masks", "--out", "."),
+    ],
+)
 def test_17_output_that_cannot_be_written(case, run, command):
     case("17")
     code, printed = run(*command)
@@ -229,7 +232,7 @@ def test_19_twelve_bits_in_sixteen(case, run):
     assert code == 0
     assert "read as 12 bits" in printed
     images = open_dataset("images")
-    assert all(images.image(record).max() > 150 for record in images)
+    assert all(images.image(record).mean() > 60 for record in images)
 
 
 @pytest.mark.parametrize("folder", ["with_comment", "without_comment"])
@@ -280,7 +283,7 @@ def test_25_other_kinds_of_files(case, run, images, coarse, code, words):
 
 @pytest.mark.parametrize(
     ("coarse", "words"),
-    [("hwc", "classes must come first"), ("sigmoid", "1 - p and p"), ("batch", "first element")],
+    [("hwc", "classes must come first"), ("sigmoid", "1 - p and p"), ("batch", "its first")],
 )
 def test_26_layouts_of_probabilities(case, run, coarse, words):
     case("26")
