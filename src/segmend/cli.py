@@ -185,11 +185,14 @@ def predict(
     """Predict label maps (and probability maps) of a folder of images."""
     from segmend.jobs.predict import PredictOptions
     from segmend.jobs.predict import predict as job
+    from segmend.refiners import REFINERS
     from segmend.segmenters.prediction import TestTime
 
     _check_folder(out)
     if overlap >= tile:
         raise InvalidInput(f"--overlap {overlap}: must be less than the tile of {tile}")
+    if model in REFINERS and not Path(model).exists():
+        raise InvalidInput(f"{model}: a refiner, not a segmenter: use segmend refine --refiner {model}")
     options = PredictOptions(
         test_time=TestTime(_numbers(scales), mirror, tile, overlap),
         precision=_precision(precision),

@@ -104,13 +104,13 @@ def refine(
     folder = MapFolder(
         out,
         classes,
-        made_with=f"refined by {fingerprint(refiner)}, classes={len(classes)}, {options.made_with}",
+        made_with=f"refined by {fingerprint(refiner)}, {options.made_with}",
         probs=options.probs,
         details=options.details,
         quantised=options.quantised,
         overwrite=options.overwrite,
         coding=None if coding is None or coding.is_plain else coding,
-        read_as=f"{coding}, {images.images_read.reading}",
+        read_as=f"{len(classes)} classes, {coding}, {images.images_read.reading}",
     )
     folder.check(images)
     changed = pixels = filled = 0
