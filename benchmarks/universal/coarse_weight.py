@@ -100,5 +100,5 @@ def _tried(
     if case.kind in GOOD or case.border_error_px > 0:
         return gains, gains >= -(MOST_LOST_OF_GOOD if case.kind in GOOD else MOST_LOST)
     one, *others = np.array(own).T
-    degraded = np.array([metrics.share_changed(one, other)[1] for other in others])
+    degraded = np.array([metrics.share_changed(one[:, None], other[:, None])[1] for other in others])
     return gains, (degraded <= MOST_DEGRADED) & (gains >= -MOST_LOST)

@@ -18,8 +18,10 @@ from segmend.metrics import (
     MeanIoU,
     PixelAccuracy,
     ShareChanged,
+    changes,
     confusion_matrix,
     f_measure,
+    image_scores,
     iou,
     mean_accuracy,
     mean_iou,
@@ -181,9 +183,16 @@ def test_a_group_in_neither_map_has_no_f_measure():
 def test_share_changed_counts_images_beyond_the_threshold():
     before = np.array([0.5, 0.5, 0.5, 0.5, 0.9, np.nan, 0.2])
     after = np.array([0.505, 0.5051, 0.495, 0.4949, 1.0, np.nan, 0.2])
+    before, after = before[:, None], after[:, None]
     assert share_changed(before, after) == (2 / 6, 1 / 6)
     assert share_changed(before, after, points=5) == (1 / 6, 0.0)
-    assert np.isnan(share_changed(np.array([]), np.array([]))).all()
+    assert np.isnan(share_changed(np.zeros((0, 2)), np.zeros((0, 2)))).all()
+
+
+def test_an_image_is_improved_or_degraded_only_where_all_its_scores_are():
+    before = np.full((4, 2), 0.5)
+    after = np.array([[0.6, 0.6], [0.4, 0.4], [0.4, 0.6], [0.6, 0.5]])
+    assert changes(before, after).tolist() == [1, -1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +207,7 @@ def test_share_changed_counts_images_beyond_the_threshold():
         (lambda: confusion_matrix(np.zeros((0, 4), np.uint8), np.zeros((0, 4), np.uint8), 2), "with pixels"),
         (lambda: f_measure(np.zeros((2, 3), np.int64), [[0], [2]]), r"0\.\.1, found \[2\]"),
         (lambda: f_measure(np.zeros((2, 3), np.int64), [[-1]]), r"found \[-1\]"),
-        (lambda: share_changed(np.zeros(2), np.zeros(3)), "same images"),
+        (lambda: share_changed(np.zeros((2, 1)), np.zeros((3, 1))), "same images"),
         (lambda: ShareChanged(2).update(*(np.zeros((n, 2, 2), np.uint8) for n in (1, 1, 2))), "one shape"),
     ],
 )
@@ -254,7 +263,7 @@ def test_share_changed_over_pieces_equals_the_function():
     metric.update(prediction[0], truth[0], coarse[0])
     metric.update(prediction[1:], truth[1:], coarse[1:])
     before, after = (
-        np.array([mean_iou(confusion_matrix(m, t, 4)) for m, t in zip(maps, truth, strict=True)])
+        np.array([image_scores(confusion_matrix(m, t, 4)) for m, t in zip(maps, truth, strict=True)])
         for maps in (coarse, prediction)
     )
     expected = share_changed(before, after, points=2.0)

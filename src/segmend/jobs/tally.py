@@ -120,17 +120,11 @@ def image_score(identity: str, refined: np.ndarray, coarse: np.ndarray | None = 
     """Scores of one image from confusion matrices ``[C, C + 1]``; None where its ground truth is all void."""
     if not refined.any():
         return None
-    mean_iou, pixel_accuracy = _own_scores(refined)
+    mean_iou, pixel_accuracy = metrics.image_scores(refined).tolist()
     score = ImageScore(id=identity, mean_iou=mean_iou, pixel_accuracy=pixel_accuracy)
     if coarse is not None:
-        score.coarse_mean_iou, score.coarse_pixel_accuracy = _own_scores(coarse)
+        score.coarse_mean_iou, score.coarse_pixel_accuracy = metrics.image_scores(coarse).tolist()
     return score
-
-
-def _own_scores(confusion: np.ndarray) -> tuple[float, float]:
-    """mIoU over the classes of the ground truth, and pixel accuracy, of one image."""
-    present = np.flatnonzero(confusion.sum(axis=1))
-    return float(metrics.iou(confusion)[present].mean()), float(metrics.pixel_accuracy(confusion))
 
 
 @dataclass(frozen=True)

@@ -137,21 +137,61 @@ def f_measure(confusion: np.ndarray, groups: Sequence[Sequence[int]] | None = No
     return share(2 * right, member @ confusion.sum(-1) + member @ square.sum(-2))
 
 
-def share_changed(before: np.ndarray, after: np.ndarray, points: float = 0.5) -> tuple[float, float]:
-    """Shares (0..1) of images that were improved, and that were degraded.
+def image_scores(confusion: np.ndarray) -> np.ndarray:
+    """Scores of one image, ``float64 [2]`` (0..1): mIoU over the classes of its target, and pixel accuracy.
+
+    NaN where its target is all void.
 
     Args:
-        before, after: mIoU of each image ``[N]`` (0..1). Images without one (NaN) are left out.
-        points: an image counts if its mIoU changed by more than this, in hundredths.
+        confusion: ``int64 [C, C + 1]`` of the image.
+
+    >>> image_scores(np.array([[3, 1, 0], [0, 0, 0]]))
+    array([0.75, 0.75])
+    """
+    present = np.flatnonzero(confusion.sum(axis=1))
+    return np.array([mean_of_valid(iou(confusion)[present]), pixel_accuracy(confusion)], dtype=np.float64)
+
+
+def changes(before: np.ndarray, after: np.ndarray, points: float = 0.5) -> np.ndarray:
+    """Whether images were improved (1), degraded (-1), or neither (0): ``float64 [N]``, NaN without scores.
+
+    Improved where all scores rose by more than `points`, degraded where all fell.
+
+    Args:
+        before, after: scores of each image ``[N, K]`` (0..1), such as those of `image_scores`.
+        points: in hundredths.
 
     Raises:
         InvalidInput: `before` and `after` differ in shape.
 
-    >>> share_changed(np.array([0.5, 0.5, 0.5, 0.5]), np.array([0.6, 0.7, 0.4, 0.5]))
+    >>> changes(np.array([[0.5, 0.5], [0.5, 0.5]]), np.array([[0.6, 0.7], [0.4, 0.5]])).tolist()
+    [1.0, 0.0]
+    """
+    if before.shape != after.shape:
+        raise InvalidInput(f"expected scores of the same images, found {before.shape} and {after.shape}")
+    # Rounded, as a change of exactly `points` must not count for the last bit of a difference.
+    gains = np.round(100.0 * (after - before), 9)
+    found = (gains > points).all(axis=-1).astype(np.float64) - (gains < -points).all(axis=-1)
+    return np.where(np.isnan(gains).any(axis=-1), np.nan, found)
+
+
+def share_changed(before: np.ndarray, after: np.ndarray, points: float = 0.5) -> tuple[float, float]:
+    """Shares (0..1) of images that were improved, and that were degraded (see `changes`).
+
+    Args:
+        before, after: scores of each image ``[N, K]`` (0..1), such as those of `image_scores`. Images without
+            scores (NaN) are left out.
+        points: in hundredths.
+
+    Raises:
+        InvalidInput: `before` and `after` differ in shape.
+
+    >>> share_changed(np.array([[0.5], [0.5], [0.5], [0.5]]), np.array([[0.6], [0.7], [0.4], [0.5]]))
     (0.5, 0.25)
     """
-    improved, degraded, images = _count_changed(np.asarray(before), np.asarray(after), points)
-    return float(share(improved, images)), float(share(degraded, images))
+    found = changes(np.asarray(before), np.asarray(after), points)
+    images = int((~np.isnan(found)).sum())
+    return float(share((found == 1).sum(), images)), float(share((found == -1).sum(), images))
 
 
 class RatioOfCounts(Metric):
@@ -307,7 +347,7 @@ class ShareChanged(Metric):
 
     Args:
         num_classes: C.
-        points: an image counts if its mIoU changed by more than this, in hundredths.
+        points: an image counts if its mIoU and its pixel accuracy both changed by more than this, in hundredths.
         options: those of `torchmetrics.Metric`.
 
     >>> metric = ShareChanged(num_classes=2)
@@ -331,11 +371,12 @@ class ShareChanged(Metric):
     def update(self, preds: LabelMap, target: LabelMap, coarse: LabelMap) -> None:
         """Add one image ``[H, W]`` or several ``[B, H, W]``: refined labels, ground truth, and labels before."""
         scores = [
-            [mean_iou(confusion_matrix(labels, true, self.num_classes)) for labels in (before, after)]
+            [image_scores(confusion_matrix(labels, true, self.num_classes)) for labels in (before, after)]
             for before, after, true in each_image(coarse, preds, target)
         ]
-        before, after = np.array(scores).reshape(-1, 2).T
-        new = _count_changed(before, after, self.points)
+        before, after = np.array(scores).reshape(-1, 2, 2).transpose(1, 0, 2)
+        found = changes(before, after, self.points)
+        new = [int((found == 1).sum()), int((found == -1).sum()), int((~np.isnan(found)).sum())]
         self.counts += torch.tensor(new, device=self.counts.device)
 
     def compute(self) -> Tensor:
@@ -405,12 +446,3 @@ def _check_one_shape(*maps: LabelMap) -> None:
     shapes = {tuple(m.shape) for m in maps}
     if len(shapes) > 1:
         raise InvalidInput(f"expected label maps of one shape, found {', '.join(map(str, sorted(shapes)))}")
-
-
-def _count_changed(before: np.ndarray, after: np.ndarray, points: float) -> tuple[int, int, int]:
-    """Number of images improved, degraded, and in total."""
-    if before.shape != after.shape:
-        raise InvalidInput(f"expected scores of the same images, found {before.shape} and {after.shape}")
-    # Rounded, as a change of exactly `points` must not count for the last bit of a difference.
-    change = np.round(100.0 * (after - before), 9)
-    return int((change > points).sum()), int((change < -points).sum()), int((~np.isnan(change)).sum())

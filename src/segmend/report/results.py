@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from segmend.data.files import InvalidFile, check_writable_file, read_json, write_json
+from segmend.metrics import changes
 
 SCHEMA = 1
 """Version of the schema; a file with a higher one is refused."""
@@ -113,10 +115,6 @@ class Confidence(_Strict):
         return max(self.thresholds, key=lambda one: (one.mean_iou, one.min_confidence))
 
 
-MARGIN = 0.005
-"""An image is improved or degraded where its scores (0..1) change by more than this: half a point."""
-
-
 class ImageScore(_Strict):
     """Scores (0..1) of one image.
 
@@ -139,13 +137,12 @@ class ImageScore(_Strict):
 
     @property
     def change(self) -> Literal["improved", "similar", "degraded"] | None:
-        """Improved where mIoU and pixel accuracy both rise by more than `MARGIN`, degraded where both fall."""
+        """Improved where mIoU and pixel accuracy both rise by more than half a point, degraded where both fall."""
         if self.coarse_mean_iou is None or self.coarse_pixel_accuracy is None:
             return None
-        gains = self.mean_iou - self.coarse_mean_iou, self.pixel_accuracy - self.coarse_pixel_accuracy
-        if min(gains) > MARGIN:
-            return "improved"
-        return "degraded" if max(gains) < -MARGIN else "similar"
+        before = np.array([[self.coarse_mean_iou, self.coarse_pixel_accuracy]])
+        found = changes(before, np.array([[self.mean_iou, self.pixel_accuracy]]))
+        return {1.0: "improved", -1.0: "degraded"}.get(float(found[0]), "similar")  # type: ignore[return-value]
 
 
 def share_of(change: Literal["improved", "degraded"], images: Sequence[ImageScore]) -> float:
