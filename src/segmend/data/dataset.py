@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +15,8 @@ from segmend.data.images import IMAGE_SUFFIXES, ImageSurvey, read_image, survey_
 from segmend.data.maps import find_maps, find_masks, label_files, read_label_map, read_map, which_are_read
 from segmend.data.masks import LABEL_SUFFIXES, read_labels
 from segmend.data.pairing import pair_names, turns_of
-from segmend.data.palette import read_palette
 from segmend.data.probabilities import PROBABILITY_SUFFIXES
+from segmend.data.reading import Reading, read_plain
 from segmend.data.survey import Survey, survey_masks
 from segmend.labels import Classes, InvalidInput, check_same_size
 
@@ -315,52 +314,6 @@ def open_masks(
         )
     dataset = _plain(Path(labels), records, Path(labels), masks, Reading(classes, ids, palette, max_pixels))
     return replace(dataset, images_read=looked)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was said of how masks are to be read (see `open_dataset`)."""
-
-    classes: Classes | int | None = None
-    ids: Sequence[int] | None = None
-    palette: Path | str | None = None
-    max_pixels: int = MAX_PIXELS
-
-    @property
-    def count(self) -> int | None:
-        """The number of classes, where it was given."""
-        return self.classes if isinstance(self.classes, int) or self.classes is None else len(self.classes)
-
-
-class Found(NamedTuple):
-    """How plain masks are read: the classes they hold, their coding, and what was found and assumed."""
-
-    classes: Classes
-    coding: Coding
-    findings: tuple[str, ...]
-
-
-def read_plain(folder: Path, masks: Mapping[str, Path], reading: Reading = Reading()) -> Found:
-    """Look at plain masks once, and decide how they are read.
-
-    Raises:
-        InvalidFile: ids that cannot be meant, or a palette that cannot be read.
-    """
-    named = read_palette(reading.palette) if reading.palette is not None else None
-    try:
-        survey = survey_masks(masks, named[1] if named else (), reading.max_pixels)
-        count = len(named[0]) if named else reading.count
-        coding, assumed = survey.decide(count, reading.ids)
-    except InvalidInput as error:
-        raise InvalidFile(folder, str(error)) from None
-    if isinstance(reading.classes, Classes):
-        classes = reading.classes
-    else:
-        classes = named[0] if named else coding.coloured(survey.palette)
-    if len(classes) != len(coding.ids):
-        raise InvalidFile(folder, f"{len(classes)} classes were given, its masks are read as {len(coding.ids)}")
-    names = [f"{i}" if name == f"class {i}" else name for i, name in zip(coding.ids, classes.names, strict=True)]
-    return Found(classes, coding, (f"{folder}: {survey.found(coding, names)}", *assumed))
 
 
 def _plain(

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segmend.coding import Coding
-from segmend.data.dataset import Dataset, Found, Reading, open_dataset, read_plain
+from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.images import unread_image, unread_images
 from segmend.data.maps import count_planes, find_maps, label_files
+from segmend.data.reading import Found, Reading, read_plain
 from segmend.labels import Classes
 
 
