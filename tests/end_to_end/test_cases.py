@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import warnings
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import yaml
 from PIL import Image
 
 import segmend
-from segmend.cli import main
 from segmend.data.dataset import open_dataset
 from segmend.data.masks import read_mask
 from segmend.labels import InvalidInput
@@ -43,20 +41,12 @@ def case(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command; exit code and all that was printed."""
+def run(segmend_):
+    """Runs a command; gives its exit code and all that it printed."""
 
     def command(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(
-            sys, "argv", ["segmend", *arguments, *(["--quiet"] if arguments[0] != "convert" else [])]
-        )
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
+        code, *printed = segmend_(*arguments, *([] if arguments[0] == "convert" else ["--quiet"]))
+        return int(code), "".join(printed)
 
     return command
 

@@ -16,28 +16,10 @@ import yaml
 from PIL import Image
 
 import segmend
-from segmend.cli import main
 from segmend.data.masks import read_labels
 from segmend.data.probabilities import read_probabilities
 from segmend.model_folder import save_model
 from segmend.refiners import UniversalPropagation
-
-
-def run(monkeypatch, capsys, *arguments):
-    """The command in this process: exit code, standard output, standard error."""
-    monkeypatch.setattr(sys, "argv", ["segmend", *map(str, arguments)])
-    code = 0
-    try:
-        main()
-    except SystemExit as stop:
-        code = stop.code or 0
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-@pytest.fixture
-def segmend_(monkeypatch, capsys):
-    return lambda *arguments: run(monkeypatch, capsys, *arguments)
 
 
 @pytest.fixture(scope="module")

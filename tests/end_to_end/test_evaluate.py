@@ -19,20 +19,13 @@ SIZE = (48, 64)
 
 
 @pytest.fixture
-def evaluate(monkeypatch, capsys, tmp_path):
-    """The command in this process: exit code, results (None where none were written) and what it printed."""
+def evaluate(segmend_, tmp_path):
+    """Evaluates; gives the exit code, the results (None where none were written) and what was printed."""
 
     def run(*arguments, out=tmp_path / "results.json"):
         out.unlink(missing_ok=True)
-        command = ["segmend", "evaluate", *map(str, arguments), "--out", str(out), "--quiet"]
-        monkeypatch.setattr(sys, "argv", command)
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, read_results(out) if out.is_file() else None, captured.out + captured.err
+        code, *printed = segmend_("evaluate", *arguments, "--out", out, "--quiet")
+        return code, read_results(out) if out.is_file() else None, "".join(printed)
 
     return run
 
