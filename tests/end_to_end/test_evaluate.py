@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segmend.cli import main
 from segmend.data.images import write_image
@@ -367,3 +368,17 @@ def test_improved_and_degraded_images_follow_pixel_accuracy_and_own_classes(eval
     assert stored["per_image"][0].keys() == {
         "id", "mean_iou", "pixel_accuracy", "coarse_mean_iou", "coarse_pixel_accuracy"
     }  # fmt: skip
+
+
+def test_a_palette_in_another_order_than_that_of_the_ground_truth_is_noted(evaluate, tmp_path):
+    for folder, order in (("truth", (0, 1)), ("pred", (1, 0))):
+        image = Image.fromarray(np.asarray(order, np.uint8)[two_regions()])
+        colours = [(0, 0, 0), (200, 0, 0)]
+        image.putpalette([value for i in order for value in colours[i]])
+        (tmp_path / folder).mkdir()
+        image.save(tmp_path / folder / "a.png")
+    code, _, printed = evaluate("--truth", tmp_path / "truth", "--pred", tmp_path / "pred")
+    assert code == 0
+    assert "the colours of the ground truth for other ids" in printed
+    code, _, printed = evaluate("--truth", tmp_path / "truth", "--pred", tmp_path / "truth")
+    assert "for other ids" not in printed

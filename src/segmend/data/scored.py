@@ -14,10 +14,15 @@ from segmend.data.maps import count_planes, label_files, read_ids, wrong_count
 from segmend.data.pairing import pair_names
 from segmend.data.probabilities import PROBABILITY_SUFFIXES, read_probabilities
 from segmend.data.survey import survey_masks
-from segmend.labels import VOID, VOID_16, Classes, InvalidInput
+from segmend.labels import VOID, VOID_16, Classes, InvalidInput, Palette
 
 Files = dict[str, Path]
 """Files by ID."""
+
+ANOTHER_ORDER = (
+    "their palette has the colours of the ground truth for other ids: ids are read, not colours. If colours are "
+    "meant, write the maps with the palette of the ground truth"
+)
 
 
 def numbers_of(coding: Coding) -> tuple[int, ...]:
@@ -33,13 +38,20 @@ def stored_as(coding: Coding, numbers: Sequence[int]) -> Coding:
 
 
 def coding_of_maps(
-    folder: Path, maps: Files, like: Coding, count: int | None = None, max_pixels: int = MAX_PIXELS
+    folder: Path,
+    maps: Files,
+    like: Coding,
+    count: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    palette: Palette = (),
 ) -> Decision:
     """How the label files among `maps` store classes: as `like` does if it explains all their ids.
 
     Args:
         folder: where the maps lie, for messages.
         count: number of classes, where it was given.
+        palette: the colour of each class of `like`. Maps with these colours for other ids are read by ids, and
+            the decision says so.
 
     Returns:
         The coding, and what was assumed of colours and foreground.
@@ -54,12 +66,14 @@ def coding_of_maps(
     try:
         survey = survey_masks(files, max_pixels=max_pixels)
         found = set(survey.total.ids.tolist())
+        colours = dict(zip(like.ids, palette, strict=False))
+        notes = (*survey.notes, *([ANOTHER_ORDER] if palette and survey.contradicts(colours) else []))
         # 0 and 255 alone are background and foreground, even if other maps write 255 for void.
         if found <= {*own.ids, *own.void} and not set() < found - {0} <= set(own.void):
-            return Decision(Coding(own.ids, own.void, survey.colours), survey.notes)
+            return Decision(Coding(own.ids, own.void, survey.colours), notes)
         decision = survey.decide(count)
         is_foreground = numbers_of(decision.coding) != decision.coding.ids
-        return decision if is_foreground else Decision(decision.coding, survey.notes)
+        return decision if is_foreground else Decision(decision.coding, notes)
     except InvalidInput as error:
         raise InvalidFile(folder, str(error)) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segmend.coding import Coding, Decision, IdCounts, decide, shares
@@ -30,6 +30,7 @@ class Survey:
             their content lists them.
         colours: the id of each colour, where masks are read by colours.
         palette: colours by id, where masks have a palette.
+        used: the colours of the ids that occur, where masks have a palette.
         notes: what was assumed so far, in sentences.
     """
 
@@ -37,6 +38,7 @@ class Survey:
     colours: Colours = ()
     palette: Palette = ()
     notes: tuple[str, ...] = ()
+    used: Used = field(default_factory=dict)
 
     @property
     def total(self) -> IdCounts:
@@ -53,6 +55,12 @@ class Survey:
         if set(self.total.ids.tolist()) <= {*coding.ids, *coding.void}:
             return Decision(replace(coding, colours=self.colours), self.notes)
         return self.decide(len(coding.ids))
+
+    def contradicts(self, colours: Mapping[int, Colour]) -> bool:
+        """Whether these masks have the same colours for other ids than masks with such `colours` of ids."""
+        ids = {colour: i for i, colour in colours.items()}
+        comparable = set(self.used.values()) <= ids.keys()
+        return comparable and any(ids[colour] != i for i, colour in self.used.items())
 
     def found(self, coding: Coding, names: Sequence[str]) -> str:
         """Classes and their shares of the pixels, in words."""
@@ -93,7 +101,7 @@ def survey_masks(files: Mapping[str, Path], colours: Colours = (), max_pixels: i
     used = {name: found[1] for name, found in seen.items() if found[1]}
     common = _common_colours(used)
     if common is None:
-        return Survey(counts, (), palette)
+        return Survey(counts, (), palette, used=_merged(used.values()))
     again = survey_masks(files, common, max_pixels)
     return replace(
         again, palette=palette, notes=("palettes differ between masks, which are read by their colours",)

@@ -200,7 +200,7 @@ def _found(what: str, folder: Path, truth: Dataset) -> _Found:
     partner, assumed = pair_maps(labelled, files, str(folder))
     like = _coding_of(truth)
     count = len(like.ids) if like.is_plain else None
-    coding, read_as = coding_of_maps(folder, files, like, count, truth.max_pixels)
+    coding, read_as = coding_of_maps(folder, files, like, count, truth.max_pixels, truth.classes.palette)
     return _Found(what, folder, files, partner, stored_as(coding, numbers_of(like)), (*assumed, *read_as))
 
 
