@@ -151,3 +151,15 @@ def test_decoding_and_encoding_give_back_what_was_stored(ids):
 def test_shares_name_classes_and_void():
     counts = IdCounts.of(blocks(0, 0, 1, 255))
     assert shares(counts, Coding.counted(2), ["sky", "cow"]) == "sky 50.0 %, cow 25.0 %; void 25.0 %"
+
+
+def test_one_grey_mask_among_good_ones_is_named():
+    noise = np.where(np.random.default_rng(0).random((60, 60)) < 0.5, 0, 200).astype(np.uint8)
+    noise[::2] += np.arange(30, dtype=np.uint8)[:, None]
+    with pytest.raises(InvalidInput, match=r"^1\.png: found .* grey"):
+        reading(blocks(0, 1, 2), noise, blocks(0, 2))
+
+
+def test_masks_of_void_and_0_alone_are_named_among_others():
+    decision = reading(blocks(0, 1, 2), blocks(0, 255))
+    assert decision.assumed == ("1.png holds void and id 0 alone: is foreground written as void there?",)

@@ -200,7 +200,7 @@ def decide(
             f"found {len(found):,} ids up to {max(found)}: are these instances, or grey values? Expected classes: "
             "write one id for all objects of a class"
         )
-    _refuse_greys(total)
+    _refuse_greys(masks, total)
     _refuse_views(found, hint)
     void = tuple(i for i in (VOID, VOID_16) if i in found and len(found - {VOID, VOID_16}) < i)
     classes = tuple(sorted(found - set(void)))
@@ -210,11 +210,19 @@ def decide(
         return Decision(Coding.counted(2))
     void = tuple(i for i in (VOID, VOID_16) if i not in classes)
     coding = Coding(classes, void)
-    if coding.is_plain:
-        return Decision(coding)
-    return Decision(
-        coding, (f"ids are counted by those that occur: {listed(classes)} are {len(classes)} classes",)
-    )
+    assumed = _only_void(masks, found)
+    if not coding.is_plain:
+        assumed += (f"ids are counted by those that occur: {listed(classes)} are {len(classes)} classes",)
+    return Decision(coding, assumed)
+
+
+def _only_void(masks: Mapping[str, IdCounts], found: set[int]) -> tuple[str, ...]:
+    """A sentence on masks of 0 and void alone among others: void may be meant as foreground there."""
+    few = [name for name, counts in masks.items() if set(counts.ids.tolist()) in ({0, VOID}, {0, VOID_16})]
+    if not few or len(found) <= 3:
+        return ()
+    holds = "holds" if len(few) == 1 else "hold"
+    return (f"{_names(few)} {holds} void and id 0 alone: is foreground written as void there?",)
 
 
 def _foreground(masks: Mapping[str, IdCounts], found: set[int], count: int | None, hint: bool) -> Decision | None:
@@ -259,17 +267,25 @@ def _refuse_views(found: set[int], hint: bool) -> None:
         )
 
 
-def _refuse_greys(total: IdCounts) -> None:
-    """Raise where most ids are found on lines and single pixels alone: grey values between others."""
-    between = (total.ids != 0) & (total.ids != VOID) & (total.ids != VOID_16)
-    thin = between & (total.interior < THIN * total.pixels)
-    has_gaps = len(total.ids) and int(total.ids[between].max(initial=0)) >= 2 * len(total.ids)
-    if thin.sum() < FEW_GREYS or 2 * thin.sum() <= len(total.ids) or not (has_gaps or len(total.ids) > MANY_IDS):
+def _refuse_greys(masks: Mapping[str, IdCounts], total: IdCounts) -> None:
+    """Raise where most ids of a mask are found on lines and single pixels alone: grey values between others."""
+    thin = set(total.ids[total.interior < THIN * total.pixels].tolist()) - {0, VOID, VOID_16}
+    if len(thin) < FEW_GREYS:
         return
-    raise InvalidInput(
-        f"found {len(total.ids)} ids up to {int(total.ids.max())}, {int(thin.sum())} of them only on lines and "
-        "single pixels: is this a grey, interpolated or JPEG mask? Threshold it, or resize with nearest neighbour"
-    )
+    grey = []
+    for name, counts in masks.items():
+        ids = counts.ids.tolist()
+        few = [i for i in ids if i in thin]
+        has_gaps = max(few, default=0) >= 2 * len(ids)
+        if len(few) >= FEW_GREYS and 2 * len(few) > len(ids) and (has_gaps or len(ids) > MANY_IDS):
+            grey.append(name)
+    if grey:
+        counts = masks[grey[0]]
+        raise InvalidInput(
+            f"{_names(grey)}: found {len(counts.ids)} ids up to {int(counts.ids.max())}, "
+            f"{sum(int(i) in thin for i in counts.ids)} of them only on lines and single pixels: is this a grey, "
+            "interpolated or JPEG mask? Threshold it, or resize with nearest neighbour"
+        )
 
 
 def _names(names: Sequence[str]) -> str:

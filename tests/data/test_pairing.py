@@ -115,3 +115,18 @@ def test_files_and_archives_instead_of_folders_are_called_so(tmp_path):
     (tmp_path / "p.png").write_bytes(b"x")
     with pytest.raises(InvalidFile, match="a file, expected a folder"):
         find_files(tmp_path / "p.png", (".png",))
+
+
+def test_several_masks_of_each_image_are_refused():
+    names = [f"{i}{end}" for i in ("ulm_0", "ulm_1") for end in ("_color", "_labelIds", "_instanceIds")]
+    with pytest.raises(InvalidFile, match=r"several masks, '_color', '_labelIds', '_instanceIds'"):
+        pair_names(paths("i", ["ulm_0", "ulm_1"], ".png"), paths("m", names, ".png"), "i", "m")
+
+
+def test_masks_without_an_image_do_not_decide_how_ids_are_read(tmp_path):
+    write_image(tmp_path / "i" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    write_labels(tmp_path / "m" / "a.png", np.kron(np.eye(2, dtype=np.uint8), np.ones((4, 4), np.uint8)) * 255)
+    write_labels(tmp_path / "m" / "other.png", np.full((8, 8), 7, np.uint8))
+    pairs = open_pairs(tmp_path / "i", tmp_path / "m")
+    assert pairs.dataset.coarse_coding.ids == (0, 255)
+    assert len(open_dataset(tmp_path / "i", labels=tmp_path / "m").classes) == 2

@@ -131,17 +131,19 @@ class Dataset:
         Raises:
             InvalidFile: no maps, names that do not pair, or ids that cannot be meant.
         """
-        maps = find_maps(folder)
-        coding, findings = self.coding, self.findings
-        if labels := label_files(maps):
+        paired = self.paired(Path(folder), find_maps(folder))
+        if labels := label_files(paired.coarse_files):
             survey = survey_masks(labels, max_pixels=self.max_pixels)
-            coding, findings = self._coding_of_coarse(Path(folder), survey)
-        return self.paired(Path(folder), maps, coding, findings)
+            return paired._with_coding_of(Path(folder), survey)
+        return replace(paired, coarse_coding=self.coding)
 
-    def paired(
-        self, folder: Path, maps: Mapping[str, Path], coding: Coding | None, findings: tuple[str, ...]
-    ) -> Dataset:
-        """The same records with coarse maps that were found in `folder` and have a coding."""
+    @property
+    def coarse_files(self) -> dict[str, Path]:
+        """The files of the coarse maps by the ID of their image."""
+        return {record.id: record.coarse for record in self.records if record.coarse is not None}
+
+    def paired(self, folder: Path, maps: Mapping[str, Path]) -> Dataset:
+        """The records that have a coarse map among those that were found in `folder`."""
         images = {r.id: r.image for r in self.records if r.image}
         pairing = pair_names(images, maps, self.name, str(folder), self.images_read.turned)
         records = tuple(
@@ -150,16 +152,17 @@ class Dataset:
             if r.id in pairing.partner
         )
         source = which_are_read(folder, dict(maps))
-        more = (*findings, *pairing.findings, *([f"{folder}: the maps {source}"] if source else []))
-        return replace(self, records=records, coarse_coding=coding, merge_coarse=None, findings=more)
+        more = (*self.findings, *pairing.findings, *([f"{folder}: the maps {source}"] if source else []))
+        return replace(self, records=records, coarse_coding=None, merge_coarse=None, findings=more)
 
-    def _coding_of_coarse(self, folder: Path, survey: Survey) -> tuple[Coding | None, tuple[str, ...]]:
+    def _with_coding_of(self, folder: Path, survey: Survey) -> Dataset:
         try:
             plain = self.coding if self.merge is None else None
             decision = survey.decide(len(self.classes)) if plain is None else survey.decide_like(plain)
         except InvalidInput as error:
             raise InvalidFile(folder, str(error)) from None
-        return decision.coding, (*self.findings, *(f"{folder}: {note}" for note in decision.assumed))
+        findings = (*self.findings, *(f"{folder}: {note}" for note in decision.assumed))
+        return replace(self, coarse_coding=decision.coding, findings=findings)
 
     def subset(self, ids: set[str]) -> Dataset:
         """The records whose ID is in `ids`."""
@@ -260,7 +263,8 @@ def open_dataset(
         replace(r, labels=masks.get(pairing.partner.get(r.id, "")), turn=pairing.turns.get(r.id, 1))
         for r in records
     )
-    dataset = _plain(root, records, Path(labels), masks, Reading(classes, ids, palette, max_pixels))
+    used = {name: masks[name] for name in pairing.partner.values()}
+    dataset = _plain(root, records, Path(labels), used, Reading(classes, ids, palette, max_pixels))
     return replace(dataset, findings=(*findings, *dataset.findings, *pairing.findings), images_read=looked)
 
 

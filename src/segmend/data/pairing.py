@@ -58,8 +58,14 @@ def pair_names(
 
 
 def match_names(images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[dict[str, str], str]:
-    """For names of images the names of masks: the same, or the same without a part that all share; and what was
-    assumed, in a sentence."""
+    """For names of images the names of masks: the same, or the same without a part that all share.
+
+    Returns:
+        The pairs, none where no names fit; and what was assumed, in a sentence.
+
+    Raises:
+        InvalidFile: several masks fit each image.
+    """
     partner = {name: name for name in images if name in masks}
     return (partner, "") if partner else _without_affixes(images, masks)
 
@@ -68,13 +74,22 @@ def _without_affixes(images: Mapping[str, Path], masks: Mapping[str, Path]) -> t
     """Pairs of most names once a shared start or end of one side, or of both, is left out."""
     for image_end in dict.fromkeys(("", _shared_end(images))):
         bases = {name.removesuffix(image_end): name for name in images}
+        fitting = {}
         for end in _ends(bases, masks):
             found = {
                 bases[m.removesuffix(end)]: m for m in masks if m.endswith(end) and m.removesuffix(end) in bases
             }
             if 2 * len(found) >= min(len(images), len(masks)):
-                image = f" and '{image_end}' of images" if image_end else ""
-                return found, f"names pair without '{end}' of masks{image}"
+                fitting[end] = found
+        if len(fitting) > 1:
+            kinds = ", ".join(f"'{end}'" for end in fitting)
+            folder = next(iter(masks.values())).parent
+            raise InvalidFile(
+                folder, f"each image has several masks, {kinds}: give a folder with one kind of masks"
+            )
+        for end, found in fitting.items():
+            image = f" and '{image_end}' of images" if image_end else ""
+            return found, f"names pair without '{end}' of masks{image}"
     starts = _shared_end(name[::-1] for name in images)[::-1], _shared_end(name[::-1] for name in masks)[::-1]
     for image_start, mask_start in ((starts[0], starts[1]), ("", starts[1]), (starts[0], "")):
         bases = {name.removeprefix(image_start): name for name in images}

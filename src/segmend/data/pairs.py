@@ -43,14 +43,17 @@ def open_pairs(
         InvalidFile: no images, no maps, no pair, or maps whose ids cannot be meant.
     """
     maps = find_maps(coarse)
-    if len(label_files(maps)) < len(maps):
-        known = classes if isinstance(classes, Classes) else Classes.numbered(classes or count_planes(maps))
-        counted = "1 class" if len(known) == 1 else f"{len(known)} classes"
-        found = Found(known, Coding.counted(len(known)), (f"{coarse}: probabilities of {counted}",))
+    dataset = open_dataset(images, bands=bands, max_pixels=max_pixels)
+    pairs = dataset.paired(Path(coarse), maps)
+    used = pairs.coarse_files
+    if len(label_files(used)) < len(used):
+        given = classes if isinstance(classes, Classes) else Classes.numbered(classes or count_planes(used))
+        counted = "1 class" if len(given) == 1 else f"{len(given)} classes"
+        found = Found(given, Coding.counted(len(given)), (f"{coarse}: probabilities of {counted}",))
     else:
-        found = read_plain(Path(coarse), maps, Reading(classes, ids, palette, max_pixels))
-    dataset = replace(open_dataset(images, bands=bands, max_pixels=max_pixels), classes=found.classes)
-    pairs = dataset.paired(Path(coarse), maps, found.coding, (*dataset.findings, *found.findings))
+        found = read_plain(Path(coarse), used, Reading(classes, ids, palette, max_pixels))
+    findings = (*pairs.findings, *found.findings)
+    pairs = replace(pairs, classes=found.classes, coarse_coding=found.coding, findings=findings)
     with_map, paired = {r.id for r in pairs}, {r.coarse for r in pairs}
     unpaired = [
         InvalidFile(r.image, f"no map of this ID in {coarse}") for r in dataset if r.id not in with_map and r.image
