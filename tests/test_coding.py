@@ -161,5 +161,6 @@ def test_one_grey_mask_among_good_ones_is_named():
 
 
 def test_masks_of_void_and_0_alone_are_named_among_others():
-    decision = reading(blocks(0, 1, 2), blocks(0, 255))
-    assert decision.assumed == ("1.png holds void and id 0 alone: is foreground written as void there?",)
+    for others in ((0, 1, 2), (0, 1, 255)):
+        decision = reading(blocks(*others), blocks(0, 255))
+        assert decision.assumed == ("1.png holds void and id 0 alone: is foreground written as void there?",)

@@ -264,7 +264,7 @@ def refine(
     known = getattr(method, "classes", None) or method.num_classes
     pairs, unpaired = _pairs(images, coarse, classes or known, ids, palette, bands, max_pixels)
     run = job(method, pairs, out, options, name=refiner, unpaired=unpaired)
-    if run.changed == 0:
+    if run.done and run.changed == 0:
         bolder = "--min-confidence 0.5 keeps every change of the refiner"
         if method.takes_border_error and border_error_px is None:
             bolder = f"--border-error-px gives the refiner the border error in pixels, {bolder}"

@@ -219,7 +219,7 @@ def decide(
 def _only_void(masks: Mapping[str, IdCounts], found: set[int]) -> tuple[str, ...]:
     """A sentence on masks of 0 and void alone among others: void may be meant as foreground there."""
     few = [name for name, counts in masks.items() if set(counts.ids.tolist()) in ({0, VOID}, {0, VOID_16})]
-    if not few or len(found) <= 3:
+    if not few or len(found) <= 2:
         return ()
     holds = "holds" if len(few) == 1 else "hold"
     return (f"{_names(few)} {holds} void and id 0 alone: is foreground written as void there?",)

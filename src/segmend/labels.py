@@ -244,7 +244,8 @@ NORMALISED = 16
 def as_label_map(value: Any) -> np.ndarray | None:
     """The ids ``[H, W]`` of an array, PIL image or tensor that is a label map; None for anything else.
 
-    Floats that are whole numbers are ids, and so is grey in three equal channels ``[H, W, 3]``.
+    Floats that are whole numbers are ids, and so is grey in three equal channels ``[H, W, 3]``. Integers may have
+    one axis of length 1 more.
 
     Example:
         >>> as_label_map(np.array([[0.0, 2.0]])).tolist()
@@ -257,6 +258,8 @@ def as_label_map(value: Any) -> np.ndarray | None:
         grey = array[..., :1]
         same = (array[..., :3] == grey).all() and array.shape[0] > 4
         array = grey[..., 0] if same else array
+    if array.ndim == 3 and array.dtype.kind in "biu" and 1 in (array.shape[0], array.shape[-1]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         return None
     if array.dtype.kind != "f":
@@ -295,6 +298,10 @@ def as_probabilities(coarse: Any, num_classes: int, smoothing: float = SMOOTHING
 
 def _layout(tensor: Tensor, num_classes: int) -> str:
     """What an array of another layout than ``[C, H, W]`` seems to be, and what to do, for messages."""
+    if tensor.ndim == 3 and tensor.dtype == torch.bool:
+        return ": one mask in each plane, paint them into one label map first, larger ones first"
+    if tensor.ndim == 3 and not tensor.is_floating_point() and tensor.shape[0] == num_classes:
+        return ": one plane for each class? Give floats, or the label map"
     if tensor.ndim == 4 and tensor.shape[0] == 1:
         return ": a batch of one, take its first element"
     if tensor.ndim == 4:

@@ -135,3 +135,11 @@ def test_binary_masks_train_as_two_classes(tmp_path):
     np.testing.assert_array_equal(data.coarse(record), SHAPE > 1)
     assert any("255 is read as foreground" in line for line in data.findings)
     assert any("void 0.0 %" in line for line in data.findings)
+
+
+def test_an_image_in_place_of_a_mask_is_called_so(tmp_path):
+    write_image(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8))
+    masks = open_masks(tmp_path)
+    assert any("no mask can be read" in line for line in masks.findings)
+    with pytest.raises(InvalidFile, match="found 1,024 colours: is this an image"):
+        masks.labels(masks.records[0])

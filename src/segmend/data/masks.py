@@ -21,6 +21,9 @@ from segmend.pixels import orientation_in, turned
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 TIFF_SUFFIXES = (".tif", ".tiff")
 
+MAX_COLOURS = 256
+"""More colours than these are those of an image."""
+
 NOTE, OURS = "Software", "segmend: "
 """The key of PNG files that says what made them, and how what it says begins."""
 
@@ -127,6 +130,11 @@ def read_labels(path: Path | str, max_pixels: int = MAX_PIXELS) -> tuple[np.ndar
     mask = read_mask(path, max_pixels)
     if mask.ids is None:
         assert mask.colours is not None
+        count = len(np.unique(packed(mask.colours)))
+        if count > MAX_COLOURS:
+            raise InvalidFile(
+                path, f"expected class ids, found {count:,} colours: is this an image, or a JPEG mask?"
+            )
         raise InvalidFile(
             path,
             f"expected class ids (one channel of whole numbers, or a palette), found the colours "

@@ -64,6 +64,8 @@ class Survey:
 
     def found(self, coding: Coding, names: Sequence[str]) -> str:
         """Classes and their shares of the pixels, in words."""
+        if not self.counts:
+            return "no mask can be read"
         masks = f"{len(self.counts)} mask{'s' * (len(self.counts) != 1)}"
         return f"{masks}: {shares(self.total, coding, names)}"
 

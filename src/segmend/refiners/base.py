@@ -191,8 +191,10 @@ def refine_bands(
     check_options(refiner, min_confidence, border_error_px, tile)
     image, coarse = as_image(image), as_tensor(coarse)
     if coarse.ndim == 3 and coarse.shape[:2] == image.shape[1:] != coarse.shape[1:]:
+        painted = coarse.dtype == torch.uint8 and coarse.shape[-1] in (3, 4)
         raise InvalidInput(
             f"expected probabilities [C, H, W], found {tuple(coarse.shape)}: classes must come first"
+            f"{', and colours must become ids' if painted else ''}"
         )
     check_same_size(image=image, coarse=coarse)
     own = device_of(refiner) if isinstance(refiner, nn.Module) else None
