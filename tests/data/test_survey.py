@@ -143,3 +143,16 @@ def test_an_image_in_place_of_a_mask_is_called_so(tmp_path):
     assert any("no mask can be read" in line for line in masks.findings)
     with pytest.raises(InvalidFile, match="found 1,024 colours: is this an image"):
         masks.labels(masks.records[0])
+
+
+def test_masks_of_one_name_in_several_folders_all_count(tmp_path):
+    for sequence in ("a", "b", "c"):
+        write_labels(tmp_path / sequence / "0001.png", SHAPE)
+    masks = open_masks(tmp_path)
+    assert len(masks) == 3
+    assert any("3 masks" in line for line in masks.findings)
+    write_labels(tmp_path / "b" / "0001.png", (SHAPE > 0).astype(np.uint8) * 255)
+    write_labels(tmp_path / "a" / "0001.png", (SHAPE > 0).astype(np.uint8))
+    write_labels(tmp_path / "c" / "0001.png", (SHAPE > 0).astype(np.uint8))
+    with pytest.raises(InvalidFile, match=r"b/0001\.png holds 0 and 255 where a/0001\.png, c/0001\.png hold 1"):
+        open_masks(tmp_path)

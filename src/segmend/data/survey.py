@@ -95,7 +95,7 @@ def survey_masks(files: Mapping[str, Path], colours: Colours = (), max_pixels: i
 
     with ThreadPoolExecutor(available_cores()) as pool:
         looks = dict(zip(files, pool.map(look, files.values()), strict=True))
-    seen = {files[name].name: look for name, look in looks.items() if look is not None}
+    seen = {f"{name}{files[name].suffix}": look for name, look in looks.items() if look is not None}
     counts = {name: found[0] for name, found in seen.items()}
     palette = next((found[2] for found in seen.values() if found[2]), ())
     if colours:
