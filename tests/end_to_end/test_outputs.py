@@ -247,3 +247,33 @@ def test_both_modules_run_the_command(module, tmp_path):
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "nowhere.yaml" in done.stderr
+
+
+def test_commands_leave_folders_with_files_of_others_alone(printed, data, monkeypatch):
+    monkeypatch.chdir(data)
+    before = content(data / "labels")
+    for command in (("convert", "voc", "labels", "--from", "voc"), ("demo", "--out", "labels", "--quiet")):
+        if command[0] == "convert":
+            voc = data / "voc"
+            for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+                (voc / folder).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(voc / "JPEGImages" / "a.png")
+            write_labels(voc / "SegmentationClass" / "a.png", np.zeros((8, 8), np.uint8))
+            (voc / "ImageSets" / "Segmentation" / "train.txt").write_text("a\n")
+        code, message = printed(*command)
+        assert (code, "files that this program did not write" in message) == (2, True)
+    assert before == content(data / "labels")
+    assert printed("convert", "voc", "new", "--from", "voc")[0] == 0
+    assert printed("convert", "voc", "new", "--from", "voc")[0] == 0  # the same again
+    code, message = printed("convert", "voc", "new", "--from", "voc", "--to", "voc")
+    assert (code, "another run" in message) == (2, True)
+
+
+def test_train_does_not_take_the_model_of_somebody_else_for_its_own(printed, data, monkeypatch):
+    monkeypatch.chdir(data)
+    (data / "mine").mkdir()
+    (data / "mine" / "model.safetensors").write_bytes(b"mine")
+    options = ("data.root=images", "data.labels=labels", "coarse.train=coarse", "--out", "mine", "--quiet")
+    code, message = printed("train", "ecn_paper", *options)
+    assert (code, "of no recipe" in message) == (2, True)
+    assert (data / "mine" / "model.safetensors").read_bytes() == b"mine"

@@ -144,6 +144,24 @@ def find_files(folder: Path | str, suffixes: tuple[str, ...]) -> dict[str, Path]
     return found
 
 
+def check_claim(folder: Path, marker: str, content: dict[str, Any]) -> None:
+    """Raise `InvalidFile` unless a folder is new, empty, or marked as this program's output with the same content.
+
+    Args:
+        marker: name of the JSON file that marks it.
+        content: what that file says the folder holds.
+    """
+    path = folder / marker
+    if path.is_file():
+        if read_json(path) == content:
+            return
+        raise InvalidFile(
+            folder, f"holds the output of another run ({marker}): choose another folder, or delete it"
+        )
+    if folder.is_dir() and next(_walk(folder), None) is not None:
+        raise InvalidFile(folder, "holds files that this program did not write: choose a new or an empty folder")
+
+
 def kinds_in(folder: Path | str) -> dict[str, int]:
     """How many files of each suffix (in lower case, with its dot) lie below a folder, the most frequent first."""
     return dict(Counter(path.suffix.lower() for path in _walk(Path(folder))).most_common())

@@ -10,6 +10,7 @@ import torch
 
 from segmend.data.corruptions import Corruption
 from segmend.data.dataset import Dataset, open_dataset
+from segmend.data.files import check_claim, write_json
 from segmend.data.images import write_image
 from segmend.data.maps import read_map
 from segmend.data.probabilities import write_probabilities
@@ -23,6 +24,9 @@ from segmend.report.page import write_report
 from segmend.report.results import Evaluation
 from segmend.training.options import Augmentation, CoarseOptions, DataOptions, Optimisation
 from segmend.training.tasks.corrector import CorrectorRecipe, ECNOptions
+
+MARKER = "demo.json"
+"""The file that marks a folder as the demo's."""
 
 SHOWN = (0.1, 0.5, 0.9)
 """The images in ``before_after.png``, by rank of their gain: 0 is the largest gain, 1 the smallest."""
@@ -47,6 +51,8 @@ def demo(out: Path, seed: int = 0, quiet: bool = False) -> tuple[Shown, Shown]:
     Returns:
         The results of the universal refiner, and of a corrector trained on the split ``train``.
     """
+    check_claim(out, MARKER, {"seed": seed})
+    write_json(out / MARKER, {"seed": seed})
     data = out / "data"
     generate_dataset(data, train=240, val=40, seed=seed)
     for split in ("train", "val"):

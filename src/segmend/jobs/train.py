@@ -7,6 +7,7 @@ from pathlib import Path
 from segmend.jobs.predict import PredictOptions, predict
 from segmend.jobs.progress import bar
 from segmend.labels import InvalidInput
+from segmend.training.folder import check_folder
 from segmend.training.options import Recipe
 from segmend.training.processes import is_first
 from segmend.training.reporting import Bar
@@ -29,6 +30,7 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
         InvalidInput: unusable data or options, or `out` holds the run of another recipe.
     """
     task = TASKS[recipe.task]
+    check_folder(out, recipe)
     if folds is None:
         return task.run(recipe, out, _bar("", quiet))
     if task.folds is None:

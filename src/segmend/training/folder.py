@@ -22,11 +22,14 @@ RECIPE = "recipe.yaml"
 
 
 def check_folder(out: Path, recipe: Recipe) -> None:
-    """Raise `InvalidInput` if a folder holds the run of another recipe."""
+    """Raise `InvalidInput` if a folder holds the run of another recipe, or a model that no run here made."""
     try:
         # Options that are newer than the file have their defaults.
         same = type(recipe).model_validate(yaml.safe_load((out / RECIPE).read_text(encoding="utf-8"))) == recipe
     except FileNotFoundError:
+        foreign = [name for name in ("model.safetensors", "config.json", "checkpoint.pt") if (out / name).exists()]
+        if foreign:
+            raise InvalidInput(f"{out}: holds {foreign[0]} of no recipe: choose another folder") from None
         return
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError):
         same = False

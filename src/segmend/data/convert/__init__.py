@@ -22,11 +22,12 @@ import difflib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from segmend.data.convert import camvid, cityscapes, faces, layout, mapillary, voc
 from segmend.data.convert.source import NothingUsable, SourceDataset
-from segmend.data.files import MAX_PIXELS, InvalidFile
+from segmend.data.files import MAX_PIXELS, InvalidFile, check_claim, write_json
 from segmend.data.images import IMAGE_SUFFIXES
 from segmend.data.masks import LABEL_SUFFIXES
 from segmend.labels import InvalidInput
@@ -93,13 +94,14 @@ def convert(
 
     Args:
         source: folder of the data set.
-        destination: folder to write to; files of the same names are replaced.
+        destination: folder to write to: a new or an empty one, or that of an earlier run of the same conversion.
         from_format: name of its format (a key of `FORMATS`).
         to_format: name of the format to write.
         max_pixels: larger images are skipped.
 
     Raises:
-        InvalidInput: an unknown format, no data set of this format, or one that the other cannot hold.
+        InvalidInput: an unknown format, no data set of this format, one that the other cannot hold, or a
+            destination that holds other files.
     """
     source, destination = Path(source), Path(destination)
     read, write = _format(from_format).read, _format(to_format).write
@@ -114,6 +116,9 @@ def convert(
         data = read(source, max_pixels)
         if not data.items and not data.skipped:
             raise InvalidFile(source, f"expected images of a data set in the format {from_format}")
+        asked = {"source": str(source.resolve()), "from": from_format.lower(), "to": to_format.lower()}
+        check_claim(destination, MARKER, asked)
+        data.begin = partial(write_json, destination / MARKER, asked)
         with suppress(NothingUsable):
             write(data, destination)
     except InvalidFile as error:
@@ -137,6 +142,9 @@ def _findings(data: SourceDataset) -> tuple[str, ...]:
         "stored: turn the label maps if they were made of the images as stored",
     )
 
+
+MARKER = "conversion.json"
+"""The file that says what a destination holds."""
 
 PLAIN = (
     "found a plain folder of images: it needs no conversion. Give it to the other commands as it is (--images, "

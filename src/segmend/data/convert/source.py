@@ -57,6 +57,7 @@ class SourceDataset:
     Attributes:
         more: further keys for its ``dataset.yaml``.
         skipped: files that could not be used, and why.
+        begin: called before the first image is written.
         unturned: IDs of images that are turned by their EXIF orientation, and whose label maps have the size of
             the turned image already.
     """
@@ -68,6 +69,7 @@ class SourceDataset:
     items: list[SourceImage] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     unturned: list[str] = field(default_factory=list)
+    begin: Callable[[], None] = lambda: None
     written: int = 0
     unlabelled: int = 0
 
@@ -93,6 +95,8 @@ class SourceDataset:
             except InvalidInput as error:
                 self.skip(item.image, str(error))
                 continue
+            if not self.written:
+                self.begin()
             yield item, labels
             self.written += 1
             self.unlabelled += labels is None
