@@ -10,7 +10,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from segmend.data.files import InvalidFile, check_writable_file, read_json, write_json
-from segmend.metrics import changes
 
 SCHEMA = 1
 """Version of the schema; a file with a higher one is refused."""
@@ -140,6 +139,8 @@ class ImageScore(_Strict):
         """Improved where mIoU and pixel accuracy both rise by more than half a point, degraded where both fall."""
         if self.coarse_mean_iou is None or self.coarse_pixel_accuracy is None:
             return None
+        from segmend.metrics import changes  # loads torchmetrics, which refining has no use for
+
         before = np.array([[self.coarse_mean_iou, self.coarse_pixel_accuracy]])
         found = changes(before, np.array([[self.mean_iou, self.pixel_accuracy]]))
         return {1.0: "improved", -1.0: "degraded"}.get(float(found[0]), "similar")  # type: ignore[return-value]
