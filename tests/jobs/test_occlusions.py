@@ -29,7 +29,7 @@ def pairs(tmp_path):
         image, mask = np.zeros((60, 50, 3), np.uint8), np.zeros((60, 50), np.uint8)
         if name != "dark":
             image[10:50, 5:45] = 255
-        mask[10:50, 5:45] = 3
+        mask[10:50, 5:45] = 7  # the ids between are in no mask
         mask[30:40, 20:30] = 1
         write_image(tmp_path / "images" / f"{name}.png", image)
         write_labels(tmp_path / "masks" / f"{name}.png", mask)
@@ -38,7 +38,7 @@ def pairs(tmp_path):
 
 def test_a_data_set_of_what_covers_faces(pairs, tmp_path):
     out = tmp_path / "out"
-    options = OcclusionOptions((2, 3), amplification=None, steps=True, quiet=True)
+    options = OcclusionOptions((2, 7), amplification=None, steps=True, quiet=True)
     outcome = label_occlusions(pairs, out, options, outline=outline)
     assert (outcome.done, outcome.kept) == (2, 0)
     (skipped,) = outcome.skipped
@@ -64,4 +64,9 @@ def test_a_data_set_of_what_covers_faces(pairs, tmp_path):
     again = label_occlusions(pairs, out, options, outline=outline)
     assert (again.done, again.kept) == (0, 2)
     with pytest.raises(InvalidInput, match="other weights or options"):
-        label_occlusions(pairs, out, replace(options, face=(3,)), outline=outline)
+        label_occlusions(pairs, out, replace(options, face=(7,)), outline=outline)
+
+
+def test_ids_of_faces_that_no_map_holds_are_refused(pairs, tmp_path):
+    with pytest.raises(InvalidInput, match="none of the ids 2, 3 of faces occurs in the maps, which hold 0, 1, 7"):
+        label_occlusions(pairs, tmp_path / "out", OcclusionOptions((2, 3), quiet=True), outline=outline)

@@ -86,6 +86,8 @@ def wrong_count(probabilities: np.ndarray, count: int) -> str:
     expected = f"expected probabilities of {count} classes [C, H, W], found {len(probabilities)}"
     if probabilities.shape[-1] in (count, 1):
         return f"{expected} of shape {list(probabilities.shape)}: classes must come first, not last"
+    if len(probabilities) > count:
+        return f"{expected}: give the number of classes (--classes, data.classes) if masks lack some"
     return expected
 
 

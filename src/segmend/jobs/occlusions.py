@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segmend.coding import listed
 from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.description import describe, write_description
 from segmend.data.files import InvalidFile, atomic_copy, check_writable_folder
@@ -20,7 +21,7 @@ from segmend.faces.outline import FaceMesh, Outline
 from segmend.jobs.outputs import INPUTS, check_outputs, hash_of, note_of
 from segmend.jobs.pipeline import Outcome, Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import Classes, as_tensor, most_likely, voc_colour
+from segmend.labels import Classes, InvalidInput, as_tensor, most_likely, voc_colour
 from segmend.report import wording
 from segmend.report.results import Skipped
 from segmend.report.steps import row, write_steps
@@ -98,6 +99,7 @@ def label_occlusions(
     """
     outline = outline or FaceMesh()
     face, every, amplification = list(options.face), options.every, options.amplification
+    face_classes = _classes_of(images, options.face)
     made_with = f"occlusions by {type(outline).__name__}, {face=}, {every=}, {amplification=}"
 
     def path(kind: str, record: Record, suffix: str = ".png") -> Path:
@@ -123,7 +125,7 @@ def label_occlusions(
         if not outlines:
             raise InvalidFile(record.image or Path(record.id), "no face found")
         chosen = outlines if every else outlines[:1]
-        return given, factor_occlusions(chosen, np.isin(labels, face), amplification)
+        return given, factor_occlusions(chosen, np.isin(labels, face_classes), amplification)
 
     def write(record: Record, made: tuple[_Given, Occlusions]) -> None:
         given, found = made
@@ -145,6 +147,21 @@ def label_occlusions(
         strips = {record.id: path("steps", record) for record in images}
         _write_page(out / f"steps_{options.split}.html", strips, outcome)
     return outcome
+
+
+def _classes_of(images: Dataset, ids: tuple[int, ...]) -> list[int]:
+    """The classes that are stored as some ids in the teacher's maps; ids that these lack are left out.
+
+    Raises:
+        InvalidInput: the maps lack all of them.
+    """
+    stored = images.coarse_coding.ids if images.coarse_coding else tuple(range(len(images.classes)))
+    classes = [stored.index(i) for i in ids if i in stored]
+    if not classes:
+        raise InvalidInput(
+            f"none of the ids {listed(ids)} of faces occurs in the maps, which hold {listed(stored)}"
+        )
+    return classes
 
 
 def _check(
