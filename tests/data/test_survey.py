@@ -156,3 +156,13 @@ def test_masks_of_one_name_in_several_folders_all_count(tmp_path):
     write_labels(tmp_path / "c" / "0001.png", (SHAPE > 0).astype(np.uint8))
     with pytest.raises(InvalidFile, match=r"b/0001\.png holds 0 and 255 where a/0001\.png, c/0001\.png hold 1"):
         open_masks(tmp_path)
+
+
+@pytest.mark.parametrize("ids", [(7, 26, 300), (1, 2, 3), (0, 255, 1)])
+def test_classes_named_after_ids_are_stored_as_these(tmp_path, ids):
+    """As a model that learned from such masks names them."""
+    stored = np.asarray(sorted(ids))[SHAPE]
+    write_labels(tmp_path / "a.png", stored.astype(np.uint8 if stored.max() < 256 else np.int32))
+    learned = open_masks(tmp_path)
+    again = open_masks(tmp_path, classes=learned.classes)
+    np.testing.assert_array_equal(again.labels(again.records[0]), learned.labels(learned.records[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from segmend.coding import Coding
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.palette import read_palette
 from segmend.data.survey import survey_masks
-from segmend.labels import Classes, InvalidInput
+from segmend.labels import VOID, VOID_16, Classes, InvalidInput
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def read_plain(folder: Path, masks: Mapping[str, Path], reading: Reading = Readi
     try:
         survey = survey_masks(masks, named[1] if named else (), reading.max_pixels)
         count = len(named[0]) if named else reading.count
-        coding, assumed = survey.decide(count, reading.ids)
+        ids = reading.ids or _ids_in_names(reading.classes, set(survey.total.ids.tolist()))
+        coding, assumed = survey.decide(count, ids)
     except InvalidInput as error:
         raise InvalidFile(folder, str(error)) from None
     if isinstance(reading.classes, Classes):
@@ -58,3 +60,15 @@ def read_plain(folder: Path, masks: Mapping[str, Path], reading: Reading = Readi
         raise InvalidFile(folder, f"{len(classes)} classes were given, its masks are read as {len(coding.ids)}")
     names = [f"{i}" if name == f"class {i}" else name for i, name in zip(coding.ids, classes.names, strict=True)]
     return Found(classes, coding, (f"{folder}: {survey.found(coding, names)}", *assumed))
+
+
+def _ids_in_names(classes: Classes | int | None, found: set[int]) -> tuple[int, ...] | None:
+    """The ids after which classes were named, as those of a model that learned from plain masks (``class 7``).
+
+    None where classes have other names, or where masks hold other ids.
+    """
+    if not isinstance(classes, Classes):
+        return None
+    matches = [re.fullmatch(r"class (\d+)", name) for name in classes.names]
+    ids = tuple(int(match[1]) for match in matches if match)
+    return ids if len(ids) == len(classes) and found <= {*ids, VOID, VOID_16} else None
