@@ -5,6 +5,7 @@ Ids are read as they are plainly meant, and refused where that is in doubt. No r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -97,6 +98,13 @@ class Coding:
         return cls(
             tuple(range(count)), tuple(dict.fromkeys((*given, *(i for i in (VOID, VOID_16) if i >= count))))
         )
+
+    @classmethod
+    def of_names(cls, classes: Classes) -> Coding | None:
+        """The coding of classes that were named after their ids, as `coloured` does; None for other names."""
+        matches = [re.fullmatch(r"class (\d+)", name) for name in classes.names]
+        ids = tuple(int(match[1]) for match in matches if match)
+        return cls(ids, tuple(i for i in (VOID, VOID_16) if i not in ids)) if len(ids) == len(classes) else None
 
     @property
     def classes(self) -> Classes:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from segmend.coding import Coding
 from segmend.data.cityscapes import CLASSES, SCORED
 from segmend.data.dataset import open_dataset
 from segmend.data.images import write_image
@@ -60,3 +61,11 @@ def test_other_classes_have_none(segmenter, tmp_path):
             tmp_path / "out",
             PredictOptions(server_ids=True, quiet=True),
         )
+
+
+@pytest.mark.parametrize("ids", [(7, 26, 300), (0, 255)])
+def test_files_hold_the_ids_of_the_masks_that_a_model_learned_from(segmenter, tmp_path, ids):
+    segmenter(Coding(ids).classes)
+    write_image(tmp_path / "images" / "a.png", np.zeros((4, len(ids), 3), np.uint8))
+    predict("x", open_dataset(tmp_path / "images"), tmp_path / "out", PredictOptions(quiet=True))
+    np.testing.assert_array_equal(read_labels(tmp_path / "out" / "labels" / "a.png")[0][0], ids)

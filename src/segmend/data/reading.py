@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from segmend.coding import Coding
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.palette import read_palette
 from segmend.data.survey import survey_masks
-from segmend.labels import VOID, VOID_16, Classes, InvalidInput
+from segmend.labels import Classes, InvalidInput
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,9 @@ def read_plain(folder: Path, masks: Mapping[str, Path], reading: Reading = Readi
 
 
 def _ids_in_names(classes: Classes | int | None, found: set[int]) -> tuple[int, ...] | None:
-    """The ids after which classes were named, as those of a model that learned from plain masks (``class 7``).
+    """The ids after which classes were named, as those of a model that learned from plain masks.
 
     None where classes have other names, or where masks hold other ids.
     """
-    if not isinstance(classes, Classes):
-        return None
-    matches = [re.fullmatch(r"class (\d+)", name) for name in classes.names]
-    ids = tuple(int(match[1]) for match in matches if match)
-    return ids if len(ids) == len(classes) and found <= {*ids, VOID, VOID_16} else None
+    coding = Coding.of_names(classes) if isinstance(classes, Classes) else None
+    return coding.ids if coding and found <= {*coding.ids, *coding.void} else None

@@ -16,7 +16,7 @@ from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import InvalidInput, most_likely
+from segmend.labels import Classes, InvalidInput, most_likely
 from segmend.report.results import Run
 from segmend.segmenters import load_segmenter
 from segmend.segmenters.prediction import TestTime, predict_bands
@@ -83,7 +83,7 @@ def predict(
         probs=options.probs,
         quantised=options.quantised,
         overwrite=options.overwrite,
-        coding=Coding(tuple(SERVER_IDS.tolist())) if options.server_ids else None,
+        coding=Coding(tuple(SERVER_IDS.tolist())) if options.server_ids else _coding_of(segmenter.classes),
         read_as=f"{images.images_read.reading}",
     )
     folder.check(images)
@@ -102,3 +102,9 @@ def predict(
     with bar("predict", len(images), options.quiet) as progress:
         outcome = pipeline.run(images, progress)
     return folder.finish("predict", str(model), outcome)
+
+
+def _coding_of(classes: Classes) -> Coding | None:
+    """The coding of label files: the ids of the masks that a model learned from, where they are in its names."""
+    coding = Coding.of_names(classes)
+    return None if coding is None or coding.is_plain else coding
