@@ -130,6 +130,8 @@ def test_negative_ids_and_ids_that_contradict_the_count_are_refused():
         reading(blocks(-1, 0, 1, dtype=np.int64))
     with pytest.raises(InvalidInput, match="2 ids were given for 3 classes"):
         reading(blocks(0, 1), count=3, ids=(0, 1))
+    with pytest.raises(InvalidInput, match="for two classes: 0, 1, 1"):
+        reading(blocks(0, 1), ids=(0, 1, 1))
 
 
 def test_nothing_labelled_has_two_classes_and_is_void():

@@ -197,6 +197,8 @@ def decide(
     if ids is not None:
         if count not in (None, len(ids)):
             raise InvalidInput(f"{len(ids)} ids were given for {count} classes")
+        if len(set(ids)) < len(ids):
+            raise InvalidInput(f"an id was given for two classes: {listed(ids)}")
         return Decision(Coding(tuple(ids), tuple(i for i in (VOID, VOID_16) if i not in ids)))
     foreground = _foreground(masks, found, count, hint)
     if foreground is not None:

@@ -277,3 +277,12 @@ def test_train_does_not_take_the_model_of_somebody_else_for_its_own(printed, dat
     code, message = printed("train", "ecn_paper", *options)
     assert (code, "of no recipe" in message) == (2, True)
     assert (data / "mine" / "model.safetensors").read_bytes() == b"mine"
+
+
+def test_ids_that_no_label_file_holds_are_refused_before_any_work(printed, data):
+    for path in sorted((data / "coarse").iterdir()):
+        ids = np.asarray(Image.open(path)).astype(np.int32) * 100_000
+        Image.fromarray(ids, mode="I").save(path.with_suffix(".tif"))
+        path.unlink()
+    code, message = printed(*given(data))
+    assert (code, "do not fit the 16 bits of label files" in message) == (2, True)

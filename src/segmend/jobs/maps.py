@@ -18,7 +18,7 @@ from segmend.data.masks import write_labels
 from segmend.data.probabilities import write_arrays, write_probabilities
 from segmend.jobs.outputs import INPUTS, check_outputs, hash_of, note_of
 from segmend.jobs.pipeline import Outcome
-from segmend.labels import Classes
+from segmend.labels import VOID_16, Classes, InvalidInput
 from segmend.refiners.base import Refinement
 from segmend.report.results import Run, read_results, write_results
 
@@ -63,6 +63,10 @@ class MapFolder:
 
         Before any work, so that no hour of it is lost.
         """
+        if self.coding is not None and max(self.coding.ids) > VOID_16:
+            raise InvalidInput(
+                f"ids up to {max(self.coding.ids)} do not fit the 16 bits of label files: renumber them"
+            )
         check_writable_folder(self.out)
         for kind in self._kinds():
             check_writable_folder(self.out / kind)
