@@ -130,3 +130,17 @@ def test_masks_without_an_image_do_not_decide_how_ids_are_read(tmp_path):
     pairs = open_pairs(tmp_path / "i", tmp_path / "m")
     assert pairs.dataset.coarse_coding.ids == (0, 255)
     assert len(open_dataset(tmp_path / "i", labels=tmp_path / "m").classes) == 2
+
+
+def test_maps_of_a_data_set_have_the_classes_and_the_void_that_it_says(tmp_path):
+    write_image(tmp_path / "i" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    write_labels(
+        tmp_path / "set" / "labels" / "val" / "a.png",
+        np.kron(np.eye(2, dtype=np.uint8), np.ones((4, 4), np.uint8)),
+    )
+    (tmp_path / "set" / "dataset.yaml").write_text("name: set\nclasses: [sky, cow, car]\nvoid: 1\n")
+    pairs = open_pairs(tmp_path / "i", tmp_path / "set" / "labels" / "val").dataset
+    assert pairs.classes.names == ("sky", "cow", "car")
+    assert set(np.unique(pairs.coarse(pairs.records[0]))) == {0, 255}
+    other = open_pairs(tmp_path / "i", tmp_path / "set" / "labels" / "val", classes=2).dataset
+    assert set(np.unique(other.coarse(other.records[0]))) == {0, 1}

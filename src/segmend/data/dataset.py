@@ -246,7 +246,7 @@ def open_dataset(
         if labels is not None:
             raise InvalidFile(root, "its dataset.yaml says where the labels are: leave `labels` out")
         return _open_layout(root, split, bands, max_pixels)
-    layout = _layout_of(root)
+    layout = layout_of(root)
     if layout is not None and labels is None and classes is None:
         return _open_layout(*layout, bands, max_pixels)
     images = find_images(root)
@@ -297,7 +297,7 @@ def open_masks(
     Raises:
         InvalidFile: a missing folder, one without masks, or classes that are not those of its data set.
     """
-    layout = _layout_of(Path(labels))
+    layout = layout_of(Path(labels))
     if layout is not None and images is None:
         dataset = _open_layout(*layout, max_pixels=max_pixels)
         _check_asked(layout[0], dataset.classes, classes)
@@ -325,7 +325,7 @@ def _plain(
 ) -> Dataset:
     """A data set of plain folders; masks that lie in our layout have the classes and the void that it says."""
     name = named_after.resolve().name
-    layout = _layout_of(labels)
+    layout = layout_of(labels)
     if layout is None:
         found = read_plain(labels, masks, reading)
         return Dataset(
@@ -346,7 +346,7 @@ def _check_asked(root: Path, described: Classes, asked: Classes | int | None) ->
         raise InvalidFile(root / "dataset.yaml", f"its masks have other classes than were asked for: {names}")
 
 
-def _layout_of(folder: Path) -> tuple[Path, str] | None:
+def layout_of(folder: Path) -> tuple[Path, str] | None:
     """Root and split, where `folder` is ``NAME/images/SPLIT`` or ``NAME/labels/SPLIT`` of our layout."""
     folder = folder.resolve()
     root = folder.parent.parent

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segmend.coding import Coding
-from segmend.data.dataset import Dataset, open_dataset
+from segmend.data.dataset import Dataset, layout_of, open_dataset
+from segmend.data.description import describe
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.images import unread_image, unread_images
 from segmend.data.maps import count_planes, find_maps, label_files
@@ -51,7 +52,8 @@ def open_pairs(
         counted = "1 class" if len(given) == 1 else f"{len(given)} classes"
         found = Found(given, Coding.counted(len(given)), (f"{coarse}: probabilities of {counted}",))
     else:
-        found = read_plain(Path(coarse), used, Reading(classes, ids, palette, max_pixels))
+        reading = Reading(classes, ids, palette, max_pixels)
+        found = _described(Path(coarse), reading) or read_plain(Path(coarse), used, reading)
     findings = (*pairs.findings, *found.findings)
     pairs = replace(pairs, classes=found.classes, coarse_coding=found.coding, findings=findings)
     with_map, paired = {r.id for r in pairs}, {r.coarse for r in pairs}
@@ -64,3 +66,21 @@ def open_pairs(
             instead = f": {unread_image(others[name])}" if name in others else ""
             unpaired.append(InvalidFile(path, f"no image of this ID in {images}{instead}"))
     return Pairs(pairs, unpaired)
+
+
+def _described(folder: Path, reading: Reading) -> Found | None:
+    """How label maps in a data set are read: as its ``dataset.yaml`` says, unless something else was said."""
+    layout = layout_of(folder)
+    if layout is None or reading.ids or reading.palette:
+        return None
+    described = describe(layout[0])
+    if isinstance(reading.classes, Classes):
+        fits = reading.classes.names == described.classes.names
+    else:
+        fits = reading.classes in (None, len(described.classes))
+    if not fits:
+        return None
+    names = ", ".join(described.classes.names[:12]) + (", ..." if len(described.classes) > 12 else "")
+    coding = Coding.counted(len(described.classes), described.void)
+    finding = f"{folder}: {len(described.classes)} classes of its dataset.yaml ({names}); void {described.void}"
+    return Found(described.classes, coding, (finding,))
