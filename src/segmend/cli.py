@@ -240,7 +240,7 @@ def refine(
     quiet: Quiet = False,
 ) -> None:
     """Refine a folder of coarse maps."""
-    from segmend.jobs.refine import RefineOptions
+    from segmend.jobs.refine import RefineOptions, open_pairs
     from segmend.jobs.refine import refine as job
     from segmend.refiners import load
     from segmend.refiners.base import check_options
@@ -261,9 +261,17 @@ def refine(
         quiet=quiet,
     )
     check_options(method, min_confidence, border_error_px, tile)
-    known = getattr(method, "classes", None) or method.num_classes
-    pairs, unpaired = _pairs(images, coarse, classes or known, ids, palette, bands, max_pixels)
-    run = job(method, pairs, out, options, name=refiner, unpaired=unpaired)
+    pairs, unpaired = open_pairs(
+        images,
+        coarse,
+        method,
+        classes,
+        ids=_ids("ids", ids) if ids else None,
+        palette=palette,
+        bands=_bands(bands),
+        max_pixels=max_pixels,
+    )
+    run = job(method, _reported(pairs), out, options, name=refiner, unpaired=unpaired)
     if run.done and run.changed == 0:
         bolder = "--min-confidence 0.5 keeps every change of the refiner"
         if method.takes_border_error and border_error_px is None:
@@ -293,10 +301,11 @@ def occlusions(
     from segmend.faces.occlusion import PAPER
     from segmend.jobs.occlusions import OcclusionOptions
     from segmend.jobs.occlusions import label_occlusions as job
+    from segmend.jobs.refine import open_pairs
 
     _check_folder(out)
     ids = _ids("face", face)
-    pairs, unpaired = _pairs(images, masks, bands=bands, max_pixels=max_pixels)
+    pairs, unpaired = open_pairs(images, masks, bands=_bands(bands), max_pixels=max_pixels)
     options = OcclusionOptions(
         face=ids,
         split=split,
@@ -306,7 +315,7 @@ def occlusions(
         overwrite=overwrite,
         quiet=quiet,
     )
-    outcome = job(pairs, out, options, unpaired=unpaired)
+    outcome = job(_reported(pairs), out, options, unpaired=unpaired)
     kept = f", {outcome.kept} kept from an earlier run" if outcome.kept else ""
     skipped = [f"{s.file}: {s.reason}" for s in outcome.skipped]
     message = f"{_counted(outcome.done)} labelled in {out}{kept}; {outcome.rate:.1f} per second"
@@ -432,33 +441,6 @@ def _images(folder: Path, bands: str | None, max_pixels: int | None):  # type: i
     from segmend.data.dataset import open_dataset
 
     return _reported(_limited(open_dataset(folder, bands=_bands(bands)), max_pixels))
-
-
-def _pairs(  # type: ignore[no-untyped-def]
-    images: Path,
-    coarse: Path,
-    classes=None,
-    ids: str | None = None,
-    palette: Path | None = None,
-    bands: str | None = None,
-    max_pixels: int | None = None,
-):
-    """Images and their coarse maps, and what has no partner; what was found and assumed is printed."""
-    from segmend.data.files import MAX_PIXELS
-    from segmend.data.pairs import open_pairs
-    from segmend.report.results import Skipped
-
-    pairs = open_pairs(
-        images,
-        coarse,
-        classes=classes,
-        ids=_ids("ids", ids) if ids else None,
-        palette=palette,
-        bands=_bands(bands),
-        max_pixels=max_pixels or MAX_PIXELS,
-    )
-    unpaired = [Skipped(file=str(error.path), reason=error.reason) for error in pairs.unpaired]
-    return _reported(pairs.dataset), unpaired
 
 
 def _reported(dataset):  # type: ignore[no-untyped-def]

@@ -113,7 +113,8 @@ class Coding:
 
     def coloured(self, palette: Palette) -> Classes:
         """The classes, named after their ids, in the colours that a palette has for these."""
-        colours = tuple(palette[i] if 0 <= i < len(palette) else voc_colour(i) for i in self.ids)
+        # Without a palette by place: the colour of id 255, foreground at times, is that of void.
+        colours = tuple(palette[i] if 0 <= i < len(palette) else voc_colour(c) for c, i in enumerate(self.ids))
         return Classes(tuple(f"class {i}" for i in self.ids), colours)
 
     @property

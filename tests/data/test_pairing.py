@@ -26,6 +26,7 @@ def paths(folder: str, names: list[str], suffix: str) -> dict[str, Path]:
     [
         (["p0", "p1"], ["p0_mask", "p1_mask"]),
         (["p0"], ["p0_mask"]),
+        (["p0_mask", "p1_mask"], ["p0", "p1"]),
         (["a/p0", "a/p1"], ["a/p0.mask", "a/p1.mask"]),
         (["aachen_0_leftImg8bit", "ulm_1_leftImg8bit"], ["aachen_0_gtFine_labelIds", "ulm_1_gtFine_labelIds"]),
         (["001", "002"], ["mask_001", "mask_002"]),

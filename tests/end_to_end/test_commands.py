@@ -185,7 +185,7 @@ def test_where_no_label_changed_it_is_said_what_to_do(segmend_, synthetic, tmp_p
     assert code == 0
     assert "0 % of pixels changed" in out
     assert "--border-error-px" in out
-    code, out, _ = segmend_(*given, "--out", tmp_path / "told", "--border-error-px", "2", "--quiet")
+    code, out, _ = segmend_(*given, "--out", tmp_path / "error_given", "--border-error-px", "2", "--quiet")
     assert code == 0
     assert "--min-confidence 0.5" in out
     assert "--border-error-px" not in out

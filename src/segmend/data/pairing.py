@@ -75,7 +75,7 @@ def _without_affixes(images: Mapping[str, Path], masks: Mapping[str, Path]) -> t
     for image_end in dict.fromkeys(("", _shared_end(images))):
         bases = {name.removesuffix(image_end): name for name in images}
         fitting = {}
-        for end in _ends(bases, masks):
+        for end in (*([""] if image_end else []), *_ends(bases, masks)):
             found = {
                 bases[m.removesuffix(end)]: m for m in masks if m.endswith(end) and m.removesuffix(end) in bases
             }
@@ -88,15 +88,19 @@ def _without_affixes(images: Mapping[str, Path], masks: Mapping[str, Path]) -> t
                 folder, f"each image has several masks, {kinds}: give a folder with one kind of masks"
             )
         for end, found in fitting.items():
-            image = f" and '{image_end}' of images" if image_end else ""
-            return found, f"names pair without '{end}' of masks{image}"
+            return found, _without(end, image_end)
     starts = _shared_end(name[::-1] for name in images)[::-1], _shared_end(name[::-1] for name in masks)[::-1]
     for image_start, mask_start in ((starts[0], starts[1]), ("", starts[1]), (starts[0], "")):
         bases = {name.removeprefix(image_start): name for name in images}
         found = {bases[m.removeprefix(mask_start)]: m for m in masks if m.removeprefix(mask_start) in bases}
         if found and 2 * len(found) >= min(len(images), len(masks)):
-            return found, f"names pair without '{mask_start}' of masks and '{image_start}' of images"
+            return found, _without(mask_start, image_start)
     return {}, ""
+
+
+def _without(*parts: str) -> str:
+    shown = " and ".join(f"'{part}'" for part in parts if part)
+    return f"names pair without {shown}"
 
 
 def _ends(bases: Mapping[str, str], masks: Iterable[str]) -> Iterator[str]:

@@ -50,7 +50,9 @@ def open_pairs(
     if len(label_files(used)) < len(used):
         given = classes if isinstance(classes, Classes) else Classes.numbered(classes or count_planes(used))
         counted = "1 class" if len(given) == 1 else f"{len(given)} classes"
-        found = Found(given, Coding.counted(len(given)), (f"{coarse}: probabilities of {counted}",))
+        found = Found(
+            given, Coding.of_names(given) or Coding.counted(len(given)), (f"{coarse}: probabilities of {counted}",)
+        )
     else:
         reading = Reading(classes, ids, palette, max_pixels)
         found = _described(Path(coarse), reading) or read_plain(Path(coarse), used, reading)

@@ -18,7 +18,7 @@ from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
-from segmend.labels import InvalidInput, as_tensor
+from segmend.labels import Classes, InvalidInput, as_tensor
 from segmend.refiners.base import TILE, Refiner, check_options, refine_bands, void_mask
 from segmend.report.results import Run, Skipped
 
@@ -164,14 +164,22 @@ def open_pairs(
     images: Path,
     coarse: Path,
     refiner: Refiner | None = None,
-    count: int | None = None,
+    classes: Classes | int | None = None,
+    *,
+    ids: Sequence[int] | None = None,
+    palette: Path | None = None,
+    bands: tuple[int, int, int] | None = None,
     max_pixels: int | None = None,
 ) -> tuple[Dataset, list[Skipped]]:
-    """Images and the coarse maps of the same ID, of the refiner's classes or of those the maps hold.
+    """Images and the coarse maps of the same ID, in the classes given, else in those of the refiner or the maps.
+
+    Args:
+        ids, palette, bands: see `segmend.open_dataset`.
 
     Returns:
         The pairs, and what has no partner.
     """
-    classes = getattr(refiner, "classes", None) or count or (refiner.num_classes if refiner else None)
-    pairs = pair(images, coarse, classes=classes, max_pixels=max_pixels or MAX_PIXELS)
+    own = (getattr(refiner, "classes", None) or refiner.num_classes) if refiner else None
+    limit = max_pixels or MAX_PIXELS
+    pairs = pair(images, coarse, classes=classes or own, ids=ids, palette=palette, bands=bands, max_pixels=limit)
     return pairs.dataset, [Skipped(file=str(error.path), reason=error.reason) for error in pairs.unpaired]
