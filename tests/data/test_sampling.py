@@ -2,8 +2,11 @@
 
 import dataclasses
 
+import numpy as np
+import pytest
 import torch
 
+from segmend.data.class_uniform import find_centroids
 from segmend.data.corruptions import fill_void
 from segmend.data.dataset import open_dataset
 from segmend.data.sampling import CoarseSource, Samples, collate
@@ -91,3 +94,97 @@ def test_truth_comes_first_where_asked(synthetic, coarse):
     source = CoarseSource(truth_share=0.0, truth_first=4)
     record = samples(synthetic, coarse).dataset.records[0]
     assert [source.takes_truth(record, i) for i in range(6)] == [True] * 4 + [False] * 2
+
+
+BY_HAND = 4
+"""The first records of `partly_propagated`, of 12."""
+
+
+def partly_propagated(synthetic, share, centroids=False):
+    """Samples of four records labelled by hand and eight propagated ones."""
+    dataset = open_dataset(synthetic, "train")
+    distances = [0] * BY_HAND + [1, 3] * BY_HAND
+    records = [dataclasses.replace(r, distance=d) for r, d in zip(dataset, distances, strict=True)]
+    dataset = dataclasses.replace(dataset, records=tuple(records))
+    view = training_view(48, (0.7, 1.4), True, 0.0, dataset.classes.void)
+    found = find_centroids(dataset, 32) if centroids else None
+    return Samples(dataset, view, 400, 0, centroids=found, propagated_share=share)
+
+
+def drawn(some, count):
+    """Numbers of the first records of `count` samples."""
+    return np.array([some._place(index)[0][0] for index in range(count)])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 2 / 3, 0.9, 1.0])
+@pytest.mark.parametrize("centroids", [False, True])
+def test_the_share_of_propagated_frames_holds_and_is_spread_evenly(synthetic, share, centroids):
+    chosen = partly_propagated(synthetic, share, centroids)
+    propagated = drawn(chosen, 400) >= BY_HAND
+    kinds = (propagated[::2], propagated[1::2]) if centroids else (propagated,)  # random crops, and centroids
+    for kind in kinds:
+        assert abs(np.cumsum(kind) - share * np.arange(1, len(kind) + 1)).max() < 1
+
+
+def test_each_group_has_epochs_and_orders_of_its_own(synthetic):
+    numbers = drawn(partly_propagated(synthetic, 0.5), 64)
+    for group, records in ((numbers[numbers < BY_HAND], range(4)), (numbers[numbers >= BY_HAND], range(4, 12))):
+        epochs = group.reshape(-1, len(records))
+        assert all(sorted(epoch) == list(records) for epoch in epochs)
+        assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_every_class_of_a_group_is_drawn_equally_often_around_centroids(synthetic):
+    chosen = partly_propagated(synthetic, 0.5, centroids=True)
+    for group, records in zip(chosen.groups, (range(BY_HAND), range(BY_HAND, 12)), strict=True):
+        assert {one.record for ones in group.centroids for one in ones} <= set(records)
+        places = {
+            (one.record, np.float32(one.y), np.float32(one.x)): turn
+            for turn, ones in enumerate(group.centroids)
+            for one in ones
+        }
+        turns = []
+        for index in range(1, 400, 2):
+            order, centre = chosen._place(index)
+            assert centre is not None
+            if order[0] in records:
+                turns.append(places[(int(order[0]), *centre.tolist())])
+        assert turns == [number % len(group.centroids) for number in range(len(turns))]
+
+
+@pytest.mark.parametrize("centroids", [False, True])
+def test_without_a_share_or_without_two_groups_the_order_is_the_one_of_all_records(synthetic, centroids):
+    mixed = partly_propagated(synthetic, None, centroids)
+    plain = open_dataset(synthetic, "train")
+    found = find_centroids(plain, 32) if centroids else None
+    alone = Samples(plain, mixed.view, 400, 0, centroids=found, propagated_share=0.5)
+    numbers = drawn(alone, 60)
+    assert np.array_equal(drawn(mixed, 60), numbers)
+    if not centroids:
+        expected = [np.random.default_rng((0, epoch)).permutation(12) for epoch in range(5)]
+        assert np.array_equal(numbers, np.concatenate(expected))
+
+
+def test_a_broken_frame_is_replaced_by_one_of_its_group(synthetic, tmp_path):
+    chosen = partly_propagated(synthetic, 0.5)
+    nowhere = tmp_path / "nothing.png"
+    nowhere.write_bytes(b"")
+    records = list(chosen.dataset.records)
+    records[5] = dataclasses.replace(records[5], image=nowhere)
+    chosen.dataset = dataclasses.replace(chosen.dataset, records=tuple(records))
+    seen = []
+    chosen.view = lambda sample: sample
+    read = chosen._draw
+
+    def noted(record, index, centre):
+        sample = read(record, index, centre)
+        seen.append(record.distance > 0)
+        return sample
+
+    chosen._draw = noted
+    broken = [message for index in range(16) for message in chosen[index]["broken"]]
+    assert len(broken) == 1
+    assert seen == [False, True] * 8
+    gone = [dataclasses.replace(record, image=nowhere) if record.distance else record for record in records]
+    chosen.dataset = dataclasses.replace(chosen.dataset, records=tuple(gone))
+    assert len(chosen[1]["broken"]) == 8  # then one labelled by hand

@@ -52,6 +52,11 @@ def test_what_is_written_reads_back_the_same(tmp_path):
         ("task: segmenter\ndata: {root: x}\nrelaxation: {}\nconsensus: {}", r"consensus\.cross_entropy. is 0"),
         ("task: segmenter\ndata: {root: x}\nconsensus: {by_class: true}", r"consensus\.by_class: no such key$"),
         ("task: segmenter\ndata: {root: x}\nvalidation: {splits: v}", r"splits: .* did you mean 'split'"),
+        ("task: segmenter\ndata: {root: x}\npropagated: {share: 0.5}", r"propagated\.distance: Field required"),
+        (
+            "task: segmenter\ndata: {root: x}\npropagated: {distance: 1, share: 50}",
+            r"propagated\.share: .*less than or equal to 1",
+        ),
         ("task: universal\ntraining_sets: [{date: {root: x}}]", r"training_sets\.0\.date: .* did you mean 'data'"),
         (GOOD + "optimisation: {schedule: plateau}", "depends on the scores of `validation`"),
         ("data: {root: x}", "task: expected segmenter, corrector, universal, filter; found none"),
@@ -106,6 +111,13 @@ def test_a_wrong_name_lists_all_recipes_and_the_nearest(tmp_path, monkeypatch, n
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidInput, match=words):
         read_recipe(name)
+
+
+def test_one_override_leaves_the_propagated_frames_out():
+    recipe = read_recipe("propagated", ["propagated.distance=0"])
+    assert isinstance(recipe, SegmenterRecipe)
+    assert recipe.propagated.distance == 0
+    assert recipe.relaxation.radius == 1
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

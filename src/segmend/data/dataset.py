@@ -12,6 +12,7 @@ from segmend.coding import Coding
 from segmend.data.description import describe, read_tags
 from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, found_instead
 from segmend.data.images import IMAGE_SUFFIXES, ImageSurvey, read_image, survey_images
+from segmend.data.manifest import read_manifest
 from segmend.data.maps import find_maps, find_masks, label_files, read_label_map, read_map, which_are_read
 from segmend.data.masks import LABEL_SUFFIXES, read_labels
 from segmend.data.pairing import pair_names, turns_of
@@ -27,6 +28,8 @@ class Record:
 
     Attributes:
         turn: EXIF orientation by which its maps are turned, as they were made of the image as stored.
+        distance: frames to the labelled frame that its labels were propagated from; 0 if it was labelled by hand;
+            None if no ``manifest.jsonl`` lists it (see `segmend.data.manifest`).
     """
 
     id: str
@@ -36,6 +39,7 @@ class Record:
     tags: tuple[str, ...] | None = None
     blobs: Path | None = None
     turn: int = 1
+    distance: int | None = None
 
 
 @dataclass(frozen=True)
@@ -368,6 +372,7 @@ def _open_layout(
     partner = {name: name for name in images if name in masks}
     turns, findings = turns_of(images, masks, partner, looked.turned)
     tags = read_tags(root / "tags.json", described.classes).get(split, {})
+    entries = read_manifest(root)
     records = tuple(
         Record(
             id=i,
@@ -377,6 +382,7 @@ def _open_layout(
             tags=tuple(tags[i]) if i in tags else None,
             blobs=blobs.get(i),
             turn=turns.get(i, 1),
+            distance=entries[split, i].distance if (split, i) in entries else None,
         )
         for i, path in images.items()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Required, TypedDict, cast
@@ -74,6 +75,23 @@ class CoarseSource:
         return record.coarse is None or index < self.truth_first or bool(torch.rand(()) < self.truth_share)
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Records that are drawn in a new random order every epoch of their own.
+
+    Attributes:
+        records: their numbers in the data set.
+        others: numbers of the records of the other group, which are used if none of `records` can be read.
+        centroids: in these records, of the classes that have some.
+        stream: what the random order depends on besides seed and epoch.
+    """
+
+    records: np.ndarray
+    others: np.ndarray
+    centroids: list[list[Centroid]]
+    stream: tuple[int, ...]
+
+
 class Samples(torch.utils.data.Dataset[Sample]):
     """`length` samples: the records in a new random order every epoch, each seen by a random `view`.
 
@@ -87,6 +105,9 @@ class Samples(torch.utils.data.Dataset[Sample]):
         centroids: of each class (`find_centroids`); every second sample is then centred on one of them, of the
             classes that have some in turn.
         blobs: whether samples hold the numbers of their pixels' blobs (`Dataset.blobs`).
+        propagated_share: share of the samples that show propagated records (`Record.distance` above 0), spread
+            evenly. Propagated records and the others are then two groups, each with epochs, an order and centroids
+            of its own. None: all records are drawn equally often, as they are where all belong to one group.
     """
 
     def __init__(
@@ -99,10 +120,18 @@ class Samples(torch.utils.data.Dataset[Sample]):
         held_out: frozenset[str] = frozenset(),
         centroids: list[list[Centroid]] | None = None,
         blobs: bool = False,
+        propagated_share: float | None = None,
     ) -> None:
         self.dataset, self.view, self.length, self.seed, self.coarse = dataset, view, length, seed, coarse
         self.held_out, self.blobs = held_out, blobs
         self.centroids = [some for some in centroids or () if some]
+        propagated = np.array([bool(record.distance) for record in dataset], dtype=bool)
+        mixed = bool(propagated.any() and not propagated.all())
+        self.propagated_share = propagated_share if mixed else None
+        if self.propagated_share is None:
+            self.groups = [self._group(np.ones_like(propagated), ())]
+        else:
+            self.groups = [self._group(~propagated, ()), self._group(propagated, (0, 1))]
 
     def __len__(self) -> int:
         return self.length
@@ -126,14 +155,27 @@ class Samples(torch.utils.data.Dataset[Sample]):
 
     def _place(self, index: int) -> tuple[np.ndarray, Centre | None]:
         """Records for a sample in the order in which they are tried, and the centre of its view."""
-        drawn = index // 2 if self.centroids else index
-        epoch, position = divmod(drawn, len(self.dataset))
-        order = np.roll(np.random.default_rng((self.seed, epoch)).permutation(len(self.dataset)), -position)
-        if not self.centroids or index % 2 == 0:
+        group, drawn = self._turn(index // 2 if self.centroids else index)
+        epoch, position = divmod(drawn, len(group.records))
+        rng = np.random.default_rng((self.seed, epoch, *group.stream))
+        order = group.records[np.roll(rng.permutation(len(group.records)), -position)]
+        order = np.concatenate((order, group.others))
+        if not group.centroids or index % 2 == 0:
             return order, None
-        ones = self.centroids[drawn % len(self.centroids)]
+        ones = group.centroids[drawn % len(group.centroids)]
         one = ones[np.random.default_rng((self.seed, 1, index)).integers(len(ones))]
         return np.concatenate(([one.record], order)), Centre([one.y, one.x])
+
+    def _turn(self, drawn: int) -> tuple[_Group, int]:
+        """The group that is drawn from, and how often it was before."""
+        if self.propagated_share is None:
+            return self.groups[0], drawn
+        before, after = (math.floor(count * self.propagated_share) for count in (drawn, drawn + 1))
+        return (self.groups[1], before) if after > before else (self.groups[0], drawn - before)
+
+    def _group(self, members: np.ndarray, stream: tuple[int, ...]) -> _Group:
+        inside = [[one for one in ones if members[one.record]] for ones in self.centroids]
+        return _Group(np.flatnonzero(members), np.flatnonzero(~members), [some for some in inside if some], stream)
 
     def _draw(self, record: Record, index: int, centre: Centre | None) -> dict[str, Tensor]:
         image, labels = (torch.from_numpy(a) for a in pair_labels(self.dataset, record))

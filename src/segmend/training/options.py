@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torchvision.transforms import v2
 
 from segmend.data.dataset import Dataset, open_dataset
+from segmend.data.manifest import MANIFEST
 from segmend.data.transforms import training_view
 from segmend.labels import Classes, InvalidInput
 
@@ -33,6 +35,46 @@ class Recipe(Options):
     def to_yaml(self) -> str:
         """The recipe as YAML text, all defaults written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+class Propagated(Options):
+    """Which frames of a data set that `segmend propagate` wrote are trained on, beside those labelled by hand.
+
+    Attributes:
+        distance: frames to the labelled frame. 0: images labelled by hand alone, whatever `share` says.
+        up_to: all distances from 1 to `distance`, not that one alone. Without `share`, images labelled by hand are
+            then less frequent; in VPLR (section 4.2) scores fell slightly.
+        share: share of the samples that show propagated frames; None: every image is equally frequent.
+    """
+
+    distance: int = Field(ge=0)
+    up_to: bool = False
+    share: float | None = Field(None, ge=0, le=1)
+
+    def chosen(self, dataset: Dataset, root: Path) -> Dataset:
+        """The records labelled by hand and those at the distance, without those that the manifest does not list.
+
+        Args:
+            root: the data set's folder, for messages.
+
+        Raises:
+            InvalidInput: no manifest lists the records, or none is at the distance.
+        """
+        there = sorted({record.distance for record in dataset if record.distance is not None})
+        if not there:
+            raise InvalidInput(
+                f"{root}: `propagated` is for data sets that `segmend propagate` wrote, and no {MANIFEST} lists "
+                "these images: leave `propagated` out of the recipe, or give the folder of such a data set"
+            )
+        first = min(1, self.distance) if self.up_to else self.distance
+        asked = range(first, self.distance + 1)
+        if not set(asked).intersection(there):
+            raise InvalidInput(
+                f"{root}: no image of the training split is at `propagated.distance` {self.distance}; there are "
+                f"{', '.join(map(str, there))} (0: labelled by hand)"
+            )
+        records = tuple(record for record in dataset if record.distance == 0 or record.distance in asked)
+        return dataclasses.replace(dataset, records=records)
 
 
 class DataOptions(Options):
@@ -79,9 +121,18 @@ class DataOptions(Options):
             logger.info(finding)
         return dataclasses.replace(dataset, records=records)
 
-    def training_set(self, coarse: Path | None = None) -> Dataset:
-        """The labelled records of the training split, without the part that `leave_out` names."""
+    def training_set(self, coarse: Path | None = None, propagated: Propagated | None = None) -> Dataset:
+        """The labelled records of the training split, without the part that `leave_out` names.
+
+        Args:
+            propagated: which propagated frames are among them; None for all.
+        """
         dataset = self.labelled(self.train, coarse)
+        if origins := _origins(dataset):
+            logger.info(f"{self.root}: {len(dataset)} images for training: {origins}")
+        if propagated is not None:
+            dataset = propagated.chosen(dataset, self.root)
+            logger.info(f"{self.root}: {len(dataset)} of them are used: {_origins(dataset)}")
         return dataset if self.leave_out is None else dataset.fold(*self.leave_out)[0]
 
 
@@ -182,4 +233,19 @@ def check_plateau(recipe: _Validated) -> None:
 
 def summary(dataset: Dataset) -> str:
     """What a model card says of a data set."""
-    return f"{dataset.name}, {len(dataset)} images, {len(dataset.classes)} classes"
+    origins = _origins(dataset)
+    images = f"{len(dataset)} images ({origins})" if origins else f"{len(dataset)} images"
+    return f"{dataset.name}, {images}, {len(dataset.classes)} classes"
+
+
+def _origins(dataset: Dataset) -> str:
+    """How many labels were made by hand, and how many propagated, at each distance; empty without a manifest."""
+    counts = Counter(record.distance for record in dataset if record.distance is not None)
+    unlisted = len(dataset) - counts.total()
+    if not counts:
+        return ""
+    parts = [f"{counts.pop(0, 0)} labelled by hand"]
+    parts += [f"{count} propagated at distance {distance}" for distance, count in sorted(counts.items())]
+    if unlisted:
+        parts.append(f"{unlisted} not listed in {MANIFEST}")
+    return ", ".join(parts)

@@ -1,5 +1,7 @@
 """Training a corrector: its network, samples and loss, and the weight of its appearance term."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch.nn import functional as F
 from segmend.data.dataset import open_dataset
 from segmend.data.description import write_description
 from segmend.data.images import write_image
+from segmend.data.manifest import Entry, Source, append_entry
 from segmend.data.masks import write_labels
 from segmend.data.probabilities import write_probabilities
 from segmend.data.sampling import collate
@@ -16,7 +19,7 @@ from segmend.jobs.train import train
 from segmend.labels import Classes, InvalidInput
 from segmend.refiners import ECN, SpatialPropagation, load
 from segmend.refiners.ecn import correction_loss
-from segmend.training.options import Augmentation, CoarseOptions, DataOptions, Optimisation
+from segmend.training.options import Augmentation, CoarseOptions, DataOptions, Optimisation, Propagated
 from segmend.training.tasks import corrector
 from segmend.training.tasks.corrector import (
     CorrectorRecipe,
@@ -52,6 +55,17 @@ def test_a_share_of_the_images_trains_the_fusion_mask_alone(synthetic, coarse):
     assert chosen == planned(synthetic, coarse, fusion_share=0.25).samples.held_out
     alone = ECNOptions(width="quarter", branches="propagation")
     assert not planned(synthetic, coarse, fusion_share=0.25, ecn=alone).samples.held_out
+
+
+def test_frames_of_a_propagated_set_are_chosen_by_their_distance(synthetic, coarse, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(synthetic, root)
+    for number, record in enumerate(open_dataset(root, "train")):
+        append_entry(root, Entry(record.id, "train", record.id, (Source("a", number % 3),) if number % 3 else ()))
+    data = DataOptions(root=root, train="train")
+    samples = planned(synthetic, coarse, data=data, propagated=Propagated(distance=2, share=0.25)).samples
+    assert sorted(record.distance for record in samples.dataset) == [0] * 4 + [2] * 4
+    assert samples.propagated_share == 0.25
 
 
 def test_a_set_without_labels_is_refused(synthetic, coarse, tmp_path):

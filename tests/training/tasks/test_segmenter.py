@@ -1,5 +1,6 @@
 """Training a segmenter: its samples, its losses, its first weights, and its folds."""
 
+import logging
 import shutil
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from segmend.data.dataset import open_dataset
+from segmend.data.manifest import Entry, Source, append_entry
 from segmend.data.masks import read_labels, write_labels
 from segmend.data.sampling import collate
 from segmend.jobs.progress import bar
@@ -16,7 +19,7 @@ from segmend.model_folder import load_model, save_model
 from segmend.ops.blobs import find_blobs, numbered_blobs
 from segmend.segmenters import Segmenter
 from segmend.segmenters.prediction import TestTime
-from segmend.training.options import Augmentation, DataOptions, Optimisation
+from segmend.training.options import Augmentation, DataOptions, Optimisation, Propagated
 from segmend.training.tasks.segmenter import Consensus, Prediction, Relaxation, SegmenterRecipe, folds, stages
 
 OPTIONS = {"augmentation": Augmentation(crop=32), "optimisation": Optimisation(steps=2, batch=3, workers=0)}
@@ -99,6 +102,66 @@ def test_blobs_may_be_those_of_the_data_set(synthetic, tmp_path):
         stage.samples[0]
     with pytest.raises(InvalidInput, match="no file in blobs/SPLIT numbers its blobs"):
         planned(synthetic, consensus=Consensus(blobs="files")).samples[0]
+
+
+@pytest.fixture(scope="module")
+def propagated(synthetic, tmp_path_factory):
+    """Images labelled by hand (4), propagated by one frame (4) and by three (3), and one that is not listed."""
+    root = tmp_path_factory.mktemp("propagated") / "data"
+    shutil.copytree(synthetic, root)
+    for number, record in enumerate(open_dataset(root, "train")):
+        steps = (0, 1, -3)[number % 3]
+        sources = (Source("a", steps),) if steps else ()
+        if number < 11:
+            append_entry(root, Entry(record.id, "train", record.id, sources))
+    return root
+
+
+def distances(stage):
+    return sorted(record.distance for record in stage.samples.dataset)
+
+
+def test_frames_are_chosen_by_their_distance(propagated, caplog):
+    with caplog.at_level(logging.INFO, "segmend.training.options"):
+        whole = planned(propagated)
+    assert len(whole.samples.dataset) == 12
+    assert whole.samples.propagated_share is None
+    found = "4 labelled by hand, 4 propagated at distance 1, 3 propagated at distance 3"
+    found += ", 1 not listed in manifest.jsonl"
+    assert f"{propagated}: 12 images for training: {found}" in caplog.messages
+    assert f"12 images ({found})" in whole.data
+
+    far = planned(propagated, propagated=Propagated(distance=3, share=0.25))
+    assert distances(far) == [0] * 4 + [3] * 3
+    assert far.samples.propagated_share == 0.25
+    assert "7 images (4 labelled by hand, 3 propagated at distance 3)" in far.data
+    for distance, expected in ((3, [0] * 4 + [1] * 4 + [3] * 3), (2, [0] * 4 + [1] * 4)):
+        assert distances(planned(propagated, propagated=Propagated(distance=distance, up_to=True))) == expected
+    batch = collate([far.samples[index] for index in range(4)])
+    assert far.loss(far.model, batch, 0.0).isfinite()
+
+
+@pytest.mark.parametrize("up_to", [False, True])
+def test_distance_0_is_the_training_on_images_labelled_by_hand(propagated, up_to):
+    alone = planned(propagated, propagated=Propagated(distance=0, up_to=up_to, share=0.5), class_uniform=32)
+    assert distances(alone) == [0] * 4
+    assert alone.samples[1]["image"].shape == (3, 32, 32)
+
+
+def test_frames_that_are_not_there_are_refused(propagated, synthetic):
+    with pytest.raises(InvalidInput, match=r"propagated\.distance` 2; there are 0, 1, 3 \(0: labelled by hand\)"):
+        planned(propagated, propagated=Propagated(distance=2))
+    with pytest.raises(InvalidInput, match=r"no manifest\.jsonl lists these images: leave `propagated` out"):
+        planned(synthetic, propagated=Propagated(distance=1))
+
+
+def test_folds_are_of_the_frames_that_are_chosen(propagated):
+    recipe = recipe_of(propagated, propagated=Propagated(distance=3))
+    left_out = [record for fold in folds(recipe, 2) for record in fold.held_out]
+    assert sorted(record.distance for record in left_out) == [0] * 4 + [3] * 3
+    for fold in folds(recipe, 2):
+        (stage,) = stages(fold.recipe, silent)
+        assert len(stage.samples.dataset) + len(fold.held_out) == 7
 
 
 def test_unknown_strict_classes_are_named(synthetic):

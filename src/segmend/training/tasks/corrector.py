@@ -26,6 +26,7 @@ from segmend.training.options import (
     DataOptions,
     Optimisation,
     Options,
+    Propagated,
     Recipe,
     Validation,
     check_plateau,
@@ -79,6 +80,7 @@ class CorrectorRecipe(Recipe):
     """Train a corrector.
 
     Attributes:
+        propagated: which frames of a propagated data set are trained on; None for all of them.
         fusion_share: share of the training images on which ECN's fusion mask alone is trained. The branches never
             see them, so that the mask learns how good the branches are on new images. 0: all of the network is
             trained on all images, as in the paper.
@@ -86,6 +88,7 @@ class CorrectorRecipe(Recipe):
 
     task: Literal["corrector"] = "corrector"
     data: DataOptions
+    propagated: Propagated | None = None
     coarse: CoarseOptions
     ecn: ECNOptions | None = None
     spn: SPNOptions | None = None
@@ -105,7 +108,7 @@ class CorrectorRecipe(Recipe):
 def stages(recipe: CorrectorRecipe, bar: Bar) -> list[Stage]:
     """One stage."""
     options, maps = recipe.optimisation, recipe.coarse
-    dataset = recipe.data.training_set(maps.train)
+    dataset = recipe.data.training_set(maps.train, recipe.propagated)
     chosen = recipe.ecn or recipe.spn
     assert chosen is not None
     appearance = fit_appearance(dataset, bar) if chosen.appearance == "fit" else chosen.appearance
@@ -119,6 +122,7 @@ def stages(recipe: CorrectorRecipe, bar: Bar) -> list[Stage]:
         options.seed,
         CoarseSource(maps.truth_share, maps.truth_steps * options.batch, maps.variation),
         held_out,
+        propagated_share=recipe.propagated.share if recipe.propagated else None,
     )
     void = dataset.classes.void
     loss = _spn_loss(void) if recipe.ecn is None else _ecn_loss(void, bool(held_out))

@@ -27,6 +27,7 @@ from segmend.training.options import (
     DataOptions,
     Optimisation,
     Options,
+    Propagated,
     Recipe,
     Validation,
     check_plateau,
@@ -78,6 +79,7 @@ class SegmenterRecipe(Recipe):
     The loss is cross-entropy, relaxed if `relaxation` is given, or that of `consensus`.
 
     Attributes:
+        propagated: which frames of a propagated data set are trained on; None for all of them.
         network: importable path of the network's class (see `segmend.segmenters.Segmenter`).
         arguments: of the network.
         stride: sides of images are padded to a multiple of it.
@@ -89,6 +91,7 @@ class SegmenterRecipe(Recipe):
 
     task: Literal["segmenter"] = "segmenter"
     data: DataOptions
+    propagated: Propagated | None = None
     network: str = "segmentation_models_pytorch.DeepLabV3Plus"
     arguments: dict[str, Any] = Field({})
     stride: int = Field(32, ge=1)
@@ -112,7 +115,7 @@ class SegmenterRecipe(Recipe):
 
 def stages(recipe: SegmenterRecipe, bar: Bar) -> list[Stage]:
     """One stage."""
-    options, dataset = recipe.optimisation, recipe.data.training_set()
+    options, dataset = recipe.optimisation, recipe.data.training_set(propagated=recipe.propagated)
     centroids = find_centroids(dataset, recipe.class_uniform) if recipe.class_uniform else None
     numbered = recipe.consensus is not None and recipe.consensus.blobs == "files"
     samples = Samples(
@@ -122,6 +125,7 @@ def stages(recipe: SegmenterRecipe, bar: Bar) -> list[Stage]:
         options.seed,
         centroids=centroids,
         blobs=numbered,
+        propagated_share=recipe.propagated.share if recipe.propagated else None,
     )
     loss = _loss(recipe, dataset.classes)
     torch.manual_seed(options.seed)  # the first weights depend on the seed too
@@ -225,7 +229,7 @@ class Fold:
 
 def folds(recipe: SegmenterRecipe, count: int) -> list[Fold]:
     """The recipes of `count` segmenters, each of which leaves out another part of the training split."""
-    dataset, shown = recipe.data.training_set(), recipe.prediction
+    dataset, shown = recipe.data.training_set(propagated=recipe.propagated), recipe.prediction
     made = []
     for index in range(count):
         data = recipe.data.model_copy(update={"leave_out": (index, count)})
