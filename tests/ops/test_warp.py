@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from segmend.labels import void_of
-from segmend.ops.warp import warp, warp_labels, warp_labels_reference
+from segmend.ops.warp import compose, inside, warp, warp_labels, warp_labels_reference
 
 
 def slow_warp(map_, displacement):
@@ -70,7 +70,42 @@ def test_shapes_that_do_not_fit_are_refused():
         warp(torch.rand(1, 2, 4, 4), torch.rand(1, 2, 4, 5))
 
 
+def test_zero_outside_is_that_of_a_map_with_a_rim_of_zeros():
+    torch.manual_seed(0)
+    map_, displacement = torch.rand(1, 2, 6, 7), 3 * torch.randn(1, 2, 6, 7)
+    rim = torch.nn.functional.pad(map_, (9, 9, 9, 9))
+    wide = torch.nn.functional.pad(displacement, (9, 9, 9, 9))
+    assert torch.allclose(warp(map_, displacement, "zero"), warp(rim, wide)[..., 9:-9, 9:-9], atol=1e-5)
+
+
+def test_inside_is_where_the_nearest_pixel_of_the_source_exists():
+    torch.manual_seed(0)
+    displacement = 3 * torch.randn(2, 2, 6, 7)
+    y, x = torch.meshgrid(torch.arange(6.0), torch.arange(7.0), indexing="ij")
+    nearest = (x - displacement[:, 0]).round(), (y - displacement[:, 1]).round()
+    expected = (nearest[0] >= 0) & (nearest[0] < 7) & (nearest[1] >= 0) & (nearest[1] < 6)
+    assert torch.equal(inside(displacement), expected)
+    assert 0.1 < expected.float().mean() < 0.9
+
+
+def test_a_composition_moves_as_one_after_the_other():
+    torch.manual_seed(0)
+    y, x = torch.meshgrid(torch.arange(20.0), torch.arange(24.0), indexing="ij")
+    plane = (2 * x + 3 * y)[None, None]  # bilinear sampling of a plane is exact
+    first, second = (torch.rand(1, 2, 20, 24) for _ in range(2))
+    at_once, twice = warp(plane, compose(first, second)), warp(warp(plane, first), second)
+    assert torch.allclose(at_once[..., 3:-3, 3:-3], twice[..., 3:-3, 3:-3], atol=1e-4)
+
+
 # ---- label maps ----
+
+
+@pytest.mark.parametrize("warped", [warp_labels, warp_labels_reference])
+def test_beyond_the_border_labels_continue_by_option(warped):
+    labels, displacement = examples()
+    found = warped(labels, displacement, "border")
+    assert torch.equal(found.long(), by_one_hot(labels, displacement, 4).argmax(1))
+
 
 
 def by_one_hot(labels, displacement, count):
@@ -94,7 +129,7 @@ def test_labels_move_as_their_one_hot_planes(warped, dtype):
     assert found.dtype == dtype
     y, x = torch.meshgrid(torch.arange(9.0), torch.arange(11.0), indexing="ij")
     sx, sy = x - displacement[:, 0], y - displacement[:, 1]
-    inside = (sx >= 0) & (sx <= 10) & (sy >= 0) & (sy <= 8)
+    inside = (sx >= -0.5) & (sx <= 10.5) & (sy >= -0.5) & (sy <= 8.5)
     assert torch.equal(found[inside].long(), by_one_hot(labels, displacement, 4).argmax(1)[inside])
     assert (found[~inside] == void_of(labels)).all()
     assert 0.1 < inside.float().mean() < 0.9
@@ -105,7 +140,7 @@ def test_between_two_labels_the_smaller_id_is_taken(warped):
     labels = torch.tensor([[[5, 3, 3, 7]]], dtype=torch.uint8)
     half = torch.zeros(1, 2, 1, 4)
     half[:, 0] = 0.5
-    assert warped(labels, half).tolist() == [[[255, 3, 3, 3]]]
+    assert warped(labels, half).tolist() == [[[5, 3, 3, 3]]]
     assert torch.equal(warped(labels, torch.zeros(1, 2, 1, 4)), labels)
 
 
@@ -137,6 +172,6 @@ def test_labels_that_cannot_be_moved_are_refused():
         warp_labels(labels.long(), displacement)
     with pytest.raises(ValueError, match="expected"):
         warp_labels(labels[0], displacement)
-    assert set(torch.library.opcheck(torch.ops.segmend.warp_labels.default, (labels, displacement)).values()) == {
+    assert set(torch.library.opcheck(torch.ops.segmend.warp_labels.default, (labels, displacement, True)).values()) == {
         "SUCCESS"
     }

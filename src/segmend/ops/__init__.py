@@ -15,7 +15,8 @@ from segmend.ops.elu import elu
 from segmend.ops.gaussian_means import gaussian_means
 from segmend.ops.relaxed_cross_entropy import relaxed_cross_entropy
 from segmend.ops.scan import DOWN, LEFT, RIGHT, UP, normalize_gates, scan, scan4, spread
-from segmend.ops.warp import warp, warp_labels
+from segmend.ops.vote import vote_labels
+from segmend.ops.warp import compose, inside, warp, warp_labels
 from segmend.ops.winners import present, winners
 
 __all__ = [
@@ -28,9 +29,11 @@ __all__ = [
     "blob_softmax_sums",
     "blob_sums",
     "components",
+    "compose",
     "elu",
     "find_blobs",
     "gaussian_means",
+    "inside",
     "label_components",
     "neighbour_distances",
     "normalize_gates",
@@ -41,6 +44,7 @@ __all__ = [
     "scan4",
     "similarity_gates",
     "spread",
+    "vote_labels",
     "warp",
     "warp_labels",
     "winners",

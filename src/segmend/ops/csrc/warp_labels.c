@@ -5,17 +5,21 @@
 #include <stdint.h>
 
 #define KERNEL(type, name)                                                                                      \
-    /* Rows `first` to `last` of one image; dx and dy are planes. */                                          \
+    /* Rows `first` to `last` of one image; dx and dy are planes. Pixels from outside get the id `outside`, or, \
+       where it is negative, that of the nearest pixel. */                                                      \
     CLONES int name(const type *restrict labels, const float *restrict dx, const float *restrict dy,           \
                     type *restrict out, long first, long last, long height, long width, long outside) {         \
         for (long y = first; y < last; y++)                                                                    \
             for (long x = 0; x < width; x++) {                                                                  \
                 long at = y * width + x;                                                                        \
                 float from_x = (float)x - dx[at], from_y = (float)y - dy[at];                                   \
-                if (!(from_x >= 0 && from_y >= 0 && from_x <= width - 1 && from_y <= height - 1)) {             \
+                if (outside >= 0 && !(from_x >= -0.5f && from_y >= -0.5f && from_x <= width - 0.5f &&           \
+                                      from_y <= height - 0.5f)) {                                               \
                     out[at] = (type)outside;                                                                    \
                     continue;                                                                                   \
                 }                                                                                               \
+                from_x = from_x > 0 ? from_x : 0, from_x = from_x < width - 1 ? from_x : width - 1;             \
+                from_y = from_y > 0 ? from_y : 0, from_y = from_y < height - 1 ? from_y : height - 1;           \
                 long left = (long)from_x, top = (long)from_y;                                                   \
                 long right = left + (left + 1 < width), below = top + (top + 1 < height);                       \
                 type l[4] = {labels[top * width + left], labels[top * width + right],                           \

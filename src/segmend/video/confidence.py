@@ -1,0 +1,81 @@
+"""How probable it is that a propagated label is right."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segmend.ops.warp import warp
+from segmend.video.frame import Frame
+
+
+class Coefficients(NamedTuple):
+    """Of the logistic model of `confidence`; fitted by ``benchmarks/propagation/confidence.py``."""
+
+    constant: float
+    photometric: float
+    distance: float
+    steps: float
+
+
+FITTED = Coefficients(10.0, -2.85, 0.53, -0.14)
+
+BORDER_ERROR, BORDER_WIDTH = 0.2, 1.5
+"""Probability that a label beside a border of the labelled frame itself is wrong, and over how many pixels away from
+it this falls to a third: borders are drawn and moved with that precision."""
+
+
+def confidence(
+    labels: Tensor, source: Frame, target: Frame, displacement: Tensor, steps: int, fitted: Coefficients = FITTED
+) -> Tensor:
+    """The probability that each propagated label is right.
+
+    A logistic model of the photometric error e, the distance b to the next border of the labels, and the number of
+    steps k, times a factor for borders that were drawn imprecisely:
+    ``sigmoid(c0 + c1 log(1 + e) + c2 log(1 + b) + c3 log k) (1 - 0.2 exp(-b / 1.5))``.
+
+    Args:
+        labels: propagated label map ``[H, W]``.
+        source: the labelled frame.
+        target: the frame that they were propagated to.
+        displacement: ``[2, H, W]`` in pixels, from source to target.
+        steps: frames between them, at least 1.
+
+    Returns:
+        ``float32 [H, W]`` in 0..1.
+    """
+    away = border_distance(labels)
+    odds = fitted.constant + fitted.steps * float(np.log(steps))
+    odds = odds + fitted.photometric * photometric_error(source, target, displacement).log1p()
+    odds = odds + fitted.distance * away.log1p()
+    return odds.sigmoid() * (1 - BORDER_ERROR * (-away / BORDER_WIDTH).exp())
+
+
+def photometric_error(source: Frame, target: Frame, displacement: Tensor) -> Tensor:
+    """Distance in CIELAB between the target and the moved source, mean over 3 x 3 pixels: ``float32 [H, W]``."""
+    difference = target.lab[None] - warp(source.lab[None], displacement[None])
+    error = difference.square().sum(dim=1, keepdim=True).sqrt()
+    return F.avg_pool2d(F.pad(error, (1,) * 4, mode="replicate"), 3, stride=1)[0, 0]
+
+
+def border_distance(labels: Tensor) -> Tensor:
+    """Distance in pixels of each pixel from the next one that has a neighbour of another label; 0 on these.
+
+    Args:
+        labels: ``[H, W]``.
+
+    Returns:
+        ``float32 [H, W]``; the longer side where there is no border.
+    """
+    border = torch.zeros(labels.shape, dtype=torch.bool)
+    border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    border[1:] |= labels[1:] != labels[:-1]
+    if not border.any():
+        return torch.full(labels.shape, float(max(labels.shape)))
+    found = cv2.distanceTransform((~border).numpy().astype(np.uint8), cv2.DIST_L2, 3)
+    return torch.from_numpy(found)

@@ -1,0 +1,104 @@
+"""Optical flow between two frames: DIS of OpenCV, or RAFT of torchvision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segmend.data.files import InvalidFile
+from segmend.devices import pick_device
+from segmend.video.frame import Frame
+
+
+class Flow(Protocol):
+    """Estimates how a frame moved onto another."""
+
+    def __call__(self, source: Frame, target: Frame) -> Tensor:
+        """The displacement ``float32 [2, H, W]`` in pixels with which `warp` moves `source` onto `target`.
+
+        It is defined at the pixels of `target`: ``target(p) = source(p - d(p))``.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class DISFlow:
+    """Dense inverse search (Kroeger et al., ECCV 2016) with OpenCV's preset `medium`.
+
+    Attributes:
+        finest_scale: the flow is estimated down to ``1 / 2^finest_scale`` of the resolution and enlarged. OpenCV's
+            preset has 1; 0 follows thin objects more closely and takes four times as long.
+    """
+
+    finest_scale: int = 0
+
+    def __call__(self, source: Frame, target: Frame) -> Tensor:
+        """See `Flow`."""
+        search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        search.setFinestScale(self.finest_scale)
+        height, width = target.size
+        greys = [_at_least(grey, SMALLEST) for grey in (target.grey, source.grey)]
+        found = search.calc(greys[0], greys[1], None)[:height, :width]  # type: ignore[call-overload]
+        return -torch.from_numpy(np.ascontiguousarray(found.transpose(2, 0, 1)))
+
+
+SMALLEST = 64
+"""Side in pixels to which smaller frames are extended: DIS matches patches on several scales."""
+
+
+def _at_least(grey: np.ndarray, side: int) -> np.ndarray:
+    below, right = (max(0, side - length) for length in grey.shape)
+    if not below and not right:
+        return grey
+    return cv2.copyMakeBorder(grey, 0, below, 0, right, cv2.BORDER_REPLICATE)
+
+
+class RAFTFlow:
+    """RAFT (Teed and Deng, ECCV 2020) with torchvision's weights from a file.
+
+    Args:
+        weights: a file that torchvision offers for `raft_small` or `raft_large`
+            (``https://download.pytorch.org/models/raft_large_C_T_SKHT_V2-ff5fadd5.pth``); it is not downloaded
+            here.
+
+    Raises:
+        InvalidFile: not there, or weights of another network.
+    """
+
+    STRIDE, LEAST = 8, 128
+
+    def __init__(self, weights: Path) -> None:
+        from torchvision.models.optical_flow import raft_large, raft_small
+
+        try:
+            state = torch.load(weights, map_location="cpu", weights_only=True)
+            width = state["feature_encoder.convnormrelu.0.weight"].shape[0]
+            network = raft_small(weights=None) if width == 32 else raft_large(weights=None)
+            network.load_state_dict(state)
+        except FileNotFoundError:
+            raise InvalidFile(weights, "no such file: download torchvision's weights of RAFT first") from None
+        except Exception as error:  # torch.load raises many kinds for files of other programs
+            raise InvalidFile(
+                weights, f"expected torchvision's weights of raft_small or raft_large ({error})"
+            ) from None
+        self.device = pick_device()
+        self.network = network.eval().requires_grad_(False).to(self.device)
+
+    def __call__(self, source: Frame, target: Frame) -> Tensor:
+        """See `Flow`."""
+        height, width = target.size
+        below, right = (max(self.LEAST - n, -n % self.STRIDE) for n in (height, width))
+        images = [
+            F.pad(2 * frame.tensor[None] - 1, (0, right, 0, below), mode="replicate").to(self.device)
+            for frame in (target, source)
+        ]
+        with torch.inference_mode():
+            found = self.network(*images)[-1]
+        return -found[0, :, :height, :width].float().cpu().clone()

@@ -1,0 +1,172 @@
+"""Propagate labels from one frame to the following ones (VPLR, sections 3.1 and 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from segmend.labels import void_of
+from segmend.ops.vote import vote_labels
+from segmend.ops.warp import compose, inside, warp, warp_labels
+from segmend.video.confidence import confidence
+from segmend.video.frame import Frame
+from segmend.video.motion import Motion
+
+
+@dataclass(frozen=True)
+class Track:
+    """Where the pixels of a frame were in an earlier (or later) one.
+
+    Attributes:
+        source: the frame that was followed.
+        frame: the frame that it has reached.
+        steps: how many frames lie between, at least 1.
+        displacement: ``float32 [2, H, W]`` in pixels, from `source` to `frame`.
+        valid: ``bool [H, W]``, false where a pixel entered the image on the way.
+    """
+
+    source: Frame
+    frame: Frame
+    steps: int
+    displacement: Tensor
+    valid: Tensor
+
+
+class Tracker:
+    """Follows a frame through a video, one frame at a time.
+
+    The displacements of all steps are composed, so that what moves is sampled once, from the original.
+    """
+
+    def __init__(self, source: Frame, motion: Motion) -> None:
+        self.source, self.last = source, source
+        self._step = motion.start(source)
+        self._track: Track | None = None
+
+    def advance(self, frame: Frame) -> Track:
+        """Follow to the next frame, of the same size."""
+        step = self._step(frame)[None]
+        if self._track is None:
+            displacement, valid, steps = step, inside(step), 1
+        else:
+            displacement = compose(self._track.displacement[None], step)
+            before = warp_labels(self._track.valid[None].byte(), step) == 1
+            valid, steps = before & inside(displacement), self._track.steps + 1
+        self.last = frame
+        self._track = Track(self.source, frame, steps, displacement[0], valid[0])
+        return self._track
+
+
+def follow(frames: Iterable[Frame], motion: Motion) -> Iterator[Track]:
+    """Follow the first frame through the others.
+
+    >>> from segmend.video import Frame, NoMotion, follow
+    >>> [track.steps for track in follow([Frame(np.zeros((8, 8, 3), np.uint8))] * 3, NoMotion())]
+    [1, 2]
+    """
+    remaining = iter(frames)
+    tracker = Tracker(next(remaining), motion)
+    yield from map(tracker.advance, remaining)
+
+
+class Propagated(NamedTuple):
+    """Labels of a frame, and the probability that each is right.
+
+    Attributes:
+        labels: ``[H, W]``; void where nothing is known.
+        confidence: ``float32 [H, W]`` in 0..1; 0 where the label is void.
+    """
+
+    labels: Tensor
+    confidence: Tensor
+
+    def kept(self, min_confidence: float) -> Tensor:
+        """The labels, those of lower confidence void."""
+        return torch.where(self.confidence < min_confidence, void_of(self.labels), self.labels).to(self.labels.dtype)
+
+
+def propagate_labels(track: Track, labels: Tensor, vote: bool = True) -> Propagated:
+    """Label propagation (LP): the labels of the track's source, for the real frame that it has reached.
+
+    Args:
+        labels: ``uint8`` or ``int32 [H, W]``, of ``track.source``.
+        vote: let the pixels around each source decide by their likeness (`segmend.ops.vote_labels`), which brings
+            borders back to the edges of the image.
+    """
+    displacement = track.displacement[None]
+    if vote:
+        moved = vote_labels(labels[None], displacement, track.frame.lab[None], track.source.lab[None])[0][0]
+    else:
+        moved = warp_labels(labels[None], displacement)[0]
+    void = void_of(labels)
+    moved = torch.where(track.valid, moved, void).to(labels.dtype)
+    sure = confidence(moved, track.source, track.frame, track.displacement, track.steps)
+    return Propagated(moved, sure * (moved != void))
+
+
+def propagate_jointly(track: Track, labels: Tensor) -> tuple[np.ndarray, Tensor]:
+    """Joint propagation (JP): the track's source and its labels, both moved by the same displacement.
+
+    They fit each other wherever the motion is wrong.
+
+    Returns:
+        The moved frame ``uint8 [H, W, 3]``, and its labels, void where the image was entered on the way.
+    """
+    moved = warp(track.source.tensor[None], track.displacement[None])[0]
+    image = (moved * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    void = void_of(labels)
+    return image, torch.where(track.valid, warp_labels(labels[None], track.displacement[None])[0], void).to(labels.dtype)
+
+
+def fuse(first: Propagated, second: Propagated) -> Propagated:
+    """The labels of one frame that come from two sides, such as two labelled frames before and after it.
+
+    Where they agree, the higher confidence holds: the same imprecision of a border counts once. Where they differ,
+    the more probable label is taken, and its confidence is Bayes' rule for two independent witnesses of whom
+    exactly one is right: ``p (1 - q) / (p (1 - q) + q (1 - p))``.
+    """
+    p, q = first.confidence, second.confidence
+    labels = torch.where(p >= q, first.labels, second.labels)
+    higher, lower = torch.maximum(p, q), torch.minimum(p, q)
+    right, wrong = higher * (1 - lower), lower * (1 - higher)
+    bayes = right / (right + wrong).clamp_min(torch.finfo(p.dtype).tiny)
+    agreed = (first.labels == second.labels) | (lower == 0)
+    return Propagated(labels, torch.where(agreed, higher, bayes))
+
+
+LEAST_ALIKE = 1.4
+"""Of `likeness`. Within the eight shots of DAVIS and the run of CamVid neighbours have 1.74 and more; two frames of
+different videos have less than 1.2 in 999 of 1000 cases."""
+
+
+def is_cut(before: Frame, after: Frame) -> bool:
+    """Whether a new scene begins between two successive frames."""
+    return likeness(before, after) < LEAST_ALIKE
+
+
+def likeness(before: Frame, after: Frame) -> float:
+    """How much two frames look like one scene, up to 2: the sum of two figures of their 64 x 64 thumbnails.
+
+    The correlation of grey values at the best shift by up to ten pixels, and the intersection of their colour
+    histograms in CIELAB.
+    """
+    small = [cv2.resize(frame.rgb, (64, 64), interpolation=cv2.INTER_AREA) for frame in (before, after)]
+    greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in small]
+    centre = greys[0][10:-10, 10:-10]
+    if centre.std() < 1 or greys[1].std() < 1:  # a correlation of plain images means nothing
+        correlation = 1.0
+    else:
+        correlation = float(cv2.matchTemplate(greys[1], centre, cv2.TM_CCOEFF_NORMED).max())
+    histograms = [_histogram(cv2.cvtColor(image, cv2.COLOR_RGB2LAB)) for image in small]
+    return correlation + float(np.minimum(*histograms).sum())
+
+
+def _histogram(lab: np.ndarray) -> np.ndarray:
+    counts = cv2.calcHist([lab], [0, 1, 2], None, [8, 8, 8], [0, 256] * 3)
+    return counts / counts.sum()
