@@ -406,13 +406,17 @@ def _classes(text: str | None):  # type: ignore[no-untyped-def]
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="Results that evaluate wrote.")],
-    out: Annotated[Path | None, typer.Option(help="Page to write (default: report.html beside it).")] = None,
+    results: Annotated[
+        list[Path], typer.Argument(help="Results of evaluate, or of propagate (several are compared).")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write (default: report.html beside the first results).")
+    ] = None,
 ) -> None:
     """Show results on one page that opens anywhere."""
     from segmend.report.page import write_report
 
-    _check_file(out or results.parent / "report.html")
+    _check_file(out or results[0].parent / "report.html")
     console.print(f"Report: {escape(str(write_report(results, out)))}")
 
 

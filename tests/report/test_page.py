@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from segmend.data.files import InvalidFile
-from segmend.report.page import MOST_SKIPPED, write_report
+from segmend.report.html import MOST_SKIPPED
+from segmend.report.page import write_report
 from segmend.report.results import Evaluation, Skipped, read_results, write_results
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)

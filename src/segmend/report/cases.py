@@ -185,7 +185,7 @@ def find_sources(evaluation: Evaluation, classes: Classes, base: Path, notes: li
         try:
             return search(base / folder)
         except InvalidInput as error:
-            notes.append(f"The folder of the {what} ({folder}) cannot be used: {_reason(error)}.")
+            notes.append(f"The folder of the {what} ({folder}) cannot be used: {reason_of(error)}.")
             return None
 
     ids = [image.id for image in evaluation.per_image]
@@ -200,7 +200,7 @@ def find_sources(evaluation: Evaluation, classes: Classes, base: Path, notes: li
     pred = evaluation.pred
     return Sources(
         classes,
-        codings={name: _coding(evaluation.ids.get(name), len(classes)) for name in ("pred", "coarse")},
+        codings={name: coding_of(evaluation.ids.get(name), len(classes)) for name in ("pred", "coarse")},
         truth=find("ground truth", evaluation.truth, lambda folder: _open_truth(folder, classes, evaluation)),
         refined=find_by_truth("scored label maps", pred, find_maps),
         coarse=find_by_truth("coarse maps", evaluation.coarse, find_maps),
@@ -219,7 +219,7 @@ def _by_truth(files: Files, ids: list[str]) -> Files:
     return {identity: files[other] for identity, other in partner.items()}
 
 
-def _coding(ids: tuple[int, ...] | None, count: int) -> Coding:
+def coding_of(ids: tuple[int, ...] | None, count: int) -> Coding:
     """The coding of classes that are stored as `ids`, or in their places."""
     stored = ids or tuple(range(count))
     return Coding(stored, tuple(i for i in (VOID, VOID_16) if i not in stored))
@@ -248,7 +248,7 @@ def read_case(score: ImageScore, sources: Sources) -> Case:
         try:
             return load(found[score.id])
         except InvalidInput as error:
-            notes.append(f"The {_WORDS[name]} cannot be read: {_reason(error)}.")
+            notes.append(f"The {_WORDS[name]} cannot be read: {reason_of(error)}.")
             return None
 
     maps: dict[str, Any] = {
@@ -314,7 +314,7 @@ def shrink_photo(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _reason(error: InvalidInput) -> str:
+def reason_of(error: InvalidInput) -> str:
     """The message of an error without the path: a page may be published, and must not show a user's folders."""
     message = str(error)
     return message.removeprefix(f"{error.path}: ") if isinstance(error, InvalidFile) else message

@@ -5,18 +5,22 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Transform
 
+from segmend.report.cases import Pair
 from segmend.report.collect import ClassScore
 from segmend.report.results import Bin
 from segmend.report.wording import MINUS, percent, signed, verdict
+
+T = TypeVar("T")
 
 WIDTHS = {"wide": 720, "narrow": 330}
 """Pixels. A chart is drawn twice, so that its text has one size on every screen; style sheets choose."""
@@ -26,6 +30,7 @@ MOST_CLASSES = 40
 
 # Stand-ins: matplotlib needs real colours, the page replaces them with variables (light and dark mode).
 INK, MUTED, LINE, BEFORE, AFTER, WORSE = (f"#0{i}0{i}0{i}" for i in range(1, 7))
+SERIES = tuple(f"#1{i}1{i}1{i}" for i in range(1, 7))
 _VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -33,7 +38,23 @@ _VARIABLES = {
     BEFORE: "var(--before)",
     AFTER: "var(--better)",
     WORSE: "var(--worse)",
+    **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, 1)},
 }
+_DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1.2, 1.2), (6, 1.5, 1.2, 1.5), (2.5, 1.2), (7, 2.5))
+"""Lengths of lines and gaps of each series, in widths of the line: colours alone do not tell lines apart."""
+
+_MARKERS = {
+    "o": "M11 6a3 3 0 1 0 6 0a3 3 0 1 0 -6 0z",
+    "s": "M11 3h6v6h-6z",
+    "^": "M14 2l4 7h-8z",
+    "D": "M14 1.8l4.2 4.2l-4.2 4.2l-4.2 -4.2z",
+    "v": "M14 10l4 -7h-8z",
+    "P": "M12.8 2.5h2.4v2.3h2.3v2.4h-2.3v2.3h-2.4v-2.3h-2.3v-2.4h2.3z",
+}
+"""The marker of each series, and its outline in a legend."""
+
+_STROKE = 2.25
+
 Margins = tuple[int, int, int, int]
 """Pixels left, right, below and above the axes."""
 
@@ -75,6 +96,10 @@ def trimap_chart(before: Sequence[float] | None, after: Sequence[float]) -> Mark
 
 def class_chart(scores: Sequence[ClassScore], compared: bool) -> Markup:
     """IoU of each class as bars, before above after, in the given order. Classes without IoU are left out."""
+    return _bar_chart("IoU of each class in percent", scores, compared)
+
+
+def _bar_chart(title: str, scores: Sequence[ClassScore], compared: bool) -> Markup:
     rows = [score for score in scores if score.iou.after is not None or score.iou.before is not None]
     if len(rows) > MOST_CLASSES:
         rows = rows[: MOST_CLASSES // 2] + rows[-MOST_CLASSES // 2 :]
@@ -101,7 +126,70 @@ def class_chart(scores: Sequence[ClassScore], compared: bool) -> Markup:
             spine.set_visible(False)
 
     margins = (12 + 7 * longest, 52, 24, 4)
-    return _chart(draw, "IoU of each class in percent", pitch * len(rows) + 34, margins)
+    return _chart(draw, title, pitch * len(rows) + 34, margins)
+
+
+def share_chart(title: str, shares: Sequence[tuple[str, float]]) -> Markup:
+    """A share (0..1) for each name as a bar, in the given order."""
+    rows = [ClassScore(name, None, Pair(None, share), Pair(None, None)) for name, share in shares]
+    return _bar_chart(title, rows, compared=False)
+
+
+def quality_chart(curves: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> Markup:
+    """mIoU over the distance to the nearest labelled frame.
+
+    Args:
+        curves: the name of each method, and its points: distance and mIoU (0..1), by rising distance.
+    """
+    curves = [(name, [point for point in points if np.isfinite(point[1])]) for name, points in curves]
+    curves = [(name, points) for name, points in curves if points]
+    names = [_short(name) for name, _ in curves] if len(curves) > 1 else []
+
+    def draw(axes: Axes) -> None:
+        for i, (_, points) in enumerate(curves):
+            x, y = [distance for distance, _ in points], _percent([value for _, value in points])
+            look: dict[str, Any] = {"color": series_colour(i), "marker": _of(tuple(_MARKERS), i), "markersize": 6}
+            dashes = _of(_DASHES, i)
+            axes.plot(x, y, linewidth=_STROKE, linestyle=(0, dashes) if dashes else "-", clip_on=False, **look)
+        axes.grid(axis="y", color=LINE, linewidth=1)
+        axes.set_axisbelow(True)
+        distances = [distance for _, points in curves for distance, _ in points]
+        first, last = min(distances, default=0), max(distances, default=1)
+        margin = 0.03 * (last - first) or 1
+        axes.set_xlim(first - margin, last + margin)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+        low, high = axes.get_ylim()
+        if high - low < 5:  # small differences must not look large
+            axes.set_ylim((low + high) / 2 - 2.5, (low + high) / 2 + 2.5)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("distance, frames", labelpad=8)
+        ends = [100 * points[-1][1] for _, points in curves]
+        labels = [(name, end, series_colour(i)) for i, (name, end) in enumerate(zip(names, ends, strict=False))]
+        _label_ends(axes, labels, gap=0.08, with_value=False)
+
+    longest = max(map(len, names), default=0)
+    return _chart(draw, "mIoU by distance, in percent", 320, (34, 20 + 7 * longest, 48, 12))
+
+
+def series_colour(index: int) -> str:
+    """The stand-in for the colour of a line of `quality_chart`."""
+    return _of(SERIES, index)
+
+
+def series_key(index: int) -> Markup:
+    """The legend of a line of `quality_chart`: its colour, dashes and marker, as a small SVG."""
+    colour = _VARIABLES[series_colour(index)]
+    dashes = " ".join(f"{_STROKE * length:g}" for length in _of(_DASHES, index))
+    line = f'stroke="{colour}" stroke-width="{_STROKE}"' + (f' stroke-dasharray="{dashes}"' if dashes else "")
+    marker = _of(tuple(_MARKERS.values()), index)
+    return Markup(
+        f'<svg class="series" viewBox="0 0 28 12" aria-hidden="true"><path d="M0 6H28" {line}/>'
+        f'<path d="{marker}" fill="{colour}"/></svg>'
+    )
+
+
+def _of(looks: Sequence[T], index: int) -> T:
+    return looks[index % len(looks)]
 
 
 def gains_chart(gains: Sequence[float]) -> Markup:
@@ -164,17 +252,27 @@ def _class_bars(axes: Axes, y: int, row: ClassScore, compared: bool) -> None:
             axes.barh(y + (i - (len(bars) - 1) / 2) * height, 100 * value, height, color=colour)
 
 
-def _label_ends(axes: Axes, ends: list[tuple[str, float, str]], gap: float = 0.12) -> None:
+def _label_ends(
+    axes: Axes, ends: list[tuple[str, float, str]], gap: float = 0.12, with_value: bool = True
+) -> None:
     """Name the curves at their right ends, at least `gap` of the axis apart."""
     low, high = axes.get_ylim()
     ends = sorted(ends, key=lambda end: end[1])
-    heights = [(value - low) / (high - low) for _, value, _ in ends]
-    if len(ends) == 2 and heights[1] - heights[0] < gap:
-        middle = sum(heights) / 2
-        heights = [middle - gap / 2, middle + gap / 2]
+    heights = _apart([(value - low) / (high - low) for _, value, _ in ends], gap)
     for (name, value, colour), height in zip(ends, heights, strict=True):
-        text = f"{name} {value:.1f}".strip()
+        text = f"{name} {value:.1f}".strip() if with_value else name
         _put(axes, text, (1, height), axes.transAxes, 8, MUTED if colour == BEFORE else colour)
+
+
+def _apart(heights: list[float], gap: float) -> list[float]:
+    """Rising heights moved as little as it takes to be `gap` apart: those too close stay around their mean."""
+    blocks: list[list[float]] = []
+    for i, height in enumerate(heights):
+        blocks.append([height - gap * i])
+        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    moved = [float(np.mean(block)) for block in blocks for _ in block]
+    return [height + gap * i for i, height in enumerate(moved)]
 
 
 def _put(axes: Axes, text: str, at: tuple[float, float], frame: Transform, shift: int, colour: str = INK) -> None:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from segmend.data.files import InvalidFile, atomic_write
-from segmend.labels import Classes
-from segmend.report import charts, images, wording
+from segmend.labels import Classes, InvalidInput
+from segmend.report import charts, images, propagation, wording
 from segmend.report.cases import Case, Change, Pair
 from segmend.report.collect import Report, collect
-from segmend.report.results import Evaluation, Run, check_replaceable, read_results
+from segmend.report.html import GENERATOR, MOST_SKIPPED, Panel, displacement_panel, environment, shares_of_time
+from segmend.report.results import Evaluation, Propagation, Run, check_replaceable, read_results
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
-
-MOST_SKIPPED = 200
-"""How many skipped inputs are listed; the others are counted."""
-
-GENERATOR = '<meta name="generator" content="segmend'
-"""What every page of ours holds near its beginning."""
 
 CHANGE_NAMES = {
     Change.CORRECTED: "corrected (was wrong, is right)",
@@ -32,20 +27,6 @@ CHANGE_NAMES = {
 }
 ERROR_NAMES = {Change.MISSED: "wrong", Change.VOID: "void"}
 """What is shown without a coarse map."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A small image of a case, as a ``data:`` address."""
-
-    title: str
-    image: str
-    alt: str
-    caption: str
-    kind: str = ""
-    """Class in the style sheet: ``labels`` and ``changes`` stay sharp when enlarged."""
-    wheel: bool = False
-    """Whether the colour wheel belongs beside the caption."""
 
 
 @dataclass(frozen=True)
@@ -63,32 +44,50 @@ class CaseView:
     notes: tuple[str, ...]
 
 
-def write_report(results: Path | str, out: Path | str | None = None) -> Path:
-    """Write the report of an evaluation as one HTML file.
+def write_report(results: Path | str | Sequence[Path | str], out: Path | str | None = None) -> Path:
+    """Write a report as one HTML file.
 
     Args:
-        results: ``results.json`` of ``segmend evaluate``.
-        out: the file to write; None for ``report.html`` beside `results`.
+        results: ``results.json`` of ``segmend evaluate`` or ``segmend propagate``. Several of ``propagate`` are
+            compared; the frames of the first are shown.
+        out: the file to write; None for ``report.html`` beside the first of `results`.
 
     Returns:
         The file that was written.
 
     Raises:
-        InvalidFile: `results` cannot be read, or holds no evaluation; `out` cannot be written, or is a file that
-            segmend did not write.
+        InvalidFile: `results` cannot be read, hold nothing that has a report, or cannot be compared; `out` cannot
+            be written, or is a file that segmend did not write.
     """
-    results = Path(results)
-    out = results.parent / "report.html" if out is None else Path(out)
-    evaluation = read_results(results)
-    if not isinstance(evaluation, Evaluation):
-        raise InvalidFile(
-            results,
-            f"expected an evaluation, found the results of `segmend {evaluation.command}`: "
-            "score its label maps with `segmend evaluate` first",
-        )
+    files = [Path(results)] if isinstance(results, (str, Path)) else [Path(file) for file in results]
+    if not files:
+        raise InvalidInput("expected a results file, found none")
+    out = files[0].parent / "report.html" if out is None else Path(out)
+    page = _page_of(files)
     check_replaceable(out, _is_page, "a page of segmend")
-    atomic_write(out, render(collect(evaluation, results.parent)).encode("utf-8", errors="replace"))
+    atomic_write(out, page.encode("utf-8", errors="replace"))
     return out
+
+
+def _page_of(files: Sequence[Path]) -> str:
+    found = [read_results(file) for file in files]
+    first = found[0]
+    for file, one in zip(files, found, strict=True):
+        if isinstance(one, Run):
+            raise InvalidFile(
+                file,
+                f"expected an evaluation, found the results of `segmend {one.command}`: "
+                "score its label maps with `segmend evaluate` first",
+            )
+        if len(files) > 1 and not isinstance(one, Propagation):
+            raise InvalidFile(
+                file, "expected the results of `segmend propagate`, found an evaluation: give it alone"
+            )
+    if isinstance(first, Propagation):
+        propagations = [one for one in found if isinstance(one, Propagation)]
+        return propagation.render(propagation.collect(propagations, files))
+    assert isinstance(first, Evaluation)
+    return render(collect(first, files[0].parent))
 
 
 def _is_page(path: Path) -> bool:
@@ -108,7 +107,7 @@ def render(report: Report) -> str:
         image_count=wording.images(len(evaluation.per_image)),
         evaluation=evaluation,
         run=run,
-        seconds=_seconds(run) if run else [],
+        seconds=shares_of_time(run.seconds) if run else [],
         headline=wording.headline(report),
         balance=_balance(report),
         gains_chart=charts.gains_chart(report.gains) if report.gains else None,
@@ -162,7 +161,7 @@ def _panels(case: Case, classes: Classes) -> list[Panel]:
         alt = f"Connected components of the labels: {caption}"
         panels.append(Panel("Components", images.blobs(case.blobs), alt, caption, "labels"))
     if case.displacement is not None:
-        panels.append(_displacement_panel(case.displacement))
+        panels.append(displacement_panel(case.displacement))
     if case.fusion_mask is not None:
         caption = "white: label moved by the displacement, black: label replaced"
         panels.append(Panel("Fusion mask", images.grey(case.fusion_mask), "Fusion mask", caption))
@@ -188,13 +187,6 @@ def _changes_panel(case: Case, changes: np.ndarray) -> Panel:
     return Panel(title, images.changes(changes), f"{title}: {caption}", caption, "changes")
 
 
-def _displacement_panel(field: np.ndarray) -> Panel:
-    scale = images.displacement_scale(field)
-    alt = f"Displacement field, colours for up to {scale:g} pixels"
-    caption = f"rim of the wheel: {scale:g} px"
-    return Panel("Displacement", images.displacement(field, scale), alt, caption, wheel=True)
-
-
 def _change_legend(cases: list[Case]) -> list[tuple[str, tuple[int, int, int, int]]]:
     names = CHANGE_NAMES if any(case.coarse is not None for case in cases) else ERROR_NAMES
     return [(name, images.CHANGE_COLOURS[change]) for change, name in names.items()]
@@ -209,29 +201,3 @@ def _balance(report: Report) -> list[tuple[str, str, int, float]]:
         ("degraded", "worse", report.degraded),
     ]
     return [(name, colour, count, 100 * count / total) for name, colour, count in kinds] if total else []
-
-
-def _seconds(run: Run) -> list[tuple[str, float, float]]:
-    """Part, seconds and percentage of the whole; the parts overlap, so they need not add up to it."""
-    total = run.seconds.get("total") or max(run.seconds.values(), default=0.0)
-    names = {"waited": "network idle"}
-    parts = [(names.get(name, name), value) for name, value in run.seconds.items() if name != "total"]
-    return [(name, value, min(100.0, 100 * value / total) if total else 0.0) for name, value in parts]
-
-
-def environment() -> Environment:
-    """Templates of pages."""
-    environment = Environment(
-        loader=PackageLoader("segmend.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": wording.percent,
-        "signed": wording.signed,
-        "verdict": wording.verdict,
-        "rgb": lambda colour: "rgb({} {} {})".format(*colour[:3]),
-    }
-    return environment

@@ -199,7 +199,71 @@ class Evaluation(_Strict):
         return self.corrected_pixels / self.degraded_pixels
 
 
-Results = Run | Evaluation
+class Quality(_Strict):
+    """How good propagated labels are at one distance from the labels that they come from. Shares are in 0..1.
+
+    Attributes:
+        distance: frames to the nearest labelled frame.
+        mean_iou: over the kept pixels (void does not count), and the classes in ground truth or labels.
+        pixel_accuracy: share of the kept pixels that have the right class.
+        kept: share of the pixels of the ground truth that have a label.
+    """
+
+    distance: int
+    images: int
+    mean_iou: float
+    pixel_accuracy: float
+    kept: float
+
+
+class Propagation(_Strict):
+    """What ``propagate`` did. Folders are as given, relative to ``results.json`` where they lie beside it.
+
+    Attributes:
+        mode: ``lp``: real frames with propagated labels; ``jp``: frames and labels both propagated.
+        name: what plots call the method, such as ``learned, vote``.
+        steps: most frames between a labelled frame and one that its labels are propagated to.
+        root: the folder of the data set.
+        truth: folder of the held-out label maps; None where there are none.
+        ids: how the label files of `truth` store the classes, where class c is not stored as c.
+        labelled: frames whose labels were propagated.
+        done: images that this call propagated labels to.
+        kept: images that are left from an earlier run.
+        remade: images of `done` that replaced files which an earlier run had made of other inputs or options.
+        kept_share: for each class, the share of the pixels it was propagated to that kept their label; the others
+            are void.
+        quality: by rising distance; empty without ground truth.
+        seconds: wall time by part, and ``total``; parts may overlap.
+        notes: what a reader must know to judge the labels.
+    """
+
+    kind: Literal["propagation"] = "propagation"
+    schema_version: int = SCHEMA
+    version: str
+    method: Literal["copy", "flow", "learned"]
+    mode: Literal["lp", "jp"]
+    model: str
+    name: str
+    classes: list[str]
+    palette: list[tuple[int, int, int]]
+    steps: int
+    split: str
+    root: str = "."
+    truth: str | None = None
+    ids: tuple[int, ...] | None = None
+    labelled: int
+    done: int
+    kept: int = 0
+    remade: int = 0
+    kept_share: dict[str, float] = {}
+    quality: list[Quality] = []
+    seconds: dict[str, float]
+    frames_per_second: float
+    skipped: list[Skipped] = []
+    notes: list[str] = []
+
+
+Results = Run | Evaluation | Propagation
 _ANY: TypeAdapter[Results] = TypeAdapter(Annotated[Results, Field(discriminator="kind")])
 
 

@@ -12,7 +12,7 @@ from segmend import __version__
 from segmend.data.files import atomic_write
 from segmend.report import images
 from segmend.report.cases import shrink_photo
-from segmend.report.page import MOST_SKIPPED, Panel, environment
+from segmend.report.html import MOST_SKIPPED, Panel, environment
 from segmend.report.results import Skipped
 
 SIDE = 320
