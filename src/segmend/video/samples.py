@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -85,7 +86,8 @@ class MotionSamples(torch.utils.data.Dataset[Sample]):
         broken: list[str] = []
         for window in order:
             try:
-                return self._draw(*self.windows[window], rng, broken)
+                number, last = self.windows[window]
+                return self._draw(number, last, rng, broken)
             except InvalidFile as error:
                 broken.append(str(error))
         raise InvalidInput("no frames of the videos can be read; the first: " + broken[0])
@@ -115,7 +117,7 @@ class MotionSamples(torch.utils.data.Dataset[Sample]):
             cut = [image[:, ::-1] for image in cut]
             inner = inner[0], slice(wide - inner[1].stop, wide - inner[1].start)
         frames = [Frame(np.ascontiguousarray(image)) for image in cut]
-        flows = [self.flow(a, b) for a, b in zip(frames, frames[1:], strict=False)]
+        flows = [self.flow(a, b) for a, b in itertools.pairwise(frames)]
         back = self.flow(frames[-1], frames[-2])
         visible = agreement(flows[-1][None], back[None])[0]
         return MotionSample(
