@@ -144,8 +144,8 @@ def fuse(first: Propagated, second: Propagated) -> Propagated:
 
 
 LEAST_ALIKE = 1.4
-"""Of `likeness`. Neighbours in the eight shots of DAVIS and the run of CamVid have 1.74 and more; two frames of different
-videos have less than 1.2 in 999 of 1000 cases."""
+"""Of `likeness`. Neighbours in the eight shots of DAVIS and the run of CamVid have at least 1.74; two frames of
+different videos have less than 1.2 in 999 of 1000 cases."""
 
 
 def is_cut(before: Frame, after: Frame) -> bool:
