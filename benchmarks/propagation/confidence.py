@@ -4,6 +4,7 @@ python benchmarks/propagation/confidence.py
 """
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
 
@@ -12,8 +13,6 @@ from torch import Tensor
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
-
-import itertools
 
 from comparison import DATA  # noqa: E402
 from raw import write_raw  # noqa: E402
