@@ -35,7 +35,6 @@ from segmend.video import (  # noqa: E402
     Motion,
     NoMotion,
     Propagated,
-    Track,
     fuse,
     load_motion,
     propagate_labels,
@@ -113,7 +112,7 @@ Sides = tuple[int, Tensor, tuple[Propagated, int] | None, tuple[Propagated, int]
 
 
 def both_sides(video: Video, motion: Motion, vote: bool) -> Iterator[Sides]:
-    """For frames between labelled ones `APART` frames apart: distance to the nearer, truth, labels of each side."""
+    """For frames between labelled ones `APART` apart: distance to the nearer, truth, labels from each side."""
     last = len(video.frames) - 1
     sides: list[dict[int, tuple[Propagated, int]]] = []
     for one, number in ((video, lambda t: t), (backward(video), lambda t: last - t)):
