@@ -307,7 +307,7 @@ PROPAGATED = {
 
 
 def write_propagated(root: Path) -> Path:
-    """Frames of two videos, of which three were labelled by hand, and one image that the manifest does not list."""
+    """Frames of two videos, three of them labelled by hand, and an image that the manifest does not list."""
     write_set(root, ids=(*PROPAGATED, "x"))
     for name, sources in PROPAGATED.items():
         frame = name.removesuffix("_from_0")

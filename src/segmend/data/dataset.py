@@ -179,8 +179,8 @@ class Dataset:
         """Two parts of the records: those to train on without fold `index` of `folds`, and those in it.
 
         Every `folds`-th record by ID is in a fold, so that names that sort by class or time are spread. In a data
-        set that `segmend propagate` wrote, labelled frames are split, and what was propagated is in the fold of its
-        nearest source. Records with a farther source in the fold are in neither part: they show its labels.
+        set that `segmend propagate` wrote, labelled frames are split, and what was propagated is in the fold of
+        its nearest source. Records with a farther source in the fold are in neither part: they show its labels.
         """
         origins = sorted({_origin(record) for record in self.records})
         if not 2 <= folds <= len(origins):

@@ -59,7 +59,7 @@ class Entry:
 
     @property
     def labelled(self) -> tuple[str, ...]:
-        """IDs of the labelled frames that its labels come from, nearest first; its own where it is labelled itself."""
+        """IDs of the labelled frames that its labels come from, nearest first; its own where it is one itself."""
         nearest_first = sorted(self.sources, key=lambda source: abs(source.steps))
         return tuple(source.frame for source in nearest_first) or (self.frame,)
 

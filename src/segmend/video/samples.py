@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,8 +73,9 @@ class MotionSamples(torch.utils.data.Dataset[Sample]):
                 f"motion needs {past + 1} frames one after the other, and no video has them: give frames of a "
                 "video without gaps"
             )
-        smallest = [sequence.read(0).shape[:2] for sequence in {id(s): s for s in sequences}.values()]
-        self.crop = min(crop[0], *(size[0] for size in smallest)), min(crop[1], *(size[1] for size in smallest))
+        used = sorted({number for number, _ in self.windows})
+        sizes = [crop, *filter(None, (_size_of(sequences[number]) for number in used))]
+        self.crop = min(height for height, _ in sizes), min(width for _, width in sizes)
 
     def __len__(self) -> int:
         return self.length
@@ -83,16 +85,19 @@ class MotionSamples(torch.utils.data.Dataset[Sample]):
         order = np.roll(np.random.default_rng((self.seed, epoch)).permutation(len(self.windows)), -position)
         rng = np.random.default_rng(seed_of(self.seed, index))
         broken: list[str] = []
-        for window in order:
+        for number, last in (self.windows[window] for window in order):
             try:
-                return self._draw(*self.windows[window], rng, broken)
+                return self._draw(number, last, rng, broken)
             except InvalidFile as error:
                 broken.append(str(error))
         raise InvalidInput("no frames of the videos can be read; the first: " + broken[0])
 
     def _draw(self, number: int, last: int, rng: np.random.Generator, broken: list[str]) -> MotionSample:
         sequence = self.sequences[number]
-        images = [sequence.read(i) for i in range(last - self.past, last + 1)]
+        try:
+            images = [sequence.read(i) for i in range(last - self.past, last + 1)]
+        finally:
+            sequence.close()  # a process that inherits an open video file waits for its decoder forever
         if len({image.shape for image in images}) > 1:
             raise InvalidFile(sequence.ids[last], "the frames before it have another size")
         if rng.random() < 0.5:
@@ -115,7 +120,7 @@ class MotionSamples(torch.utils.data.Dataset[Sample]):
             cut = [image[:, ::-1] for image in cut]
             inner = inner[0], slice(wide - inner[1].stop, wide - inner[1].start)
         frames = [Frame(np.ascontiguousarray(image)) for image in cut]
-        flows = [self.flow(a, b) for a, b in zip(frames, frames[1:], strict=False)]
+        flows = [self.flow(a, b) for a, b in itertools.pairwise(frames)]
         back = self.flow(frames[-1], frames[-2])
         visible = agreement(flows[-1][None], back[None])[0]
         return MotionSample(
@@ -124,3 +129,16 @@ class MotionSamples(torch.utils.data.Dataset[Sample]):
             visible=visible[..., inner[0], inner[1]].contiguous(),
             broken=broken,
         )
+
+
+def _size_of(sequence: FrameSequence) -> tuple[int, int] | None:
+    """Height and width of the first frame that can be read; None where none can."""
+    for index in range(len(sequence)):
+        try:
+            height, width = sequence.read(index).shape[:2]
+        except InvalidFile:
+            continue
+        finally:
+            sequence.close()
+        return height, width
+    return None
