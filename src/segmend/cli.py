@@ -323,6 +323,99 @@ def occlusions(
 
 
 @app.command()
+def propagate(
+    frames: Annotated[Path, typer.Option(help="Folder of the frames of one or more videos, or a video file.")],
+    labels: Annotated[Path, typer.Option(help="Folder of label maps of some of the frames, named like them.")],
+    out: Out,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="learned: a network corrects the optical flow; flow: optical flow; copy: nothing moves."
+        ),
+    ] = "learned",
+    mode: Annotated[
+        str, typer.Option(help="lp: real frames with propagated labels; jp: frames and labels both propagated.")
+    ] = "lp",
+    steps: Annotated[int, typer.Option(min=1, help="Propagate over up to this many frames to both sides.")] = 5,
+    model: Annotated[
+        str | None,
+        typer.Option(help="For learned: a folder that `train motion` wrote (default: weights of the package)."),
+    ] = None,
+    flow: Annotated[
+        Path | None,
+        typer.Option(help="Optical flow by RAFT: a file with torchvision's weights (default: DIS of OpenCV)."),
+    ] = None,
+    vote: Annotated[
+        bool, typer.Option("--vote/--no-vote", help="Pixels around each source vote by their likeness (lp).")
+    ] = True,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Labels of a lower confidence become void (lp).")
+    ] = 0.75,
+    refiner: Annotated[
+        str | None, typer.Option(help="Refine propagated labels by their frame: as in `segmend refine` (lp).")
+    ] = None,
+    every: Annotated[
+        int, typer.Option(min=1, help="Use every N-th labelled frame, and score the result on the others.")
+    ] = 1,
+    split: Annotated[str, typer.Option(help="Split of the data set to write.")] = "train",
+    details: Annotated[bool, typer.Option("--details", help="Also write the displacements (.npz).")] = False,
+    classes: Annotated[
+        str | None, typer.Option(help="Number of classes, or their names: sky,road,car (default: as labels hold).")
+    ] = None,
+    ids: StoredIds = None,
+    palette: PaletteFile = None,
+    bands: Bands = None,
+    max_pixels: MaxPixels = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Propagate labels of some video frames to the frames around them, and write all as a data set."""
+    from segmend.jobs.propagate import PropagateOptions, make_motion, open_video
+    from segmend.jobs.propagate import propagate as job
+    from segmend.refiners import load
+
+    _check_folder(out)
+    options = PropagateOptions(
+        mode=_one_of("mode", mode, "lp", "jp"),
+        steps=steps,
+        every=every,
+        vote=vote,
+        min_confidence=min_confidence,
+        refiner=None if refiner is None else load(refiner),
+        split=split,
+        details=details,
+        overwrite=overwrite,
+        quiet=quiet,
+    )
+    motion = make_motion(_one_of("method", method, "learned", "flow", "copy"), model, flow)
+    video = open_video(
+        frames,
+        labels,
+        classes=_classes(classes),
+        ids=_ids("ids", ids) if ids else None,
+        palette=palette,
+        bands=_bands(bands),
+        max_pixels=max_pixels,
+    )
+    result = job(_reported(video), motion, out, options, truth=str(labels))
+    for name, share in result.kept_share.items():
+        console.print(f"{escape(name):15} {100 * share:5.1f} % of the propagated pixels kept")
+    for one in result.quality:
+        right = f"{100 * one.pixel_accuracy:.1f} % right of {100 * one.kept:.1f} % kept"
+        away = f"{one.distance} frame{'s' * (one.distance > 1)} away"
+        console.print(f"{away}: mIoU {100 * one.mean_iou:.1f}, {right}, on {_counted(one.images)}")
+    for note in result.notes:
+        errors.print(f"[yellow]note:[/yellow] {escape(note)}")
+    kept = f", {result.kept} kept from an earlier run" if result.kept else ""
+    message = (
+        f"{result.labelled} labelled frames, labels propagated to {result.done} images in {out}{kept}; "
+        f"{result.frames_per_second:.1f} per second"
+    )
+    skipped = [f"{s.file}: {s.reason}" for s in result.skipped]
+    _finish(message, skipped, result.done + result.kept > 0)
+
+
+@app.command()
 def evaluate(
     truth: Annotated[Path, typer.Option(help="Ground truth: a folder of label maps, or a data set.")],
     pred: Annotated[Path, typer.Option(help="Folder of maps to score: label files or .npz probabilities.")],
@@ -509,6 +602,12 @@ def _ids(option: str, text: str) -> tuple[int, ...]:
     if not all(part.strip().isdigit() for part in parts):
         raise InvalidInput(f"--{option} {text}: expected ids with commas between, as 1,2,3")
     return tuple(int(part) for part in parts)
+
+
+def _one_of(option: str, value: str, *allowed: str):  # type: ignore[no-untyped-def]
+    if value not in allowed:
+        raise InvalidInput(f"--{option} {value}: expected {', '.join(allowed[:-1])} or {allowed[-1]}")
+    return value
 
 
 def _precision(name: str):  # type: ignore[no-untyped-def]

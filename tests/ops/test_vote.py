@@ -49,7 +49,7 @@ def slow_vote(labels, displacement, target, source, radius, patch, colour_scale,
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
 @pytest.mark.parametrize("voted", ["native", "reference"])
-@pytest.mark.parametrize("radius, patch", [(3, 1), (2, 0), (0, 1)])
+@pytest.mark.parametrize(("radius", "patch"), [(3, 1), (2, 0), (0, 1)])
 def test_equals_the_formula_pixel_by_pixel(dtype, voted, radius, patch):
     inputs = examples(dtype)
     if voted == "native":
@@ -59,7 +59,10 @@ def test_equals_the_formula_pixel_by_pixel(dtype, voted, radius, patch):
     assert found[0].dtype == dtype
     void = void_of(inputs[0])
     for image in range(2):
-        one = [tensor[image].double().numpy() if tensor.is_floating_point() else tensor[image].numpy() for tensor in inputs]
+        one = [
+            tensor[image].double().numpy() if tensor.is_floating_point() else tensor[image].numpy()
+            for tensor in inputs
+        ]
         labels, share = slow_vote(*one, radius, patch, 6.0, 2.0, void)
         np.testing.assert_array_equal(found[0][image].numpy(), labels)
         np.testing.assert_allclose(found[1][image].numpy(), share, atol=1e-4)

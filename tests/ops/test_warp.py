@@ -107,7 +107,6 @@ def test_beyond_the_border_labels_continue_by_option(warped):
     assert torch.equal(found.long(), by_one_hot(labels, displacement, 4).argmax(1))
 
 
-
 def by_one_hot(labels, displacement, count):
     """Warped one-hot planes, the largest of them; ties and pixels from outside are the caller's business."""
     planes = torch.nn.functional.one_hot(labels.long(), count).permute(0, 3, 1, 2).double()
@@ -172,6 +171,6 @@ def test_labels_that_cannot_be_moved_are_refused():
         warp_labels(labels.long(), displacement)
     with pytest.raises(ValueError, match="expected"):
         warp_labels(labels[0], displacement)
-    assert set(torch.library.opcheck(torch.ops.segmend.warp_labels.default, (labels, displacement, True)).values()) == {
-        "SUCCESS"
-    }
+    assert set(
+        torch.library.opcheck(torch.ops.segmend.warp_labels.default, (labels, displacement, True)).values()
+    ) == {"SUCCESS"}

@@ -32,6 +32,8 @@ class FrameSource(Protocol):
 
     def file(self, index: int) -> Path | None: ...
 
+    def origin(self, index: int) -> Path: ...
+
     def close(self) -> None: ...
 
 
@@ -49,6 +51,10 @@ class ImageFiles:
 
     def file(self, index: int) -> Path | None:
         """The file of frame `index`."""
+        return self.files[index]
+
+    def origin(self, index: int) -> Path:
+        """The same."""
         return self.files[index]
 
     def close(self) -> None:
@@ -91,6 +97,10 @@ class FrameSequence:
     def file(self, index: int) -> Path | None:
         """The image file of a frame; None in a video file."""
         return self.source.file(index)
+
+    def origin(self, index: int) -> Path:
+        """The file that a frame is read from: an image, or the video file."""
+        return self.source.origin(index)
 
     def close(self) -> None:
         """Close the video file, if it is one; reading on opens it again."""

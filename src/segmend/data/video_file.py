@@ -113,6 +113,10 @@ class VideoFile:
         """None: a frame of a video has no file of its own."""
         return None
 
+    def origin(self, index: int) -> Path:
+        """The video file."""
+        return self.path
+
     def close(self) -> None:
         """Close the file, and forget the decoded frames."""
         self._decoder = None

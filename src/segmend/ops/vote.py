@@ -90,11 +90,11 @@ def _vote_labels(
     colour_scale: float,
     distance_scale: float,
 ) -> tuple[Tensor, Tensor]:
-    inputs = displacement.float(), target.float(), source.float()
-    options = radius, patch, colour_scale, distance_scale
+    vote = vote_labels_reference
     if labels.device.type == "cpu" and native.library() is not None:
-        return _by_library(labels.contiguous(), *inputs, *options)
-    return vote_labels_reference(labels, *inputs, *options)
+        vote = _by_library
+    images = target.float(), source.float()
+    return vote(labels, displacement.float(), *images, radius, patch, colour_scale, distance_scale)
 
 
 @_vote_labels.register_fake
@@ -171,7 +171,7 @@ def _by_library(
     kernel = native.function("segmend_vote_labels", "u8" if labels.dtype == torch.uint8 else "i32")
     images, height, width = labels.shape
     out, share = torch.empty_like(labels), torch.empty(labels.shape)
-    displacement = displacement.contiguous()
+    labels, displacement = labels.contiguous(), displacement.contiguous()
     target, source = (image.movedim(1, -1).contiguous() for image in (target, source))
     scales = torch.tensor([colour_scale, distance_scale, LEAST])
 

@@ -102,9 +102,7 @@ def _sources(displacement: Tensor) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-def warp_labels(
-    labels: Tensor, displacement: Tensor, outside: Literal["border", "void"] = "void"
-) -> Tensor:
+def warp_labels(labels: Tensor, displacement: Tensor, outside: Literal["border", "void"] = "void") -> Tensor:
     """Warp label maps: each pixel gets the label with the largest bilinear weight at ``(x - dx, y - dy)``.
 
     The result is that of warping one-hot planes and taking the largest, without the planes. Void is a label like

@@ -26,8 +26,8 @@ class Coefficients(NamedTuple):
 FITTED = Coefficients(10.0, -2.85, 0.53, -0.14)
 
 BORDER_ERROR, BORDER_WIDTH = 0.2, 1.5
-"""Probability that a label beside a border of the labelled frame itself is wrong, and over how many pixels away from
-it this falls to a third: borders are drawn and moved with that precision."""
+"""Probability that a label beside a border is wrong even if the motion is right, as borders are drawn with that
+precision; and over how many pixels it falls to a third."""
 
 
 def confidence(
@@ -50,9 +50,9 @@ def confidence(
         ``float32 [H, W]`` in 0..1.
     """
     away = border_distance(labels)
-    odds = fitted.constant + fitted.steps * float(np.log(steps))
-    odds = odds + fitted.photometric * photometric_error(source, target, displacement).log1p()
-    odds = odds + fitted.distance * away.log1p()
+    error = photometric_error(source, target, displacement)
+    odds = fitted.photometric * error.log1p() + fitted.distance * away.log1p()
+    odds += fitted.constant + fitted.steps * float(np.log(steps))
     return odds.sigmoid() * (1 - BORDER_ERROR * (-away / BORDER_WIDTH).exp())
 
 

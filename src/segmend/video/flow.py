@@ -41,11 +41,11 @@ class DISFlow:
 
     def __call__(self, source: Frame, target: Frame) -> Tensor:
         """See `Flow`."""
-        search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         search.setFinestScale(self.finest_scale)
         height, width = target.size
         greys = [_at_least(grey, SMALLEST) for grey in (target.grey, source.grey)]
-        found = search.calc(greys[0], greys[1], None)[:height, :width]  # type: ignore[call-overload]
+        found = np.asarray(search.calc(greys[0], greys[1], np.empty(0, np.float32)))[:height, :width]
         return -torch.from_numpy(np.ascontiguousarray(found.transpose(2, 0, 1)))
 
 
@@ -88,8 +88,12 @@ class RAFTFlow:
             raise InvalidFile(
                 weights, f"expected torchvision's weights of raft_small or raft_large ({error})"
             ) from None
+        self.name = f"RAFT {Path(weights).stem}"
         self.device = pick_device()
         self.network = network.eval().requires_grad_(False).to(self.device)
+
+    def __repr__(self) -> str:
+        return self.name
 
     def __call__(self, source: Frame, target: Frame) -> Tensor:
         """See `Flow`."""

@@ -1,4 +1,4 @@
-"""Self-supervised loss of motion: how well a frame, moved, gives the next one (VPLR, section 3.1 and supplement)."""
+"""Self-supervised loss of motion: how well a frame, moved, gives the next one (VPLR, section 3.1)."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class MotionNet(nn.Module, PyTorchModelHubMixin):
         self.decode1 = _conv(second + first, first)
         self.correction = nn.Conv2d(first, 8, 3, padding=1)
         nn.init.normal_(self.correction.weight, 0, 1e-3)  # it starts as the flow itself
-        nn.init.zeros_(self.correction.bias)
+        nn.init.constant_(self.correction.bias, 0)  # type: ignore[arg-type]
 
     def forward(self, frames: Tensor, flows: Tensor) -> Tensor:
         """The displacement of the last past frame onto the next one.
@@ -150,9 +150,8 @@ class MotionNet(nn.Module, PyTorchModelHubMixin):
         """
         expected = self.past + (self.mode == "reconstruction")
         if frames.shape[2] != expected or flows.shape[2] != expected - 1:
-            raise ValueError(
-                f"expected {expected} frames and {expected - 1} flows, found {frames.shape[2]} and {flows.shape[2]}"
-            )
+            found = f"{frames.shape[2]} and {flows.shape[2]}"
+            raise ValueError(f"expected {expected} frames and the flows between them, found {found}")
         start = flows[:, :, -1] if expected > 1 else frames.new_zeros(len(frames), 2, *frames.shape[3:])
         return start + self._correct(frames, flows, start)
 

@@ -88,7 +88,9 @@ class Propagated(NamedTuple):
 
     def kept(self, min_confidence: float) -> Tensor:
         """The labels, those of lower confidence void."""
-        return torch.where(self.confidence < min_confidence, void_of(self.labels), self.labels).to(self.labels.dtype)
+        return torch.where(self.confidence < min_confidence, void_of(self.labels), self.labels).to(
+            self.labels.dtype
+        )
 
 
 def propagate_labels(track: Track, labels: Tensor, vote: bool = True) -> Propagated:
@@ -99,13 +101,12 @@ def propagate_labels(track: Track, labels: Tensor, vote: bool = True) -> Propaga
         vote: let the pixels around each source decide by their likeness (`segmend.ops.vote_labels`), which brings
             borders back to the edges of the image.
     """
-    displacement = track.displacement[None]
+    displacement, void = track.displacement[None], void_of(labels)
+    moved = warp_labels(labels[None], displacement)[0]
+    known = track.valid & (moved != void)  # a vote would fill what is void in the labels
     if vote:
         moved = vote_labels(labels[None], displacement, track.frame.lab[None], track.source.lab[None])[0][0]
-    else:
-        moved = warp_labels(labels[None], displacement)[0]
-    void = void_of(labels)
-    moved = torch.where(track.valid, moved, void).to(labels.dtype)
+    moved = torch.where(known, moved, void).to(labels.dtype)
     sure = confidence(moved, track.source, track.frame, track.displacement, track.steps)
     return Propagated(moved, sure * (moved != void))
 
@@ -121,7 +122,9 @@ def propagate_jointly(track: Track, labels: Tensor) -> tuple[np.ndarray, Tensor]
     moved = warp(track.source.tensor[None], track.displacement[None])[0]
     image = (moved * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     void = void_of(labels)
-    return image, torch.where(track.valid, warp_labels(labels[None], track.displacement[None])[0], void).to(labels.dtype)
+    return image, torch.where(track.valid, warp_labels(labels[None], track.displacement[None])[0], void).to(
+        labels.dtype
+    )
 
 
 def fuse(first: Propagated, second: Propagated) -> Propagated:
@@ -141,7 +144,7 @@ def fuse(first: Propagated, second: Propagated) -> Propagated:
 
 
 LEAST_ALIKE = 1.4
-"""Of `likeness`. Within the eight shots of DAVIS and the run of CamVid neighbours have 1.74 and more; two frames of
+"""Of `likeness`. Neighbours in the eight shots of DAVIS and the run of CamVid have at least 1.74; two frames of
 different videos have less than 1.2 in 999 of 1000 cases."""
 
 

@@ -85,8 +85,9 @@ class MotionSamples(torch.utils.data.Dataset[Sample]):
         order = np.roll(np.random.default_rng((self.seed, epoch)).permutation(len(self.windows)), -position)
         rng = np.random.default_rng(seed_of(self.seed, index))
         broken: list[str] = []
-        for number, last in (self.windows[window] for window in order):
+        for window in order:
             try:
+                number, last = self.windows[window]
                 return self._draw(number, last, rng, broken)
             except InvalidFile as error:
                 broken.append(str(error))
