@@ -146,7 +146,9 @@ def test_any_size_is_taken(shown, mode, size):
 def test_other_numbers_of_frames_are_refused(mode, right):
     network = MotionNet(mode, 2, (8, 12, 16))
     for count, flows in ((right - 1, right - 2), (right + 1, right), (right, right)):
-        with pytest.raises(ValueError, match=f"expected {right} frames and the flows between them, found {count} and {flows}"):
+        with pytest.raises(
+            ValueError, match=f"expected {right} frames and the flows between them, found {count} and {flows}"
+        ):
             network(torch.rand(1, 3, count, 8, 8), torch.rand(1, 2, flows, 8, 8))
 
 
