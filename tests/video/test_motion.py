@@ -9,7 +9,6 @@ from segmend.labels import InvalidInput
 from segmend.model_folder import save_model
 from segmend.ops.warp import compose, warp
 from segmend.video import FlowMotion, Frame, LearnedMotion, MotionNet, NoMotion, follow, load_motion
-from segmend.video.motion import matching_costs
 
 
 class FlowOfNumbers:
@@ -191,22 +190,6 @@ def test_older_frames_follow_the_composed_flows(shown):
     assert torch.allclose(seen[:, 6], 4 * (older - frames[:, :, 2]).mean(dim=1), atol=1e-5)
     last = warp(frames[:, :, 1], flows[:, :, 1])
     assert torch.allclose(seen[:, 3:6], 4 * (frames[:, :, 2] - last), atol=1e-5)
-
-
-def test_costs_equal_a_loop_over_shifts():
-    torch.manual_seed(0)
-    target, source = torch.rand(1, 3, 6, 7), torch.rand(1, 3, 6, 7)
-    costs = matching_costs(target, source, 1)[0]
-    for number, (dy, dx) in enumerate((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)):
-        for y in range(6):
-            for x in range(7):
-                total = 0.0
-                for ny in (y - 1, y, y + 1):
-                    for nx in (x - 1, x, x + 1):
-                        py, px = min(max(ny, 0), 5), min(max(nx, 0), 6)
-                        sy, sx = min(max(py + dy, 0), 5), min(max(px + dx, 0), 6)
-                        total += (target[0, :, py, px] - source[0, :, sy, sx]).abs().mean().item()
-                assert costs[number, y, x].item() == pytest.approx(total / 9, abs=1e-5)
 
 
 @pytest.mark.parametrize("options", [{}, {"mode": "prediction", "past": 3, "widths": (8, 12, 16), "radius": 1}])

@@ -47,7 +47,7 @@ class MotionRecipe(Recipe):
     task: Literal["motion"] = "motion"
     frames: list[Path] = Field(min_length=1)
     motion: MotionOptions = MotionOptions()
-    finest_scale: int = Field(0, ge=0)
+    finest_scale: int | None = Field(None, ge=0)
     crop: tuple[Side, Side] = (192, 256)
     optimisation: Optimisation = Optimisation()
 
