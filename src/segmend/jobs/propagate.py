@@ -60,7 +60,8 @@ class PropagateOptions:
         mode: ``lp``: the real frames with propagated labels; ``jp``: frames and labels both propagated.
         steps: most frames between a labelled frame and one that its labels are propagated to.
         every: use the labels of every so many labelled frames; the others are ground truth, and score the result.
-        vote: see `segmend.video.propagate_labels`; label propagation alone.
+        align: compare each frame with the labelled one directly, not only with the frame before: displacements
+            are anchored (see `segmend.video.Tracker`), and pixels vote (see `segmend.video.propagate_labels`).
         min_confidence: labels of a lower confidence become void; label propagation alone.
         refiner: refines propagated labels by the frame; label propagation alone.
         split: of the data set that is written.
@@ -72,7 +73,7 @@ class PropagateOptions:
     mode: Mode = "lp"
     steps: int = 5
     every: int = 1
-    vote: bool = True
+    align: bool = True
     min_confidence: float = 0.75
     refiner: Refiner | None = None
     split: str = "train"
@@ -267,10 +268,11 @@ class _Job:
                     self.given[identity] = (sequence, at)
                 else:
                     self.held_out[identity] = self.video.labelled[identity]
+        self.aligned = options.align and not isinstance(self.motion, NoMotion)
         self.model = describe_motion(self.motion)
-        parts = [f"{options.mode} by {self.model}"]
+        parts = [f"{options.mode} by {self.model}", *(["aligned"] * self.aligned)]
         if options.mode == "lp":
-            parts.append(f"vote={options.vote}, min_confidence={options.min_confidence:g}")
+            parts.append(f"min_confidence={options.min_confidence:g}")
         if options.refiner is not None:
             parts.append(f"refined by {fingerprint(options.refiner)}")
         parts += ["details"] * options.details
@@ -412,7 +414,7 @@ class _Job:
         assert given.frame is not None
         if visit.result == "none":
             assert given.labels is not None
-            self._tracker = Tracker(given.frame, self.motion)
+            self._tracker = Tracker(given.frame, self.motion, self.motion.flow if self.aligned else None)
             self._labels = torch.from_numpy(given.labels)
             self._at, self._walk = visit.frame, None
             return None
@@ -457,7 +459,7 @@ class _Job:
     def _singly(self, visit: Visit, track: Track | None, frame: Frame) -> Made | None:
         identity = self.identity(visit.sequence, visit.frame, visit.source)
         wanted = identity in self._inputs
-        found = propagate_labels(track, self._labels, self.options.vote) if track is not None and wanted else None
+        found = propagate_labels(track, self._labels, self.aligned) if track is not None and wanted else None
         shown = self._shown(track) if track is not None and wanted else None
         if visit.result == "held":
             if found is not None:
@@ -544,13 +546,13 @@ class _Job:
                 counts = labelled.setdefault(name, [0, 0])
                 counts[0] += kept
                 counts[1] += total
-        vote = ", vote" if options.mode == "lp" and options.vote else ""
+        aligned = ", aligned" if self.aligned else ""
         return Propagation(
             version=__version__,
             method=_method(self.motion),
             mode=options.mode,
             model=self.model,
-            name=f"{_method(self.motion)}{vote}{' (jp)' if options.mode == 'jp' else ''}",
+            name=f"{_method(self.motion)}{aligned}{' (jp)' if options.mode == 'jp' else ''}",
             classes=list(classes.names),
             palette=list(classes.palette),
             steps=options.steps,

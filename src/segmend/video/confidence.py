@@ -23,7 +23,7 @@ class Coefficients(NamedTuple):
     steps: float
 
 
-FITTED = Coefficients(10.95, -3.04, 0.42, -0.05)
+FITTED = Coefficients(11.55, -3.18, 0.37, -0.29)
 
 BORDER_ERROR, BORDER_WIDTH = 0.2, 1.5
 """Probability that a label beside a border is wrong even if the motion is right, as borders are drawn with that
