@@ -2,8 +2,8 @@
 
 python benchmarks/propagation/speed.py
 
-Frames of CamVid's run, enlarged to 2048 x 1024, the first of them labelled; and small frames, of which every tenth is
-labelled, of a short and a long video, for the memory.
+Frames of CamVid's run, enlarged to 2048 x 1024, the first of them labelled; and small frames of a short and a
+long video, of which every tenth is labelled, for the memory.
 """
 
 import argparse
