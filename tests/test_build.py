@@ -53,11 +53,11 @@ def test_a_wheel_of_a_platform_holds_library_recipes_weights_templates_and_licen
     with zipfile.ZipFile(wheel) as content:
         names = set(content.namelist())
         licences = {name.rpartition("dist-info/licenses/")[2] for name in names if "dist-info/licenses/" in name}
-    notices = {str(path.relative_to(ROOT)) for path in ROOT.glob("src/segmend/refiners/weights/*/NOTICE")}
+    notices = {str(path.relative_to(ROOT)) for path in ROOT.glob("src/segmend/*/weights/*/NOTICE")}
     assert licences == {"LICENSE"} | notices
     source = ROOT / "src" / "segmend"
     wanted = [source / "py.typed", *source.glob("recipes/*.yaml"), *source.glob("report/templates/*")]
-    wanted += source.glob("refiners/weights/*/*")
+    wanted += source.glob("*/weights/*/*")
     assert len(wanted) > 20
     assert {str(path.relative_to(source.parent)) for path in wanted} | {"segmend/ops/_native.so"} <= names
     assert not any("csrc" in name for name in names)

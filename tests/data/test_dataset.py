@@ -19,6 +19,7 @@ from segmend.data.dataset import (
 )
 from segmend.data.files import InvalidFile, atomic_write
 from segmend.data.images import write_image
+from segmend.data.manifest import Entry, Source, append_entry
 from segmend.data.maps import find_maps, read_map
 from segmend.data.masks import read_labels, write_labels
 from segmend.data.probabilities import write_probabilities
@@ -290,6 +291,75 @@ def test_folds_hold_every_record_once(tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidInput, match=message):
             dataset.fold(index, folds)
+
+
+PROPAGATED = {
+    "v/0": (),
+    "v/1": (("v/0", 1), ("v/4", -3)),
+    "v/2": (("v/4", -2), ("v/0", 2)),  # as near to both: the first counts
+    "v/3": (("v/0", 3), ("v/4", -1)),
+    "v/4": (),
+    "v/5": (("v/4", 1),),
+    "v/6": (("v/8", -2),),  # its source is not in the data set
+    "w/0": (),
+    "w/1_from_0": (("w/0", 1),),
+}
+
+
+def write_propagated(root: Path) -> Path:
+    """Frames of two videos, three of them labelled by hand, and an image that the manifest does not list."""
+    write_set(root, ids=(*PROPAGATED, "x"))
+    for name, sources in PROPAGATED.items():
+        frame = name.removesuffix("_from_0")
+        append_entry(root, Entry(name, "train", frame, tuple(Source(*source) for source in sources)))
+    return root
+
+
+def test_folds_keep_labelled_frames_and_what_was_propagated_from_them_together(tmp_path: Path) -> None:
+    dataset = open_dataset(write_propagated(tmp_path))
+    assert {r.id: r.sources for r in dataset} == {
+        "v/0": ("v/0",),
+        "v/1": ("v/0", "v/4"),
+        "v/2": ("v/4", "v/0"),
+        "v/3": ("v/4", "v/0"),
+        "v/4": ("v/4",),
+        "v/5": ("v/4",),
+        "v/6": ("v/8",),
+        "w/0": ("w/0",),
+        "w/1_from_0": ("w/0",),
+        "x": (),
+    }
+
+    held = [[{r.id for r in part} for part in dataset.fold(i, 5)] for i in range(5)]
+
+    assert [inside for _, inside in held] == [
+        {"v/0", "v/1"},
+        {"v/2", "v/3", "v/4", "v/5"},
+        {"v/6"},
+        {"w/0", "w/1_from_0"},
+        {"x"},
+    ]
+    assert held[0][0] == {"v/4", "v/5", "v/6", "w/0", "w/1_from_0", "x"}  # v/2 and v/3 show labels of v/0
+    assert held[1][0] == {"v/0", "v/6", "w/0", "w/1_from_0", "x"}
+    assert all(outside | inside == set(held[0][0] | {"v/0", "v/1", "v/2", "v/3"}) for outside, inside in held[2:])
+    for count in (2, 3, 4):
+        parts = [dataset.fold(i, count) for i in range(count)]
+        assert sorted(r.id for _, inside in parts for r in inside) == sorted(r.id for r in dataset)
+        for outside, inside in parts:
+            assert {r.sources[0] for r in inside if r.sources}.isdisjoint(s for r in outside for s in r.sources)
+    with pytest.raises(InvalidInput, match="5 labelled frames cannot be split into 6 folds"):
+        dataset.fold(0, 6)
+
+
+def test_without_a_manifest_every_record_is_split_by_itself(tmp_path: Path) -> None:
+    dataset = open_dataset(write_set(tmp_path, ids=tuple(f"{i}" for i in range(11))))
+    for count in range(2, 12):
+        for index in range(count):
+            ordered = sorted(dataset.records, key=lambda r: r.id)
+            held_out = {r.id for r in ordered[index::count]}
+            outside, inside = dataset.fold(index, count)
+            assert [r for r in dataset if r.id in held_out] == list(inside)
+            assert [r for r in dataset if r.id not in held_out] == list(outside)
 
 
 def test_merged_classes(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ def test_entries_come_back_the_last_of_each_image(tmp_path: Path) -> None:
     append_entry(tmp_path, PROPAGATED)
     assert read_manifest(tmp_path) == {("train", "a/0001"): given, ("train", "a/0003"): PROPAGATED}
     assert (given.distance, PROPAGATED.distance) == (0, 1)
+    assert (given.labelled, PROPAGATED.labelled) == (("a/0001",), ("a/0004", "a/0001"))
     assert (given.kept_share, PROPAGATED.kept_share) == (1, 0.5)
 
 

@@ -30,6 +30,8 @@ class Record:
         turn: EXIF orientation by which its maps are turned, as they were made of the image as stored.
         distance: frames to the labelled frame that its labels were propagated from; 0 if it was labelled by hand;
             None if no ``manifest.jsonl`` lists it (see `segmend.data.manifest`).
+        sources: IDs of the labelled frames that its labels come from, nearest first: its own if it was labelled by
+            hand. None are known without a manifest.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Record:
     blobs: Path | None = None
     turn: int = 1
     distance: int | None = None
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,17 +176,21 @@ class Dataset:
         return replace(self, records=tuple(r for r in self.records if r.id in ids))
 
     def fold(self, index: int, folds: int) -> tuple[Dataset, Dataset]:
-        """Two parts of the records: those outside fold `index` of `folds`, and those in it.
+        """Two parts of the records: those to train on without fold `index` of `folds`, and those in it.
 
-        Every `folds`-th record by ID is in a fold, so that names that sort by class or time are spread.
+        Every `folds`-th record by ID is in a fold, so that names that sort by class or time are spread. In a data
+        set that `segmend propagate` wrote, labelled frames are split, and what was propagated is in the fold of
+        its nearest source. Records with a farther source in the fold are in neither part: they show its labels.
         """
-        if not 2 <= folds <= len(self):
-            raise InvalidInput(f"{len(self)} records cannot be split into {folds} folds")
+        origins = sorted({_origin(record) for record in self.records})
+        if not 2 <= folds <= len(origins):
+            what = "labelled frames" if any(record.sources for record in self.records) else "records"
+            raise InvalidInput(f"{len(origins)} {what} cannot be split into {folds} folds")
         if not 0 <= index < folds:
             raise InvalidInput(f"expected a fold 0..{folds - 1}, found {index}")
-        ordered = sorted(self.records, key=lambda r: r.id)
-        inside = {r.id for r in ordered[index::folds]}
-        outside = {r.id for r in ordered} - inside
+        held_out = set(origins[index::folds])
+        inside = {r.id for r in self.records if _origin(r) in held_out}
+        outside = {r.id for r in self.records if held_out.isdisjoint((_origin(r), *r.sources))}
         return self.subset(outside), self.subset(inside)
 
     def merged(self, groups: dict[str, tuple[str, ...]]) -> Dataset:
@@ -207,6 +214,11 @@ class Dataset:
             merge_coarse=_composed(self.merge_coarse, merge),
             scored=_renamed(self.scored, owner),
         )
+
+
+def _origin(record: Record) -> str:
+    """The labelled frame that a record belongs to: the nearest one, or the record itself."""
+    return record.sources[0] if record.sources else record.id
 
 
 def _renamed(names: tuple[str, ...], owner: dict[str, str]) -> tuple[str, ...]:
@@ -383,6 +395,7 @@ def _open_layout(
             blobs=blobs.get(i),
             turn=turns.get(i, 1),
             distance=entries[split, i].distance if (split, i) in entries else None,
+            sources=entries[split, i].labelled if (split, i) in entries else (),
         )
         for i, path in images.items()
     )

@@ -58,6 +58,12 @@ class Entry:
         return min((abs(source.steps) for source in self.sources), default=0)
 
     @property
+    def labelled(self) -> tuple[str, ...]:
+        """IDs of the labelled frames that its labels come from, nearest first; its own where it is one itself."""
+        nearest_first = sorted(self.sources, key=lambda source: abs(source.steps))
+        return tuple(source.frame for source in nearest_first) or (self.frame,)
+
+    @property
     def kept_share(self) -> float:
         """Share of the pixels with a label that were kept; 1 where none has one."""
         labelled = sum(n for _, n in self.kept.values())

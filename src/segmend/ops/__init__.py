@@ -13,6 +13,7 @@ from segmend.ops.blobs import (
 from segmend.ops.distances import neighbour_distances, similarity_gates
 from segmend.ops.elu import elu
 from segmend.ops.gaussian_means import gaussian_means
+from segmend.ops.matching_costs import matching_costs
 from segmend.ops.relaxed_cross_entropy import relaxed_cross_entropy
 from segmend.ops.scan import DOWN, LEFT, RIGHT, UP, normalize_gates, scan, scan4, spread
 from segmend.ops.vote import vote_labels
@@ -35,6 +36,7 @@ __all__ = [
     "gaussian_means",
     "inside",
     "label_components",
+    "matching_costs",
     "neighbour_distances",
     "normalize_gates",
     "numbered_blobs",

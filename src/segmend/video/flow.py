@@ -16,6 +16,9 @@ from segmend.data.files import InvalidFile
 from segmend.devices import pick_device
 from segmend.video.frame import Frame
 
+FULL = 1 << 20
+"""Pixels of the largest frames whose flow is estimated at full resolution by default."""
+
 
 class Flow(Protocol):
     """Estimates how a frame moved onto another."""
@@ -34,16 +37,18 @@ class DISFlow:
 
     Attributes:
         finest_scale: the flow is estimated down to ``1 / 2^finest_scale`` of the resolution and enlarged. OpenCV's
-            preset has 1; 0 follows thin objects more closely and takes four times as long.
+            preset has 1; 0 follows thin objects more closely and takes four times as long. None: 0 for frames of
+            up to `FULL` pixels, 1 for larger ones.
     """
 
-    finest_scale: int = 0
+    finest_scale: int | None = None
 
     def __call__(self, source: Frame, target: Frame) -> Tensor:
         """See `Flow`."""
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        search.setFinestScale(self.finest_scale)
         height, width = target.size
+        scale = int(height * width > FULL) if self.finest_scale is None else self.finest_scale
+        search.setFinestScale(scale)
         greys = [_at_least(grey, SMALLEST) for grey in (target.grey, source.grey)]
         found = np.asarray(search.calc(greys[0], greys[1], np.empty(0, np.float32)))[:height, :width]
         return -torch.from_numpy(np.ascontiguousarray(found.transpose(2, 0, 1)))

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from segmend.devices import pick_device
+from segmend.devices import autocast, pick_device
 from segmend.model_folder import load_model
+from segmend.ops.matching_costs import matching_costs
 from segmend.ops.warp import compose, warp
 from segmend.video.flow import DISFlow, Flow
 from segmend.video.frame import Frame
@@ -92,7 +93,7 @@ class LearnedMotion:
     def _displacement(self, frames: list[Frame], flows: list[Tensor]) -> Tensor:
         shown = torch.stack([frame.tensor for frame in frames], dim=1)[None].to(self.device)
         moved = torch.stack(flows, dim=1) if flows else torch.zeros(2, 0, *frames[0].size)
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(self.device, "auto"):
             found = self.network(shown, moved[None].to(self.device))
         return found[0].float().cpu().clone()
 
@@ -163,7 +164,8 @@ class MotionNet(nn.Module, PyTorchModelHubMixin):
             parts = [F.pixel_unshuffle(F.pad(seen, padding, mode="replicate"), 2)]
             parts.append(F.avg_pool2d(F.pad(start, padding, mode="replicate"), 2) / 8)
             if costs is not None:
-                costs = F.avg_pool2d(F.pad(costs, padding, mode="replicate"), 2)
+                size = parts[0].shape[2:]
+                costs = F.pad(costs, (0, size[1] - costs.shape[3], 0, size[0] - costs.shape[2]), mode="replicate")
                 parts.append(10 * (costs - costs.amin(dim=1, keepdim=True)))
         fine = self.encode1(torch.cat(parts, dim=1))
         middle = self.encode2(fine)
@@ -188,21 +190,6 @@ class MotionNet(nn.Module, PyTorchModelHubMixin):
         seen += [4 * (older - reference).mean(dim=1, keepdim=True) for older in moved[1:]]
         costs = matching_costs(reference, moved[0], self.radius) if reconstruction else None
         return torch.cat(seen, dim=1), costs
-
-
-def matching_costs(target: Tensor, source: Tensor, radius: int) -> Tensor:
-    """How unlike each target pixel is to the source pixels around it: ``[B, (2 radius + 1)^2, H, W]``.
-
-    The mean absolute difference over the channels, and over 3 x 3 pixels.
-    """
-    height, width = target.shape[2:]
-    padded = F.pad(source, (radius,) * 4, mode="replicate")
-    costs = [
-        (target - padded[:, :, y : y + height, x : x + width]).abs().mean(dim=1, keepdim=True)
-        for y in range(2 * radius + 1)
-        for x in range(2 * radius + 1)
-    ]
-    return F.avg_pool2d(F.pad(torch.cat(costs, dim=1), (1,) * 4, mode="replicate"), 3, stride=1)
 
 
 def load_motion(name: str | Path = WEIGHTS) -> MotionNet:

@@ -73,8 +73,9 @@ class MotionSamples(torch.utils.data.Dataset[Sample]):
                 f"motion needs {past + 1} frames one after the other, and no video has them: give frames of a "
                 "video without gaps"
             )
-        smallest = [sequence.read(0).shape[:2] for sequence in {id(s): s for s in sequences}.values()]
-        self.crop = min(crop[0], *(size[0] for size in smallest)), min(crop[1], *(size[1] for size in smallest))
+        used = sorted({number for number, _ in self.windows})
+        sizes = [crop, *filter(None, (_size_of(sequences[number]) for number in used))]
+        self.crop = min(height for height, _ in sizes), min(width for _, width in sizes)
 
     def __len__(self) -> int:
         return self.length
@@ -94,7 +95,10 @@ class MotionSamples(torch.utils.data.Dataset[Sample]):
 
     def _draw(self, number: int, last: int, rng: np.random.Generator, broken: list[str]) -> MotionSample:
         sequence = self.sequences[number]
-        images = [sequence.read(i) for i in range(last - self.past, last + 1)]
+        try:
+            images = [sequence.read(i) for i in range(last - self.past, last + 1)]
+        finally:
+            sequence.close()  # a process that inherits an open video file waits for its decoder forever
         if len({image.shape for image in images}) > 1:
             raise InvalidFile(sequence.ids[last], "the frames before it have another size")
         if rng.random() < 0.5:
@@ -126,3 +130,16 @@ class MotionSamples(torch.utils.data.Dataset[Sample]):
             visible=visible[..., inner[0], inner[1]].contiguous(),
             broken=broken,
         )
+
+
+def _size_of(sequence: FrameSequence) -> tuple[int, int] | None:
+    """Height and width of the first frame that can be read; None where none can."""
+    for index in range(len(sequence)):
+        try:
+            height, width = sequence.read(index).shape[:2]
+        except InvalidFile:
+            continue
+        finally:
+            sequence.close()
+        return height, width
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -21,6 +21,9 @@ from segmend.video.motion import MotionNet
 from segmend.video.samples import MotionSamples
 
 logger = logging.getLogger("segmend.training.options")
+
+Side = Annotated[int, Field(ge=8)]
+"""Of a crop, in pixels."""
 
 
 class MotionOptions(Options):
@@ -44,8 +47,8 @@ class MotionRecipe(Recipe):
     task: Literal["motion"] = "motion"
     frames: list[Path] = Field(min_length=1)
     motion: MotionOptions = MotionOptions()
-    finest_scale: int = Field(0, ge=0)
-    crop: tuple[int, int] = (192, 256)
+    finest_scale: int | None = Field(None, ge=0)
+    crop: tuple[Side, Side] = (192, 256)
     optimisation: Optimisation = Optimisation()
 
     @model_validator(mode="after")
