@@ -11,7 +11,8 @@ from pathlib import Path
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.manifest import Mode
 from segmend.jobs.labelled_video import open_video
-from segmend.jobs.propagate import PropagateOptions, make_motion, propagate
+from segmend.jobs.motions import make_motion
+from segmend.jobs.propagate import PropagateOptions, propagate
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))

@@ -371,7 +371,8 @@ def propagate(
 ) -> None:
     """Propagate labels of some video frames to the frames around them, and write all as a data set."""
     from segmend.jobs.labelled_video import open_video
-    from segmend.jobs.propagate import PropagateOptions, make_motion
+    from segmend.jobs.motions import make_motion
+    from segmend.jobs.propagate import PropagateOptions
     from segmend.jobs.propagate import propagate as job
     from segmend.refiners import load
 

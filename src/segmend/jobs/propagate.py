@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from segmend.data.files import InvalidFile
 from segmend.data.frames import FrameSequence
 from segmend.data.manifest import Entry, Mode, Source
 from segmend.jobs.labelled_video import LabelledVideo
+from segmend.jobs.motions import describe_motion, method_of
 from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Outcome, Pipeline
 from segmend.jobs.progress import bar
@@ -31,23 +32,7 @@ from segmend.labels import InvalidInput
 from segmend.pixels import ImageReading
 from segmend.refiners import Refiner
 from segmend.report.results import Propagation, write_results
-from segmend.video import (
-    DISFlow,
-    FlowMotion,
-    Frame,
-    LearnedMotion,
-    Motion,
-    NoMotion,
-    Propagated,
-    RAFTFlow,
-    Track,
-    load_motion,
-    propagate_jointly,
-    propagate_labels,
-)
-from segmend.video.motion import WEIGHTS
-
-Method = Literal["copy", "flow", "learned"]
+from segmend.video import Frame, Motion, NoMotion, Propagated, Track, propagate_jointly, propagate_labels
 
 
 @dataclass(frozen=True)
@@ -79,26 +64,6 @@ class PropagateOptions:
     quiet: bool = False
 
 
-def make_motion(method: Method, model: str | None = None, raft: Path | None = None) -> Motion:
-    """The motion that a method stands for.
-
-    Args:
-        model: for `learned`, a model folder or a repository on the hub (None: the weights of the package).
-        raft: torchvision's weights of RAFT (None: DIS of OpenCV).
-
-    Raises:
-        InvalidInput: unreadable, or an argument that the method does not use.
-    """
-    if model is not None and method != "learned":
-        raise InvalidInput(f"--model is for --method learned: leave it out for {method}")
-    if method == "copy":
-        if raft is not None:
-            raise InvalidInput("--flow is for methods with motion: leave it out for copy")
-        return NoMotion()
-    flow = DISFlow() if raft is None else RAFTFlow(raft)
-    return FlowMotion(flow) if method == "flow" else LearnedMotion(load_motion(model or WEIGHTS), flow)
-
-
 def propagate(
     video: LabelledVideo, motion: Motion, out: Path, options: PropagateOptions = PropagateOptions()
 ) -> Propagation:
@@ -115,7 +80,7 @@ def propagate(
         raise InvalidInput("joint propagation of copies is the labelled frame itself: use a method with motion")
     if options.mode == "jp" and options.refiner is not None:
         raise InvalidInput("a refiner is for label propagation: jointly propagated labels fit their image already")
-    if options.split != Path(options.split).name or options.split.startswith("."):
+    if not options.split or options.split != Path(options.split).name or options.split.startswith("."):
         raise InvalidInput(f"split {options.split!r}: expected the name of a folder, such as train")
     plan = Plan(video, options.mode, options.steps, options.every)
     plan.check()
@@ -140,20 +105,6 @@ def describe(motion: Motion, options: PropagateOptions) -> str:
     return ", ".join(parts)
 
 
-def describe_motion(motion: Motion) -> str:
-    """Name and hash of a motion: equal for those that give the same displacements."""
-    if isinstance(motion, LearnedMotion):
-        return f"{fingerprint(motion.network)} on {motion.flow}"
-    if isinstance(motion, FlowMotion):
-        return f"{motion.flow}"
-    return "copies"
-
-
-def method_of(motion: Motion) -> Method:
-    """What the command line calls a motion."""
-    return "copy" if isinstance(motion, NoMotion) else "flow" if isinstance(motion, FlowMotion) else "learned"
-
-
 class _Read(NamedTuple):
     """What is read for a visit. `labels` are those of a labelled frame."""
 
@@ -173,7 +124,7 @@ class _Job:
     done: int = field(default=0, init=False)
     kept: int = field(default=0, init=False)
     _wanted: dict[str, str] = field(default_factory=dict, init=False)
-    """Hash of what it is made of, for each image that is to be made, by ID."""
+    """Hash of what it is made of, by ID, for each image that is still to be made."""
     _waiting: Waiting = field(default_factory=Waiting, init=False)
     _unreadable: set[str] = field(default_factory=set, init=False)
     _one_reads: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -328,14 +279,16 @@ class _Job:
         return Made(entry, self._wanted[entry.id], labels, copied or image.rgb, sure, displacement)
 
     def _copied(self, visit: Visit) -> Path | None:
-        """The file to copy as an image; None where it must be written, as reading it changes it."""
-        plain = self.video.frames.images_read.reading in (None, ImageReading())
-        return visit.sequence.file(visit.frame) if plain else None
+        """The file to copy as an image; None where it must be written, as reading it changes or turns it."""
+        read, file = self.video.frames.images_read, visit.sequence.file(visit.frame)
+        is_plain = read.reading in (None, ImageReading()) and file not in read.turned
+        return file if is_plain else None
 
     def write(self, visit: Visit, made: Made | None) -> None:
         """Write what a visit made."""
         if made is not None:
             self.folder.write(made)
+            del self._wanted[made.entry.id]
             self.done += made.entry.method != "given"
 
     # ---- the result ----
@@ -343,6 +296,9 @@ class _Job:
     def result(self, outcome: Outcome) -> Propagation:
         """What the run did, scored where there is ground truth."""
         options, classes, coding = self.options, self.video.masks.classes, self.video.masks.coding
+        if removed := self.folder.discard(self._wanted):
+            images = "1 image of an earlier run was" if removed == 1 else f"{removed} images of earlier runs were"
+            self.note(f"{images} removed, as frames or labels have changed and no labels reach their frames now")
         entries = self.folder.entries()
         targets = list(self.plan.targets())
         present = [entries[t.id] for t in targets if t.id in entries and not t.is_given]

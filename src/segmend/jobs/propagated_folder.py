@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from segmend.data.description import describe, write_description
 from segmend.data.files import InvalidFile, atomic_copy, check_writable_folder
 from segmend.data.images import write_image
-from segmend.data.manifest import MANIFEST, Entry, append_entry, read_manifest
+from segmend.data.manifest import MANIFEST, Entry, append_entry, read_manifest, write_manifest
 from segmend.data.masks import write_labels
 from segmend.data.probabilities import write_arrays
 from segmend.jobs.labelled_video import LabelledVideo
@@ -131,10 +132,11 @@ class PropagatedFolder:
             if not target.is_given:
                 outputs.append((self.path("confidence", target.id), self.made_with))
                 outputs += [(self.path("details", target.id, ".npz"), self.made_with)] * self.details
-            if not note_of(labels):
+            if not note_of(labels) and target.id not in self._finished:
                 images += self._images_there(target.id)
         check_outputs(outputs, files, self.overwrite)
-        # Images hold no note: they are ours where labels with one lie beside them, which are written first.
+        # Images hold no note: they are ours where labels with one lie beside them, or the manifest has them. Both
+        # come first.
         check_outputs([(path, self.made_with) for path in images], files)
 
     def _images_there(self, identity: str) -> list[Path]:
@@ -185,6 +187,20 @@ class PropagatedFolder:
         else:
             write_image(self.path("images", identity), made.image)
         self.remade += again
+
+    def discard(self, identities: Iterable[str]) -> int:
+        """Remove images of earlier runs that cannot be made any more of what there is now; gives their number."""
+        stale = self._finished.keys() & set(identities)
+        for identity in stale:
+            for path in (*self._images_there(identity), self.path("labels", identity)):
+                path.unlink(missing_ok=True)
+            for path in (self.path("confidence", identity), self.path("details", identity, ".npz")):
+                if note_of(path):
+                    path.unlink()
+        if stale:
+            entries = read_manifest(self.out).values()
+            write_manifest(self.out, (e for e in entries if e.split != self.split or e.id not in stale))
+        return len(stale)
 
 
 def _made_with(note: str) -> str:
