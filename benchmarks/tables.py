@@ -411,3 +411,83 @@ def gpu_scan(name: str) -> str:
         for row, figures in rows.items()
     ]
     return markdown(head, cells)
+
+
+# Labels through time ---------------------------------------------------------------------------------------------
+
+
+def by_distance(name: str, title: str = "labels moved by") -> str:
+    """mIoU of propagated labels by distance, and its mean over the distances."""
+    rows = raw(name).rows()
+    distances = list(next(iter(rows.values())))
+    cells = [
+        [row, *(f"{figures[k]['miou']:.1f}" for k in distances), f"{mean_over_distances(name, row):.2f}"]
+        for row, figures in rows.items()
+    ]
+    return markdown([title, *(f"{k} away" for k in distances), "mean"], cells)
+
+
+def mean_over_distances(name: str, row: str) -> float:
+    """Mean mIoU of a row over its distances."""
+    return statistics.mean(figures["miou"] for figures in raw(name).rows()[row].values())
+
+
+def lead(name: str, row: str, over: str) -> float:
+    """The smallest lead in mIoU of a row over another one, over the distances."""
+    rows = raw(name).rows()
+    return min(rows[row][k]["miou"] - rows[over][k]["miou"] for k in rows[over])
+
+
+def kept(name: str, title: str) -> str:
+    """mIoU and accuracy of the labels that were kept, and their share."""
+    cells = [
+        [row, f"{figures['miou']:.1f}", f"{figures['right']:.2f}", f"{figures['kept']:.1f}"]
+        for row, figures in raw(name).rows().items()
+    ]
+    return markdown([title, "mIoU", "right, %", "kept, %"], cells)
+
+
+def davis(name: str, group: str) -> str:
+    """J and F of an object by distance."""
+    rows = raw(name).rows()
+    distances = list(next(iter(rows.values()))[group])
+    cells = [
+        [row, *(f"{figures[group][k][which]:.1f}" for which in "JF" for k in distances)]
+        for row, figures in rows.items()
+    ]
+    return markdown(["labels moved by", *(f"{which}, {k} away" for which in "JF" for k in distances)], cells)
+
+
+def davis_lead(name: str, row: str, over: str, which: str, group: str = "all") -> float:
+    """The smallest lead in J or F of a row over another one, over the distances."""
+    rows = raw(name).rows()
+    return min(rows[row][group][k][which] - rows[over][group][k][which] for k in rows[over][group])
+
+
+def calibrated(name: str) -> str:
+    """Share of the labels that are right by their confidence, and how many have it, on both halves of DAVIS."""
+    halves = {row: figures for row, figures in raw(name).rows().items() if row != "fitted"}
+    bins = list(dict.fromkeys(k for figures in halves.values() for k in figures))
+    cells = [
+        [k, *(f"{figures[k][0]:.1f} ({figures[k][1]:.1f})" if k in figures else "" for figures in halves.values())]
+        for k in bins
+    ]
+    return markdown(["confidence", *(f"right, % (share of all, %): {row}" for row in halves)], cells)
+
+
+def curve(name: str) -> str:
+    """mIoU of trainings by the distance of their propagated frames; rows are named ``NAME, DISTANCE``."""
+    rows = raw(name).rows()
+    names = list(dict.fromkeys(row.rpartition(", ")[0] for row in rows))
+    distances = list(dict.fromkeys(row.rpartition(", ")[2] for row in rows))
+    cells = [[name, *(shown(rows[f"{name}, {k}"]["mIoU"]) for k in distances)] for name in names]
+    return markdown(["training", *(f"{k} away" for k in distances)], cells)
+
+
+def propagation_speed(name: str) -> str:
+    """Frames a second from files to files, and the peak memory."""
+    cells = [
+        [row, f"{figures['frames a second']:.2f}", f"{figures['peak_mb']:.0f}"]
+        for row, figures in raw(name).rows().items()
+    ]
+    return markdown(["method and frames", "frames a second", "peak MB"], cells)

@@ -11,11 +11,14 @@ from tables import (
     SEGMENTERS,
     average,
     coarse_iou,
+    davis_lead,
     gain_of,
     gain_over_baseline,
+    lead,
     lowest_trimap_gain,
     markdown,
     mean_gain_of,
+    mean_over_distances,
     raw,
     reduction,
     refined_iou,
@@ -260,6 +263,63 @@ def losses() -> list[Target]:
         if row.startswith("student"):
             over = gain_of("occluders/faces", row, "teacher", "face IoU")
             found.append(Target("faces behind objects", row, "face IoU over the teacher", over, "more than", 0))
+    return found
+
+
+FLOW, LEARNED = "flow", "learned, these videos"
+ALIGNED = f"{LEARNED}, aligned"
+
+
+def propagation() -> list[Target]:
+    """Labels through time."""
+    name, davis = "propagation/camvid", "propagation/davis"
+    four, all_labels = raw("propagation/kept").rows()["0.9"], "propagation/training"
+    found = [
+        Target(
+            "CamVid's run", LEARNED, "smallest lead over flow, mIoU", lead(name, LEARNED, FLOW), "more than", 0
+        ),
+        Target(
+            "CamVid's run",
+            LEARNED,
+            "smallest lead over prediction, mIoU",
+            lead(name, LEARNED, "prediction, these videos"),
+            "more than",
+            0,
+        ),
+        Target(
+            "CamVid's run",
+            ALIGNED,
+            "mean mIoU over distances",
+            mean_over_distances(name, ALIGNED),
+            "at least",
+            86.5,
+            ".2f",
+        ),
+        Target("CamVid's run, 4 away", "confidence of 0.9", "right, %", four["right"], "at least", 98, ".2f"),
+        Target("CamVid's run, 4 away", "confidence of 0.9", "kept, %", four["kept"], "at least", 95, ".1f"),
+        Target(
+            "CamVid's run, labels 8 apart",
+            "learned, aligned, both sides",
+            "mIoU",
+            raw("propagation/both").rows()["learned, aligned: both"]["miou"],
+            "at least",
+            88.5,
+            ".2f",
+        ),
+    ]
+    for which in "JF":
+        figure = f"smallest lead over flow, {which}"
+        found.append(Target("DAVIS", LEARNED, figure, davis_lead(davis, LEARNED, FLOW, which), "more than", 0))
+    for row, over in (("JP, relaxed", "JP"), ("JP", "labels alone")):
+        gain = gain_of(all_labels, row, over, "mIoU")
+        found.append(Target("CamVid, 11 labels", row, f"mIoU over {over}", gain, "more than", 0))
+    speeds = raw("propagation/speed").rows()
+    for row, bound in (("flow", 4), ("learned", 1), ("learned, aligned", 0.5)):
+        figure = speeds[f"{row}, 2048 x 1024"]["frames a second"]
+        found.append(Target("2048 x 1024", row, "frames a second", figure, "at least", bound, ".2f"))
+    short, long = (figures["peak_mb"] for row, figures in speeds.items() if " frames of " in row)
+    times = "times the peak memory of 10 frames"
+    found.append(Target("1000 frames of 320 x 240", "flow, aligned", times, long / short, "at most", 1.05, ".2f"))
     return found
 
 

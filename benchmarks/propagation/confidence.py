@@ -16,10 +16,10 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from comparison import DATA  # noqa: E402
 from raw import write_raw  # noqa: E402
-from sequences import DAVIS_CHOSEN, Video, davis, record, tracks  # noqa: E402
+from sequences import DAVIS_CHOSEN, Recorded, Video, davis, tracks  # noqa: E402
 
 from segmend.labels import void_of  # noqa: E402
-from segmend.video import LearnedMotion, load_motion, propagate_labels  # noqa: E402
+from segmend.video import DISFlow, LearnedMotion, load_motion, propagate_labels  # noqa: E402
 from segmend.video.confidence import (  # noqa: E402
     BORDER_ERROR,
     BORDER_WIDTH,
@@ -39,7 +39,8 @@ BINS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 def features(video: Video, motion: LearnedMotion) -> tuple[Tensor, Tensor, Tensor]:
     """``log(1 + e), log(1 + b), log k`` of propagated pixels, ``[N, 3]``; b in pixels; whether each is right."""
     found, away, right = [], [], []
-    for start, track in tracks(video.frames, record(video.frames, motion), max(DISTANCES), EVERY):
+    recorded = Recorded(video.frames, motion)
+    for start, track in tracks(video.frames, recorded, max(DISTANCES), EVERY, DISFlow()):
         if track.steps not in DISTANCES:
             continue
         labels, truth = video.truth[start], video.truth[start + track.steps]

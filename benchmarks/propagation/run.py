@@ -11,6 +11,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from comparison import DATA, RECIPES  # noqa: E402
 from raw import write_raw  # noqa: E402
-from sequences import DAVIS_CHOSEN, ByDistance, Video, camvid, davis, record, tracks  # noqa: E402
+from sequences import DAVIS_CHOSEN, ByDistance, Recorded, Video, camvid, davis, tracks  # noqa: E402
 
 from segmend.jobs.train import train  # noqa: E402
 from segmend.labels import void_of  # noqa: E402
@@ -35,6 +36,7 @@ from segmend.video import (  # noqa: E402
     Motion,
     NoMotion,
     Propagated,
+    Track,
     fuse,
     load_motion,
     propagate_labels,
@@ -47,8 +49,8 @@ APART = 8
 
 THRESHOLDS = (0.0, 0.5, 0.6, 0.75, 0.9, 0.95)
 
-Method = tuple[Motion, bool]
-"""A motion, and whether pixels vote."""
+Method = tuple[Motion, Literal["", "vote", "aligned"]]
+"""A motion, and whether pixels vote; ``aligned``: and displacements are anchored."""
 
 
 def learned(data: Path, networks: Path, name: str, mode: str = "reconstruction") -> LearnedMotion:
@@ -62,43 +64,53 @@ def learned(data: Path, networks: Path, name: str, mode: str = "reconstruction")
 
 def methods(data: Path, networks: Path, own: str, other: str) -> dict[str, Method]:
     """Rows of the tables: `own` is the data set that is scored, `other` the other one."""
-    best, foreign = learned(data, networks, own), learned(data, networks, other)
+    flow, best, foreign = FlowMotion(), learned(data, networks, own), learned(data, networks, other)
     return {
-        "copy": (NoMotion(), False),
-        "flow, half resolution": (FlowMotion(DISFlow(finest_scale=1)), False),
-        "flow": (FlowMotion(), False),
-        "prediction, these videos": (learned(data, networks, own, "prediction"), False),
-        f"learned, {other} alone": (foreign, False),
-        "learned, these videos": (best, False),
-        "flow, vote": (FlowMotion(), True),
-        f"learned, {other} alone, vote": (foreign, True),
-        "learned, these videos, vote": (best, True),
+        "copy": (NoMotion(), ""),
+        "flow, half resolution": (FlowMotion(DISFlow(finest_scale=1)), ""),
+        "flow": (flow, ""),
+        "prediction, these videos": (learned(data, networks, own, "prediction"), ""),
+        f"learned, {other} alone": (foreign, ""),
+        "learned, these videos": (best, ""),
+        "flow, vote": (flow, "vote"),
+        "learned, these videos, vote": (best, "vote"),
+        "flow, aligned": (flow, "aligned"),
+        f"learned, {other} alone, aligned": (foreign, "aligned"),
+        "learned, these videos, aligned": (best, "aligned"),
     }
 
 
-class Recorded:
+class Cache:
     """Displacements of videos, computed once for each motion."""
 
     def __init__(self) -> None:
-        self.found: dict[tuple[int, str], list[Tensor]] = {}
+        self.found: dict[tuple[int, str], Recorded] = {}
 
-    def of(self, video: Video, motion: Motion) -> list[Tensor]:
+    def of(self, video: Video, motion: Motion) -> Recorded:
         key = (id(motion), video.name)
         if key not in self.found:
-            self.found[key] = record(video.frames, motion)
+            self.found[key] = Recorded(video.frames, motion)
         return self.found[key]
+
+
+def propagated(
+    video: Video, motion: Recorded, how: str, longest: int, every: int = 1
+) -> Iterator[tuple[Track, Propagated, Tensor]]:
+    """Tracks from every `every`-th frame with the labels propagated along them, and the ground truth there."""
+    anchor = DISFlow() if how == "aligned" else None
+    for start, track in tracks(video.frames, motion, longest, every, anchor):
+        yield track, propagate_labels(track, video.truth[start], bool(how)), video.truth[start + track.steps]
 
 
 def score_camvid(data: Path, networks: Path) -> None:
     """All frames of the run are labelled frames in turn, and labels go to the frames after them."""
     [video] = camvid(data)
-    recorded, figures = Recorded(), {}
-    for name, (motion, vote) in methods(data, networks, "camvid", "davis").items():
+    cache, figures = Cache(), {}
+    for name, (motion, how) in methods(data, networks, "camvid", "davis").items():
         scores = ByDistance(video.num_classes)
-        for start, track in tracks(video.frames, recorded.of(video, motion), max(DISTANCES)):
+        for track, found, truth in propagated(video, cache.of(video, motion), how, max(DISTANCES)):
             if track.steps in DISTANCES:
-                found = propagate_labels(track, video.truth[start], vote)
-                scores.add(track.steps, found.labels, video.truth[start + track.steps])
+                scores.add(track.steps, found.labels, truth)
         figures[name] = scores.scores()
         print(name, {k: one["miou"] for k, one in figures[name].items()}, flush=True)
     write_raw(HERE / "camvid.json", figures)
@@ -111,17 +123,17 @@ def backward(video: Video) -> Video:
 Sides = tuple[int, Tensor, tuple[Propagated, int] | None, tuple[Propagated, int] | None]
 
 
-def both_sides(video: Video, motion: Motion, vote: bool) -> Iterator[Sides]:
+def both_sides(video: Video, motion: Motion, how: str) -> Iterator[Sides]:
     """For frames between labelled ones `APART` apart: distance to the nearer, truth, labels from each side."""
     last = len(video.frames) - 1
     sides: list[dict[int, tuple[Propagated, int]]] = []
     for one, number in ((video, lambda t: t), (backward(video), lambda t: last - t)):
         found = {}
         offset = 0 if one is video else last % APART
-        steps = record(one.frames, motion)
-        for start, track in tracks(one.frames[offset:], steps[offset:], APART - 1, APART):
-            labels = one.truth[offset + start]
-            found[number(offset + start + track.steps)] = (propagate_labels(track, labels, vote), track.steps)
+        inner = Video(one.name, one.frames[offset:], one.truth[offset:], one.num_classes)
+        reached = {id(frame): number(t) for t, frame in enumerate(one.frames)}
+        for track, labels, _ in propagated(inner, Recorded(one.frames, motion), how, APART - 1, APART):
+            found[reached[id(track.frame)]] = (labels, track.steps)
         sides.append(found)
     for t in range(last - last % APART):
         if t % APART:
@@ -132,13 +144,11 @@ def score_both(data: Path, networks: Path) -> None:
     """Labels of every eighth frame of the run, for those between: the nearer alone, and both."""
     [video] = camvid(data)
     figures = {}
-    for name, motion, vote in (
-        ("flow", FlowMotion(), False),
-        ("learned", learned(data, networks, "camvid"), False),
-        ("learned, vote", learned(data, networks, "camvid"), True),
-    ):
+    best = learned(data, networks, "camvid")
+    rows: list[tuple[str, Motion, str]] = [("flow", FlowMotion(), ""), ("learned", best, "")]
+    for name, motion, how in (*rows, ("learned, vote", best, "vote"), ("learned, aligned", best, "aligned")):
         nearer, fused = ByDistance(video.num_classes), ByDistance(video.num_classes)
-        for _, truth, before, after in both_sides(video, motion, vote):
+        for _, truth, before, after in both_sides(video, motion, how):
             assert before is not None
             assert after is not None
             near = before if before[1] <= after[1] else after
@@ -153,18 +163,16 @@ def score_both(data: Path, networks: Path) -> None:
 def score_kept(data: Path, networks: Path) -> None:
     """What confidence leaves at distance 4, and what refiners change there."""
     [video] = camvid(data)
-    motion = learned(data, networks, "camvid")
-    steps = record(video.frames, motion)
+    motion = Recorded(video.frames, learned(data, networks, "camvid"))
     by_threshold = {threshold: ByDistance(video.num_classes) for threshold in THRESHOLDS}
     refiners: dict[str, Refiner] = {"universal": load_refiner("universal"), "dense CRF": load_refiner("crf")}
     refined = {name: ByDistance(video.num_classes) for name in ("none", *refiners)}
-    for start, track in tracks(video.frames, steps, 4):
+    for number, (track, found, truth) in enumerate(propagated(video, motion, "aligned", 4)):
         if track.steps != 4:
             continue
-        found, truth = propagate_labels(track, video.truth[start]), video.truth[start + 4]
         for threshold, scores in by_threshold.items():
             scores.add(4, found.kept(threshold), truth)
-        if start % 8 == 0:
+        if number % 32 < 4:
             refined["none"].add(4, found.labels, truth)
             for name, refiner in refiners.items():
                 changed = refiner.refine(track.frame.rgb, found.labels.numpy(), video.num_classes, keep_void=True)
@@ -179,15 +187,14 @@ def score_kept(data: Path, networks: Path) -> None:
 
 def score_davis(data: Path, networks: Path) -> None:
     """J and F of the object, means over frames and then over sequences; void counts as background."""
-    videos, recorded, figures = davis(data), Recorded(), {}
-    for name, (motion, vote) in methods(data, networks, "davis", "camvid").items():
+    videos, cache, figures = davis(data), Cache(), {}
+    for name, (motion, how) in methods(data, networks, "davis", "camvid").items():
         found: dict[str, dict[int, list[tuple[float, float]]]] = {}
         for video in videos:
             scores = found.setdefault(video.name, {k: [] for k in DAVIS_DISTANCES})
-            for start, track in tracks(video.frames, recorded.of(video, motion), max(DAVIS_DISTANCES), 2):
+            for track, labels, truth in propagated(video, cache.of(video, motion), how, max(scores), 4):
                 if track.steps in scores:
-                    labels = propagate_labels(track, video.truth[start], vote).labels
-                    scores[track.steps].append(object_scores(labels, video.truth[start + track.steps]))
+                    scores[track.steps].append(object_scores(labels.labels, truth))
         figures[name] = {
             group: {str(k): means(found, names, k) for k in DAVIS_DISTANCES}
             for group, names in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from segmend.data.dataset import open_masks
 from segmend.data.frames import open_frames
 from segmend.labels import void_of
 from segmend.metrics import confusion_matrix
-from segmend.ops.warp import compose, inside, warp_labels
-from segmend.video import Frame, Motion, Track
+from segmend.video import Flow, Frame, Motion, Track, follow
+from segmend.video.motion import Step
 
 DAVIS_CHOSEN = ("blackswan", "breakdance", "car-roundabout", "horsejump-high")
 """Half of DAVIS, on which everything was chosen and fitted."""
@@ -55,27 +55,29 @@ def _read(root: Path, split: str) -> list[Video]:
     ]
 
 
-def record(frames: list[Frame], motion: Motion) -> list[Tensor]:
-    """The displacement from each frame to the next, ``float16 [2, H, W]``."""
-    step = motion.start(frames[0])
-    return [step(frame).half() for frame in frames[1:]]
+class Recorded:
+    """A motion whose displacements through some frames are computed once, and then replayed from any frame.
+
+    They are kept as float16.
+    """
+
+    def __init__(self, frames: list[Frame], motion: Motion) -> None:
+        step = motion.start(frames[0])
+        self.number = {id(frame): t for t, frame in enumerate(frames)}
+        self.displacements = [step(frame).half() for frame in frames[1:]]
+
+    def start(self, frame: Frame) -> Step:
+        """See `Motion`."""
+        return lambda following: self.displacements[self.number[id(following)] - 1].float()
 
 
-def tracks(frames: list[Frame], steps: list[Tensor], longest: int, every: int = 1) -> Iterable[tuple[int, Track]]:
+def tracks(
+    frames: list[Frame], motion: Recorded, longest: int, every: int = 1, anchor: Flow | None = None
+) -> Iterator[tuple[int, Track]]:
     """From every `every`-th frame, its tracks over up to `longest` steps: its number, and the track."""
-    active: dict[int, Track] = {}
-    for t in range(1, len(frames)):
-        step = steps[t - 1].float()[None]
-        for start, track in list(active.items()):
-            if track.steps == longest:
-                del active[start]
-                continue
-            moved = compose(track.displacement[None], step)
-            valid = (warp_labels(track.valid[None].byte(), step) == 1) & inside(moved)
-            active[start] = Track(track.source, frames[t], track.steps + 1, moved[0], valid[0])
-        if (t - 1) % every == 0:
-            active[t - 1] = Track(frames[t - 1], frames[t], 1, step[0], inside(step)[0])
-        yield from active.items()
+    for start in range(0, len(frames) - 1, every):
+        for track in follow(frames[start : start + longest + 1], motion, anchor):
+            yield start, track
 
 
 class ByDistance:
@@ -104,7 +106,3 @@ def _scores(matrix: np.ndarray) -> dict[str, float]:
         "right": round(100 * float(hits.sum() / kept.sum()), 2),
         "kept": round(100 * float(kept.sum() / matrix.sum()), 2),
     }
-
-
-Label = Callable[[Track, Tensor], Tensor]
-"""The label map of the frame that a track has reached, from that of its source."""

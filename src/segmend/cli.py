@@ -345,8 +345,9 @@ def propagate(
         Path | None,
         typer.Option(help="Optical flow by RAFT: a file with torchvision's weights (default: DIS of OpenCV)."),
     ] = None,
-    vote: Annotated[
-        bool, typer.Option("--vote/--no-vote", help="Pixels around each source vote by their likeness (lp).")
+    align: Annotated[
+        bool,
+        typer.Option("--align/--no-align", help="Compare each frame with the labelled one directly, too: slower."),
     ] = True,
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Labels of a lower confidence become void (lp).")
@@ -381,7 +382,7 @@ def propagate(
         mode=_one_of("mode", mode, "lp", "jp"),
         steps=steps,
         every=every,
-        vote=vote,
+        align=align,
         min_confidence=min_confidence,
         refiner=None if refiner is None else load(refiner),
         split=split,

@@ -361,7 +361,7 @@ def test_other_options_are_refused_unless_they_overwrite(filmed, run):
     root = filmed(3, labelled=(0,))
     run()
     before = content(root / "out")[0]
-    for options in ({"min_confidence": 0.5}, {"vote": False}, {"refiner": load("guided")}):
+    for options in ({"min_confidence": 0.5}, {"align": False}, {"refiner": load("guided")}):
         with pytest.raises(InvalidFile, match="made with other weights or options"):
             run(**options)
     with pytest.raises(InvalidFile, match="made with other weights or options"):

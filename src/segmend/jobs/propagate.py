@@ -43,7 +43,8 @@ class PropagateOptions:
         mode: ``lp``: the real frames with propagated labels; ``jp``: frames and labels both propagated.
         steps: most frames between a labelled frame and one that its labels are propagated to.
         every: use the labels of every so many labelled frames; the others are ground truth, and score the result.
-        vote: see `segmend.video.propagate_labels`; label propagation alone.
+        align: compare each frame with the labelled one directly, not only with the frame before: displacements
+            are anchored (see `segmend.video.Tracker`), and pixels vote (see `segmend.video.propagate_labels`).
         min_confidence: labels of a lower confidence become void; label propagation alone.
         refiner: refines propagated labels by the frame; label propagation alone.
         split: of the data set that is written.
@@ -55,7 +56,7 @@ class PropagateOptions:
     mode: Mode = "lp"
     steps: int = 5
     every: int = 1
-    vote: bool = True
+    align: bool = True
     min_confidence: float = 0.75
     refiner: Refiner | None = None
     split: str = "train"
@@ -98,11 +99,17 @@ def propagate(
 def describe(motion: Motion, options: PropagateOptions) -> str:
     """How labels are propagated: equal for runs that make the same of the same frames."""
     parts = [f"{options.mode} by {describe_motion(motion)}"]
+    parts += ["aligned"] * is_aligned(motion, options)
     if options.mode == "lp":
-        parts.append(f"vote={options.vote}, min_confidence={options.min_confidence:g}")
+        parts.append(f"min_confidence={options.min_confidence:g}")
     if options.refiner is not None:
         parts.append(f"refined by {fingerprint(options.refiner)}")
     return ", ".join(parts)
+
+
+def is_aligned(motion: Motion, options: PropagateOptions) -> bool:
+    """Whether each frame is compared with the labelled one: copies are not."""
+    return options.align and motion.flow is not None
 
 
 class _Read(NamedTuple):
@@ -131,7 +138,8 @@ class _Job:
 
     def __post_init__(self) -> None:
         self.video = self.plan.video
-        self.walker = Walker(self.motion, self.note)
+        self.aligned = is_aligned(self.motion, self.options)
+        self.walker = Walker(self.motion, self.aligned, self.note)
         self.method, self.model = method_of(self.motion), describe_motion(self.motion)
 
     def run(self) -> Propagation:
@@ -218,7 +226,7 @@ class _Job:
     def _singly(self, identity: str, visit: Visit, track: Track | None, frame: Frame) -> Made | None:
         reached = None
         if track is not None:
-            propagated = propagate_labels(track, self.walker.labels, self.options.vote)
+            propagated = propagate_labels(track, self.walker.labels, self.aligned)
             reached = Reached(propagated, (visit.source,), self._displacement(track))
         if visit.task == "hold":
             if reached is not None:
@@ -309,13 +317,13 @@ class _Job:
         seconds = outcome.seconds
         if sentence := left_over(self.folder.out, entries, self.plan):
             self.note(sentence)
-        vote = ", vote" if options.mode == "lp" and options.vote else ""
+        aligned = ", aligned" if self.aligned else ""
         return Propagation(
             version=__version__,
             method=self.method,
             mode=options.mode,
             model=self.model,
-            name=f"{self.method}{vote}{' (jp)' if options.mode == 'jp' else ''}",
+            name=f"{self.method}{aligned}{' (jp)' if options.mode == 'jp' else ''}",
             classes=list(classes.names),
             palette=list(classes.palette),
             steps=options.steps,

@@ -18,14 +18,16 @@ class Walker:
     """Follows walks, one after another, visit by visit. A walk ends where it cannot be continued.
 
     Args:
+        align: anchor displacements by the flow from the labelled frame (see `segmend.video.Tracker`).
         note: is given a sentence where a walk ends early.
 
     Attributes:
         labels: those of the labelled frame where the walk began.
     """
 
-    def __init__(self, motion: Motion, note: Callable[[str], None]) -> None:
+    def __init__(self, motion: Motion, align: bool, note: Callable[[str], None]) -> None:
         self.motion, self.note = motion, note
+        self._anchor = motion.flow if align else None
         self.labels = torch.empty(0)
         self._tracker: Tracker | None = None
         self._walk: tuple[str, int, int] | None = None
@@ -33,7 +35,7 @@ class Walker:
 
     def start(self, visit: Visit, frame: Frame, labels: np.ndarray) -> None:
         """Begin a walk at a labelled frame."""
-        self._tracker = Tracker(frame, self.motion)
+        self._tracker = Tracker(frame, self.motion, self._anchor)
         self._walk, self._at = visit.walk, visit.frame
         self.labels = torch.from_numpy(labels)
 

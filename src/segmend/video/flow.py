@@ -23,10 +23,13 @@ FULL = 1 << 20
 class Flow(Protocol):
     """Estimates how a frame moved onto another."""
 
-    def __call__(self, source: Frame, target: Frame) -> Tensor:
+    def __call__(self, source: Frame, target: Frame, start: Tensor | None = None) -> Tensor:
         """The displacement ``float32 [2, H, W]`` in pixels with which `warp` moves `source` onto `target`.
 
         It is defined at the pixels of `target`: ``target(p) = source(p - d(p))``.
+
+        Args:
+            start: a displacement to begin with, for frames that are far apart.
         """
         ...
 
@@ -43,14 +46,17 @@ class DISFlow:
 
     finest_scale: int | None = None
 
-    def __call__(self, source: Frame, target: Frame) -> Tensor:
+    def __call__(self, source: Frame, target: Frame, start: Tensor | None = None) -> Tensor:
         """See `Flow`."""
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         height, width = target.size
         scale = int(height * width > FULL) if self.finest_scale is None else self.finest_scale
         search.setFinestScale(scale)
         greys = [_at_least(grey, SMALLEST) for grey in (target.grey, source.grey)]
-        found = np.asarray(search.calc(greys[0], greys[1], np.empty(0, np.float32)))[:height, :width]
+        initial = np.empty(0, np.float32)
+        if start is not None:
+            initial = _at_least(np.ascontiguousarray(-start.permute(1, 2, 0).numpy()), SMALLEST)
+        found = np.asarray(search.calc(greys[0], greys[1], initial))[:height, :width]
         return -torch.from_numpy(np.ascontiguousarray(found.transpose(2, 0, 1)))
 
 
@@ -58,11 +64,9 @@ SMALLEST = 64
 """Side in pixels to which smaller frames are extended: DIS matches patches on several scales."""
 
 
-def _at_least(grey: np.ndarray, side: int) -> np.ndarray:
-    below, right = (max(0, side - length) for length in grey.shape)
-    if not below and not right:
-        return grey
-    return cv2.copyMakeBorder(grey, 0, below, 0, right, cv2.BORDER_REPLICATE)
+def _at_least(map_: np.ndarray, side: int) -> np.ndarray:
+    below, right = (max(0, side - length) for length in map_.shape[:2])
+    return cv2.copyMakeBorder(map_, 0, below, 0, right, cv2.BORDER_REPLICATE) if below or right else map_
 
 
 class RAFTFlow:
@@ -100,8 +104,8 @@ class RAFTFlow:
     def __repr__(self) -> str:
         return self.name
 
-    def __call__(self, source: Frame, target: Frame) -> Tensor:
-        """See `Flow`."""
+    def __call__(self, source: Frame, target: Frame, start: Tensor | None = None) -> Tensor:
+        """See `Flow`; `start` is not used."""
         height, width = target.size
         below, right = (max(self.LEAST - n, -n % self.STRIDE) for n in (height, width))
         images = [

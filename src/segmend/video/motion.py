@@ -27,7 +27,14 @@ Step = Callable[[Frame], Tensor]
 
 
 class Motion(Protocol):
-    """How a video moves."""
+    """How a video moves.
+
+    Attributes:
+        flow: the optical flow that it is based on; None for a motion without.
+    """
+
+    @property
+    def flow(self) -> Flow | None: ...
 
     def start(self, frame: Frame) -> Step:
         """Start at a frame, and take the following ones, or those before it backwards, one by one.
@@ -39,6 +46,8 @@ class Motion(Protocol):
 
 class NoMotion:
     """Nothing moves: labels are copied."""
+
+    flow = None
 
     def start(self, frame: Frame) -> Step:
         """See `Motion`."""

@@ -9,12 +9,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from segmend.labels import void_of
 from segmend.ops.vote import vote_labels
 from segmend.ops.warp import compose, inside, warp, warp_labels
 from segmend.video.confidence import confidence
+from segmend.video.flow import Flow
 from segmend.video.frame import Frame
 from segmend.video.motion import Motion
 
@@ -42,10 +44,16 @@ class Tracker:
     """Follows a frame through a video, one frame at a time.
 
     The displacements of all steps are composed, so that what moves is sampled once, from the original.
+
+    Args:
+        source: the frame to follow.
+        anchor: errors of composed displacements add up. An anchor estimates the flow from `source` to each frame
+            directly, beginning with the composed displacement, and is taken wherever it fits better. Its time is
+            that of another flow. None: no such correction.
     """
 
-    def __init__(self, source: Frame, motion: Motion) -> None:
-        self.source, self.last = source, source
+    def __init__(self, source: Frame, motion: Motion, anchor: Flow | None = None) -> None:
+        self.source, self.last, self.anchor = source, source, anchor
         self._step = motion.start(source)
         self._track: Track | None = None
 
@@ -57,21 +65,42 @@ class Tracker:
         else:
             displacement = compose(self._track.displacement[None], step)
             before = warp_labels(self._track.valid[None].byte(), step) == 1
+            if self.anchor is not None:
+                displacement = self._anchored(frame, displacement[0], self.anchor)[None]
             valid, steps = before & inside(displacement), self._track.steps + 1
         self.last = frame
         self._track = Track(self.source, frame, steps, displacement[0], valid[0])
         return self._track
 
+    def _anchored(self, frame: Frame, composed: Tensor, anchor: Flow) -> Tensor:
+        direct = anchor(self.source, frame, composed)
+        before, after = (_mismatch(self.source, frame, displacement) for displacement in (composed, direct))
+        return torch.where(after < BETTER * before, direct, composed)
 
-def follow(frames: Iterable[Frame], motion: Motion) -> Iterator[Track]:
-    """Follow the first frame through the others.
+
+BETTER = 0.98
+"""The mismatch of an anchored displacement, as a share of that of the composed one, below which it is taken."""
+
+MOST_MISMATCH, PATCH = 60.0, 5
+"""Where colours differ by more, by occlusion say, the mismatch does not grow; it is a mean over a patch."""
+
+
+def _mismatch(source: Frame, target: Frame, displacement: Tensor) -> Tensor:
+    """Sum of the absolute differences in CIELAB of the moved source, mean over patches: ``float32 [H, W]``."""
+    difference = (target.lab[None] - warp(source.lab[None], displacement[None])).abs().sum(dim=1, keepdim=True)
+    padded = F.pad(difference.clamp_max(MOST_MISMATCH), (PATCH // 2,) * 4, mode="replicate")
+    return F.avg_pool2d(padded, PATCH, stride=1)[0, 0]
+
+
+def follow(frames: Iterable[Frame], motion: Motion, anchor: Flow | None = None) -> Iterator[Track]:
+    """Follow the first frame through the others (see `Tracker`).
 
     >>> from segmend.video import Frame, NoMotion, follow
     >>> [track.steps for track in follow([Frame(np.zeros((8, 8, 3), np.uint8))] * 3, NoMotion())]
     [1, 2]
     """
     remaining = iter(frames)
-    tracker = Tracker(next(remaining), motion)
+    tracker = Tracker(next(remaining), motion, anchor)
     yield from map(tracker.advance, remaining)
 
 
