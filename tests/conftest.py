@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,3 +41,49 @@ def real_data() -> Path:
     if not here.is_dir():
         pytest.skip(f"real data not found in {here}: set SEGMEND_DATA to its folder")
     return here
+
+
+@pytest.fixture(scope="session")
+def scene():
+    """A function: frame `number` of a video, ``uint8 [48, 72, 3]``, and its labels: a disc before a background.
+
+    Both are textured. The background moves by one pixel from frame to frame, the disc by three the other way.
+    """
+    import cv2
+
+    def texture(seed):
+        noise = np.random.default_rng(seed).random((48, 172, 3), dtype=np.float32)
+        smooth = cv2.GaussianBlur(noise, (0, 0), 1.5)
+        return (smooth - smooth.min()) / (smooth.max() - smooth.min())
+
+    far, near = texture(0) * (200, 160, 90), 60 + texture(1) * (195, 80, 40)
+    y, x = np.mgrid[:48, :72]
+
+    def make(number):
+        labels = ((y - 24) ** 2 + (x - 18 - 3 * number) ** 2 <= 12**2).astype(np.uint8)
+        shown = np.where(
+            labels[..., None], np.roll(near, 3 * number, axis=1)[:, :72], far[:, number : number + 72]
+        )
+        return shown.astype(np.uint8), labels
+
+    return make
+
+
+@pytest.fixture
+def filmed(tmp_path, scene):
+    """A function that writes frames 0 to `count` - 1 of `scene` and the labels of some, as PNG files.
+
+    It gives their folder, with ``frames/00000.png`` and ``labels/00000.png``; both may lie in a subfolder `name`.
+    """
+    from segmend.data.images import write_image
+    from segmend.data.masks import write_labels
+
+    def write(count=9, labelled=(0, 4, 8), name=""):
+        for number in range(count):
+            image, labels = scene(number)
+            write_image(tmp_path / "frames" / name / f"{number:05d}.png", image)
+            if number in labelled:
+                write_labels(tmp_path / "labels" / name / f"{number:05d}.png", labels)
+        return tmp_path
+
+    return write

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.manifest import Mode
-from segmend.jobs.propagate import PropagateOptions, make_motion, open_video, propagate
+from segmend.jobs.labelled_video import open_video
+from segmend.jobs.motions import make_motion
+from segmend.jobs.propagate import PropagateOptions, propagate
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -47,7 +49,7 @@ def propagated(data: Path, out: Path, mode: Mode) -> Path:
     """The data set of every tenth frame of the run and of the frames around; an existing one is kept."""
     video = open_video(data / "images" / "val", data / "labels" / "val")
     options = PropagateOptions(mode=mode, steps=max(DISTANCES), every=EVERY)
-    propagate(video, make_motion("learned"), out, options, truth=str(data / "labels" / "val"))
+    propagate(video, make_motion("learned"), out, options)
     return out
 
 

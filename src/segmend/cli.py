@@ -371,7 +371,9 @@ def propagate(
     quiet: Quiet = False,
 ) -> None:
     """Propagate labels of some video frames to the frames around them, and write all as a data set."""
-    from segmend.jobs.propagate import PropagateOptions, make_motion, open_video
+    from segmend.jobs.labelled_video import open_video
+    from segmend.jobs.motions import make_motion
+    from segmend.jobs.propagate import PropagateOptions
     from segmend.jobs.propagate import propagate as job
     from segmend.refiners import load
 
@@ -398,20 +400,23 @@ def propagate(
         bands=_bands(bands),
         max_pixels=max_pixels,
     )
-    result = job(_reported(video), motion, out, options, truth=str(labels))
-    for name, share in result.kept_share.items():
-        console.print(f"{escape(name):15} {100 * share:5.1f} % of the propagated pixels kept")
+    result = job(_reported(video), motion, out, options)
+    if result.mode == "lp":
+        for name, share in result.kept_share.items():
+            console.print(f"{escape(name):15} {100 * share:5.1f} % of the propagated pixels kept")
     for one in result.quality:
         right = f"{100 * one.pixel_accuracy:.1f} % right of {100 * one.kept:.1f} % kept"
         away = f"{one.distance} frame{'s' * (one.distance > 1)} away"
         console.print(f"{away}: mIoU {100 * one.mean_iou:.1f}, {right}, on {_counted(one.images)}")
     for note in result.notes:
         errors.print(f"[yellow]note:[/yellow] {escape(note)}")
-    kept = f", {result.kept} kept from an earlier run" if result.kept else ""
-    message = (
-        f"{result.labelled} labelled frames, labels propagated to {result.done} images in {out}{kept}; "
-        f"{result.frames_per_second:.1f} per second"
-    )
+    frames_labelled = "1 labelled frame" if result.labelled == 1 else f"{result.labelled} labelled frames"
+    parts = [f"{frames_labelled}, labels propagated to {_counted(result.done)} in {out}"]
+    if result.remade:
+        parts.append(f"{result.remade} made again")
+    if result.kept:
+        parts.append(f"{result.kept} kept from an earlier run")
+    message = f"{', '.join(parts)}; {result.frames_per_second:.1f} images per second"
     skipped = [f"{s.file}: {s.reason}" for s in result.skipped]
     _finish(message, skipped, result.done + result.kept > 0)
 
@@ -519,7 +524,8 @@ def doctor(
     extras: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Extras that must be installed: train, offline, crf, formats, faces, all.", show_default=False
+            help="Extras that must be installed: train, offline, crf, formats, faces, video, all.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:

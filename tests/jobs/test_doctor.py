@@ -82,6 +82,16 @@ def test_shipped_weights_are_loaded(monkeypatch):
     assert "cannot be loaded" in found.found
 
 
+def test_shipped_weights_of_motion_are_loaded(monkeypatch):
+    assert by_name()["motion weights"].state == "ok"
+
+    def corrupted():
+        raise InvalidInput("its weights cannot be loaded")
+
+    monkeypatch.setattr(doctor, "load_motion", corrupted)
+    assert by_name()["motion weights"].state == "broken"
+
+
 def test_the_command_fails_where_something_is_broken(monkeypatch):
     monkeypatch.setitem(doctor.EXTRAS, "crf", ("no_such_module",))
     fine = CliRunner().invoke(app, ["doctor"])

