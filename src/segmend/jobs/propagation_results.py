@@ -26,10 +26,8 @@ def class_shares(classes: Classes, before: Tensor, after: Tensor) -> dict[str, t
     Args:
         before, after: label maps ``[H, W]``.
     """
-    had, has = (
-        torch.bincount(labels[labels != classes.void].long(), minlength=len(classes)).tolist()
-        for labels in (before, after)
-    )
+    count = len(classes)  # void has a higher id
+    had, has = (torch.bincount(labels.flatten(), minlength=count)[:count].tolist() for labels in (before, after))
     return {name: (k, n) for name, k, n in zip(classes.names, has, had, strict=True) if n > 0}
 
 
