@@ -19,6 +19,7 @@ from segmend.refiners import (
     save_filter,
 )
 from segmend.segmenters import Segmenter, load_segmenter
+from segmend.video import MotionNet
 
 CLASSES = Classes.numbered(2)
 
@@ -81,3 +82,10 @@ def test_a_filter_with_other_parameters_is_refused(tmp_path):
 def test_networks_are_modules_and_filters_are_not():
     networks = {name for name, kind in REFINERS.items() if issubclass(kind, RefinerNetwork)}
     assert networks == {"universal", "ecn", "spn"}
+
+
+def test_a_network_of_motion_is_loaded_from_its_folder(tmp_path):
+    save_model(MotionNet(widths=(4, 4, 4)), tmp_path)
+    assert type(segmend.models.load(tmp_path)) is MotionNet
+    with pytest.raises(InvalidInput, match="not a refiner"):
+        load(tmp_path)

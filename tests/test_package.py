@@ -17,7 +17,7 @@ def test_the_package_lists_its_public_names_alone():
     assert sorted(dir(segmend)) == dir(segmend)
     assert set(dir(segmend)) == {
         *("load", "open_dataset", "Classes", "InvalidInput", "Refinement", "Refiner", "Segmenter"),
-        *("losses", "metrics", "ops", "__version__"),
+        *("losses", "metrics", "ops", "video", "__version__"),
     }
     for name in dir(segmend):
         assert getattr(segmend, name) is not None
@@ -33,7 +33,9 @@ def test_submodules_are_reachable_and_torch_is_loaded_at_their_first_use():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("module", [segmend.losses, segmend.metrics, segmend.ops], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [segmend.losses, segmend.metrics, segmend.ops, segmend.video], ids=lambda m: m.__name__
+)
 def test_submodules_list_their_public_names_alone(module):
     assert dir(module) == sorted(module.__all__)
     assert all(callable(getattr(module, name)) or name.isupper() for name in module.__all__)

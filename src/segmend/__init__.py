@@ -4,7 +4,8 @@
 >>> refiner = segmend.load("universal")  # or "crf", "guided", or a folder that `segmend train` wrote
 >>> refined = refiner.refine(image, coarse)  # doctest: +SKIP
 
-The functions and classes of `segmend.losses`, `segmend.metrics` and `segmend.ops` work in any PyTorch code.
+The functions and classes of `segmend.losses`, `segmend.metrics` and `segmend.ops` work in any PyTorch code;
+`segmend.video` propagates labels through videos.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,11 @@ __all__ = [
     "metrics",
     "open_dataset",
     "ops",
+    "video",
 ]
 
 if TYPE_CHECKING:
-    from segmend import losses, metrics, ops
+    from segmend import losses, metrics, ops, video
     from segmend.data.dataset import open_dataset
     from segmend.labels import Classes, InvalidInput
     from segmend.models import load
@@ -41,7 +43,7 @@ _HOMES = {
     "load": "segmend.models",
     "open_dataset": "segmend.data.dataset",
 }
-_SUBMODULES = ("losses", "metrics", "ops")
+_SUBMODULES = ("losses", "metrics", "ops", "video")
 
 
 def __getattr__(name: str) -> Any:

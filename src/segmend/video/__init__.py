@@ -34,3 +34,7 @@ __all__ = [
     "propagate_jointly",
     "propagate_labels",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
