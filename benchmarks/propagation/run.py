@@ -47,7 +47,7 @@ DAVIS_DISTANCES = (1, 5, 10)
 APART = 8
 """Frames between two labelled ones, for propagation from both sides."""
 
-THRESHOLDS = (0.0, 0.5, 0.6, 0.75, 0.9, 0.95)
+THRESHOLDS = (0.0, 0.5, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 Method = tuple[Motion, Literal["", "vote", "aligned"]]
 """A motion, and whether pixels vote; ``aligned``: and displacements are anchored."""
