@@ -83,6 +83,7 @@ def main() -> None:
             Row("labels alone", with_data(0), lp),
             Row("labels alone, relaxed", with_data(0, RELAXED), lp),
             Row("LP", with_data(CHOSEN), lp),
+            Row("LP, relaxed", with_data(CHOSEN, RELAXED), lp),
             Row("JP", with_data(CHOSEN), jp),
             Row("JP, relaxed", with_data(CHOSEN, RELAXED), jp),
         )
