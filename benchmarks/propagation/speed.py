@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parent))
 from comparison import DATA  # noqa: E402
 from raw import write_raw  # noqa: E402
 
-LARGE, FRAMES = (2048, 1024), 13
+LARGE, FRAMES = (2048, 1024), 25
 SMALL, LENGTHS = (320, 240), (10, 1000)
 
 METHODS = {

@@ -196,7 +196,7 @@ class _Job:
         except InvalidFile:
             self._unreadable.add(sequence.ids[at])
             raise
-        _ = frame.grey, frame.lab  # made here, beside the motion
+        _ = frame.grey, frame.lab, frame.thumbnail  # made here, beside the motion
         return frame
 
     def work(self, visit: Visit, read: _Read) -> Made | None:

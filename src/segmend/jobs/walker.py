@@ -90,8 +90,7 @@ def join(frame: int, first: Reached | None, second: Reached | None) -> Reached |
 
 def confidence_bytes(confidence: Tensor) -> Tensor:
     """Confidence in 0..1 as ``uint8``, 255 for 1. Only a confidence of 0 becomes 0: there is no label."""
-    shares = (confidence * 255).round().clamp(0, 255)
-    return torch.where(confidence > 0, shares.clamp_min(1), shares).byte()
+    return torch.maximum((confidence * 255).round_().byte(), (confidence > 0).byte())
 
 
 class Waiting:

@@ -29,6 +29,11 @@ class Frame:
         return cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY)
 
     @cached_property
+    def thumbnail(self) -> np.ndarray:
+        """``uint8 [64, 64, 3]``."""
+        return cv2.resize(self.rgb, (64, 64), interpolation=cv2.INTER_AREA)
+
+    @cached_property
     def tensor(self) -> Tensor:
         """``float32 [3, H, W]`` in 0..1."""
         return as_image(self.rgb)

@@ -188,7 +188,7 @@ def likeness(before: Frame, after: Frame) -> float:
     The correlation of grey values at the best shift by up to ten pixels, and the intersection of their colour
     histograms in CIELAB.
     """
-    small = [cv2.resize(frame.rgb, (64, 64), interpolation=cv2.INTER_AREA) for frame in (before, after)]
+    small = [frame.thumbnail for frame in (before, after)]
     greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in small]
     centre = greys[0][10:-10, 10:-10]
     if centre.std() < 1 or greys[1].std() < 1:  # a correlation of plain images means nothing
