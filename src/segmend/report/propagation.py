@@ -271,6 +271,8 @@ def _kept_chart(results: Propagation) -> str:
 
 
 def _quality_chart(curves: Sequence[Curve]) -> str:
-    return charts.quality_chart(
-        [(c.name, [(d, quality.mean_iou) for d, quality in sorted(c.by_distance.items())]) for c in curves]
-    )
+    def points(curve: Curve) -> list[tuple[int, float]]:
+        found = sorted(curve.by_distance.items())
+        return [(distance, quality.mean_iou) for distance, quality in found if quality.mean_iou is not None]
+
+    return charts.quality_chart([(curve.name, points(curve)) for curve in curves])
