@@ -218,8 +218,8 @@ def test_an_interrupted_run_exits_with_130_and_resumes(filmed, propagate_, tmp_p
 
 
 def test_a_killed_run_resumes(filmed, propagate_, tmp_path):
-    filmed(60, labelled=(0, 59))
-    options = ("--method", "copy", "--steps", "60")
+    filmed(24, labelled=(0, 23))
+    options = ("--method", "copy", "--steps", "24")
     folders = ("--frames", "frames", "--labels", "labels", "--out", "out")
     command = [sys.executable, "-m", "segmend", "propagate", *folders, *options]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
