@@ -1,6 +1,7 @@
 """Propagation over whole folders: labels arrive, runs resume, and nothing depends on what it should not."""
 
 import gc
+import re
 import weakref
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from segmend.data.description import write_description
 from segmend.data.files import InvalidFile
 from segmend.data.images import read_image, write_image
 from segmend.data.manifest import read_manifest
@@ -18,8 +20,9 @@ from segmend.jobs.labelled_video import open_video
 from segmend.jobs.motions import make_motion
 from segmend.jobs.propagate import PropagateOptions, propagate
 from segmend.jobs.propagated_folder import PropagatedFolder
-from segmend.labels import InvalidInput
+from segmend.labels import Classes, InvalidInput
 from segmend.refiners import load
+from segmend.report.page import write_report
 from segmend.report.results import read_results
 from segmend.video import FlowMotion, Frame
 
@@ -170,6 +173,24 @@ def test_a_distance_at_which_nothing_is_kept_has_no_scores_and_runs_resume(filme
     ]
     assert read_results(root / "out" / "results.json") == result
     assert run(every=4).kept == 3
+
+
+def test_labels_of_one_sequence_of_a_data_set_have_its_classes_and_void(filmed, run):
+    root = filmed(3, labelled=range(3))
+    write_description(root, "films", Classes(("ground", "disc", "border")))
+    (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text().replace("void: 255", "void: 2"))
+    for number in range(3):
+        labels = read_labels(root / "labels" / f"{number:05d}.png")[0]
+        labels[30 : 40 if number == 1 else 31] = 2
+        write_labels(root / "labels" / "val" / "a" / f"{number:05d}.png", labels)
+    result = run(labels="labels/val/a", every=2)
+    assert result.classes == ["ground", "disc", "border"]
+    assert (read_labels(root / "out" / "labels" / "train" / "00000.png")[0][30] == 255).all()
+    assert [q.distance for q in result.quality] == [1]
+    assert result.quality[0].pixel_accuracy > 0.97
+    page = write_report(root / "out" / "results.json").read_text()
+    right = re.findall(r"<dt>Right</dt><dd>([0-9.]+) %", page)
+    assert [float(share) > 97 for share in right] == [True]
 
 
 def test_turned_frames_are_written_upright(filmed, run):

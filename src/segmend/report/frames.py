@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from segmend.coding import Coding
-from segmend.data.dataset import layout_of
+from segmend.data.dataset import dataset_above
 from segmend.data.description import describe
 from segmend.data.details import read_details
 from segmend.data.files import InvalidFile, find_files
@@ -317,9 +317,9 @@ def _open_truth(results: Propagation, base: Path, classes: Classes, frames: set[
         return _Truth({}, classes, coding)
     folder = base / results.truth
     try:
-        layout = layout_of(folder)
-        if layout is not None and results.ids is None:
-            coding = Coding.counted(len(classes), describe(layout[0]).void)
+        root = dataset_above(folder)
+        if root is not None and results.ids is None and describe(root).classes.names == classes.names:
+            coding = Coding.counted(len(classes), describe(root).void)
         masks = find_masks(folder)
         partner = _partners(folder, frames, masks)
     except InvalidInput as error:
