@@ -131,6 +131,14 @@ def propagate_labels(track: Track, labels: Tensor, vote: bool = True) -> Propaga
         labels: ``uint8`` or ``int32 [H, W]``, of ``track.source``.
         vote: let the pixels around each source decide by their likeness (`segmend.ops.vote_labels`), which brings
             borders back to the edges of the image.
+
+    >>> from segmend.video import Frame, Track, propagate_labels
+    >>> frame = Frame(np.zeros((1, 4, 3), np.uint8))
+    >>> moved = torch.zeros(2, 1, 4)
+    >>> moved[0] = 1  # a pixel to the right
+    >>> track = Track(frame, frame, 1, moved, torch.tensor([[False, True, True, True]]))
+    >>> propagate_labels(track, torch.tensor([[1, 2, 3, 3]], dtype=torch.uint8), vote=False).labels
+    tensor([[255,   1,   2,   3]], dtype=torch.uint8)
     """
     displacement, void = track.displacement[None], void_of(labels)
     moved = warp_labels(labels[None], displacement)[0]
@@ -164,6 +172,12 @@ def fuse(first: Propagated, second: Propagated) -> Propagated:
     Where they agree, the higher confidence holds: the same imprecision of a border counts once. Where they differ,
     the more probable label is taken, and its confidence is Bayes' rule for two independent labels of which exactly
     one is right: ``p (1 - q) / (p (1 - q) + q (1 - p))``. There, p and q count as at most `MOST_CONFIDENT`.
+
+    >>> from segmend.video import Propagated, fuse
+    >>> first = Propagated(torch.tensor([[1, 1]]), torch.tensor([[0.6, 0.6]]))
+    >>> second = Propagated(torch.tensor([[1, 2]]), torch.tensor([[0.9, 0.9]]))
+    >>> fuse(first, second)
+    Propagated(labels=tensor([[1, 2]]), confidence=tensor([[0.9000, 0.8571]]))
     """
     p, q = first.confidence, second.confidence
     labels = torch.where(p >= q, first.labels, second.labels)
