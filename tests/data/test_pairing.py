@@ -47,7 +47,7 @@ def test_names_that_do_not_pair_show_one_of_each_side():
 @pytest.mark.parametrize(
     ("images", "masks", "words"),
     [
-        (["frames/0", "masks/0"], ["0"], r"'masks/0\.jpg', maps like '0\.png': give folders below which"),
+        (["frames/0", "masks/0"], ["0"], r"'frames/0\.jpg', maps like '0\.png': give folders below which"),
         (["0"], ["b/1", "b/0"], r"'0\.jpg', maps like 'b/0\.png': give folders below which a map has the path"),
         (["a/0"], ["b/1"], r"'a/0\.jpg', maps like 'b/1\.png': name a map like its image"),
     ],

@@ -124,7 +124,7 @@ def _shared_end(names: Iterable[str]) -> str:
 
 def _no_pair(images: Mapping[str, Path], masks: Mapping[str, Path], where: str) -> str:
     image, mask, advice = next(iter(images), ""), next(iter(masks), ""), "name a map like its image"
-    by_name = {name.rpartition("/")[2]: name for name in images}
+    by_name = {name.rpartition("/")[2]: name for name in reversed(list(images))}  # of several the first
     alike = next((name for name in masks if name.rpartition("/")[2] in by_name), None)
     if alike is not None:
         image, mask = by_name[alike.rpartition("/")[2]], alike
