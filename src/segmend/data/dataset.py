@@ -31,7 +31,7 @@ class Record:
         distance: frames to the labelled frame that its labels were propagated from; 0 if it was labelled by hand;
             None if no ``manifest.jsonl`` lists it (see `segmend.data.manifest`).
         sources: IDs of the labelled frames that its labels come from, nearest first: its own if it was labelled by
-            hand. None are known without a manifest.
+            hand. Empty without a manifest.
     """
 
     id: str
