@@ -43,10 +43,10 @@ def infer(
 ) -> Inferred:
     """Gradient steps on u1 and v1, with frozen parameters, of ``L_img + L_tag`` or one of the two.
 
-    For each image, the gradients of u1 and of v1 are normalised by their root mean square, separately: the proportion
-    between the two means nothing. A step that raises an image's loss is undone, and its next one is half as long, so
-    no loss ever rises. The encoder is not run. Works inside `torch.no_grad` and `torch.inference_mode`; the results
-    have no gradients.
+    For each image, the gradients of u1 and of v1 are normalised by their root mean square, separately: the
+    proportion between the two means nothing. A step that raises an image's loss is undone, and its next one is
+    half as long, so no loss ever rises. The encoder is not run. Works inside `torch.no_grad` and
+    `torch.inference_mode`; the results have no gradients.
 
     Args:
         model: in evaluation mode; neither its parameters nor their gradients change.

@@ -35,8 +35,8 @@ class DualFeatures(NamedTuple):
 class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", tags=["image-segmentation"]):
     """Predicts a label map and tags, and reconstructs the image from the label map.
 
-    Names follow the paper: u1, u2, u3 of subnet 1, z3 of subnet 2, v1, v2, v3 of subnet 3. The encoder's features of
-    all strides from 8 on are projected to one width and summed; a dilated encoder gives all of them at stride 8.
+    Names follow the paper: u1, u2, u3 of subnet 1, z3 of subnet 2, v1, v2, v3 of subnet 3. The encoder's features
+    of all strides from 8 on are projected to one width and summed; a dilated encoder gives all at stride 8.
 
     Args:
         classes: of the label map and, all but the background, of the tags; the first is the background.
@@ -104,7 +104,7 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
         return image
 
     def tag_logits(self, features: DualFeatures) -> Tensor:
-        """v3 of subnet 3: logits of the tags, ``[B, C]``, of ``v2 = avgpool(u1) + v1``. The first is the background."""
+        """v3 of subnet 3: logits of the tags, ``[B, C]``, of ``v2 = avgpool(u1) + v1``; the background first."""
         logits: Tensor = self.subnet3(features.u1.mean(dim=(2, 3)) + features.v1)
         return logits
 
@@ -117,7 +117,7 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
 
 
 def combined(map_logits: Tensor, tag_logits: Tensor) -> Tensor:
-    """The final map (the paper's convolution of u3 with v3, in log space): ``u3 + log sigmoid(v3)`` for each class."""
+    """The final map (the paper's convolution of u3 with v3, in log space): ``u3 + log sigmoid(v3)``."""
     return map_logits + F.logsigmoid(tag_logits)[:, :, None, None]
 
 
