@@ -39,7 +39,7 @@ def test_no_loss_rises_and_it_falls_at_last(model, given, kind, losses):
     with torch.no_grad():
         again = torch.zeros(3)
         if losses != "tags":
-            again += image_loss(model.reconstruct(model.map_logits(found.features)), image)
+            again += image_loss(model.reconstruct(model.map_logits(found.features)), image, found.features.valid)
         if losses != "image":
             again += tag_loss(model.tag_logits(found.features), tags, kind)
     assert torch.allclose(again, found.losses[-1], atol=1e-6)
@@ -47,9 +47,10 @@ def test_no_loss_rises_and_it_falls_at_last(model, given, kind, losses):
 
 def test_the_first_step_follows_the_normalised_gradients_of_each_feature(model, given):
     features, image, tags = given
-    u1, v1 = (one.clone().requires_grad_() for one in features)
-    now = DualFeatures(u1, v1)
-    loss = image_loss(model.reconstruct(model.map_logits(now)), image) + tag_loss(model.tag_logits(now), tags)
+    u1, v1 = (one.clone().requires_grad_() for one in features[:2])
+    now = DualFeatures(u1, v1, features.valid)
+    loss = image_loss(model.reconstruct(model.map_logits(now)), image, now.valid)
+    loss = loss + tag_loss(model.tag_logits(now), tags)
     du1, dv1 = torch.autograd.grad(loss.sum(), (u1, v1))
     found = infer(model, features, image, tags, 1)
     moved = found.losses[1] < found.losses[0]

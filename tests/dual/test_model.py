@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from segmend.dual.model import (
+    DualFeatures,
     DualSegmentation,
     combined,
     image_loss,
@@ -36,7 +37,9 @@ def test_maps_have_the_size_of_the_image_and_features_an_eighth(model, size):
         assert logits.shape == (2, 4, *cells)
         assert model.reconstruct(logits).shape == (2, 3, *cells) == target_image(image).shape
         assert model.tag_logits(features).shape == (2, 4)
-        assert model(image).shape == (2, 4, *size)
+        whole = model(image)
+        assert torch.equal(whole.map_logits, logits)
+        assert torch.equal(whole.reconstruction, model.reconstruct(logits))
 
 
 def test_subnets_are_those_of_the_paper(model):
@@ -82,7 +85,12 @@ def test_losses_are_those_of_pytorch():
     shares = tags / tags.sum(1, keepdim=True)
     assert torch.isclose(tag_loss(v3, tags, "softmax").mean(), torch.nn.functional.cross_entropy(v3, shares))
     z3, image = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
-    assert torch.isclose(image_loss(z3, image).mean(), torch.nn.functional.mse_loss(z3, image))
+    whole = torch.ones(2, 1, 4, 4)
+    assert torch.isclose(image_loss(z3, image, whole).mean(), torch.nn.functional.mse_loss(z3, image))
+    part = whole.clone()
+    part[..., 3:] = 0
+    expected = torch.nn.functional.mse_loss(z3[..., :3], image[..., :3])
+    assert torch.isclose(image_loss(z3, image, part).mean(), expected)
 
 
 def test_soft_labels_are_shares_of_the_valid_pixels_of_a_cell():
@@ -106,5 +114,18 @@ def test_a_model_comes_back_from_its_folder(model, tmp_path):
     again = load_model(DualSegmentation, tmp_path)
     image = torch.rand(1, 3, 40, 48)
     with torch.no_grad():
-        assert torch.equal(model(image), again(image))
+        assert torch.equal(model(image).tag_logits, again(image).tag_logits)
     assert again.classes.names == CLASSES.names
+
+
+def test_padding_does_not_count_in_the_tags(model):
+    torch.manual_seed(0)
+    u1, v1 = torch.randn(1, 16, 6, 8), torch.randn(1, 16)
+    valid = torch.zeros(1, 1, 6, 8)
+    valid[..., :4, :5] = 1
+    with torch.no_grad():
+        inside = model.tag_logits(DualFeatures(u1[..., :4, :5], v1, torch.ones(1, 1, 4, 5)))
+        assert torch.allclose(model.tag_logits(DualFeatures(u1, v1, valid)), inside, atol=1e-5)
+        padding = torch.ones(1, 1, 50, 70)
+        padding[..., 20:] = 0
+        assert model.encode(torch.rand(1, 3, 50, 70), padding).valid[0, 0, 0].tolist() == [1, 1, 0.5, *[0] * 6]

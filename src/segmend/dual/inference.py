@@ -64,11 +64,11 @@ def infer(
         raise ValueError("inference needs an image to reconstruct, or tags")
     with torch.inference_mode(False), torch.enable_grad():
         image, tags = (None if given is None else given.detach().clone() for given in (image, tags))
-        u1, v1 = (one.detach().float().clone() for one in features)
+        u1, v1, valid = (one.detach().float().clone() for one in features)
         lengths = _rms(u1), _rms(v1)
 
         def look(u1: Tensor, v1: Tensor) -> _Point:
-            return _look(model, u1, v1, image, tags, kind)
+            return _look(model, DualFeatures(u1, v1, valid), image, tags, kind)
 
         here = look(u1, v1)
         losses = [here.loss]
@@ -83,7 +83,7 @@ def infer(
             here = _Point(*(torch.where(_like(better, a), b, a) for a, b in zip(here, there, strict=True)))
             size = torch.where(better, size, size / 2)
             losses.append(here.loss)
-        found = DualFeatures(here.u1, here.v1)
+        found = DualFeatures(here.u1, here.v1, valid)
         with torch.no_grad():
             return Inferred(found, model.map_logits(found), model.tag_logits(found), torch.stack(losses))
 
@@ -99,13 +99,13 @@ class _Point(NamedTuple):
 
 
 def _look(
-    model: DualSegmentation, u1: Tensor, v1: Tensor, image: Tensor | None, tags: Tensor | None, kind: str
+    model: DualSegmentation, features: DualFeatures, image: Tensor | None, tags: Tensor | None, kind: str
 ) -> _Point:
-    u1, v1 = u1.detach().requires_grad_(), v1.detach().requires_grad_()
-    features = DualFeatures(u1, v1)
+    u1, v1 = features.u1.detach().requires_grad_(), features.v1.detach().requires_grad_()
+    features = DualFeatures(u1, v1, features.valid)
     loss = u1.new_zeros(len(u1))
     if image is not None:
-        loss = loss + image_loss(model.reconstruct(model.map_logits(features)), image)
+        loss = loss + image_loss(model.reconstruct(model.map_logits(features)), image, features.valid)
     if tags is not None:
         loss = loss + tag_loss(model.tag_logits(features), tags, kind)
     if not loss.requires_grad:

@@ -21,15 +21,32 @@ CELL = 8
 
 
 class DualFeatures(NamedTuple):
-    """What the encoder gives; inference changes both.
+    """What the encoder gives; inference changes u1 and v1.
 
     Attributes:
-        u1: features of each place, ``[B, D, h, w]``.
+        u1: features of each cell, ``[B, D, h, w]``.
         v1: features of the image, ``[B, D]``.
+        valid: share of each cell that is inside the image and not padding, ``[B, 1, h, w]``.
     """
 
     u1: Tensor
     v1: Tensor
+    valid: Tensor
+
+
+class DualOutput(NamedTuple):
+    """What the three subnets give.
+
+    Attributes:
+        map_logits: u3, ``[B, C, h, w]``.
+        reconstruction: z3, ``[B, 3, h, w]`` in -1..1.
+        tag_logits: v3, ``[B, C]``.
+    """
+
+    features: DualFeatures
+    map_logits: Tensor
+    reconstruction: Tensor
+    tag_logits: Tensor
 
 
 class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", tags=["image-segmentation"]):
@@ -79,16 +96,24 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
         )
         self.subnet3 = nn.Linear(width, count)
 
-    def encode(self, image: Tensor) -> DualFeatures:
-        """Features of an image ``float32 [B, 3, H, W]`` in 0..1; h and w are H / 8 and W / 8, rounded up."""
+    def encode(self, image: Tensor, valid: Tensor | None = None) -> DualFeatures:
+        """Features of images ``float32 [B, 3, H, W]`` in 0..1; h and w are H / 8 and W / 8, rounded up.
+
+        Args:
+            valid: ``[B, 1, H, W]``, 1 inside the images, 0 in padding (None: no padding).
+        """
         height, width = image.shape[2:]
+        inside = torch.ones_like(image[:, :1]) if valid is None else valid.to(image.dtype)
+        inside = F.avg_pool2d(inside, CELL, ceil_mode=True, count_include_pad=False)
         padding = (0, -width % STRIDE, 0, -height % STRIDE)
         found = self.encoder(F.pad((image - MEAN) / STD, padding, mode="replicate"))[3:]
         size = found[0].shape[2:]
         projected = (project(map_) for project, map_ in zip(self.projections, found, strict=True))
         total = sum(F.interpolate(map_, size=size, mode="bilinear", align_corners=False) for map_ in projected)
-        u1 = self.to_u1(total)[:, :, : -(-height // CELL), : -(-width // CELL)]
-        return DualFeatures(u1, self.to_v1(found[-1].mean(dim=(2, 3))))
+        u1 = self.to_u1(total)[:, :, : inside.shape[2], : inside.shape[3]]
+        deep = found[-1]
+        weight = F.interpolate(inside, size=deep.shape[2:], mode="area")
+        return DualFeatures(u1, self.to_v1(_weighted_mean(deep, weight)), inside)
 
     def map_logits(self, features: DualFeatures) -> Tensor:
         """u3 of subnet 1: logits of the label map, ``[B, C, h, w]``, of ``u2 = u1 + v1``."""
@@ -105,15 +130,18 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
 
     def tag_logits(self, features: DualFeatures) -> Tensor:
         """v3 of subnet 3: logits of the tags, ``[B, C]``, of ``v2 = avgpool(u1) + v1``; the background first."""
-        logits: Tensor = self.subnet3(features.u1.mean(dim=(2, 3)) + features.v1)
+        logits: Tensor = self.subnet3(_weighted_mean(features.u1, features.valid) + features.v1)
         return logits
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits of the label map at the image's size, ``[B, C, H, W]``, with the tags taken into account."""
-        features = self.encode(image)
-        logits = combined(self.map_logits(features), self.tag_logits(features))
-        large = F.interpolate(logits, scale_factor=CELL, mode="bilinear", align_corners=False)
-        return large[:, :, : image.shape[2], : image.shape[3]]
+    def forward(self, image: Tensor, valid: Tensor | None = None) -> DualOutput:
+        """Label map, reconstruction and tags of images; the arguments are those of `encode`."""
+        features = self.encode(image, valid)
+        logits = self.map_logits(features)
+        return DualOutput(features, logits, self.reconstruct(logits), self.tag_logits(features))
+
+
+def _weighted_mean(map_: Tensor, weight: Tensor) -> Tensor:
+    return (map_ * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp_min(1e-6)
 
 
 def combined(map_logits: Tensor, tag_logits: Tensor) -> Tensor:
@@ -144,9 +172,9 @@ def map_loss(map_logits: Tensor, probabilities: Tensor, weight: Tensor) -> Tenso
     return (each * weight).sum() / weight.sum().clamp_min(1)
 
 
-def image_loss(reconstruction: Tensor, image: Tensor) -> Tensor:
-    """Mean squared error of z3 for each image, ``[B]``."""
-    return (reconstruction - image).square().mean(dim=(1, 2, 3))
+def image_loss(reconstruction: Tensor, image: Tensor, valid: Tensor) -> Tensor:
+    """Mean squared error of z3 over the valid part of each image, ``[B]``."""
+    return _weighted_mean((reconstruction - image).square(), valid).mean(dim=1)
 
 
 def tag_loss(tag_logits: Tensor, tags: Tensor, kind: str = "sigmoid") -> Tensor:

@@ -24,7 +24,9 @@ class Guide(NamedTuple):
     weight: float
 
 
-def reconstruct_by_colours(log_probabilities: Tensor, guides: Sequence[Guide], rounds: int = 3) -> Tensor:
+def reconstruct_by_colours(
+    log_probabilities: Tensor, guides: Sequence[Guide], rounds: int = 3, valid: Tensor | None = None
+) -> Tensor:
     """Sharpen probabilities by what they explain: ``log p = log p0 - lambda |x - mu_c|^2 / s^2``.
 
     A label map reconstructs its image by the mean of each class in this image; mu_c is the mean of the guide x,
@@ -36,6 +38,7 @@ def reconstruct_by_colours(log_probabilities: Tensor, guides: Sequence[Guide], r
         log_probabilities: ``[B, C, h, w]``; logits are taken too.
         guides: of the same size; their costs add up.
         rounds: how often means and probabilities are found.
+        valid: weight of each cell in the means, ``[B, 1, h, w]``, 0 in padding (None: all alike).
 
     Returns:
         ``[B, C, h, w]``, normalised log-probabilities.
@@ -49,7 +52,7 @@ def reconstruct_by_colours(log_probabilities: Tensor, guides: Sequence[Guide], r
     start = log_probabilities.log_softmax(dim=1)
     found = start
     for _ in range(rounds):
-        p = found.softmax(dim=1)
+        p = found.softmax(dim=1) if valid is None else found.softmax(dim=1) * valid
         found = start - sum(guide.weight * _cost(p, guide.map_) for guide in guides)
     return found.log_softmax(dim=1)
 
@@ -62,6 +65,6 @@ def _cost(p: Tensor, guide: Tensor) -> Tensor:
     squared = (squared - 2 * torch.einsum("bck,bkhw->bchw", means, guide)).clamp_min(0)
     variance = (p * squared).sum(dim=(1, 2, 3)) / p.sum(dim=(1, 2, 3)).clamp_min(1e-6)
     cost = squared / variance.clamp_min(1e-6)[:, None, None, None]
-    usual = (p * cost).sum(dim=1, keepdim=True)
+    usual = (p * cost).sum(dim=1, keepdim=True) / p.sum(dim=1, keepdim=True).clamp_min(1e-6)
     least = min(LEAST_MASS, 0.1 * p.shape[2] * p.shape[3])
     return torch.where((mass > least)[:, :, None, None], cost, usual + 1)
