@@ -2,15 +2,18 @@
 
 from segmend.dual.inference import Inferred, infer
 from segmend.dual.model import DualFeatures, DualSegmentation, combined
+from segmend.dual.prediction import DualPredictor, load_dual
 from segmend.dual.reconstruction import Guide, reconstruct_by_colours
 
 __all__ = [
     "DualFeatures",
+    "DualPredictor",
     "DualSegmentation",
     "Guide",
     "Inferred",
     "combined",
     "infer",
+    "load_dual",
     "reconstruct_by_colours",
 ]
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from segmend.labels import Classes
+from segmend.labels import Classes, InvalidInput
 
 MEAN, STD = 127 / 255, 128 / 255
 """What ImageNet features of the package expect."""
@@ -69,7 +69,10 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
         output_stride: int = 32,
         width: int = 64,
     ) -> None:
-        from segmentation_models_pytorch.encoders import get_encoder
+        try:
+            from segmentation_models_pytorch.encoders import get_encoder
+        except ImportError:
+            raise InvalidInput("networks of DIS need a package: pip install 'segmend[train]'") from None
 
         super().__init__()
         self.classes = classes

@@ -31,8 +31,8 @@ def reconstruct_by_colours(
 
     A label map reconstructs its image by the mean of each class in this image; mu_c is the mean of the guide x,
     weighted by p(c), and s^2 the mean variance within the classes. Means and probabilities are found in turn. This
-    is the image loss of DIS with the best decoder for each image, in closed form. Classes with next to no mass have
-    no mean; they get the mean cost, plus one.
+    is the image loss of DIS with the best decoder for each image, in closed form. Classes with next to no mass
+    have no mean; they get the mean cost, plus one.
 
     Args:
         log_probabilities: ``[B, C, h, w]``; logits are taken too.

@@ -36,8 +36,8 @@ class DualSample(Sample, total=False):
 class DualSamples(torch.utils.data.Dataset[Sample]):
     """`length` samples: labelled and tagged images, each kind in a new random order every epoch, half mirrored.
 
-    Tags are of whole images, so no crop is taken. Sample i depends on (seed, i) alone. Images that cannot be read are
-    replaced by others of their kind, and their message is in ``"broken"``.
+    Tags are of whole images, so no crop is taken. Sample i depends on (seed, i) alone. Images that cannot be read
+    are replaced by others of their kind, and their message is in ``"broken"``.
 
     Args:
         labelled: records with label maps; their tags are the classes in these.

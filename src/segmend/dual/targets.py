@@ -1,4 +1,4 @@
-"""Targets for images that have tags alone: the label map that fits image and tags best (DIS, section 3.1; ours)."""
+"""Targets for images that have tags alone: the label map that fits image and tags best (DIS, section 3.1)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Targets:
         steps: gradient steps of inference (the paper's t_tr); 0 for none.
         image: the steps reconstruct the image by subnet 2, as in the paper.
         tags: the steps fit the tags; ``softmax`` as in the paper.
-        mask: classes that are not among the tags are excluded (WSSL's hard constraint); otherwise tags weight the map
-            as the network predicts them.
+        mask: classes that are not among the tags are excluded (WSSL's hard constraint); otherwise tags weight the
+            map as the network predicts them.
         features, colours: weights of u1 and of the colours in CIELAB in the closed form; 0 for none.
         rounds: of the closed form.
     """

@@ -41,9 +41,10 @@ class DualRecipe(Recipe):
     """Train a network on labelled images, then on these and tagged ones.
 
     Attributes:
-        labelled: a file with the IDs of the images of the training split whose label maps are used, one in each line;
-            the others have the tags of `tags.json`, or those that their label maps show. None: all are labelled.
-        tagged: splits of images with tags.
+        labelled: a file with the IDs of the images of the training split whose label maps are used, one in each
+            line; None: all label maps are. Other images of the split have the tags of ``tags.json``, or those that
+            their label maps show.
+        tagged: further splits of images with tags.
         features: ``imagenet`` starts from ImageNet features that come with the extra ``offline``.
         frozen: the encoder keeps its weights.
         side: of the samples in pixels; images are shrunk to fit.
@@ -56,7 +57,7 @@ class DualRecipe(Recipe):
     task: Literal["dual"] = "dual"
     data: DataOptions
     labelled: Path | None = None
-    tagged: list[str] = []
+    tagged: tuple[str, ...] = ()
     encoder: str = "tu-tf_efficientnet_lite0"
     output_stride: Literal[8, 16, 32] = 32
     width: int = Field(64, ge=4)
@@ -65,7 +66,7 @@ class DualRecipe(Recipe):
     side: int = Field(256, ge=32)
     tagged_share: float = Field(2 / 3, gt=0, lt=1)
     pretraining: tuple[int, int, int] = (400, 200, 200)
-    rounds: list[TargetOptions] = []
+    rounds: tuple[TargetOptions, ...] = ()
     optimisation: Optimisation = Optimisation()
 
     @model_validator(mode="after")
