@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from segmend.data.dataset import Dataset
+from segmend.data.convert.lists import read_lines
+from segmend.data.dataset import Dataset, Record
+from segmend.data.description import named
 from segmend.data.files import InvalidFile
 from segmend.data.sampling import Sample
 from segmend.dual.model import DualSegmentation, image_loss, map_loss, soft_labels, tag_loss, target_image
@@ -21,7 +25,7 @@ from segmend.dual.targets import Targets
 from segmend.labels import InvalidInput
 from segmend.segmenters.features import load_imagenet_features
 from segmend.training.loop import Loss, Stage
-from segmend.training.options import DataOptions, Optimisation, Options, Recipe, summary
+from segmend.training.options import DataOptions, Optimisation, Options, Recipe, logger, summary
 from segmend.training.reporting import Bar
 
 
@@ -75,6 +79,8 @@ class DualRecipe(Recipe):
             raise ValueError("the schedule `plateau` is for segmenters and correctors, which have a `validation`")
         if min(self.pretraining) < 1:
             raise ValueError(f"`pretraining` holds three numbers of steps of at least 1, found {self.pretraining}")
+        if self.optimisation.batch < 2:
+            raise ValueError(f"`optimisation.batch` of at least 2 is needed, found {self.optimisation.batch}")
         return self
 
 
@@ -116,39 +122,110 @@ def stages(recipe: DualRecipe, bar: Bar) -> list[Stage]:
 def split_by_labels(recipe: DualRecipe) -> tuple[Dataset, list[Dataset]]:
     """The images whose label maps are used, and those of which the tags are.
 
+    What is left out and what contradicts is reported.
+
     Raises:
-        InvalidInput: an ID in the list that the split does not have, or rounds without a tagged image.
+        InvalidInput: no labelled image, a list with IDs that the split does not have, or rounds without tags.
     """
-    whole = recipe.data.training_set()
-    tagged = []
-    labelled = whole
-    if recipe.labelled is not None:
-        wanted = set(recipe.labelled.read_text(encoding="utf-8").split())
-        unknown = wanted - {record.id for record in whole}
-        if unknown:
-            raise InvalidFile(recipe.labelled, f"no image of the training split is called {sorted(unknown)[0]!r}")
-        labelled = whole.subset(wanted)
-        others = whole.subset({record.id for record in whole} - wanted)
-        tagged.append(with_tags_of_labels(others))
+    options = recipe.data
+    everything = options.open(options.train)
+    _report(everything.findings)
+    with_maps = {record.id for record in everything if record.labels is not None}
+    wanted = with_maps if recipe.labelled is None else _listed(recipe.labelled, everything, with_maps)
+    whole = everything if options.leave_out is None else everything.fold(*options.leave_out)[0]
+    labelled = whole.subset(wanted)
+    if not len(labelled):
+        split = f" of {options.train}" if options.train else ""
+        raise InvalidInput(f"{options.root}: no image{split} that is trained on has a label map")
+    _report(contradictions(labelled))
+    if not recipe.rounds:
+        return labelled, []
+    given = [whole.subset({record.id for record in whole} - wanted)]
+    if recipe.tagged and not (options.root / "dataset.yaml").is_file():
+        raise InvalidFile(options.root, "it has no splits for `tagged`: expected a data set with a dataset.yaml")
     for split in recipe.tagged:
-        dataset = recipe.data.open(split)
-        tagged.append(dataclasses.replace(dataset, records=tuple(r for r in dataset if r.tags)))
-    tagged = [dataset for dataset in tagged if len(dataset)]
-    if recipe.rounds and not tagged:
-        raise InvalidInput("rounds are for images with tags, and there are none: give `tagged` or `labelled`")
+        given.append(options.open(split))
+        _report(given[-1].findings)
+    tagged = [dataset for dataset in map(with_tags_of_labels, given) if len(dataset)]
+    if not tagged:
+        raise InvalidInput(
+            f"{options.root}: `rounds` are for images with tags, and there are none: write the classes of images to "
+            "tags.json, give a list of the images to be `labelled`, or train without `rounds`"
+        )
     return labelled, tagged
 
 
 def with_tags_of_labels(dataset: Dataset) -> Dataset:
-    """The same images; those without tags get the classes of their label maps as tags."""
-    records = []
+    """The same images; those without tags get the classes of their label maps as tags.
+
+    Images with neither are left out, and so are those whose label map cannot be read; both are reported.
+    """
+    records, neither, unreadable = [], [], []
+    for record in dataset:
+        if record.tags is None and record.labels is None:
+            neither.append(record.id)
+            continue
+        if record.tags is None:
+            try:
+                record = dataclasses.replace(record, tags=_classes_in(dataset, record))
+            except InvalidFile as error:
+                unreadable.append(str(error))
+                continue
+        records.append(record)
+    if neither:
+        have = "1 image has" if len(neither) == 1 else f"{len(neither)} images have"
+        _report([f"{dataset.name}: {have} neither tags nor a label map, left out: {named(neither)}"])
+    _report([f"warning: left out, as there are no tags beside it: {message}" for message in unreadable])
+    return dataclasses.replace(dataset, records=tuple(records))
+
+
+def contradictions(dataset: Dataset) -> list[str]:
+    """A warning about images whose tags are not the classes of their label maps, which are used."""
+    found = []
+    background = dataset.classes.names[0]
     for record in dataset:
         if record.tags is None:
-            present = {int(i) for i in torch.from_numpy(dataset.labels(record)).unique()}
-            names = tuple(name for i, name in enumerate(dataset.classes.names) if i in present)
-            record = dataclasses.replace(record, tags=names)
-        records.append(record)
-    return dataclasses.replace(dataset, records=tuple(records))
+            continue
+        try:
+            present = set(_classes_in(dataset, record)) - {background}
+        except InvalidFile:
+            continue  # training lists it
+        tags = set(record.tags) - {background}
+        if tags != present:
+            texts = (", ".join(sorted(names)) or "none" for names in (tags, present))
+            found.append("{} (tags: {}; label map: {})".format(record.id, *texts))
+    if not found:
+        return []
+    have = "1 labelled image has" if len(found) == 1 else f"{len(found)} labelled images have"
+    return [f"warning: {have} other tags than classes in the label map, which is used: {named(found)}"]
+
+
+def _classes_in(dataset: Dataset, record: Record) -> tuple[str, ...]:
+    """Names of the classes in a label map, in the order of the classes."""
+    present = np.unique(dataset.labels(record))
+    return tuple(name for i, name in enumerate(dataset.classes.names) if i in present)
+
+
+def _listed(path: Path, dataset: Dataset, with_maps: set[str]) -> set[str]:
+    """The IDs in a file, which all have a label map."""
+    wanted = read_lines(path)
+    known = {record.id for record in dataset}
+    if not wanted:
+        raise InvalidFile(path, "expected the ID of a labelled image in each line, found none")
+    if unknown := [one for one in wanted if one not in known]:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise InvalidFile(path, f"no image of the training split has the ID {named(unknown)}{meant}")
+    if without := [one for one in wanted if one not in with_maps]:
+        raise InvalidFile(
+            path, f"no label map belongs to {named(without)}: add it, or take the ID out of the list"
+        )
+    return set(wanted)
+
+
+def _report(findings: Iterable[str]) -> None:
+    for finding in findings:
+        logger.info(finding)
 
 
 def _labelled_loss(count: int, void: int, maps: bool, images: bool) -> Loss:
