@@ -13,7 +13,7 @@ from segmend.dual.model import (
     tag_loss,
     target_image,
 )
-from segmend.labels import Classes
+from segmend.labels import Classes, InvalidInput
 from segmend.model_folder import load_model, save_model
 
 CLASSES = Classes.numbered(4)
@@ -64,6 +64,19 @@ def test_a_dilated_encoder_keeps_stride_eight():
     model = DualSegmentation(CLASSES, "resnet18", output_stride=8, width=8).eval()
     with torch.no_grad():
         assert model.encode(torch.rand(1, 3, 64, 64)).u1.shape == (1, 8, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "stride", "message"),
+    [
+        ("resnet1", 32, "resnet1 .*Wrong encoder name"),
+        ("tu-nothing", 32, "Unknown model"),
+        ("vgg11", 8, "vgg11 with output_stride 8: .*do not support dilated mode"),
+    ],
+)
+def test_encoders_that_cannot_be_are_refused(encoder, stride, message):
+    with pytest.raises(InvalidInput, match=message):
+        DualSegmentation(CLASSES, encoder, stride)
 
 
 def test_combined_maps_multiply_by_the_probability_of_the_tag():

@@ -60,6 +60,9 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
         encoder: name of an encoder of segmentation-models-pytorch, ``resnet101`` as in the paper, for example.
         output_stride: 8 (the paper), 16 or 32; lower ones dilate the encoder.
         width: D, the number of features.
+
+    Raises:
+        InvalidInput: no such encoder, one that cannot be dilated, or the extra ``train`` is not installed.
     """
 
     def __init__(
@@ -77,7 +80,11 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
         super().__init__()
         self.classes = classes
         count = len(classes)
-        self.encoder = get_encoder(encoder, in_channels=3, depth=5, weights=None, output_stride=output_stride)
+        try:
+            made = get_encoder(encoder, in_channels=3, depth=5, weights=None, output_stride=output_stride)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InvalidInput(f"encoder {encoder} with output_stride {output_stride}: {error.args[0]}") from None
+        self.encoder = made
         channels = self.encoder.out_channels[3:]
         self.projections = nn.ModuleList(
             nn.Sequential(nn.Conv2d(inputs, width, 1, bias=False), nn.BatchNorm2d(width)) for inputs in channels

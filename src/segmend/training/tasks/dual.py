@@ -149,8 +149,8 @@ def split_by_labels(recipe: DualRecipe) -> tuple[Dataset, list[Dataset]]:
     tagged = [dataset for dataset in map(with_tags_of_labels, given) if len(dataset)]
     if not tagged:
         raise InvalidInput(
-            f"{options.root}: `rounds` are for images with tags, and there are none: write the classes of images to "
-            "tags.json, give a list of the images to be `labelled`, or train without `rounds`"
+            f"{options.root}: `rounds` are for images with tags, and there are none: write the classes of images "
+            "to tags.json, give a list of the images to be `labelled`, or train without `rounds`"
         )
     return labelled, tagged
 
@@ -214,8 +214,8 @@ def _listed(path: Path, dataset: Dataset, with_maps: set[str]) -> set[str]:
         raise InvalidFile(path, "expected the ID of a labelled image in each line, found none")
     if unknown := [one for one in wanted if one not in known]:
         near = difflib.get_close_matches(unknown[0], known, n=1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise InvalidFile(path, f"no image of the training split has the ID {named(unknown)}{meant}")
+        meant = f"did you mean {near[0]!r}?" if near else f"one that there is: {min(known)!r}"
+        raise InvalidFile(path, f"no image of the training split has the ID {named(unknown)}; {meant}")
     if without := [one for one in wanted if one not in with_maps]:
         raise InvalidFile(
             path, f"no label map belongs to {named(without)}: add it, or take the ID out of the list"
