@@ -17,6 +17,7 @@ from pathlib import Path
 import tables
 import targets
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plots import PLOTS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -61,6 +62,8 @@ def pages() -> Iterator[tuple[Path, str]]:
     for name in environment.list_templates():
         text = environment.get_template(name).render().rstrip() + "\n"
         yield RESULTS / name, re.sub(r"\n{3,}", "\n\n", text)
+    for name, draw in PLOTS.items():
+        yield RESULTS / name, draw()
     yield ROOT / "src" / "segmend" / "refiners" / "weights" / "universal" / "README.md", tables.model_card()
     readme = ROOT / "README.md"
     head, _, rest = readme.read_text(encoding="utf-8").partition(START)

@@ -11,6 +11,7 @@ import torch
 import segmend.losses
 import segmend.metrics
 import segmend.ops
+import segmend.video
 
 PACKAGES = (segmend.losses, segmend.metrics, segmend.ops)
 NOT_HERE = ("scan_triton",)  # Triton needs a GPU
@@ -27,7 +28,7 @@ def test_every_public_name_has_an_example(package):
     "name",
     [
         f"{package.__name__}.{module.name}"
-        for package in PACKAGES
+        for package in (*PACKAGES, segmend.video)
         for module in pkgutil.iter_modules(package.__path__)
         if not module.name.startswith("_") and module.name not in NOT_HERE
     ],

@@ -1,7 +1,8 @@
-"""Train a segmenter with every tenth label of CamVid's run: with nothing else, and with propagated data.
+"""Train a segmenter with every tenth label of a video: with nothing else, and with propagated data.
 
 python benchmarks/propagation/training.py
-python benchmarks/propagation/training.py --curve
+python benchmarks/propagation/training.py --curve --seeds 1
+python benchmarks/propagation/training.py --davis --seeds 1
 """
 
 import argparse
@@ -36,7 +37,7 @@ RELAXED = f"relaxation={{radius: 1, strict: [{', '.join(THIN)}]}}"
 """Relaxation as chosen in ``benchmarks/relaxation``."""
 
 TESTED = 3
-"""Every so many images of the training split are scored."""
+"""Every so many images of CamVid's training split are scored."""
 
 COLUMNS: Columns = {
     "mIoU": lambda o: 100 * o.scores.mean_iou,
@@ -54,9 +55,18 @@ def propagated(data: Path, out: Path, mode: Mode) -> Path:
 
 
 def tested(data: Path) -> Dataset:
-    """Images of all drives, none of them in the run."""
+    """Images of all drives of CamVid, none of them in the run."""
     whole = open_dataset(data, "train")
     return whole.subset({record.id for record in whole.records[::TESTED]})
+
+
+def between(data: Path) -> Dataset:
+    """The frames of DAVIS half way between the labelled ones."""
+    whole = open_dataset(data, "val")
+    sequences: dict[str, list[str]] = {}
+    for record in whole:
+        sequences.setdefault(record.id.partition("/")[0], []).append(record.id)
+    return whole.subset({i for ids in sequences.values() for i in ids[EVERY // 2 :: EVERY]})
 
 
 def with_data(distance: int, *more: str) -> tuple[str, ...]:
@@ -66,31 +76,38 @@ def with_data(distance: int, *more: str) -> tuple[str, ...]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train on CamVid with and without propagated data.")
-    parser.add_argument("--data", type=Path, default=DATA / "camvid", help="folder of the data set")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/propagation"), help="folder for what is written")
+    parser.add_argument("--davis", action="store_true", help="train on DAVIS instead of CamVid")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--curve", action="store_true", help="train at all distances instead")
     arguments = parser.parse_args()
-    lp, jp = (propagated(arguments.data, arguments.runs / mode, mode) for mode in ("lp", "jp"))
+    data, runs, relaxed = arguments.data / "camvid", arguments.runs, RELAXED
+    if arguments.davis:
+        data, runs, relaxed = arguments.data / "davis", arguments.runs / "davis", "relaxation={radius: 1}"
+    lp, jp = (propagated(data, runs / mode, mode) for mode in ("lp", "jp"))
     if arguments.curve:
         rows = tuple(
             Row(f"{name}, {distance}", with_data(distance, *more), jp)
             for distance in DISTANCES
-            for name, more in (("JP", ()), ("JP, relaxed", (RELAXED,)))
+            for name, more in (("JP", ()), ("JP, relaxed", (relaxed,)))
         )
     else:
         rows = (
             Row("labels alone", with_data(0), lp),
-            Row("labels alone, relaxed", with_data(0, RELAXED), lp),
+            Row("labels alone, relaxed", with_data(0, relaxed), lp),
             Row("LP", with_data(CHOSEN), lp),
-            Row("LP, relaxed", with_data(CHOSEN, RELAXED), lp),
+            Row("LP, relaxed", with_data(CHOSEN, relaxed), lp),
             Row("JP", with_data(CHOSEN), jp),
-            Row("JP, relaxed", with_data(CHOSEN, RELAXED), jp),
+            Row("JP, relaxed", with_data(CHOSEN, relaxed), jp),
         )
     overrides = (f"optimisation.steps={STEPS}",)
-    trainings = Trainings(arguments.runs, RECIPE, lp, tested(arguments.data), overrides)
-    figures = trainings.figures(rows, COLUMNS, arguments.seeds)
-    name = "curve" if arguments.curve else "training"
+    columns = COLUMNS
+    if arguments.davis:
+        columns = {title: column for title, column in COLUMNS.items() if title != "thin classes"}
+    trainings = Trainings(runs, RECIPE, lp, between(data) if arguments.davis else tested(data), overrides)
+    figures = trainings.figures(rows, columns, arguments.seeds)
+    name = ("curve" if arguments.curve else "training") + ("_davis" if arguments.davis else "")
     write_raw(HERE / f"{name}.json", figures, range(arguments.seeds), [row.name for row in rows])
     print(table(f"{HERE.name}/{name}"))
 

@@ -419,9 +419,10 @@ def propagate(
         for name, share in result.kept_share.items():
             console.print(f"{escape(name):15} {100 * share:5.1f} % of the propagated pixels kept")
     for one in result.quality:
-        right = f"{100 * one.pixel_accuracy:.1f} % right of {100 * one.kept:.1f} % kept"
-        away = f"{one.distance} frame{'s' * (one.distance > 1)} away"
-        console.print(f"{away}: mIoU {100 * one.mean_iou:.1f}, {right}, on {_counted(one.images)}")
+        found = f"{100 * one.kept:.1f} % kept, on {_counted(one.images)}"
+        if one.mean_iou is not None and one.pixel_accuracy is not None:
+            found = f"mIoU {100 * one.mean_iou:.1f}, {100 * one.pixel_accuracy:.1f} % right of {found}"
+        console.print(f"{one.distance} frame{'s' * (one.distance > 1)} away: {found}")
     for note in result.notes:
         errors.print(f"[yellow]note:[/yellow] {escape(note)}")
     frames_labelled = "1 labelled frame" if result.labelled == 1 else f"{result.labelled} labelled frames"

@@ -12,6 +12,7 @@ from segmend.coding import Coding
 from segmend.data.dataset import (
     Dataset,
     Record,
+    dataset_above,
     open_dataset,
     open_masks,
     pair_labels,
@@ -232,6 +233,35 @@ def test_masks_of_a_data_set_keep_its_classes_and_void(tmp_path: Path) -> None:
         open_masks(labels, images=images, classes=9)
     with pytest.raises(InvalidFile, match="other classes"):
         open_dataset(images, labels=labels, classes=Classes(("a", "b", "c", "d")))
+
+
+def test_masks_below_a_split_have_the_classes_and_the_void_of_its_data_set(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "faces", ids=("dog/a", "dog/b", "cat/a"), void=2, evaluate_on=["skin"])
+    labels, images = root / "labels" / "train" / "dog", root / "images" / "train" / "dog"
+    whole = open_dataset(root, "train")
+    for dataset in (
+        open_masks(labels),
+        open_masks(labels, images=images),
+        open_masks(labels, classes=whole.classes),
+        open_dataset(images, labels=labels),
+    ):
+        assert (dataset.classes, dataset.coding, dataset.scored) == (whole.classes, whole.coding, ("skin",))
+        assert [record.id for record in dataset] == ["a", "b"]
+        expected = {record.id: whole.labels(record) for record in whole}
+        for record in dataset:
+            np.testing.assert_array_equal(dataset.labels(record), expected[f"dog/{record.id}"])
+    assert dataset_above(tmp_path / "faces") is None
+    assert dataset_above(tmp_path / "other" / "labels" / "train" / "dog") is None
+
+
+def test_masks_below_a_split_may_be_read_in_another_way(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "faces", ids=("dog/a",))
+    labels = root / "labels" / "train" / "dog"
+    write_labels(labels / "a.png", (label_map(0) % 2).astype(np.uint8))
+    for options in ({"classes": Classes(("floor", "dog"))}, {"classes": 2}, {"ids": [0, 1]}):
+        dataset = open_masks(labels, **options)
+        assert len(dataset.classes) == 2
+        assert dataset.coding.ids == (0, 1)
 
 
 def test_plain_folders_that_cannot_be(tmp_path: Path) -> None:

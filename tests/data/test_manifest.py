@@ -38,6 +38,10 @@ def test_a_line_that_a_kill_cut_off_is_left_out_and_does_not_swallow_the_next(tm
     assert list(read_manifest(tmp_path)) == [("train", "a/0003")]
     append_entry(tmp_path, Entry("a/0001", "train", "a/0001"))
     assert list(read_manifest(tmp_path)) == [("train", "a/0003"), ("train", "a/0001")]
+    with (tmp_path / MANIFEST).open("ab") as file:
+        file.write('{"id": "é'.encode()[:-1])
+    append_entry(tmp_path, Entry("é/0001", "train", "é/0001"))
+    assert list(read_manifest(tmp_path))[1:] == [("train", "a/0001"), ("train", "é/0001")]
 
 
 def test_a_folder_without_a_manifest_has_no_entries(tmp_path: Path) -> None:

@@ -44,6 +44,19 @@ def test_names_that_do_not_pair_show_one_of_each_side():
         pair_names(paths("i", ["p0"], ".jpg"), paths("m", ["scan7"], ".png"), "i", "m")
 
 
+@pytest.mark.parametrize(
+    ("images", "masks", "words"),
+    [
+        (["frames/0", "masks/0"], ["0"], r"'frames/0\.jpg', maps like '0\.png': give folders below which"),
+        (["0"], ["b/1", "b/0"], r"'0\.jpg', maps like 'b/0\.png': give folders below which a map has the path"),
+        (["a/0"], ["b/1"], r"'a/0\.jpg', maps like 'b/1\.png': name a map like its image"),
+    ],
+)
+def test_names_that_differ_by_their_folder_are_shown_with_it(images, masks, words):
+    with pytest.raises(InvalidFile, match=words):
+        pair_names(paths("i", images, ".jpg"), paths("m", masks, ".png"), "i", "m")
+
+
 def test_an_image_and_a_mask_that_are_one_file_are_refused(tmp_path):
     for name in ("p0", "p1"):
         write_image(tmp_path / f"{name}.jpg", np.zeros((8, 8, 3), np.uint8))

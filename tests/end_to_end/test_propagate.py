@@ -156,7 +156,8 @@ def test_a_video_file_is_propagated_by_frame_number(filmed, scene, propagate_, t
         (("--method", "flow", "--model", "x"), "--model is for --method learned"),
         (("--method", "copy", "--flow", "x"), "leave it out for copy"),
         (("--model", "nowhere"), "nowhere: no such folder"),
-        (("--method", "flow", "--flow", "nowhere.pth"), "nowhere.pth: no such file"),
+        (("--method", "flow", "--flow", "nowhere.pth"), "nowhere.pth: no such file: download https://"),
+        (("--flow", "frames/00000.png"), "00000.png: expected torchvision's weights of raft_small or raft_large"),
         (("--steps", "0"), "Invalid value for '--steps'"),
         (("--split", "a/../../b"), "expected the name of a folder"),
         (("--out", "frames"), "choose an output folder (--out) outside"),
@@ -217,8 +218,8 @@ def test_an_interrupted_run_exits_with_130_and_resumes(filmed, propagate_, tmp_p
 
 
 def test_a_killed_run_resumes(filmed, propagate_, tmp_path):
-    filmed(60, labelled=(0, 59))
-    options = ("--method", "copy", "--steps", "60")
+    filmed(24, labelled=(0, 23))
+    options = ("--method", "copy", "--steps", "24")
     folders = ("--frames", "frames", "--labels", "labels", "--out", "out")
     command = [sys.executable, "-m", "segmend", "propagate", *folders, *options]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -136,6 +136,14 @@ class Page(HTMLParser):
             list(self.frames.values())[-1].append(found["alt"])
 
 
+def test_distances_at_which_nothing_was_kept_have_a_dash(folder: Path) -> None:
+    nothing = Quality(distance=3, images=2, mean_iou=None, pixel_accuracy=None, kept=0)
+    change(folder, quality=[*results_of("copy", "copy", [0.91, 0.82]).quality, nothing])
+    row = re.search(r'<th scope="row">3</th>(.*?)</tr>', page_of(folder), re.DOTALL)
+    assert row is not None
+    assert re.findall("<td>(.*?)</td>", row[1]) == ["\N{EN DASH}", "\N{EN DASH}", "0.0"]
+
+
 def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
     results = results_of("flow", "flow", [0.9])
     write_results(tmp_path / "results.json", results)

@@ -87,13 +87,15 @@ def test_raft_takes_any_size(raft, texture):
 
 
 def test_files_without_weights_of_raft_are_refused(raft, tmp_path):
-    with pytest.raises(InvalidFile, match=r"absent\.pth: no such file: download torchvision's weights"):
+    with pytest.raises(InvalidFile, match=r"absent\.pth: no such file: download https://.*\.pth"):
         RAFTFlow(tmp_path / "absent.pth")
-    expected = "expected torchvision's weights of raft_small or raft_large"
+    with pytest.raises(InvalidFile, match="a folder or a device, not a file"):
+        RAFTFlow(tmp_path)
+    expected = "expected torchvision's weights of raft_small or raft_large, found "
     (tmp_path / "text.pth").write_text("weights")
     torch.save({"layer.weight": torch.zeros(3)}, tmp_path / "other.pth")
     part = dict(list(raft[0].state_dict().items())[:-1])
     torch.save(part, tmp_path / "part.pth")
-    for name in ("text", "other", "part"):
-        with pytest.raises(InvalidFile, match=rf"{name}\.pth: {expected}"):
+    for name, found in (("text", "another file"), ("other", "those of another"), ("part", "those of another")):
+        with pytest.raises(InvalidFile, match=rf"{name}\.pth: {expected}{found}"):
             RAFTFlow(tmp_path / f"{name}.pth")

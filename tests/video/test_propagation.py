@@ -103,6 +103,10 @@ def test_a_tracker_takes_frames_one_by_one(panning):
         assert torch.equal(track.displacement, expected.displacement)
 
 
+def test_without_frames_there_is_nothing_to_follow():
+    assert list(follow([], NoMotion())) == []
+
+
 def test_frames_are_read_as_they_are_asked_for(panning):
     read = []
     tracks = follow((read.append(frame) or frame for frame in panning(4, 1, 1)), NoMotion())
@@ -243,6 +247,15 @@ def test_fusion_does_not_depend_on_the_order_and_void_yields():
     again = fuse(first, first)
     assert torch.equal(again.labels, first.labels)
     assert torch.equal(again.confidence, first.confidence)
+
+
+def test_confidences_that_eight_bits_store_as_1_can_be_contradicted():
+    one, other = (torch.tensor([[label, label]], dtype=torch.uint8) for label in (0, 2))
+    found = fuse(Propagated(one, torch.ones(1, 2)), Propagated(other, torch.tensor([[0.9999, 1]])))
+    assert found.confidence[0].tolist() == pytest.approx([0.5, 0.5])
+    less = fuse(Propagated(one, torch.ones(1, 2)), Propagated(other, torch.tensor([[0.9, 0.5]])))
+    assert less.confidence[0].tolist() == pytest.approx([0.983, 0.998], abs=1e-3)
+    assert less.labels.tolist() == [[0, 0]]
 
 
 # ---- cuts ----

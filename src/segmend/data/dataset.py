@@ -31,7 +31,7 @@ class Record:
         distance: frames to the labelled frame that its labels were propagated from; 0 if it was labelled by hand;
             None if no ``manifest.jsonl`` lists it (see `segmend.data.manifest`).
         sources: IDs of the labelled frames that its labels come from, nearest first: its own if it was labelled by
-            hand. None are known without a manifest.
+            hand. Empty without a manifest.
     """
 
     id: str
@@ -308,7 +308,8 @@ def open_masks(
     """Open a folder of masks, each a record, with the images that belong to them where `images` is given.
 
     ``NAME/labels/SPLIT`` of a data set in our layout is that split, images included. Its classes and its void
-    hold whatever `images` are given.
+    hold whatever `images` are given. They hold for a folder below too (``NAME/labels/SPLIT/SEQUENCE``), unless
+    other classes, `ids` or a `palette` are given.
 
     Raises:
         InvalidFile: a missing folder, one without masks, or classes that are not those of its data set.
@@ -341,25 +342,41 @@ def _plain(
 ) -> Dataset:
     """A data set of plain folders; masks that lie in our layout have the classes and the void that it says."""
     name = named_after.resolve().name
-    layout = layout_of(labels)
-    if layout is None:
+    root = _describing(labels, reading)
+    if root is None:
         found = read_plain(labels, masks, reading)
         return Dataset(
             name, found.classes, records, found.coding, max_pixels=reading.max_pixels, findings=found.findings
         )
-    described = describe(layout[0])
-    _check_asked(layout[0], described.classes, reading.classes)
+    described = describe(root)
     coding = Coding.counted(len(described.classes), described.void)
     return Dataset(
         name, described.classes, records, coding, max_pixels=reading.max_pixels, scored=described.scored
     )
 
 
+def _describing(labels: Path, reading: Reading) -> Path | None:
+    """The data set that says what masks hold; None for plain folders, and for a part of a split that was said to
+    be read in another way.
+    """
+    layout = layout_of(labels)
+    if layout is not None:
+        _check_asked(layout[0], describe(layout[0]).classes, reading.classes)
+        return layout[0]
+    root = dataset_above(labels)
+    if root is None or reading.ids or reading.palette:
+        return None
+    return root if _fits(describe(root).classes, reading.classes) else None
+
+
 def _check_asked(root: Path, described: Classes, asked: Classes | int | None) -> None:
-    others = asked.names != described.names if isinstance(asked, Classes) else asked not in (None, len(described))
-    if others:
+    if not _fits(described, asked):
         names = ", ".join(described.names)
         raise InvalidFile(root / "dataset.yaml", f"its masks have other classes than were asked for: {names}")
+
+
+def _fits(described: Classes, asked: Classes | int | None) -> bool:
+    return asked.names == described.names if isinstance(asked, Classes) else asked in (None, len(described))
 
 
 def layout_of(folder: Path) -> tuple[Path, str] | None:
@@ -369,6 +386,13 @@ def layout_of(folder: Path) -> tuple[Path, str] | None:
     if folder.parent.name in ("images", "labels") and (root / "dataset.yaml").is_file():
         return root, folder.name
     return None
+
+
+def dataset_above(folder: Path) -> Path | None:
+    """Root of the data set in our layout in one of whose splits a folder lies, at any depth; None if in none."""
+    folder = folder.resolve()
+    layouts = map(layout_of, (folder, *folder.parents))
+    return next((layout[0] for layout in layouts if layout is not None), None)
 
 
 def _open_layout(

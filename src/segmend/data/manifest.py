@@ -73,7 +73,7 @@ class Entry:
 def read_manifest(root: Path | str) -> dict[tuple[str, str], Entry]:
     """The entries of ``ROOT/manifest.jsonl`` by split and ID; none where the file does not exist.
 
-    Of several lines for one image the last counts. A last line that was cut off, as by a kill, is left out.
+    Of several lines for one image the last counts. A line that was cut off, as by a kill, is left out.
 
     Raises:
         InvalidFile: a line that is no entry.
@@ -109,7 +109,7 @@ def _ends_with_newline(path: Path) -> bool:
 def _entries(path: Path) -> Iterator[Entry]:
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:  # a kill may have cut a character in two
         for number, line in enumerate(file, 1):
             try:
                 content: dict[str, Any] = json.loads(line)

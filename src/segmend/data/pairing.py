@@ -123,12 +123,22 @@ def _shared_end(names: Iterable[str]) -> str:
 
 
 def _no_pair(images: Mapping[str, Path], masks: Mapping[str, Path], where: str) -> str:
-    image, mask = next(iter(images.values()), None), next(iter(masks.values()), None)
-    shown = f"images are called like {image.name!r}" if image else "there are no images"
+    image, mask, advice = next(iter(images), ""), next(iter(masks), ""), "name a map like its image"
+    by_name = {name.rpartition("/")[2]: name for name in reversed(list(images))}  # of several the first
+    alike = next((name for name in masks if name.rpartition("/")[2] in by_name), None)
+    if alike is not None:
+        image, mask = by_name[alike.rpartition("/")[2]], alike
+        advice = "give folders below which a map has the path of its image"
+    shown = f"images are called like {_shown(images, image)}" if images else "there are no images"
     return (
         f"none of its {len(masks)} maps has the name of an image in {where}: {shown}, maps like "
-        f"{mask.name if mask else ''!r}: name a map like its image"
+        f"{_shown(masks, mask)}: {advice}"
     )
+
+
+def _shown(files: Mapping[str, Path], name: str) -> str:
+    """The path of a file below its folder."""
+    return repr(f"{name}{files[name].suffix}" if name else "")
 
 
 def _one_file(images: Mapping[str, Path], masks: Mapping[str, Path], image: str) -> str:

@@ -1,6 +1,6 @@
 """The frames of a video file, decoded as they are read, in any order and in bounded memory.
 
-A frame is known by its time stamp. The packets of a file are read once, without decoding them, for their time
+A frame is identified by its time stamp. The packets of a file are read once, without decoding them, for their time
 stamps, so a frame that cannot be decoded does not change the numbers of the others.
 """
 
@@ -191,7 +191,7 @@ class VideoFile:
         return -1 not in numbers and all(a < b for a, b in itertools.pairwise(numbers))
 
     def _count(self) -> None:
-        """Number the frames by decoding all of them, where time stamps do not tell."""
+        """Number the frames by decoding all of them, where time stamps do not order them."""
         self._is_counted = True
         self._start(None, 0)
         assert self._decoder is not None

@@ -12,7 +12,7 @@ import numpy as np
 
 from segmend import __version__
 from segmend.coding import Coding, listed
-from segmend.data.dataset import Dataset, Record, check_fits, open_masks
+from segmend.data.dataset import Dataset, Record, check_fits, dataset_above, open_masks
 from segmend.data.details import find_beside, read_details
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.maps import find_maps, which_are_read
@@ -90,7 +90,7 @@ def open_truth(
     elif split is not None:
         raise InvalidInput(f"--split {split}: {truth} holds no dataset.yaml; give the folder of label maps alone")
     dataset = open_masks(truth, images=images, classes=classes, ids=ids, palette=palette, max_pixels=max_pixels)
-    if classes is None and ids is None and palette is None and not _is_described(truth):
+    if classes is None and ids is None and palette is None and dataset_above(truth) is None:
         dataset = _with_classes_of(dataset, maps)
     _check_number(dataset)
     return dataset
@@ -381,12 +381,6 @@ def _chosen_split(root: Path, split: str | None) -> str:
         asked = "say which split (--split)" if split is None else f"no labels of a split {split!r}"
         raise InvalidFile(root, f"{asked}: there is {', '.join(splits) or 'none'}")
     return split
-
-
-def _is_described(labels: Path) -> bool:
-    """Whether a ``dataset.yaml`` says what the label maps in this folder hold."""
-    labels = labels.resolve()
-    return labels.parent.name == "labels" and (labels.parent.parent / "dataset.yaml").is_file()
 
 
 def _with_classes_of(truth: Dataset, folders: Sequence[Path]) -> Dataset:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from segmend.jobs.outputs import fingerprint
 from segmend.labels import InvalidInput
-from segmend.video import DISFlow, FlowMotion, LearnedMotion, Motion, NoMotion, RAFTFlow, load_motion
+from segmend.video import DISFlow, Flow, FlowMotion, LearnedMotion, Motion, NoMotion, RAFTFlow, load_motion
 from segmend.video.motion import WEIGHTS
 
 Method = Literal["copy", "flow", "learned"]
@@ -36,10 +36,14 @@ def make_motion(method: Method, model: str | None = None, raft: Path | None = No
 def describe_motion(motion: Motion) -> str:
     """Name and hash of a motion: equal for those that give the same displacements."""
     if isinstance(motion, LearnedMotion):
-        return f"{fingerprint(motion.network)} on {motion.flow}"
+        return f"{fingerprint(motion.network)} on {_describe_flow(motion.flow)}"
     if isinstance(motion, FlowMotion):
-        return f"{motion.flow}"
+        return _describe_flow(motion.flow)
     return "copies"
+
+
+def _describe_flow(flow: Flow) -> str:
+    return fingerprint(flow.network) if isinstance(flow, RAFTFlow) else f"{flow}"
 
 
 def method_of(motion: Motion) -> Method:

@@ -219,9 +219,9 @@ class _Job:
 
     def _jointly(self, identity: str, visit: Visit, track: Track) -> Made:
         image, labels = propagate_jointly(track, self.walker.labels)
-        sure = torch.where(track.valid, 255, 0).byte().numpy()
-        entry = self._entry(identity, visit, (visit.source,), sure, labels, labels)
-        return self._made(entry, visit, Frame(image), labels.numpy(), sure, self._displacement(track))
+        confidence = torch.where(track.valid, 255, 0).byte().numpy()
+        entry = self._entry(identity, visit, (visit.source,), confidence, labels, labels)
+        return self._made(entry, visit, Frame(image), labels.numpy(), confidence, self._displacement(track))
 
     def _singly(self, identity: str, visit: Visit, track: Track | None, frame: Frame) -> Made | None:
         reached = None
@@ -237,9 +237,9 @@ class _Job:
             return None
         found = self._refined(reached.propagated, frame)
         labels = found.kept(self.options.min_confidence)
-        sure = confidence_bytes(found.confidence).numpy()
-        entry = self._entry(identity, visit, reached.sources, sure, found.labels, labels)
-        return self._made(entry, visit, frame, labels.numpy(), sure, reached.displacement)
+        confidence = confidence_bytes(found.confidence).numpy()
+        entry = self._entry(identity, visit, reached.sources, confidence, found.labels, labels)
+        return self._made(entry, visit, frame, labels.numpy(), confidence, reached.displacement)
 
     def _refined(self, found: Propagated, frame: Frame) -> Propagated:
         classes, refiner = self.video.masks.classes, self.options.refiner
@@ -256,7 +256,7 @@ class _Job:
         identity: str,
         visit: Visit,
         sources: tuple[int, ...],
-        sure: np.ndarray,
+        confidence: np.ndarray,
         before: Tensor,
         after: Tensor,
     ) -> Entry:
@@ -269,7 +269,7 @@ class _Job:
             self.method,
             self.options.mode,
             self.model,
-            round(float(sure.mean()) / 255, 4),
+            round(float(confidence.mean()) / 255, 4),
             class_shares(self.video.masks.classes, before, after),
         )
 
@@ -279,12 +279,12 @@ class _Job:
         visit: Visit,
         image: Frame,
         labels: np.ndarray,
-        sure: np.ndarray | None = None,
+        confidence: np.ndarray | None = None,
         displacement: np.ndarray | None = None,
     ) -> Made:
         is_frame = entry.id == entry.frame
         copied = self._copied(visit) if is_frame else None
-        return Made(entry, self._wanted[entry.id], labels, copied or image.rgb, sure, displacement)
+        return Made(entry, self._wanted[entry.id], labels, copied or image.rgb, confidence, displacement)
 
     def _copied(self, visit: Visit) -> Path | None:
         """The file to copy as an image; None where it must be written, as reading it changes or turns it."""

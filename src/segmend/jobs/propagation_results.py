@@ -16,7 +16,6 @@ from segmend.jobs.labelled_video import LabelledVideo
 from segmend.jobs.propagated_folder import PropagatedFolder
 from segmend.jobs.propagation_plan import Plan
 from segmend.labels import Classes
-from segmend.metrics import confusion_matrix, mean_iou
 from segmend.report.results import Quality, Skipped
 
 
@@ -45,6 +44,10 @@ def score(
     video: LabelledVideo, held_out: frozenset[str], folder: PropagatedFolder, entries: Sequence[Entry]
 ) -> tuple[list[Quality], list[Skipped]]:
     """Scores of the images whose frame has held-out labels, by distance; and label files that cannot be used."""
+    if not held_out:
+        return [], []
+    from segmend.metrics import confusion_matrix  # loads torchmetrics, which takes seconds
+
     classes = video.masks.classes
     matrices: dict[int, list[np.ndarray]] = {}
     skipped = []
@@ -65,13 +68,17 @@ def score(
 
 
 def _quality(distance: int, images: int, matrix: np.ndarray) -> Quality:
-    kept = matrix[:, :-1]  # the last column counts pixels without a label
+    from segmend.metrics import mean_iou, pixel_accuracy
+
+    kept = matrix.copy()
+    kept[:, -1] = 0  # this column counts pixels without a label
+    count = int(kept.sum())
     return Quality(
         distance=distance,
         images=images,
-        mean_iou=mean_iou(np.pad(kept, ((0, 0), (0, 1)))),
-        pixel_accuracy=float(np.trace(kept) / max(1, kept.sum())),
-        kept=float(kept.sum() / max(1, matrix.sum())),
+        mean_iou=mean_iou(kept) if count else None,
+        pixel_accuracy=pixel_accuracy(kept) if count else None,
+        kept=count / max(1, int(matrix.sum())),
     )
 
 

@@ -36,11 +36,6 @@ class Visit:
         return self.sequence.ids[self.frame]
 
     @property
-    def steps(self) -> int:
-        """Frames from the labelled one to this one; negative backwards."""
-        return self.frame - self.source
-
-    @property
     def before(self) -> int:
         """Index of the frame that the walk comes from."""
         return self.frame - self.direction

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from segmend.coding import Coding
-from segmend.data.dataset import layout_of
+from segmend.data.dataset import dataset_above
 from segmend.data.description import describe
 from segmend.data.details import read_details
 from segmend.data.files import InvalidFile, find_files
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Frame:
+class ShownFrame:
     """A frame of the data set with its maps, shrunk; whatever is missing or unreadable is None.
 
     Attributes:
@@ -168,13 +168,13 @@ def _spread(items: list[T], most: int) -> list[T]:
 
 
 def read_frames(
-    results: Propagation, base: Path, chosen: Sequence[Entry], known: Iterable[Entry], notes: list[str]
-) -> list[Frame]:
+    results: Propagation, base: Path, chosen: Sequence[Entry], entries: Iterable[Entry], notes: list[str]
+) -> list[ShownFrame]:
     """The maps of the chosen frames.
 
     Args:
         base: folder of ``results.json``.
-        known: all entries of the manifest: names of ground truth pair with names of frames.
+        entries: all entries of the manifest: names of ground truth pair with names of frames.
         notes: a sentence is added for each kind of file that is missing or unreadable, and for unusable folders.
     """
     classes = Classes(tuple(results.classes), tuple(results.palette))
@@ -183,7 +183,7 @@ def read_frames(
     labels = _files(root, f"labels/{split}", LABEL_SUFFIXES, notes)
     confidence = _files(root, f"confidence/{split}", LABEL_SUFFIXES, notes)
     details = _files(root, f"details/{split}", PROBABILITY_SUFFIXES, notes)
-    truth = _open_truth(results, base, classes, {entry.frame for entry in known}, notes)
+    truth = _open_truth(results, base, classes, {entry.frame for entry in entries}, notes)
     faults: dict[str, list[tuple[str, str]]] = {}
     frames = []
     for entry in chosen:
@@ -250,7 +250,7 @@ def _read_displacement(path: Path) -> np.ndarray:
     return found["displacement"]
 
 
-def _build_frame(entry: Entry, maps: Mapping[str, np.ndarray]) -> Frame:
+def _build_frame(entry: Entry, maps: Mapping[str, np.ndarray]) -> ShownFrame:
     """A frame of full-size maps ``[..., H, W]`` of one size."""
     full = next((values.shape[-2:] for values in maps.values()), (1, 1))
     shown, small = _shrunk(full, SIDE), _shrunk(full, MAP_SIDE)
@@ -265,7 +265,7 @@ def _build_frame(entry: Entry, maps: Mapping[str, np.ndarray]) -> Frame:
         wrong = float((errors == Change.MISSED).sum()) / valid if valid else None
         errors = shrink(errors, small)
     confidence = side("confidence map")
-    return Frame(
+    return ShownFrame(
         entry,
         size=shown,
         image=shrink_photo(np.moveaxis(maps["image"], 0, -1), shown) if "image" in maps else None,
@@ -317,9 +317,9 @@ def _open_truth(results: Propagation, base: Path, classes: Classes, frames: set[
         return _Truth({}, classes, coding)
     folder = base / results.truth
     try:
-        layout = layout_of(folder)
-        if layout is not None and results.ids is None:
-            coding = Coding.counted(len(classes), describe(layout[0]).void)
+        root = dataset_above(folder)
+        if root is not None and results.ids is None and describe(root).classes.names == classes.names:
+            coding = Coding.counted(len(classes), describe(root).void)
         masks = find_masks(folder)
         partner = _partners(folder, frames, masks)
     except InvalidInput as error:

@@ -14,7 +14,7 @@ from segmend.data.manifest import Entry
 from segmend.labels import Classes
 from segmend.report import charts, images, wording
 from segmend.report.cases import Change
-from segmend.report.frames import Frame, choose_frames, read_entries, read_frames
+from segmend.report.frames import ShownFrame, choose_frames, read_entries, read_frames
 from segmend.report.html import MOST_SKIPPED, Panel, displacement_panel, environment, shares_of_time
 from segmend.report.results import Propagation, Quality
 
@@ -39,7 +39,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Propagated:
+class PropagationReport:
     """All that the page shows.
 
     Attributes:
@@ -53,7 +53,7 @@ class Propagated:
     classes: Classes
     curves: tuple[Curve, ...]
     entries: tuple[Entry, ...]
-    frames: tuple[Frame, ...]
+    frames: tuple[ShownFrame, ...]
     missing: tuple[str, ...]
 
     @property
@@ -86,7 +86,7 @@ class FrameView:
         return sum(map(len, [self.photo or "", self.labels or "", *(panel.image for panel in self.panels)]))
 
 
-def collect(results: Sequence[Propagation], files: Sequence[Path]) -> Propagated:
+def collect(results: Sequence[Propagation], files: Sequence[Path]) -> PropagationReport:
     """Gather what the page of the first propagation shows, with the quality of the others beside its own.
 
     Args:
@@ -110,7 +110,7 @@ def collect(results: Sequence[Propagation], files: Sequence[Path]) -> Propagated
         missing += [f"{name}: not compared, its quality was not measured." for name in unmeasured]
     entries = read_entries(first, base, missing)
     chosen = choose_frames(entries, first.mode)
-    return Propagated(
+    return PropagationReport(
         results=first,
         classes=Classes(tuple(first.classes), tuple(first.palette)),
         curves=tuple(
@@ -133,7 +133,7 @@ def _distinct_names(results: Sequence[Propagation], files: Sequence[Path]) -> li
     ]
 
 
-def render(report: Propagated) -> str:
+def render(report: PropagationReport) -> str:
     """The page of a propagation."""
     results, classes = report.results, report.classes
     views = _within(MOST_BYTES, view_frames(report.frames, classes))
@@ -170,7 +170,7 @@ def render(report: Propagated) -> str:
     )
 
 
-def headline(report: Propagated) -> tuple[str, str]:
+def headline(report: PropagationReport) -> tuple[str, str]:
     """How many frames were labelled from how many, and what share of their pixels was kept."""
     results = report.results
     count, given = results.done + results.kept, results.labelled
@@ -184,7 +184,7 @@ def headline(report: Propagated) -> tuple[str, str]:
     return first, f"{results.name}: {wording.percent(share)} % of the propagated labels kept, the others void"
 
 
-def view_frames(frames: Sequence[Frame], classes: Classes) -> list[FrameView]:
+def view_frames(frames: Sequence[ShownFrame], classes: Classes) -> list[FrameView]:
     """Frames as images and text, with one scale of displacements for all."""
     scales = [images.displacement_scale(f.displacement) for f in frames if f.displacement is not None]
     scale = max(scales, default=1.0)
@@ -195,7 +195,7 @@ def view_frames(frames: Sequence[Frame], classes: Classes) -> list[FrameView]:
     ]
 
 
-def _view_frame(frame: Frame, classes: Classes, scale: float, starts_sequence: bool) -> FrameView:
+def _view_frame(frame: ShownFrame, classes: Classes, scale: float, starts_sequence: bool) -> FrameView:
     entry = frame.entry
     return FrameView(
         id=entry.id,
@@ -212,7 +212,7 @@ def _view_frame(frame: Frame, classes: Classes, scale: float, starts_sequence: b
     )
 
 
-def _origin(frame: Frame) -> str:
+def _origin(frame: ShownFrame) -> str:
     """Where the labels of a frame come from: ``4 frames after 00008 and 2 before 00014``."""
     if frame.is_labelled:
         return "labelled frame"
@@ -225,7 +225,7 @@ def _origin(frame: Frame) -> str:
     return " and ".join(parts)
 
 
-def _facts(frame: Frame) -> list[tuple[str, str]]:
+def _facts(frame: ShownFrame) -> list[tuple[str, str]]:
     if frame.is_labelled:
         return [("Method", "given labels")]
     entry = frame.entry
@@ -239,7 +239,7 @@ def _facts(frame: Frame) -> list[tuple[str, str]]:
     return facts
 
 
-def _panels(frame: Frame, scale: float) -> list[Panel]:
+def _panels(frame: ShownFrame, scale: float) -> list[Panel]:
     panels = []
     if frame.errors is not None:
         caption = "no pixel to compare" if frame.wrong is None else f"wrong {wording.percent(frame.wrong)} %"
@@ -257,7 +257,7 @@ def _within(characters: int, views: Sequence[FrameView]) -> list[FrameView]:
     return list(views[: max(1, int((ends <= characters).sum()))])
 
 
-def _class_legend(frames: Sequence[Frame], classes: Classes) -> list[tuple[str, tuple[int, int, int]]]:
+def _class_legend(frames: Sequence[ShownFrame], classes: Classes) -> list[tuple[str, tuple[int, int, int]]]:
     """Names and colours of all classes, or of those that occur where there are many."""
     found = set(range(len(classes)))
     if len(classes) > charts.MOST_CLASSES:
@@ -271,6 +271,8 @@ def _kept_chart(results: Propagation) -> str:
 
 
 def _quality_chart(curves: Sequence[Curve]) -> str:
-    return charts.quality_chart(
-        [(c.name, [(d, quality.mean_iou) for d, quality in sorted(c.by_distance.items())]) for c in curves]
-    )
+    def points(curve: Curve) -> list[tuple[int, float]]:
+        found = sorted(curve.by_distance.items())
+        return [(distance, quality.mean_iou) for distance, quality in found if quality.mean_iou is not None]
+
+    return charts.quality_chart([(curve.name, points(curve)) for curve in curves])

@@ -204,15 +204,16 @@ class Quality(_Strict):
 
     Attributes:
         distance: frames to the nearest labelled frame.
-        mean_iou: over the kept pixels (void does not count), and the classes in ground truth or labels.
-        pixel_accuracy: share of the kept pixels that have the right class.
+        mean_iou: over the kept pixels (void does not count), and the classes in ground truth or labels; None where
+            no pixel was kept.
+        pixel_accuracy: share of the kept pixels that have the right class; None where there are none.
         kept: share of the pixels of the ground truth that have a label.
     """
 
     distance: int
     images: int
-    mean_iou: float
-    pixel_accuracy: float
+    mean_iou: float | None
+    pixel_accuracy: float | None
     kept: float
 
 
@@ -221,7 +222,7 @@ class Propagation(_Strict):
 
     Attributes:
         mode: ``lp``: real frames with propagated labels; ``jp``: frames and labels both propagated.
-        name: what plots call the method, such as ``learned, vote``.
+        name: what plots call the method, such as ``learned, aligned``.
         steps: most frames between a labelled frame and one that its labels are propagated to.
         root: the folder of the data set.
         truth: folder of the held-out label maps; None where there are none.

@@ -37,7 +37,7 @@ class Recipe(Options):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
-class Propagated(Options):
+class PropagatedOptions(Options):
     """Which frames of a data set that `segmend propagate` wrote are trained on, beside those labelled by hand.
 
     Attributes:
@@ -121,7 +121,7 @@ class DataOptions(Options):
             logger.info(finding)
         return dataclasses.replace(dataset, records=records)
 
-    def training_set(self, coarse: Path | None = None, propagated: Propagated | None = None) -> Dataset:
+    def training_set(self, coarse: Path | None = None, propagated: PropagatedOptions | None = None) -> Dataset:
         """The labelled records of the training split, without the part that `leave_out` names.
 
         Args:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segmend.data.files import InvalidFile
+from segmend.data.files import InvalidFile, check_file
 from segmend.devices import pick_device
 from segmend.video.frame import Frame
 
@@ -73,36 +73,39 @@ class RAFTFlow:
     """RAFT (Teed and Deng, ECCV 2020) with torchvision's weights from a file.
 
     Args:
-        weights: a file that torchvision offers for `raft_small` or `raft_large`
-            (``https://download.pytorch.org/models/raft_large_C_T_SKHT_V2-ff5fadd5.pth``); it is not downloaded
-            here.
+        weights: a file that torchvision offers for `raft_small` or `raft_large`, such as `WEIGHTS`; it is not
+            downloaded here.
 
     Raises:
         InvalidFile: not there, or weights of another network.
     """
 
+    WEIGHTS = "https://download.pytorch.org/models/raft_large_C_T_SKHT_V2-ff5fadd5.pth"
     STRIDE, LEAST = 8, 128
 
     def __init__(self, weights: Path) -> None:
         from torchvision.models.optical_flow import raft_large, raft_small
 
+        expected = "expected torchvision's weights of raft_small or raft_large"
         try:
+            check_file(weights)
             state = torch.load(weights, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            raise InvalidFile(weights, f"no such file: download {self.WEIGHTS}") from None
+        except InvalidFile:
+            raise
+        except Exception:  # torch.load raises many kinds for files of other programs
+            raise InvalidFile(weights, f"{expected}, found another file: download {self.WEIGHTS}") from None
+        try:
             width = state["feature_encoder.convnormrelu.0.weight"].shape[0]
             network = raft_small(weights=None) if width == 32 else raft_large(weights=None)
             network.load_state_dict(state)
-        except FileNotFoundError:
-            raise InvalidFile(weights, "no such file: download torchvision's weights of RAFT first") from None
-        except Exception as error:  # torch.load raises many kinds for files of other programs
+        except (KeyError, TypeError, AttributeError, RuntimeError):
             raise InvalidFile(
-                weights, f"expected torchvision's weights of raft_small or raft_large ({error})"
+                weights, f"{expected}, found those of another network: download {self.WEIGHTS}"
             ) from None
-        self.name = f"RAFT {Path(weights).stem}"
         self.device = pick_device()
         self.network = network.eval().requires_grad_(False).to(self.device)
-
-    def __repr__(self) -> str:
-        return self.name
 
     def __call__(self, source: Frame, target: Frame, start: Tensor | None = None) -> Tensor:
         """See `Flow`; `start` is not used."""

@@ -96,19 +96,21 @@ def follow(frames: Iterable[Frame], motion: Motion, anchor: Flow | None = None) 
     """Follow the first frame through the others (see `Tracker`).
 
     >>> from segmend.video import Frame, NoMotion, follow
-    >>> [track.steps for track in follow([Frame(np.zeros((8, 8, 3), np.uint8))] * 3, NoMotion())]
+    >>> frames = [Frame(np.zeros((8, 8, 3), np.uint8)) for _ in range(3)]
+    >>> [track.steps for track in follow(frames, NoMotion())]
     [1, 2]
     """
     remaining = iter(frames)
-    tracker = Tracker(next(remaining), motion, anchor)
-    yield from map(tracker.advance, remaining)
+    source = next(remaining, None)
+    if source is not None:
+        yield from map(Tracker(source, motion, anchor).advance, remaining)
 
 
 class Propagated(NamedTuple):
     """Labels of a frame, and the probability that each is right.
 
     Attributes:
-        labels: ``[H, W]``; void where nothing is known.
+        labels: ``[H, W]``; void where no label arrives.
         confidence: ``float32 [H, W]`` in 0..1; 0 where the label is void.
     """
 
@@ -129,15 +131,23 @@ def propagate_labels(track: Track, labels: Tensor, vote: bool = True) -> Propaga
         labels: ``uint8`` or ``int32 [H, W]``, of ``track.source``.
         vote: let the pixels around each source decide by their likeness (`segmend.ops.vote_labels`), which brings
             borders back to the edges of the image.
+
+    >>> from segmend.video import Frame, Track, propagate_labels
+    >>> frame = Frame(np.zeros((1, 4, 3), np.uint8))
+    >>> moved = torch.zeros(2, 1, 4)
+    >>> moved[0] = 1  # a pixel to the right
+    >>> track = Track(frame, frame, 1, moved, torch.tensor([[False, True, True, True]]))
+    >>> propagate_labels(track, torch.tensor([[1, 2, 3, 3]], dtype=torch.uint8), vote=False).labels
+    tensor([[255,   1,   2,   3]], dtype=torch.uint8)
     """
     displacement, void = track.displacement[None], void_of(labels)
     moved = warp_labels(labels[None], displacement)[0]
-    known = track.valid & (moved != void)  # a vote would fill what is void in the labels
+    valid = track.valid & (moved != void)  # a vote would fill what is void in the labels
     if vote:
         moved = vote_labels(labels[None], displacement, track.frame.lab[None], track.source.lab[None])[0][0]
-    moved = torch.where(known, moved, void).to(labels.dtype)
-    sure = confidence(moved, track.source, track.frame, track.displacement, track.steps)
-    return Propagated(moved, sure * (moved != void))
+    moved = torch.where(valid, moved, void).to(labels.dtype)
+    found = confidence(moved, track.source, track.frame, track.displacement, track.steps)
+    return Propagated(moved, found * (moved != void))
 
 
 def propagate_jointly(track: Track, labels: Tensor) -> tuple[np.ndarray, Tensor]:
@@ -160,16 +170,27 @@ def fuse(first: Propagated, second: Propagated) -> Propagated:
     """The labels of one frame that come from two sides, such as two labelled frames before and after it.
 
     Where they agree, the higher confidence holds: the same imprecision of a border counts once. Where they differ,
-    the more probable label is taken, and its confidence is Bayes' rule for two independent witnesses of whom
-    exactly one is right: ``p (1 - q) / (p (1 - q) + q (1 - p))``.
+    the more probable label is taken, and its confidence is Bayes' rule for two independent labels of which exactly
+    one is right: ``p (1 - q) / (p (1 - q) + q (1 - p))``. There, p and q count as at most `MOST_CONFIDENT`.
+
+    >>> from segmend.video import Propagated, fuse
+    >>> first = Propagated(torch.tensor([[1, 1]]), torch.tensor([[0.6, 0.6]]))
+    >>> second = Propagated(torch.tensor([[1, 2]]), torch.tensor([[0.9, 0.9]]))
+    >>> fuse(first, second)
+    Propagated(labels=tensor([[1, 2]]), confidence=tensor([[0.9000, 0.8571]]))
     """
     p, q = first.confidence, second.confidence
     labels = torch.where(p >= q, first.labels, second.labels)
     higher, lower = torch.maximum(p, q), torch.minimum(p, q)
-    right, wrong = higher * (1 - lower), lower * (1 - higher)
-    bayes = right / (right + wrong).clamp_min(torch.finfo(p.dtype).tiny)
     agreed = (first.labels == second.labels) | (lower == 0)
+    high, low = higher.clamp_max(MOST_CONFIDENT), lower.clamp_max(MOST_CONFIDENT)
+    right, wrong = high * (1 - low), low * (1 - high)
+    bayes = right / (right + wrong).clamp_min(torch.finfo(p.dtype).tiny)
     return Propagated(labels, torch.where(agreed, higher, bayes))
+
+
+MOST_CONFIDENT = 1 - 1 / 510
+"""Eight bits store higher confidences as 1, which no other label could contradict."""
 
 
 LEAST_ALIKE = 1.4

@@ -19,7 +19,7 @@ from segmend.jobs.train import train
 from segmend.labels import Classes, InvalidInput
 from segmend.refiners import ECN, SpatialPropagation, load
 from segmend.refiners.ecn import correction_loss
-from segmend.training.options import Augmentation, CoarseOptions, DataOptions, Optimisation, Propagated
+from segmend.training.options import Augmentation, CoarseOptions, DataOptions, Optimisation, PropagatedOptions
 from segmend.training.tasks import corrector
 from segmend.training.tasks.corrector import (
     CorrectorRecipe,
@@ -63,7 +63,7 @@ def test_frames_of_a_propagated_set_are_chosen_by_their_distance(synthetic, coar
     for number, record in enumerate(open_dataset(root, "train")):
         append_entry(root, Entry(record.id, "train", record.id, (Source("a", number % 3),) if number % 3 else ()))
     data = DataOptions(root=root, train="train")
-    samples = planned(synthetic, coarse, data=data, propagated=Propagated(distance=2, share=0.25)).samples
+    samples = planned(synthetic, coarse, data=data, propagated=PropagatedOptions(distance=2, share=0.25)).samples
     assert sorted(record.distance for record in samples.dataset) == [0] * 4 + [2] * 4
     assert samples.propagated_share == 0.25
 

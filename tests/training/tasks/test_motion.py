@@ -51,7 +51,7 @@ def test_one_stage_learns_from_frames_without_labels(frames):
     (stage,) = stages(recipe_of(frames), silent)
     assert len(stage.samples) == 4
     assert stage.samples.flow == DISFlow(1)
-    assert stage.data == "clip: 1 videos, 6 frames"
+    assert stage.data == "clip: 1 video, 6 frames"
     assert stage.validation is None
     assert stage.samples[0]["frames"].shape == (3, 3, 32, 40)
 
@@ -106,6 +106,12 @@ def test_the_seed_decides_everything_and_a_stopped_training_resumes(frames, tmp_
     assert torch.allclose(weights(tmp_path / "halves"), weights(tmp_path / "whole"), rtol=0, atol=rounding)
     train(recipe_of(frames, steps=3, seed=1), tmp_path / "other", quiet=True)
     assert not torch.allclose(weights(tmp_path / "other"), weights(tmp_path / "whole"), atol=1e-3)
+
+
+def test_what_was_found_in_the_frames_is_reported(frames, caplog):
+    caplog.set_level("INFO", "segmend.training.options")
+    stages(recipe_of(frames), silent)
+    assert caplog.messages == [f"{frames}: 6 frames"]
 
 
 def test_broken_frames_are_named(frames, tmp_path):

@@ -19,7 +19,7 @@ from segmend.model_folder import load_model, save_model
 from segmend.ops.blobs import find_blobs, numbered_blobs
 from segmend.segmenters import Segmenter
 from segmend.segmenters.prediction import TestTime
-from segmend.training.options import Augmentation, DataOptions, Optimisation, Propagated
+from segmend.training.options import Augmentation, DataOptions, Optimisation, PropagatedOptions
 from segmend.training.tasks.segmenter import Consensus, Prediction, Relaxation, SegmenterRecipe, folds, stages
 
 OPTIONS = {"augmentation": Augmentation(crop=32), "optimisation": Optimisation(steps=2, batch=3, workers=0)}
@@ -131,32 +131,34 @@ def test_frames_are_chosen_by_their_distance(propagated, caplog):
     assert f"{propagated}: 12 images for training: {found}" in caplog.messages
     assert f"12 images ({found})" in whole.data
 
-    far = planned(propagated, propagated=Propagated(distance=3, share=0.25))
+    far = planned(propagated, propagated=PropagatedOptions(distance=3, share=0.25))
     assert distances(far) == [0] * 4 + [3] * 3
     assert far.samples.propagated_share == 0.25
     assert "7 images (4 labelled by hand, 3 propagated at distance 3)" in far.data
     for distance, expected in ((3, [0] * 4 + [1] * 4 + [3] * 3), (2, [0] * 4 + [1] * 4)):
-        assert distances(planned(propagated, propagated=Propagated(distance=distance, up_to=True))) == expected
+        assert (
+            distances(planned(propagated, propagated=PropagatedOptions(distance=distance, up_to=True))) == expected
+        )
     batch = collate([far.samples[index] for index in range(4)])
     assert far.loss(far.model, batch, 0.0).isfinite()
 
 
 @pytest.mark.parametrize("up_to", [False, True])
 def test_distance_0_is_the_training_on_images_labelled_by_hand(propagated, up_to):
-    alone = planned(propagated, propagated=Propagated(distance=0, up_to=up_to, share=0.5), class_uniform=32)
+    alone = planned(propagated, propagated=PropagatedOptions(distance=0, up_to=up_to, share=0.5), class_uniform=32)
     assert distances(alone) == [0] * 4
     assert alone.samples[1]["image"].shape == (3, 32, 32)
 
 
 def test_frames_that_are_not_there_are_refused(propagated, synthetic):
     with pytest.raises(InvalidInput, match=r"propagated\.distance` 2; there are 0, 1, 3 \(0: labelled by hand\)"):
-        planned(propagated, propagated=Propagated(distance=2))
+        planned(propagated, propagated=PropagatedOptions(distance=2))
     with pytest.raises(InvalidInput, match=r"no manifest\.jsonl lists these images: leave `propagated` out"):
-        planned(synthetic, propagated=Propagated(distance=1))
+        planned(synthetic, propagated=PropagatedOptions(distance=1))
 
 
 def test_folds_are_of_the_frames_that_are_chosen(propagated):
-    recipe = recipe_of(propagated, propagated=Propagated(distance=3))
+    recipe = recipe_of(propagated, propagated=PropagatedOptions(distance=3))
     left_out = [record for fold in folds(recipe, 2) for record in fold.held_out]
     assert sorted(record.distance for record in left_out) == [0] * 4 + [3] * 3
     for fold in folds(recipe, 2):

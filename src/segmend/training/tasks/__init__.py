@@ -43,7 +43,7 @@ TASKS: dict[str, Task[Any]] = {
         universal.UniversalRecipe, partial(train_stages, universal.stages, "A class-agnostic refiner")
     ),
     "filter": Task(filter.FilterRecipe, filter.run),
-    "dual": Task(dual.DualRecipe, partial(train_stages, dual.stages, "Dual image segmentation")),
     "motion": Task(motion.MotionRecipe, partial(train_stages, motion.stages, "Motion between video frames")),
+    "dual": Task(dual.DualRecipe, partial(train_stages, dual.stages, "Dual image segmentation")),
 }
 """By the value of ``task`` in recipes."""

@@ -26,7 +26,7 @@ from segmend.training.options import (
     DataOptions,
     Optimisation,
     Options,
-    Propagated,
+    PropagatedOptions,
     Recipe,
     Validation,
     check_plateau,
@@ -88,7 +88,7 @@ class CorrectorRecipe(Recipe):
 
     task: Literal["corrector"] = "corrector"
     data: DataOptions
-    propagated: Propagated | None = None
+    propagated: PropagatedOptions | None = None
     coarse: CoarseOptions
     ecn: ECNOptions | None = None
     spn: SPNOptions | None = None

@@ -1,8 +1,7 @@
-"""Train motion on unlabelled video (VPLR, section 3.1 and 3.3)."""
+"""Train motion on unlabelled video (VPLR, sections 3.1 and 3.3)."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,14 +12,12 @@ from torch import Tensor, nn
 from segmend.data.frames import open_frames
 from segmend.data.sampling import Sample
 from segmend.training.loop import Stage
-from segmend.training.options import Optimisation, Options, Recipe
+from segmend.training.options import Optimisation, Options, Recipe, logger
 from segmend.training.reporting import Bar
 from segmend.video.flow import DISFlow
 from segmend.video.loss import motion_loss
 from segmend.video.motion import MotionNet
 from segmend.video.samples import MotionSamples
-
-logger = logging.getLogger("segmend.training.options")
 
 Side = Annotated[int, Field(ge=8)]
 """Of a crop, in pixels."""
@@ -70,8 +67,8 @@ def stages(recipe: MotionRecipe, bar: Bar) -> list[Stage]:
     )
     torch.manual_seed(options.seed)  # the first weights depend on the seed too
     model = MotionNet(**recipe.motion.model_dump())
-    frames = sum(map(len, sequences))
-    data = f"{', '.join(path.name for path in recipe.frames)}: {len(sequences)} videos, {frames} frames"
+    count = "1 video" if len(sequences) == 1 else f"{len(sequences)} videos"
+    data = f"{', '.join(path.name for path in recipe.frames)}: {count}, {sum(map(len, sequences))} frames"
     return [Stage(model, samples, _loss, options, data)]
 
 

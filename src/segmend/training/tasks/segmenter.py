@@ -27,7 +27,7 @@ from segmend.training.options import (
     DataOptions,
     Optimisation,
     Options,
-    Propagated,
+    PropagatedOptions,
     Recipe,
     Validation,
     check_plateau,
@@ -91,7 +91,7 @@ class SegmenterRecipe(Recipe):
 
     task: Literal["segmenter"] = "segmenter"
     data: DataOptions
-    propagated: Propagated | None = None
+    propagated: PropagatedOptions | None = None
     network: str = "segmentation_models_pytorch.DeepLabV3Plus"
     arguments: dict[str, Any] = Field({})
     stride: int = Field(32, ge=1)
