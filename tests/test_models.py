@@ -5,6 +5,7 @@ import json
 import pytest
 
 import segmend.models
+from segmend.dual import DualPredictor, DualSegmentation
 from segmend.labels import Classes, InvalidInput
 from segmend.model_folder import save_model
 from segmend.refiners import (
@@ -56,6 +57,36 @@ def test_folders_load_every_refiner(tmp_path, model):
 
 def test_a_folder_loads_a_segmenter(segmenter):
     assert isinstance(segmend.models.load(segmenter), Segmenter)
+
+
+@pytest.fixture
+def dual(tmp_path):
+    save_model(DualSegmentation(CLASSES, width=8), tmp_path / "dual")
+    return tmp_path / "dual"
+
+
+def test_a_folder_loads_dual_segmentation_as_what_predicts(dual, segmenter):
+    loaded = segmend.models.load(dual)
+    assert isinstance(loaded, DualPredictor)
+    assert (loaded.closed_form, loaded.steps) == (True, 0)
+    chosen = segmend.models.load_predictor(dual, False, 3)
+    assert (chosen.closed_form, chosen.steps) == (False, 3)
+    assert isinstance(segmend.models.load_predictor(segmenter), Segmenter)
+    with pytest.raises(InvalidInput, match=r"holds a DualSegmentation, .* not a segmenter: use segmend\.load"):
+        load_segmenter(dual)
+    with pytest.raises(
+        InvalidInput, match="holds a DualSegmentation, which is not a refiner: use segmend predict"
+    ):
+        load(dual)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [((False, None), "--closed-form"), ((True, None), "--closed-form"), ((None, 0), "--inference-steps")],
+)
+def test_options_of_dual_segmentation_are_refused_for_segmenters(segmenter, options, named):
+    with pytest.raises(InvalidInput, match=f"{named} is for models of dual .* holds a Segmenter: leave it out"):
+        segmend.models.load_predictor(segmenter, *options)
 
 
 def test_a_model_of_the_other_kind_is_refused_with_the_command_to_use(segmenter, tmp_path):

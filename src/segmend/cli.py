@@ -176,6 +176,18 @@ def predict(
     server_ids: Annotated[
         bool, typer.Option("--server-ids", help="Label files as the servers of Cityscapes and KITTI expect them.")
     ] = False,
+    closed_form: Annotated[
+        bool | None,
+        typer.Option(
+            "--closed-form/--no-closed-form",
+            help="Sharpen maps by each image's features and colours; for models of `task: dual` (default: yes).",
+            show_default=False,
+        ),
+    ] = None,
+    inference_steps: Annotated[
+        int | None,
+        typer.Option(min=0, help="Gradient steps on the image loss; for models of `task: dual` (default: 0)."),
+    ] = None,
     precision: PrecisionOption = "auto",
     bands: Bands = None,
     max_pixels: MaxPixels = None,
@@ -196,6 +208,8 @@ def predict(
     options = PredictOptions(
         test_time=TestTime(_numbers(scales), mirror, tile, overlap),
         precision=_precision(precision),
+        closed_form=closed_form,
+        inference_steps=inference_steps,
         server_ids=server_ids,
         probs=probs,
         quantised=quantised,

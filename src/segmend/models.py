@@ -1,4 +1,4 @@
-"""Load any model of the package: a refiner, a segmenter or a network of motion."""
+"""Load any model of the package: a refiner, a segmenter, a network of DIS or one of motion."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from segmend import refiners
+from segmend.dual import DualPredictor, DualSegmentation, load_dual
+from segmend.labels import InvalidInput
 from segmend.model_folder import read_config
 from segmend.refiners import REFINERS, DenseCRF, GuidedFilter, UniversalPropagation
 from segmend.segmenters import Segmenter, load_segmenter
@@ -21,17 +23,17 @@ def load(name: Literal["guided"]) -> GuidedFilter: ...
 @overload
 def load(name: str | Path) -> Any: ...
 def load(name: str | Path) -> Any:
-    """A refiner, a segmenter or a network of motion, ready to be used.
+    """A refiner, a segmenter, a network of dual image segmentation or one of motion, ready to be used.
 
     Args:
         name: ``universal`` (the class-agnostic refiner that comes with the package), ``crf`` or ``guided``
             (refiners without weights); or a model folder that `segmend train` wrote, or a hub repository, which
-            may hold any of the three.
+            may hold any of the four.
 
     Returns:
-        A `Refiner`, a `Segmenter` or a `MotionNet`. Type checkers know those that are loaded by name;
-        `segmend.refiners.load`, `segmend.segmenters.load_segmenter` and `segmend.video.load_motion` return a
-        declared type for folders too.
+        A `Refiner`, a `Segmenter`, a `DualPredictor` (from image to logits as well) or a `MotionNet`. Type
+        checkers know those that are loaded by name; `segmend.refiners.load`, `segmend.models.load_predictor` and
+        `segmend.video.load_motion` return a declared type for folders too.
 
     Raises:
         InvalidInput: no such model, or a folder that holds something else.
@@ -45,6 +47,33 @@ def load(name: str | Path) -> Any:
         kind = read_config(name)["type"]
         if kind == Segmenter.__name__:
             return load_segmenter(name)
+        if kind == DualSegmentation.__name__:
+            return load_dual(name)
         if kind == MotionNet.__name__:
             return load_motion(name)
     return refiners.load(name)
+
+
+def load_predictor(
+    name: str | Path, closed_form: bool | None = None, inference_steps: int | None = None
+) -> Segmenter | DualPredictor:
+    """What predicts label maps: a segmenter, or a network of dual image segmentation.
+
+    Args:
+        name: a model folder, or a repository on the hub.
+        closed_form, inference_steps: of the latter alone, see `DualPredictor`; None for its defaults.
+
+    Raises:
+        InvalidInput: no such model, one of another kind, or one that does not have these options.
+    """
+    found = read_config(name)["type"]
+    if found == DualSegmentation.__name__:
+        return load_dual(name, closed_form is not False, inference_steps or 0)
+    segmenter = load_segmenter(name)
+    if closed_form is not None or inference_steps is not None:
+        options = "--closed-form" if inference_steps is None else "--inference-steps"
+        raise InvalidInput(
+            f"{options} is for models of dual image segmentation (`task: dual`), and {name} holds a {found}: "
+            "leave it out"
+        )
+    return segmenter

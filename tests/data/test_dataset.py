@@ -81,6 +81,17 @@ def test_layout_pairs_by_id(tmp_path: Path) -> None:
     assert splits_of(tmp_path / "faces") == ["train", "val"]
 
 
+def test_tags_of_images_that_are_not_there_are_listed(tmp_path: Path) -> None:
+    write_set(tmp_path)
+    assert open_dataset(tmp_path, "train").findings == ()
+    atomic_write(tmp_path / "tags.json", b'{"train": {"a": [], "z": []}, "val": {"q": []}}')
+    (finding,) = open_dataset(tmp_path, "train").findings
+    assert finding == "warning: tags.json has tags of an image that is not in images/train: z"
+    atomic_write(tmp_path / "tags.json", b'{"train": {"1": [], "2": [], "3": [], "4": []}}')
+    (finding,) = open_dataset(tmp_path, "train").findings
+    assert finding.endswith("tags of 4 images that are not in images/train: 1, 2, 3 and 1 more")
+
+
 def test_split_may_be_left_out_where_there_is_one(tmp_path: Path) -> None:
     write_set(tmp_path)
     (tmp_path / "images" / ".cache").mkdir()

@@ -56,7 +56,10 @@ def test_a_missing_description_is_named(tmp_path: Path) -> None:
         ("[]", r"expected \{SPLIT"),
         ('{"train": ["a"]}', r"expected \{SPLIT"),
         ('{"train": {"a": "sky"}}', "a: expected a list of class names, found 'sky'"),
-        ('{"train": {"a": ["cloud"]}}', r"a: expected a list of class names, found \['cloud'\]"),
+        ('{"train": {"a": ["skin", "sky "]}}', r"a: the tag 'sky ' is no class; did you mean 'sky'\?"),
+        ('{"train": {}, "val": {"b": ["Skin"]}}', r"b: the tag 'Skin' is no class; did you mean 'skin'\?"),
+        ('{"train": {"a": ["cloud"]}}', r"a: the tag 'cloud' is no class; classes are sky, skin"),
+        ('{"train": {"a": [1]}}', r"a: expected a list of class names, found \[1\]"),
         ('{"train": {"a": [["sky"]]}}', "a: expected a list"),
     ],
 )

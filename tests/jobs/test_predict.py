@@ -1,18 +1,24 @@
-"""Label files in the ids of Cityscapes' server."""
+"""Label files in the ids of Cityscapes' server, and maps by models of dual image segmentation."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
+from segmend.cli import app
 from segmend.coding import Coding
 from segmend.data.cityscapes import CLASSES, SCORED
 from segmend.data.dataset import open_dataset
 from segmend.data.images import write_image
 from segmend.data.masks import read_labels
+from segmend.data.probabilities import read_probabilities
+from segmend.dual import DualSegmentation
 from segmend.jobs.predict import PredictOptions, predict
 from segmend.labels import Classes, InvalidInput
+from segmend.model_folder import save_model
 from segmend.segmenters.base import Segmenter
+from segmend.segmenters.prediction import TestTime
 
 
 class Columns(nn.Module):
@@ -32,7 +38,7 @@ def segmenter(monkeypatch):
     def load(classes):
         model = Segmenter(classes, "torch.nn.Identity", {}, stride=1)
         model.network = Columns(len(classes))
-        monkeypatch.setattr("segmend.jobs.predict.load_segmenter", lambda name: model)
+        monkeypatch.setattr("segmend.jobs.predict.load_predictor", lambda name, *options: model)
 
     return load
 
@@ -69,3 +75,54 @@ def test_files_hold_the_ids_of_the_masks_that_a_model_learned_from(segmenter, tm
     write_image(tmp_path / "images" / "a.png", np.zeros((4, len(ids), 3), np.uint8))
     predict("x", open_dataset(tmp_path / "images"), tmp_path / "out", PredictOptions(quiet=True))
     np.testing.assert_array_equal(read_labels(tmp_path / "out" / "labels" / "a.png")[0][0], ids)
+
+
+@pytest.fixture(scope="module")
+def dual(tmp_path_factory):
+    """A folder of a model, and one of an image."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("dual")
+    save_model(DualSegmentation(Classes.numbered(3), width=8), folder / "model")
+    image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
+    write_image(folder / "images" / "a.png", image)
+    return folder
+
+
+def test_dual_segmentation_predicts_as_a_segmenter_does(dual, tmp_path):
+    images = open_dataset(dual / "images")
+    found = {}
+    for name, given in {"plain": (False, None), "closed": (None, None), "steps": (False, 4)}.items():
+        options = PredictOptions(TestTime((0.5, 1.0), mirror=True), "32", *given, probs=True, quiet=True)
+        run = predict(dual / "model", images, tmp_path / name, options)
+        assert (run.done, run.kept) == (1, 0)
+        assert predict(dual / "model", images, tmp_path / name, options).kept == 1
+        p = read_probabilities(tmp_path / name / "probs" / "a.npz")
+        assert p.shape == (3, 40, 56)
+        np.testing.assert_allclose(p.sum(0), 1, atol=5e-3)
+        labels = read_labels(tmp_path / name / "labels" / "a.png")[0]
+        assert (labels == p.argmax(0)).mean() > 0.99  # rounding to float16 makes ties
+        found[name] = p
+    assert np.abs(found["plain"] - found["closed"]).max() > 0.02
+    assert np.abs(found["plain"] - found["steps"]).max() > 0.001
+    with pytest.raises(InvalidInput, match="made with other weights or options"):
+        predict(dual / "model", images, tmp_path / "plain", PredictOptions(probs=True, quiet=True))
+
+
+def test_the_command_takes_the_options_of_dual_segmentation(dual, tmp_path):
+    def run(model, *options):
+        command = ["predict", str(model), "--images", str(dual / "images"), "--out", str(tmp_path), "--quiet"]
+        return CliRunner().invoke(app, [*command, *options])
+
+    result = run(dual / "model", "--no-closed-form", "--inference-steps", "2", "--precision", "32")
+    assert result.exit_code == 0
+    assert read_labels(tmp_path / "labels" / "a.png")[0].shape == (40, 56)
+    result = run(dual / "model", "--inference-steps", "2", "--precision", "32")
+    assert isinstance(result.exception, InvalidInput)
+    assert "made with other weights or options" in str(result.exception)
+    segmenter = Segmenter(
+        Classes.numbered(2), "torch.nn.Conv2d", {"in_channels": 3, "out_channels": 2, "kernel_size": 1}
+    )
+    save_model(segmenter, tmp_path / "segmenter")
+    result = run(tmp_path / "segmenter", "--no-closed-form")
+    assert isinstance(result.exception, InvalidInput)
+    assert "leave it out" in str(result.exception)

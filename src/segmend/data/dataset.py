@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from segmend.coding import Coding
-from segmend.data.description import describe, read_tags
+from segmend.data.description import describe, read_tags, tags_without_image
 from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, found_instead
 from segmend.data.images import IMAGE_SUFFIXES, ImageSurvey, read_image, survey_images
 from segmend.data.manifest import read_manifest
@@ -407,7 +407,8 @@ def _open_layout(
     looked = survey_images(images.values(), bands, max_pixels)
     partner = {name: name for name in images if name in masks}
     turns, findings = turns_of(images, masks, partner, looked.turned)
-    tags = read_tags(root / "tags.json", described.classes).get(split, {})
+    all_tags = read_tags(root / "tags.json", described.classes)
+    tags = all_tags.get(split, {})
     entries = read_manifest(root)
     records = tuple(
         Record(
@@ -431,7 +432,7 @@ def _open_layout(
         coding,
         max_pixels=max_pixels,
         scored=described.scored,
-        findings=(*looked.findings, *findings),
+        findings=(*looked.findings, *findings, *tags_without_image(all_tags, split, images)),
         images_read=looked,
     )
 

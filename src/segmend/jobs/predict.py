@@ -17,8 +17,8 @@ from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
 from segmend.labels import Classes, InvalidInput, most_likely
+from segmend.models import load_predictor
 from segmend.report.results import Run
-from segmend.segmenters import load_segmenter
 from segmend.segmenters.prediction import TestTime, predict_bands
 
 
@@ -29,6 +29,8 @@ class PredictOptions:
     Attributes:
         test_time: mirror, scales and tiles.
         precision: of the network.
+        closed_form, inference_steps: of models of dual image segmentation (see `segmend.dual.DualPredictor`);
+            None for their defaults, and for other models.
         server_ids: write label maps in the ids that the servers of Cityscapes and KITTI expect.
         probs: also write ``out/probs/ID.npz``.
         quantised: write probabilities as 0..255 instead of float16.
@@ -38,6 +40,8 @@ class PredictOptions:
 
     test_time: TestTime = field(default_factory=TestTime)
     precision: Precision = "auto"
+    closed_form: bool | None = None
+    inference_steps: int | None = None
     server_ids: bool = False
     probs: bool = False
     quantised: bool = False
@@ -68,11 +72,12 @@ def predict(
         model: a model folder, or a repository on the hub.
 
     Raises:
-        InvalidInput: before any work, where `server_ids` are asked of a model of other classes than theirs, `out`
-            cannot be written, or holds files that are not replaced (see `segmend.jobs.refine.refine`).
+        InvalidInput: before any work, where `server_ids` are asked of a model of other classes than theirs, or
+            options of a model that does not have them, `out` cannot be written, or holds files that are not
+            replaced (see `segmend.jobs.refine.refine`).
     """
     device = pick_device()
-    segmenter = load_segmenter(model)
+    segmenter = load_predictor(model, options.closed_form, options.inference_steps)
     if options.server_ids and segmenter.classes.names != CLASSES.names:
         raise InvalidInput(f"{model}: expected Cityscapes' classes, as only they have ids on its server")
     to_device(segmenter, device)

@@ -58,7 +58,7 @@ def load(name: str | Path) -> Refiner:
     found = config.pop("type")
     kind = {kind.__name__: kind for kind in REFINERS.values()}.get(found)
     if kind is None:
-        advice = ": use segmend predict" if found == "Segmenter" else ""
+        advice = ": use segmend predict" if found in ("Segmenter", "DualSegmentation") else ""
         raise InvalidInput(f"{name}: holds a {found}, which is not a refiner{advice}")
     if issubclass(kind, RefinerNetwork):
         return load_model(kind, name)

@@ -17,9 +17,9 @@ def load_segmenter(name: str | Path) -> Segmenter:
     """
     found = read_config(name)["type"]
     if found != Segmenter.__name__:
-        raise InvalidInput(
-            f"{name}: holds a {found}, which is not a segmenter: use segmend refine --refiner {name}"
-        )
+        others = {"DualSegmentation": "segmend.load", "MotionNet": f"segmend propagate --model {name}"}
+        advice = others.get(found, f"segmend refine --refiner {name}")
+        raise InvalidInput(f"{name}: holds a {found}, which is not a segmenter: use {advice}")
     return load_model(Segmenter, name)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from segmend.training.folder import train_stages
 from segmend.training.options import Recipe
 from segmend.training.reporting import Bar
-from segmend.training.tasks import corrector, filter, motion, segmenter, universal
+from segmend.training.tasks import corrector, dual, filter, motion, segmenter, universal
 
 R = TypeVar("R", bound=Recipe)
 
@@ -44,5 +44,6 @@ TASKS: dict[str, Task[Any]] = {
     ),
     "filter": Task(filter.FilterRecipe, filter.run),
     "motion": Task(motion.MotionRecipe, partial(train_stages, motion.stages, "Motion between video frames")),
+    "dual": Task(dual.DualRecipe, partial(train_stages, dual.stages, "Dual image segmentation")),
 }
 """By the value of ``task`` in recipes."""
