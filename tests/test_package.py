@@ -17,7 +17,7 @@ def test_the_package_lists_its_public_names_alone():
     assert sorted(dir(segmend)) == dir(segmend)
     assert set(dir(segmend)) == {
         *("load", "open_dataset", "Classes", "InvalidInput", "Refinement", "Refiner", "Segmenter"),
-        *("losses", "metrics", "ops", "video", "__version__"),
+        *("dual", "losses", "metrics", "ops", "video", "__version__"),
     }
     for name in dir(segmend):
         assert getattr(segmend, name) is not None
@@ -34,7 +34,7 @@ def test_submodules_are_reachable_and_torch_is_loaded_at_their_first_use():
 
 
 @pytest.mark.parametrize(
-    "module", [segmend.losses, segmend.metrics, segmend.ops, segmend.video], ids=lambda m: m.__name__
+    "module", [segmend.dual, segmend.losses, segmend.metrics, segmend.ops, segmend.video], ids=lambda m: m.__name__
 )
 def test_submodules_list_their_public_names_alone(module):
     assert dir(module) == sorted(module.__all__)

@@ -18,6 +18,7 @@ __all__ = [
     "Refiner",
     "Segmenter",
     "__version__",
+    "dual",
     "load",
     "losses",
     "metrics",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from segmend import losses, metrics, ops, video
+    from segmend import dual, losses, metrics, ops, video
     from segmend.data.dataset import open_dataset
     from segmend.labels import Classes, InvalidInput
     from segmend.models import load
@@ -43,7 +44,7 @@ _HOMES = {
     "load": "segmend.models",
     "open_dataset": "segmend.data.dataset",
 }
-_SUBMODULES = ("losses", "metrics", "ops", "video")
+_SUBMODULES = ("dual", "losses", "metrics", "ops", "video")
 
 
 def __getattr__(name: str) -> Any:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import kornia
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmend.dual.inference import infer
 from segmend.dual.model import CELL, DualFeatures, DualSegmentation, combined, target_image
-from segmend.dual.reconstruction import Guide, reconstruct_by_colours
+from segmend.dual.reconstruction import Guide, cielab, reconstruct_by_colours
 from segmend.model_folder import load_model
 
 FEATURES, FEATURE_ROUNDS = 1.0, 3
@@ -65,7 +64,7 @@ def _sharpened(logits: Tensor, features: DualFeatures, image: Tensor) -> Tensor:
     guide = Guide(features.u1, FEATURES)
     logits = reconstruct_by_colours(logits, [guide], FEATURE_ROUNDS, features.valid)
     small = F.avg_pool2d(image.float(), CELL // 2, ceil_mode=True, count_include_pad=False)
-    colours = kornia.color.rgb_to_lab(small)
+    colours = cielab(small)
     logits = _enlarged(logits, 2)[:, :, : colours.shape[2], : colours.shape[3]]
     return reconstruct_by_colours(logits, [Guide(colours, COLOURS)], COLOUR_ROUNDS)
 

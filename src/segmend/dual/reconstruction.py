@@ -24,6 +24,14 @@ class Guide(NamedTuple):
     weight: float
 
 
+def cielab(image: Tensor) -> Tensor:
+    """Colours of an image in 0..1, ``[B, 3, h, w]``, in CIELAB: their distances are those that the eye sees."""
+    from kornia.color import rgb_to_lab  # loads for a second, which commands without it need not spend
+
+    colours: Tensor = rgb_to_lab(image)
+    return colours
+
+
 def reconstruct_by_colours(
     log_probabilities: Tensor, guides: Sequence[Guide], rounds: int = 3, valid: Tensor | None = None
 ) -> Tensor:

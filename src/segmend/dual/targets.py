@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import kornia
 import torch
 from torch import Tensor
 
 from segmend.dual.inference import infer
 from segmend.dual.model import DualFeatures, DualSegmentation, combined
-from segmend.dual.reconstruction import Guide, reconstruct_by_colours
+from segmend.dual.reconstruction import Guide, cielab, reconstruct_by_colours
 
 ABSENT = -1e4
 """Log-probability of a class that the tags exclude."""
@@ -67,5 +66,5 @@ class Targets:
         if self.features:
             guides.append(Guide(features.u1.float(), self.features))
         if self.colours:
-            guides.append(Guide(kornia.color.rgb_to_lab((image + 1) / 2), self.colours))
+            guides.append(Guide(cielab((image + 1) / 2), self.colours))
         return reconstruct_by_colours(logits.float(), guides, self.rounds if guides else 0, features.valid)
