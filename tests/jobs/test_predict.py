@@ -1,5 +1,6 @@
 """Label files in the ids of Cityscapes' server, and maps by models of dual image segmentation."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,13 +11,14 @@ from segmend.cli import app
 from segmend.coding import Coding
 from segmend.data.cityscapes import CLASSES, SCORED
 from segmend.data.dataset import open_dataset
-from segmend.data.images import write_image
+from segmend.data.images import read_image, write_image
 from segmend.data.masks import read_labels
 from segmend.data.probabilities import read_probabilities
 from segmend.dual import DualSegmentation
 from segmend.jobs.predict import PredictOptions, predict
 from segmend.labels import Classes, InvalidInput
 from segmend.model_folder import save_model
+from segmend.models import load_predictor
 from segmend.segmenters.base import Segmenter
 from segmend.segmenters.prediction import TestTime
 
@@ -106,6 +108,23 @@ def test_dual_segmentation_predicts_as_a_segmenter_does(dual, tmp_path):
     assert np.abs(found["plain"] - found["steps"]).max() > 0.001
     with pytest.raises(InvalidInput, match="made with other weights or options"):
         predict(dual / "model", images, tmp_path / "plain", PredictOptions(probs=True, quiet=True))
+
+
+def test_dual_segmentation_sees_images_at_the_size_of_its_training(dual, tmp_path):
+    save_model(DualSegmentation(Classes.numbered(3), width=8, side=48), tmp_path / "model")
+    image = cv2.resize(read_image(dual / "images" / "a.png"), (140, 100), interpolation=cv2.INTER_LINEAR)
+    write_image(tmp_path / "large" / "a.png", image)
+    seen = []
+    predictor = load_predictor(tmp_path / "model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segmend.jobs.predict.load_predictor", lambda name, *options: predictor)
+        patch.setattr(
+            predictor, "forward", lambda x, forward=predictor.forward: seen.append(x.shape) or forward(x)
+        )
+        options = PredictOptions(TestTime((1.0, 0.5), tile=64, overlap=16), "32", quiet=True)
+        predict(tmp_path / "model", open_dataset(tmp_path / "large"), tmp_path / "out", options)
+    assert [tuple(shape) for shape in seen] == [(1, 3, 34, 48), (1, 3, 17, 24)]
+    assert read_labels(tmp_path / "out" / "labels" / "a.png")[0].shape == (100, 140)
 
 
 def test_the_command_takes_the_options_of_dual_segmentation(dual, tmp_path):

@@ -60,6 +60,7 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
         encoder: name of an encoder of segmentation-models-pytorch, ``resnet101`` as in the paper, for example.
         output_stride: 8 (the paper), 16 or 32; lower ones dilate the encoder.
         width: D, the number of features.
+        side: longest side in pixels of the images that it was trained on; `segmend predict` shrinks images to it.
 
     Raises:
         InvalidInput: no such encoder, one that cannot be dilated, or the extra ``train`` is not installed.
@@ -71,6 +72,7 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
         encoder: str = "tu-tf_efficientnet_lite0",
         output_stride: int = 32,
         width: int = 64,
+        side: int = 256,
     ) -> None:
         try:
             from segmentation_models_pytorch.encoders import get_encoder
@@ -78,7 +80,7 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
             raise InvalidInput("networks of DIS need a package: pip install 'segmend[train]'") from None
 
         super().__init__()
-        self.classes = classes
+        self.classes, self.side = classes, side
         count = len(classes)
         try:
             made = get_encoder(encoder, in_channels=3, depth=5, weights=None, output_stride=output_stride)

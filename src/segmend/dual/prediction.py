@@ -31,12 +31,13 @@ class DualPredictor(nn.Module):
 
     Attributes:
         classes: those of the logits.
+        side: longest side in pixels of the images that the network was trained on. Here images are not resized.
     """
 
     def __init__(self, model: DualSegmentation, closed_form: bool = True, steps: int = 0) -> None:
         super().__init__()
         self.model = model
-        self.classes = model.classes
+        self.classes, self.side = model.classes, model.side
         self.closed_form = closed_form
         self.steps = steps
 

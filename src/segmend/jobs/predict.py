@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from torch import nn
 
 from segmend.coding import Coding
 from segmend.data.cityscapes import CLASSES, SERVER_IDS
 from segmend.data.dataset import Dataset, Record
 from segmend.devices import Precision, pick_device, to_device
+from segmend.dual.prediction import DualPredictor
 from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Pipeline
@@ -99,7 +102,8 @@ def predict(
 
     def work(record: Record, given: _Given) -> Maps:
         maps = folder.new_maps(given.inputs, *given.image.shape[:2])
-        for rows, band in predict_bands(segmenter, given.image, options.test_time, options.precision):
+        shown = _shown(options.test_time, segmenter, given.image.shape[:2])
+        for rows, band in predict_bands(segmenter, given.image, shown, options.precision):
             maps.fill(rows, most_likely(band), band)
         return maps
 
@@ -107,6 +111,14 @@ def predict(
     with bar("predict", len(images), options.quiet) as progress:
         outcome = pipeline.run(images, progress)
     return folder.finish("predict", str(model), outcome)
+
+
+def _shown(test_time: TestTime, segmenter: nn.Module, size: tuple[int, ...]) -> TestTime:
+    """How an image is shown: to networks of DIS whole, at the size of their training, which scales multiply."""
+    if not isinstance(segmenter, DualPredictor):
+        return test_time
+    scales = tuple(scale * segmenter.side / max(size) for scale in test_time.scales)
+    return dataclasses.replace(test_time, scales=scales, tile=max(test_time.tile, *size))
 
 
 def _coding_of(classes: Classes) -> Coding | None:

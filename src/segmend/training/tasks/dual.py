@@ -89,7 +89,7 @@ def stages(recipe: DualRecipe, bar: Bar) -> list[Stage]:
     options = recipe.optimisation
     labelled, tagged = split_by_labels(recipe)
     torch.manual_seed(options.seed)  # the first weights depend on the seed too
-    model = DualSegmentation(labelled.classes, recipe.encoder, recipe.output_stride, recipe.width)
+    model = DualSegmentation(labelled.classes, recipe.encoder, recipe.output_stride, recipe.width, recipe.side)
     if recipe.features == "imagenet":
         inner = getattr(model.encoder, "model", model.encoder)
         load_imagenet_features(inner)
