@@ -10,11 +10,13 @@ import pytest
 from PIL import Image
 
 from segmend.data.dataset import open_dataset
+from segmend.data.description import write_description
 from segmend.data.files import InvalidFile, find_files
 from segmend.data.images import write_image
 from segmend.data.masks import write_labels
 from segmend.data.pairing import pair_names
 from segmend.data.pairs import open_pairs
+from segmend.labels import Classes
 
 
 def paths(folder: str, names: list[str], suffix: str) -> dict[str, Path]:
@@ -158,3 +160,14 @@ def test_maps_of_a_data_set_have_the_classes_and_the_void_that_it_says(tmp_path)
     assert set(np.unique(pairs.coarse(pairs.records[0]))) == {0, 255}
     other = open_pairs(tmp_path / "i", tmp_path / "set" / "labels" / "val", classes=2).dataset
     assert set(np.unique(other.coarse(other.records[0]))) == {0, 1}
+
+
+def test_maps_of_one_sequence_of_a_data_set_have_its_classes_and_its_void(tmp_path):
+    classes = Classes(("sky", "road", "car"))
+    write_description(tmp_path, "drives", classes)
+    for name in ("0001", "0002"):
+        write_image(tmp_path / "images" / "val" / "a" / f"{name}.png", np.zeros((4, 6, 3), np.uint8))
+        write_labels(tmp_path / "labels" / "val" / "a" / f"{name}.png", np.full((4, 6), 2, np.uint8))
+    pairs = open_pairs(tmp_path / "images" / "val" / "a", tmp_path / "labels" / "val" / "a").dataset
+    assert pairs.classes.names == classes.names
+    assert (pairs.coarse(pairs.records[0]) == 2).all()

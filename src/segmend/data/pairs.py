@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segmend.coding import Coding
-from segmend.data.dataset import Dataset, layout_of, open_dataset
+from segmend.data.dataset import Dataset, dataset_above, open_dataset
 from segmend.data.description import describe
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.images import unread_image, unread_images
@@ -72,10 +72,10 @@ def open_pairs(
 
 def _described(folder: Path, reading: Reading) -> Found | None:
     """How label maps in a data set are read: as its ``dataset.yaml`` says, unless something else was said."""
-    layout = layout_of(folder)
-    if layout is None or reading.ids or reading.palette:
+    root = dataset_above(folder)
+    if root is None or reading.ids or reading.palette:
         return None
-    described = describe(layout[0])
+    described = describe(root)
     if isinstance(reading.classes, Classes):
         fits = reading.classes.names == described.classes.names
     else:
