@@ -415,16 +415,7 @@ def propagate(
         max_pixels=max_pixels,
     )
     result = job(_reported(video), motion, out, options)
-    if result.mode == "lp":
-        for name, share in result.kept_share.items():
-            console.print(f"{escape(name):15} {100 * share:5.1f} % of the propagated pixels kept")
-    for one in result.quality:
-        found = f"{100 * one.kept:.1f} % kept, on {_counted(one.images)}"
-        if one.mean_iou is not None and one.pixel_accuracy is not None:
-            found = f"mIoU {100 * one.mean_iou:.1f}, {100 * one.pixel_accuracy:.1f} % right of {found}"
-        console.print(f"{one.distance} frame{'s' * (one.distance > 1)} away: {found}")
-    for note in result.notes:
-        errors.print(f"[yellow]note:[/yellow] {escape(note)}")
+    _print_propagation(result)
     frames_labelled = "1 labelled frame" if result.labelled == 1 else f"{result.labelled} labelled frames"
     parts = [f"{frames_labelled}, labels propagated to {_counted(result.done)} in {out}"]
     if result.remade:
@@ -434,6 +425,20 @@ def propagate(
     message = f"{', '.join(parts)}; {result.frames_per_second:.1f} images per second"
     skipped = [f"{s.file}: {s.reason}" for s in result.skipped]
     _finish(message, skipped, result.done + result.kept > 0)
+
+
+def _print_propagation(result) -> None:  # type: ignore[no-untyped-def]
+    """What was kept of each class, how good labels are by distance, and what else a reader must know."""
+    if result.mode == "lp":  # jointly propagated labels are all kept
+        for name, share in result.kept_share.items():
+            console.print(f"{escape(name):15} {100 * share:5.1f} % of the propagated pixels kept")
+    for one in result.quality:
+        found = f"{100 * one.kept:.1f} % kept, on {_counted(one.images)}"
+        if one.mean_iou is not None and one.pixel_accuracy is not None:
+            found = f"mIoU {100 * one.mean_iou:.1f}, {100 * one.pixel_accuracy:.1f} % right of {found}"
+        console.print(f"{one.distance} frame{'s' * (one.distance > 1)} away: {found}")
+    for note in result.notes:
+        errors.print(f"[yellow]note:[/yellow] {escape(note)}")
 
 
 @app.command()

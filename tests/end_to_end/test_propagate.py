@@ -70,6 +70,15 @@ def test_labels_become_a_data_set_that_is_scored_and_shown(filmed, segmend_, pro
     assert (code, "mIoU" in printed) == (0, True)
 
 
+def test_scores_and_notes_are_printed_in_joint_propagation_too(filmed, propagate_):
+    filmed(9, labelled=range(9))
+    code, printed = propagate_("--mode", "jp", "--method", "flow", "--every", "8", "--steps", "2")
+    assert code == 0
+    assert "1 frame away: mIoU 9" in printed
+    assert "left out" in printed
+    assert "of the propagated pixels kept" not in printed
+
+
 def test_what_it_writes_is_trained_on(filmed, segmend_, propagate_):
     pytest.importorskip("lightning_fabric")
     filmed()
