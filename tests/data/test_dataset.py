@@ -70,7 +70,7 @@ def test_layout_pairs_by_id(tmp_path: Path) -> None:
     assert train.classes.names == NAMES
     assert train.classes.palette[:2] == ((1, 2, 3), (128, 0, 0))
     assert [r.id for r in train] == list(IDS)
-    assert [r.tags for r in train] == [("sky", "skin"), (), None, None, None]
+    assert [r.tags for r in train] == [{"sky": 1, "skin": 1}, {}, None, None, None]
     assert [r.labels is None for r in train] == [True, False, False, False, False]
     assert [r.coarse is None for r in train] == [True, False, True, True, True]
     np.testing.assert_array_equal(train.labels(train.records[2]), label_map(2))
@@ -417,7 +417,7 @@ def test_merged_classes(tmp_path: Path) -> None:
     table = np.array([0, 1, 1, 2] + [255] * 252)
     for record in merged:
         np.testing.assert_array_equal(merged.labels(record), table[dataset.labels(record)])
-    assert merged.records[0].tags == ("skin", "eyes")
+    assert merged.records[0].tags == {"skin": 1, "eyes": 1}
     summed = np.stack([soft[0], soft[1] + soft[2], soft[3]])
     np.testing.assert_allclose(merged.coarse(merged.records[0]), summed, atol=2e-3)
 

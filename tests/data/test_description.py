@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from segmend.data.description import describe, read_description, read_tags, write_description
+from segmend.data.description import describe, read_description, write_description
 from segmend.data.files import InvalidFile, atomic_write
 from segmend.labels import Classes
 
@@ -17,7 +17,6 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert describe(tmp_path) == ("faces", classes, 255, ("skin",))
     atomic_write(tmp_path / "dataset.yaml", b"{classes: [a, b], void: 1}")
     assert describe(tmp_path) == (tmp_path.name, Classes(("a", "b")), 1, ())
-    assert read_tags(tmp_path / "tags.json", classes) == {}
 
 
 BAD_DESCRIPTIONS = {
@@ -47,23 +46,3 @@ def test_descriptions_that_cannot_be(tmp_path: Path, kind: str) -> None:
 def test_a_missing_description_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match=r"dataset\.yaml: not readable"):
         read_description(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "not readable as JSON"),
-        ("[]", r"expected \{SPLIT"),
-        ('{"train": ["a"]}', r"expected \{SPLIT"),
-        ('{"train": {"a": "sky"}}', "a: expected a list of class names, found 'sky'"),
-        ('{"train": {"a": ["skin", "sky "]}}', r"a: the tag 'sky ' is no class; did you mean 'sky'\?"),
-        ('{"train": {}, "val": {"b": ["Skin"]}}', r"b: the tag 'Skin' is no class; did you mean 'skin'\?"),
-        ('{"train": {"a": ["cloud"]}}', r"a: the tag 'cloud' is no class; classes are sky, skin"),
-        ('{"train": {"a": [1]}}', r"a: expected a list of class names, found \[1\]"),
-        ('{"train": {"a": [["sky"]]}}', "a: expected a list"),
-    ],
-)
-def test_tags_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
-    atomic_write(tmp_path / "tags.json", text.encode())
-    with pytest.raises(InvalidFile, match=rf"tags\.json: {message}"):
-        read_tags(tmp_path / "tags.json", Classes(("sky", "skin")))

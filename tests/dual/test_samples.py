@@ -11,7 +11,7 @@ from segmend.data.description import write_description
 from segmend.data.files import atomic_write
 from segmend.data.images import write_image
 from segmend.data.masks import write_labels
-from segmend.dual.samples import SMALLEST, DualSamples, tags_of_labels, tags_of_names
+from segmend.dual.samples import SMALLEST, DualSamples, scores_of_tags, tags_of_labels
 from segmend.labels import Classes, InvalidInput
 
 CLASSES = Classes(("ground", "cat", "dog"))
@@ -117,6 +117,6 @@ def test_void_of_sixteen_bits(root):
 
 
 def test_tags_hold_the_background_always():
-    assert tags_of_names(["dog"], CLASSES.names).tolist() == [1, 0, 1]
+    assert scores_of_tags({"dog": 0.5}, CLASSES.names).tolist() == [1, 0, 0.5]
     assert tags_of_labels(torch.tensor([[1, 1]]), 3, 255).tolist() == [1, 1, 0]
     assert tags_of_labels(torch.full((2, 2), 255), 3, 255).tolist() == [1, 0, 0]

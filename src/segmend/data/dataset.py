@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from segmend.coding import Coding
-from segmend.data.description import describe, read_tags, tags_without_image
+from segmend.data.description import describe
 from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, found_instead
 from segmend.data.images import IMAGE_SUFFIXES, ImageSurvey, read_image, survey_images
 from segmend.data.manifest import read_manifest
@@ -19,6 +19,7 @@ from segmend.data.pairing import pair_names, turns_of
 from segmend.data.probabilities import PROBABILITY_SUFFIXES
 from segmend.data.reading import Reading, read_plain
 from segmend.data.survey import Survey, survey_masks
+from segmend.data.tags import Tags, read_tags, tags_without_image
 from segmend.labels import Classes, InvalidInput, check_same_size
 
 
@@ -27,6 +28,7 @@ class Record:
     """One image of a data set, by the files that belong to it. An ID may hold folders.
 
     Attributes:
+        tags: the classes in it with their scores (see `segmend.data.tags`); None where they are not known.
         turn: EXIF orientation by which its maps are turned, as they were made of the image as stored.
         distance: frames to the labelled frame that its labels were propagated from; 0 if it was labelled by hand;
             None if no ``manifest.jsonl`` lists it (see `segmend.data.manifest`).
@@ -38,7 +40,7 @@ class Record:
     image: Path | None = None
     labels: Path | None = None
     coarse: Path | None = None
-    tags: tuple[str, ...] | None = None
+    tags: Tags | None = None
     blobs: Path | None = None
     turn: int = 1
     distance: int | None = None
@@ -209,7 +211,7 @@ class Dataset:
         return replace(
             self,
             classes=classes,
-            records=tuple(replace(r, tags=r.tags and _renamed(r.tags, owner)) for r in self.records),
+            records=tuple(replace(r, tags=r.tags and _joined(r.tags, owner)) for r in self.records),
             merge=_composed(self.merge, merge),
             merge_coarse=_composed(self.merge_coarse, merge),
             scored=_renamed(self.scored, owner),
@@ -223,6 +225,15 @@ def _origin(record: Record) -> str:
 
 def _renamed(names: tuple[str, ...], owner: dict[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(owner.get(name, name) for name in names))
+
+
+def _joined(tags: Tags, owner: dict[str, str]) -> Tags:
+    """Tags of joined classes: each has the highest score of what it stands for."""
+    found: dict[str, float] = {}
+    for name, score in tags.items():
+        name = owner.get(name, name)
+        found[name] = max(score, found.get(name, 0.0))
+    return found
 
 
 def _composed(first: tuple[int, ...] | None, second: tuple[int, ...]) -> tuple[int, ...]:
@@ -416,7 +427,7 @@ def _open_layout(
             image=path,
             labels=masks.get(i),
             coarse=maps.get(i),
-            tags=tuple(tags[i]) if i in tags else None,
+            tags=tags.get(i),
             blobs=blobs.get(i),
             turn=turns.get(i, 1),
             distance=entries[split, i].distance if (split, i) in entries else None,

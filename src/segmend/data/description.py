@@ -1,15 +1,14 @@
-"""What a data set says of itself: ``dataset.yaml``, and ``tags.json`` beside it."""
+"""What a data set says of itself in its ``dataset.yaml``."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from segmend.data.files import InvalidFile, atomic_write, read_json
+from segmend.data.files import InvalidFile, atomic_write
 from segmend.labels import VOID_16, Classes, InvalidInput
 
 
@@ -67,47 +66,6 @@ def write_description(root: Path, name: str, classes: Classes, **more: Any) -> N
     }
     text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, default_flow_style=None)
     atomic_write(root / "dataset.yaml", text.encode())
-
-
-def read_tags(path: Path, classes: Classes) -> dict[str, dict[str, list[str]]]:
-    """Names of the classes in each image, by split and ID; none without a ``tags.json``.
-
-    Raises:
-        InvalidFile: another content, or a tag that is no class; the message names the nearest one.
-    """
-    if not path.is_file():
-        return {}
-    tags = read_json(path)
-    if not isinstance(tags, dict) or not all(isinstance(v, dict) for v in tags.values()):
-        raise InvalidFile(path, "expected {SPLIT: {ID: [class name, ...]}}")
-    for identity, names in ((i, names) for of_split in tags.values() for i, names in of_split.items()):
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise InvalidFile(path, f"{identity}: expected a list of class names, found {names!r}")
-        for name in names:
-            if name not in classes.names:
-                raise InvalidFile(path, f"{identity}: the tag {name!r} is no class{_nearest(name, classes.names)}")
-    return tags
-
-
-def _nearest(name: str, names: tuple[str, ...]) -> str:
-    """A question for what was meant, or all names where none is near."""
-    by_lower = {one.lower(): one for one in names}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f"; did you mean {by_lower[near[0]]!r}?" if near else f"; classes are {', '.join(names)}"
-
-
-def tags_without_image(tags: Mapping[str, Collection[str]], split: str, images: Collection[str]) -> list[str]:
-    """Findings about tags that belong to no image of a split.
-
-    Args:
-        tags: IDs by split, as `read_tags` gives them.
-        images: the IDs of the split.
-    """
-    missing = [identity for identity in tags.get(split, ()) if identity not in images]
-    if not missing:
-        return []
-    what = "an image that is" if len(missing) == 1 else f"{len(missing)} images that are"
-    return [f"warning: tags.json has tags of {what} not in images/{split}: {named(missing)}"]
 
 
 def named(names: Sequence[str], most: int = 3) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from segmend.data.dataset import Dataset, Record, pair_labels
 from segmend.data.files import InvalidFile
 from segmend.data.sampling import Sample, seed_of
+from segmend.data.tags import Tags
 from segmend.labels import InvalidInput
 
 SMALLEST = 0.8
@@ -24,7 +25,7 @@ class DualSample(Sample, total=False):
 
     Attributes:
         valid: ``float32 [1, H, W]``, 1 inside the image.
-        tags: ``float32 [C]``, 1 for classes that are in the image; the background always is.
+        tags: ``float32 [C]``, scores of the classes, 1 for those that are in the image; the background always is.
         labelled: ``bool``, whether `labels` are its ground truth. Otherwise they are void, and the tags are given.
     """
 
@@ -86,7 +87,7 @@ class DualSamples(torch.utils.data.Dataset[Sample]):
         else:
             image = torch.from_numpy(dataset.image(record))
             labels = torch.full(image.shape[:2], void, dtype=torch.uint8 if void == 255 else torch.int32)
-            tags = tags_of_names(record.tags or (), self.classes.names)
+            tags = scores_of_tags(record.tags or {}, self.classes.names)
         scale = self.side * rng.uniform(SMALLEST, 1) / max(image.shape[:2])
         size = [max(8, round(scale * length)) for length in image.shape[:2]]
         small = F.interpolate(
@@ -118,8 +119,8 @@ def tags_of_labels(labels: Tensor, num_classes: int, void: int) -> Tensor:
     return tags
 
 
-def tags_of_names(names: Sequence[str], classes: Sequence[str]) -> Tensor:
-    """1 for each class that is named, and for the background, which is the first: ``float32 [C]``."""
-    tags = torch.tensor([float(name in names) for name in classes])
-    tags[0] = 1
-    return tags
+def scores_of_tags(tags: Tags, classes: Sequence[str]) -> Tensor:
+    """The score of each class, and 1 for the background, which is the first: ``float32 [C]``."""
+    scores = torch.tensor([tags.get(name, 0.0) for name in classes])
+    scores[0] = 1
+    return scores

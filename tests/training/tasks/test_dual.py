@@ -201,11 +201,11 @@ def test_a_list_chooses_the_labelled_images_and_the_others_have_tags(root, tmp_p
     labelled, tagged = split_by_labels(recipe_of(root, labelled=tmp_path / "list"))
     assert [record.id for record in labelled] == ["t1", "t4"]
     assert [[record.id for record in one] for one in tagged] == [["t0", "t2", "t3", "t5"], ["w0", "w1", "w2"]]
-    assert [record.tags for record in tagged[0]] == [
-        ("cat",),
-        *[("ground", name) for name in ("cat", "dog", "dog")],
+    assert [list(record.tags) for record in tagged[0]] == [
+        ["cat"],
+        *[["ground", name] for name in ("cat", "dog", "dog")],
     ]
-    assert tagged[1].records[2].tags == ()  # nothing but background, which is known as well
+    assert tagged[1].records[2].tags == {}  # nothing but background, which is known as well
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_images_of_the_training_split_without_label_map_have_tags_or_are_left_ou
     write_json(root / "tags.json", {"train": {"u1": ["dog"], "gone": []}})
     labelled, tagged = split_by_labels(recipe_of(root, tagged=()))
     assert len(labelled) == 6
-    assert [(record.id, record.tags) for one in tagged for record in one] == [("u1", ("dog",))]
+    assert [(record.id, record.tags) for one in tagged for record in one] == [("u1", {"dog": 1})]
     assert "pets: 3 images have neither tags nor a label map, left out: u0, u2, u3" in found()
     assert "warning: tags.json has tags of an image that is not in images/train: gone" in found()
 
@@ -249,7 +249,7 @@ def test_tags_of_labels_come_from_the_map_where_none_are_given(root, found):
     (root / "labels" / "train" / "t3.png").write_bytes(b"broken")
     kept = with_tags_of_labels(dataset)
     assert [record.id for record in kept] == ["t0", "t1", "t2", "t4", "t5"]
-    assert [record.tags for record in kept][:2] == [("cat",), ("ground", "dog")]
+    assert [list(record.tags) for record in kept][:2] == [["cat"], ["ground", "dog"]]
     (message,) = found()
     assert message.startswith("warning: left out, as there are no tags beside it: ")
     assert "t3.png" in message

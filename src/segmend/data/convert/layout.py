@@ -10,8 +10,9 @@ from pathlib import Path
 from segmend.data.convert.source import SourceDataset, SourceImage
 from segmend.data.dataset import open_dataset, splits_of
 from segmend.data.description import read_description, write_description
-from segmend.data.files import InvalidFile, write_json
+from segmend.data.files import InvalidFile
 from segmend.data.masks import write_labels
+from segmend.data.tags import Tags, write_tags
 
 
 def read(root: Path, max_pixels: int) -> SourceDataset:
@@ -39,13 +40,13 @@ def read(root: Path, max_pixels: int) -> SourceDataset:
 def write(source: SourceDataset, destination: Path) -> None:
     """Write images and label maps, then tags and ``dataset.yaml``."""
     classes = source.classes
-    tags: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    tags: dict[str, dict[str, Tags]] = defaultdict(dict)
     for item, labels in source.usable():
         item.save(destination / "images" / item.split / f"{item.id}{item.suffix}")
         if labels is not None:
             write_labels(destination / "labels" / item.split / f"{item.id}.png", labels, classes.palette)
         if item.tags is not None:
-            tags[item.split][item.id] = list(item.tags)
+            tags[item.split][item.id] = item.tags
     if tags:
-        write_json(destination / "tags.json", tags)
+        write_tags(destination / "tags.json", tags)
     write_description(destination, source.name, classes, **source.more)

@@ -11,6 +11,7 @@ import numpy as np
 
 from segmend.data.files import InvalidFile, atomic_copy
 from segmend.data.images import orientation_of, read_image, write_image
+from segmend.data.tags import Tags
 from segmend.labels import Classes, InvalidInput, check_same_size
 from segmend.pixels import turned
 
@@ -30,7 +31,7 @@ class SourceImage:
     id: str
     image: Path
     load: Callable[[], np.ndarray] | None = None
-    tags: tuple[str, ...] | None = None
+    tags: Tags | None = None
     load_image: Callable[[], np.ndarray] | None = None
 
     @property

@@ -167,7 +167,7 @@ def with_tags_of_labels(dataset: Dataset) -> Dataset:
             continue
         if record.tags is None:
             try:
-                record = dataclasses.replace(record, tags=_classes_in(dataset, record))
+                record = dataclasses.replace(record, tags=dict.fromkeys(_classes_in(dataset, record), 1.0))
             except InvalidFile as error:
                 unreadable.append(str(error))
                 continue
@@ -190,7 +190,7 @@ def contradictions(dataset: Dataset) -> list[str]:
             present = set(_classes_in(dataset, record)) - {background}
         except InvalidFile:
             continue  # training lists it
-        tags = set(record.tags) - {background}
+        tags = {name for name, score in record.tags.items() if score > 0.5} - {background}
         if tags != present:
             texts = (", ".join(sorted(names)) or "none" for names in (tags, present))
             found.append("{} (tags: {}; label map: {})".format(record.id, *texts))

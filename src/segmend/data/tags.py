@@ -1,0 +1,83 @@
+"""Tags: the classes that are in an image, without saying where. ``tags.json`` holds them beside a data set."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TypeGuard
+
+from segmend.data.description import named
+from segmend.data.files import InvalidFile, read_json, write_json
+from segmend.labels import Classes
+
+Tags = Mapping[str, float]
+"""Class names of an image and their scores in 0..1, the probability that the class is there; others are not."""
+
+
+def read_tags(path: Path, classes: Classes) -> dict[str, dict[str, Tags]]:
+    """The tags of each image, by split and ID; none where there is no such file.
+
+    The file is ``{SPLIT: {ID: [class, ...]}}``, or ``{SPLIT: {ID: {class: score, ...}}}`` with scores in 0..1.
+
+    Raises:
+        InvalidFile: another content, or a tag that is no class; the message names the nearest one.
+    """
+    if not path.is_file():
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
+        raise InvalidFile(path, "expected {SPLIT: {ID: [class name, ...]}}")
+    return {
+        split: {identity: _tags_of(path, identity, given, classes) for identity, given in of_split.items()}
+        for split, of_split in content.items()
+    }
+
+
+def _tags_of(path: Path, identity: str, given: object, classes: Classes) -> Tags:
+    tags = dict.fromkeys(given, 1.0) if _is_names(given) else given
+    if not isinstance(tags, dict):
+        raise InvalidFile(path, f"{identity}: expected a list of class names, found {given!r}")
+    for name, score in tags.items():
+        if name not in classes.names:
+            raise InvalidFile(path, f"{identity}: the tag {name!r} is no class{nearest(name, classes.names)}")
+        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+            raise InvalidFile(path, f"{identity}: expected a score of {name!r} in 0..1, found {score!r}")
+    return {name: float(score) for name, score in tags.items()}
+
+
+def _is_names(given: object) -> TypeGuard[list[str]]:
+    return isinstance(given, list) and all(isinstance(name, str) for name in given)
+
+
+def write_tags(path: Path, tags: Mapping[str, Mapping[str, Tags]]) -> None:
+    """Write tags by split and ID: names where all scores of an image are 1, otherwise names and scores."""
+    content = {
+        split: {
+            identity: list(given) if all(score == 1 for score in given.values()) else dict(given)
+            for identity, given in of_split.items()
+        }
+        for split, of_split in tags.items()
+    }
+    write_json(path, content)
+
+
+def nearest(name: str, names: tuple[str, ...]) -> str:
+    """A question for what was meant by a name that is no class, or all names where none is near."""
+    by_lower = {one.lower(): one for one in names}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else f"; classes are {', '.join(names)}"
+
+
+def tags_without_image(tags: Mapping[str, Collection[str]], split: str, images: Collection[str]) -> list[str]:
+    """Findings about tags that belong to no image of a split.
+
+    Args:
+        tags: IDs by split, as `read_tags` gives them.
+        images: the IDs of the split.
+    """
+    missing = [identity for identity in tags.get(split, ()) if identity not in images]
+    if not missing:
+        return []
+    what = "an image that is" if len(missing) == 1 else f"{len(missing)} images that are"
+    return [f"warning: tags.json has tags of {what} not in images/{split}: {named(missing)}"]
