@@ -139,6 +139,15 @@ def test_padding_does_not_count_in_the_tags(model):
     with torch.no_grad():
         inside = model.tag_logits(DualFeatures(u1[..., :4, :5], v1, torch.ones(1, 1, 4, 5)))
         assert torch.allclose(model.tag_logits(DualFeatures(u1, v1, valid)), inside, atol=1e-5)
-        padding = torch.ones(1, 1, 50, 70)
-        padding[..., 20:] = 0
-        assert model.encode(torch.rand(1, 3, 50, 70), padding).valid[0, 0, 0].tolist() == [1, 1, 0.5, *[0] * 6]
+
+
+def test_features_of_maps_of_the_encoder_are_those_of_the_image(model):
+    image = torch.rand(1, 3, 50, 70)
+    with torch.no_grad():
+        expected, pyramid = model.encode(image), model.pyramid(image)
+        assert expected.valid.shape == (1, 1, 7, 9)
+        assert (expected.valid == 1).all()
+        found = model.encode(pyramid, expected.valid)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        outputs = model(pyramid, expected.valid), model(image)
+        assert torch.equal(outputs[0].map_logits, outputs[1].map_logits)

@@ -15,7 +15,7 @@ TAGS = torch.tensor([[1.0, 0, 1, 0], [1, 1, 0, 0]])
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return DualSegmentation(Classes.numbered(4), width=16).eval()
+    return DualSegmentation(Classes.numbered(4), width=16, common=("class 0",)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,9 @@ def given(model):
 
 @pytest.mark.parametrize("targets", [Targets(), Targets(steps=3), Targets(colours=0), Targets(features=0)])
 def test_a_mask_excludes_other_classes_for_good(model, given, targets):
-    found, tag_logits = targets.infer(model, *given, TAGS)
+    found, tags = targets.infer(model, *given, TAGS)
     assert found.shape == (2, 4, 8, 6)
-    assert tag_logits.shape == (2, 4)
+    assert torch.equal(tags, TAGS)
     p = found.exp()
     assert torch.allclose(p.sum(1), torch.ones(2, 8, 6), atol=1e-4)
     assert (p[TAGS == 0] < 1e-6).all()
@@ -39,11 +39,26 @@ def test_a_mask_excludes_other_classes_for_good(model, given, targets):
 
 def test_no_classes_are_excluded_without_a_mask_or_without_tags(model, given):
     plain = {"steps": 0, "features": 0.0, "colours": 0.0}
-    for targets, tags in ((Targets(mask=False, **plain), TAGS), (Targets(**plain), None)):
-        found, _ = targets.infer(model, *given, tags)
+    for targets, tags in ((Targets(evidence="network", **plain), TAGS), (Targets(**plain), None)):
+        found, predicted = targets.infer(model, *given, tags)
         with torch.no_grad():
-            expected = combined(model.map_logits(given[0]), model.tag_logits(given[0])).log_softmax(1)
+            tag_logits = model.tag_logits(given[0])
+            expected = combined(model.map_logits(given[0]), tag_logits).log_softmax(1)
+        assert torch.allclose(predicted, tag_logits.sigmoid(), atol=1e-4)
         assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_scores_and_biases_are_added_to_the_map(model, given):
+    plain = {"features": 0.0, "colours": 0.0}
+    scores = torch.tensor([[1.0, 0.5, 0.1, 0.25], [1, 0.01, 1, 0.5]])
+    with torch.no_grad():
+        logits = model.map_logits(given[0])
+    found, tags = Targets(**plain).infer(model, *given, scores)
+    assert torch.equal(tags, scores)
+    assert torch.allclose(found, (logits + scores.log()[:, :, None, None]).log_softmax(1), atol=1e-4)
+    found, tags = Targets(evidence="bias", **plain).infer(model, *given, TAGS)
+    bias = torch.tensor([[3.0, 0, 5, 0], [3, 5, 0, 0]])  # class 0 is common
+    assert torch.allclose(found, (logits + bias[:, :, None, None]).log_softmax(1), atol=1e-4)
 
 
 def test_steps_follow_the_tags_and_the_image_where_asked(model, given):
@@ -54,9 +69,9 @@ def test_steps_follow_the_tags_and_the_image_where_asked(model, given):
         ({"tags": "softmax"}, infer(model, features, None, TAGS, 4, kind="softmax")),
         ({"tags": "none"}, infer(model, features, steps=0)),
     ):
-        targets = Targets(steps=4, mask=False, features=0.0, colours=0.0, **options)
-        found, tag_logits = targets.infer(model, features, image, TAGS)
-        assert torch.allclose(tag_logits, expected.tag_logits, atol=1e-4)
+        targets = Targets(steps=4, evidence="network", features=0.0, colours=0.0, **options)
+        found, predicted = targets.infer(model, features, image, TAGS)
+        assert torch.allclose(predicted, expected.tag_logits.sigmoid(), atol=1e-4)
         assert torch.allclose(found, combined(expected.map_logits, expected.tag_logits).log_softmax(1), atol=1e-4)
 
 

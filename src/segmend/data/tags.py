@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeGuard
 
@@ -67,6 +68,26 @@ def nearest(name: str, names: tuple[str, ...]) -> str:
     by_lower = {one.lower(): one for one in names}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else f"; classes are {', '.join(names)}"
+
+
+def common_classes(shown: Sequence[Collection[str]]) -> tuple[str, ...]:
+    """The classes that are in more than half of the label maps, of which `shown` holds the classes of each.
+
+    >>> common_classes([{"background", "cat"}, {"background"}, {"background", "dog"}])
+    ('background',)
+    """
+    counts = Counter(name for classes in shown for name in classes)
+    return tuple(sorted(name for name, count in counts.items() if 2 * count > len(shown)))
+
+
+def implied_classes(common: Collection[str], given: Collection[Tags]) -> tuple[str, ...]:
+    """The common classes that tags pass over, such as the background: fewer than one image in twenty names them.
+
+    >>> implied_classes(["background", "person"], [{"person": 1.0}, {}])
+    ('background',)
+    """
+    counts = Counter(name for tags in given for name in tags)
+    return tuple(name for name in common if 20 * counts[name] < len(given))
 
 
 def tags_without_image(tags: Mapping[str, Collection[str]], split: str, images: Collection[str]) -> list[str]:

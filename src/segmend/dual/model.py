@@ -1,6 +1,7 @@
 """The network of DIS: an encoder and three subnets, for the label map, the image, and the tags (section 2.1)."""
 
 # Annotations stay objects here (no `from __future__`): the hub mixin reads them to decode `config.json`.
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -56,11 +57,13 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
     of all strides from 8 on are projected to one width and summed; a dilated encoder gives all at stride 8.
 
     Args:
-        classes: of the label map and, all but the background, of the tags; the first is the background.
+        classes: of the label map and of the tags.
         encoder: name of an encoder of segmentation-models-pytorch, ``resnet101`` as in the paper, for example.
         output_stride: 8 (the paper), 16 or 32; lower ones dilate the encoder.
         width: D, the number of features.
         side: longest side in pixels of the images that it was trained on; `segmend predict` shrinks images to it.
+        common: classes that most images hold, such as the background. Where tags pass over them, every image is
+            taken to hold them (see `segmend.data.tags.implied_classes`).
 
     Raises:
         InvalidInput: no such encoder, one that cannot be dilated, or the extra ``train`` is not installed.
@@ -73,6 +76,7 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
         output_stride: int = 32,
         width: int = 64,
         side: int = 256,
+        common: tuple[str, ...] = (),
     ) -> None:
         try:
             from segmentation_models_pytorch.encoders import get_encoder
@@ -80,7 +84,7 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
             raise InvalidInput("networks of DIS need a package: pip install 'segmend[train]'") from None
 
         super().__init__()
-        self.classes, self.side = classes, side
+        self.classes, self.side, self.common = classes, side, tuple(common)
         count = len(classes)
         try:
             made = get_encoder(encoder, in_channels=3, depth=5, weights=None, output_stride=output_stride)
@@ -108,24 +112,34 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
         )
         self.subnet3 = nn.Linear(width, count)
 
-    def encode(self, image: Tensor, valid: Tensor | None = None) -> DualFeatures:
-        """Features of images ``float32 [B, 3, H, W]`` in 0..1; h and w are H / 8 and W / 8, rounded up.
+    def pyramid(self, image: Tensor) -> list[Tensor]:
+        """What the encoder gives for images ``float32 [B, 3, H, W]`` in 0..1: its maps from stride 8 on."""
+        height, width = image.shape[2:]
+        padding = (0, -width % STRIDE, 0, -height % STRIDE)
+        found: list[Tensor] = self.encoder(F.pad((image - MEAN) / STD, padding, mode="replicate"))[3:]
+        return found
+
+    def encode(self, image: Tensor | Sequence[Tensor], valid: Tensor | None = None) -> DualFeatures:
+        """Features of images.
 
         Args:
-            valid: ``[B, 1, H, W]``, 1 inside the images, 0 in padding (None: no padding).
+            image: ``float32 [B, 3, H, W]`` in 0..1; h and w are H / 8 and W / 8, rounded up. Or what `pyramid`
+                gave for it, with `valid`.
+            valid: share of each cell that is inside the image, not padding, ``[B, 1, h, w]`` (None: no padding).
         """
-        height, width = image.shape[2:]
-        inside = torch.ones_like(image[:, :1]) if valid is None else valid.to(image.dtype)
-        inside = F.avg_pool2d(inside, CELL, ceil_mode=True, count_include_pad=False)
-        padding = (0, -width % STRIDE, 0, -height % STRIDE)
-        found = self.encoder(F.pad((image - MEAN) / STD, padding, mode="replicate"))[3:]
-        size = found[0].shape[2:]
+        if isinstance(image, Tensor):
+            found: Sequence[Tensor] = self.pyramid(image)
+            if valid is None:
+                valid = F.avg_pool2d(torch.ones_like(image[:, :1]), CELL, ceil_mode=True, count_include_pad=False)
+        else:
+            found = [map_.float() for map_ in image]
+        assert valid is not None
+        size, deep = found[0].shape[2:], found[-1]
         projected = (project(map_) for project, map_ in zip(self.projections, found, strict=True))
         total = sum(F.interpolate(map_, size=size, mode="bilinear", align_corners=False) for map_ in projected)
-        u1 = self.to_u1(total)[:, :, : inside.shape[2], : inside.shape[3]]
-        deep = found[-1]
-        weight = F.interpolate(inside, size=deep.shape[2:], mode="area")
-        return DualFeatures(u1, self.to_v1(_weighted_mean(deep, weight)), inside)
+        u1 = self.to_u1(total)[:, :, : valid.shape[2], : valid.shape[3]]
+        weight = F.interpolate(valid, size=deep.shape[2:], mode="area")
+        return DualFeatures(u1, self.to_v1(_weighted_mean(deep, weight)), valid)
 
     def map_logits(self, features: DualFeatures) -> Tensor:
         """u3 of subnet 1: logits of the label map, ``[B, C, h, w]``, of ``u2 = u1 + v1``."""
@@ -141,11 +155,11 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
         return image
 
     def tag_logits(self, features: DualFeatures) -> Tensor:
-        """v3 of subnet 3: logits of the tags, ``[B, C]``, of ``v2 = avgpool(u1) + v1``; the background first."""
+        """v3 of subnet 3: logits of the tags, ``[B, C]``, of ``v2 = avgpool(u1) + v1``."""
         logits: Tensor = self.subnet3(_weighted_mean(features.u1, features.valid) + features.v1)
         return logits
 
-    def forward(self, image: Tensor, valid: Tensor | None = None) -> DualOutput:
+    def forward(self, image: Tensor | Sequence[Tensor], valid: Tensor | None = None) -> DualOutput:
         """Label map, reconstruction and tags of images; the arguments are those of `encode`."""
         features = self.encode(image, valid)
         logits = self.map_logits(features)
@@ -210,8 +224,12 @@ def soft_labels(labels: Tensor, num_classes: int, void: int) -> tuple[Tensor, Te
     >>> [round(share, 3) for share in shares.flatten().tolist()], valid.item()
     ([0.333, 0.667], 0.75)
     """
+    count, height, width = labels.shape
+    h, w = -(-height // CELL), -(-width // CELL)
+    rows, columns = (torch.arange(length, device=labels.device) // CELL for length in (height, width))
+    cell = (torch.arange(count, device=labels.device)[:, None, None] * h + rows[:, None]) * w + columns
     known = labels != void
-    planes = F.one_hot(torch.where(known, labels, 0).long(), num_classes).movedim(-1, 1) * known[:, None]
-    shares = F.avg_pool2d(planes.float(), CELL, ceil_mode=True, count_include_pad=False)
-    valid = shares.sum(dim=1, keepdim=True)
-    return shares / valid.clamp_min(1e-6), valid
+    votes = torch.bincount((cell * num_classes + labels)[known], minlength=count * h * w * num_classes)
+    planes = votes.view(count, h, w, num_classes).movedim(-1, 1).float()
+    pixels, total = torch.bincount(cell.flatten()).view(count, 1, h, w), planes.sum(dim=1, keepdim=True)
+    return planes / total.clamp_min(1), total / pixels

@@ -15,6 +15,9 @@ from segmend.dual.reconstruction import Guide, cielab, reconstruct_by_colours
 ABSENT = -1e4
 """Log-probability of a class that the tags exclude."""
 
+BIASES = 3.0, 5.0
+"""What a fixed bias adds to the logits of common classes (the background), and of other ones (WSSL, EM-Fixed)."""
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -24,8 +27,9 @@ class Targets:
         steps: gradient steps of inference (the paper's t_tr); 0 for none.
         image: the steps reconstruct the image by subnet 2, as in the paper.
         tags: the steps fit the tags; ``softmax`` as in the paper.
-        mask: classes that are not among the tags are excluded (WSSL's hard constraint); otherwise tags weight the
-            map as the network predicts them.
+        evidence: how the tags change the map. ``mask`` adds the logarithms of their scores, so it excludes classes
+            without a tag (WSSL's hard constraint); ``bias`` raises the logits of tagged classes (WSSL, EM-Fixed);
+            ``network`` weights the map by the tags that the network predicts after the steps, as in the paper.
         features, colours: weights of u1 and of the colours in CIELAB in the closed form; 0 for none.
         rounds: of the closed form.
     """
@@ -33,7 +37,7 @@ class Targets:
     steps: int = 0
     image: bool = False
     tags: Literal["none", "sigmoid", "softmax"] = "softmax"
-    mask: bool = True
+    evidence: Literal["mask", "bias", "network"] = "mask"
     features: float = 2.0
     colours: float = 0.7
     rounds: int = 3
@@ -42,23 +46,28 @@ class Targets:
     def infer(
         self, model: DualSegmentation, features: DualFeatures, image: Tensor, tags: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The most plausible label maps: log-probabilities ``[B, C, h, w]``; and logits of the tags ``[B, C]``.
+        """The most plausible label maps: log-probabilities ``[B, C, h, w]``; and tags: probabilities ``[B, C]``.
+
+        Without `tags`, and with the evidence ``network``, the tags are those that the network predicts.
 
         Args:
             model: in evaluation mode.
             image: ``[B, 3, h, w]`` in -1..1 (see `target_image`).
-            tags: ``[B, C]``; None where nothing is known.
+            tags: scores in 0..1, ``[B, C]``; None where nothing is known.
         """
         fitted = tags if self.tags != "none" else None
         shown = image if self.image else None
         steps = self.steps if shown is not None or fitted is not None else 0
         kind = "sigmoid" if self.tags == "none" else self.tags
         found = infer(model, features, shown, fitted, steps, kind=kind)
-        if self.mask and tags is not None:
-            logits = torch.where(tags[:, :, None, None] > 0, found.map_logits, ABSENT)
+        if self.evidence == "network" or tags is None:
+            logits, tags = combined(found.map_logits, found.tag_logits), found.tag_logits.sigmoid()
+        elif self.evidence == "mask":
+            logits = found.map_logits + torch.where(tags > 0, tags.log(), ABSENT)[:, :, None, None]
         else:
-            logits = combined(found.map_logits, found.tag_logits)
-        return self.sharpened(logits, features, image), found.tag_logits
+            bias = tags.new_tensor([BIASES[name not in model.common] for name in model.classes.names])
+            logits = found.map_logits + (bias * tags)[:, :, None, None]
+        return self.sharpened(logits, features, image), tags
 
     def sharpened(self, logits: Tensor, features: DualFeatures, image: Tensor) -> Tensor:
         """Log-probabilities ``[B, C, h, w]``, by the closed form."""

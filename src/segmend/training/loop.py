@@ -63,6 +63,7 @@ class Stage:
         trained: names of the trained parameters, by their beginnings. The other parameters keep their values, and
             their layers are in evaluation mode.
         pretrained: names of the parameters with the learning rate `encoder_lr`, by their beginnings.
+        teacher: a copy of the model that gets the model's weights when the stage begins, for the loss to use.
     """
 
     model: nn.Module
@@ -73,6 +74,7 @@ class Stage:
     trained: tuple[str, ...] = ("",)
     pretrained: tuple[str, ...] = ()
     validation: Scoring | None = None
+    teacher: nn.Module | None = None
 
 
 Log = Callable[[int], AbstractContextManager[StageLog]]
@@ -97,7 +99,8 @@ def train(stages: list[Stage], run: Path, log: Log) -> tuple[nn.Module, list[str
     """
     for stage in stages:
         check_processes(stage.optimisation)
-    models = list({id(stage.model): stage.model for stage in stages}.values())
+    everyone = [model for stage in stages for model in (stage.model, stage.teacher) if model is not None]
+    models = list({id(model): model for model in everyone}.values())
     state = load_checkpoint(run)
     first = 0
     if state is not None:
@@ -110,6 +113,9 @@ def train(stages: list[Stage], run: Path, log: Log) -> tuple[nn.Module, list[str
         def save(progress: dict[str, Any], index: int = index) -> None:
             save_checkpoint(run, {"stage": index, "models": [m.state_dict() for m in models], **progress})
 
+        teacher = stages[index].teacher
+        if teacher is not None and state is None:
+            teacher.load_state_dict(stages[index].model.state_dict())
         with log(index) as report:
             broken |= dict.fromkeys(_fit(stages[index], state, save, report))
         state = None
@@ -123,6 +129,8 @@ def _fit(
     options = stage.optimisation
     fabric = launch(options)
     model = to_device(stage.model, fabric.device)
+    if stage.teacher is not None:
+        to_device(stage.teacher, fabric.device).eval().requires_grad_(False)
     with _only(model, stage.trained) as set_training:
         optimiser = make_optimiser(model, options, stage.pretrained)
         network, optimiser = fabric.setup(model, optimiser)

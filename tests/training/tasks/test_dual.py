@@ -14,7 +14,7 @@ from segmend.data.images import write_image
 from segmend.data.masks import write_labels
 from segmend.data.sampling import collate
 from segmend.dual import DualSegmentation
-from segmend.dual.model import image_loss, map_loss, soft_labels, tag_loss, target_image
+from segmend.dual.model import image_loss, map_loss, tag_loss, target_image
 from segmend.dual.targets import Targets
 from segmend.jobs.progress import bar
 from segmend.jobs.train import train
@@ -26,15 +26,16 @@ from segmend.training.options import DataOptions, Optimisation
 from segmend.training.recipe import read_recipe
 from segmend.training.tasks.dual import (
     DualRecipe,
-    TargetOptions,
+    RoundOptions,
     contradictions,
+    shown_classes,
     split_by_labels,
     stages,
     with_tags_of_labels,
 )
 
 CLASSES = Classes(("ground", "cat", "dog"))
-ROUNDS = (TargetOptions(steps=2), TargetOptions())
+ROUNDS = (RoundOptions(steps=2), RoundOptions())
 
 
 def silent(title, total):
@@ -115,14 +116,14 @@ def test_losses_are_those_of_the_parts(root):
             given = stage.loss(model, batch, 0.0).item()
             output = model(batch["image"], batch["valid"])
             valid = output.features.valid
-            shares, known = soft_labels(batch["labels"][labelled], 3, 255)
-            maps = map_loss(output.map_logits[labelled], shares, known)
+            maps = map_loss(output.map_logits[labelled], batch["shares"][labelled], batch["known"][labelled])
             tags = tag_loss(output.tag_logits, batch["tags"]).mean()
             cells = target_image(batch["image"])
+            assert torch.equal(cells, batch["cells"])
             images = image_loss(output.reconstruction, cells, valid).mean()
             inferred = 0.0
             if number >= 3:
-                targets = Targets(**ROUNDS[number - 3].model_dump())
+                targets = ROUNDS[number - 3].targets
                 features = model.encode(batch["image"][~labelled], batch["valid"][~labelled])
                 p = targets.infer(model, features, cells[~labelled], batch["tags"][~labelled])[0].exp()
                 inferred = map_loss(output.map_logits[~labelled], p, (valid[~labelled] > 0.5).float())
@@ -196,16 +197,30 @@ def test_a_frozen_encoder_stays_the_same_bit_for_bit(root, tmp_path, frozen):
     assert {"subnet1.weight", "subnet2.0.weight", "subnet3.weight", "to_v1.2.weight"} <= changed
 
 
-def test_a_list_chooses_the_labelled_images_and_the_others_have_tags(root, tmp_path):
+def test_a_list_chooses_the_labelled_images_and_the_others_have_tags(root, tmp_path, found):
     (tmp_path / "list").write_text("# labelled by hand\n\nt1\nt4 \n")
-    labelled, tagged = split_by_labels(recipe_of(root, labelled=tmp_path / "list"))
+    labelled, tagged, _ = split_by_labels(recipe_of(root, labelled=tmp_path / "list"))
     assert [record.id for record in labelled] == ["t1", "t4"]
     assert [[record.id for record in one] for one in tagged] == [["t0", "t2", "t3", "t5"], ["w0", "w1", "w2"]]
     assert [list(record.tags) for record in tagged[0]] == [
-        ["cat"],
+        ["ground", "cat"],
         *[["ground", name] for name in ("cat", "dog", "dog")],
     ]
-    assert tagged[1].records[2].tags == {}  # nothing but background, which is known as well
+    assert tagged[1].records[2].tags == {"ground": 1}
+    assert "pets: every tagged image is taken to hold ground, which tags do not name" in found()
+
+
+def test_tags_of_another_file_replace_those_of_the_data_set(root, tmp_path):
+    write_json(tmp_path / "cleaned.json", {"weak": {"w1": {"cat": 0.75, "dog": 0.125}}})
+    tagged = split_by_labels(recipe_of(root, tags=tmp_path / "cleaned.json")).tagged
+    assert [record.tags for record in tagged[0]] == [
+        {"ground": 1, "cat": 1},
+        {"ground": 1, "cat": 0.75, "dog": 0.125},
+        {"ground": 1},
+    ]
+    write_json(tmp_path / "cleaned.json", {"weak": {"w1": ["cta"]}})
+    with pytest.raises(InvalidFile, match=r"cleaned\.json: w1: the tag 'cta' is no class; did you mean 'cat'"):
+        split_by_labels(recipe_of(root, tags=tmp_path / "cleaned.json"))
 
 
 @pytest.mark.parametrize(
@@ -237,9 +252,9 @@ def test_images_of_the_training_split_without_label_map_have_tags_or_are_left_ou
     for index in range(4):
         write_one(root, "train", f"u{index}")
     write_json(root / "tags.json", {"train": {"u1": ["dog"], "gone": []}})
-    labelled, tagged = split_by_labels(recipe_of(root, tagged=()))
+    labelled, tagged, _ = split_by_labels(recipe_of(root, tagged=()))
     assert len(labelled) == 6
-    assert [(record.id, record.tags) for one in tagged for record in one] == [("u1", {"dog": 1})]
+    assert [(record.id, record.tags) for one in tagged for record in one] == [("u1", {"ground": 1, "dog": 1})]
     assert "pets: 3 images have neither tags nor a label map, left out: u0, u2, u3" in found()
     assert "warning: tags.json has tags of an image that is not in images/train: gone" in found()
 
@@ -247,30 +262,30 @@ def test_images_of_the_training_split_without_label_map_have_tags_or_are_left_ou
 def test_tags_of_labels_come_from_the_map_where_none_are_given(root, found):
     dataset = open_dataset(root, "train")
     (root / "labels" / "train" / "t3.png").write_bytes(b"broken")
-    kept = with_tags_of_labels(dataset)
+    kept = with_tags_of_labels(dataset, ["ground"])
     assert [record.id for record in kept] == ["t0", "t1", "t2", "t4", "t5"]
-    assert [list(record.tags) for record in kept][:2] == [["cat"], ["ground", "dog"]]
+    assert [list(record.tags) for record in kept][:2] == [["ground", "cat"], ["ground", "dog"]]
     (message,) = found()
     assert message.startswith("warning: left out, as there are no tags beside it: ")
     assert "t3.png" in message
 
 
 def test_label_maps_win_against_tags_that_contradict_them(root, found):
-    tags = {"t0": ["cat"], "t1": ["cat", "dog"], "t2": [], "t3": ["ground", "dog"]}
+    tags = {"t0": ["cat"], "t1": ["cat", "dog"], "t2": [], "t3": ["dog"]}
     write_json(root / "tags.json", {"train": tags, "weak": {"w0": ["cat"]}})
-    labelled, _ = split_by_labels(recipe_of(root))
+    labelled = split_by_labels(recipe_of(root)).labelled
+    shown = shown_classes(labelled)
     expected = (
         "warning: 2 labelled images have other tags than classes in the label map, which is used: "
         "t1 (tags: cat, dog; label map: dog), t2 (tags: none; label map: cat)"
     )
     assert expected in found()
-    assert contradictions(labelled.subset({"t0", "t3", "t5"})) == []
+    assert contradictions(labelled.subset({"t0", "t3", "t5"}), shown, ["ground"]) == []
     samples = stages(recipe_of(root), silent)[0].samples
     for sample in (samples[i] for i in range(6)):
-        shown = [float(label in sample["labels"]) for label in (1, 2)]
-        assert sample["tags"].tolist() == [1, *shown]
+        assert sample["tags"].tolist() == [float((share > 0).any()) for share in sample["shares"]]
     (root / "labels" / "train" / "t1.png").write_bytes(b"broken")
-    (message,) = contradictions(labelled)
+    (message,) = contradictions(labelled, shown_classes(labelled), ["ground"])
     assert "1 labelled image has" in message  # training lists the broken one
 
 
@@ -300,7 +315,7 @@ def test_data_that_cannot_be_is_refused(root, tmp_path):
 def test_a_part_can_be_left_out(root):
     recipe = recipe_of(root)
     data = recipe.data.model_copy(update={"leave_out": (0, 3)})
-    labelled, _ = split_by_labels(recipe.model_copy(update={"data": data}))
+    labelled = split_by_labels(recipe.model_copy(update={"data": data})).labelled
     assert [record.id for record in labelled] == ["t1", "t2", "t4", "t5"]
 
 
@@ -331,4 +346,78 @@ def test_recipes_that_cannot_be_are_refused(override, message):
 
 def test_options_of_targets_are_those_of_a_round():
     fields = {field.name: field.default for field in dataclasses.fields(Targets)}
-    assert TargetOptions().model_dump() == fields
+    assert RoundOptions().model_dump(exclude={"teacher", "weight"}) == fields
+
+
+def test_a_teacher_stays_as_it_was_when_the_round_began(root, tmp_path, monkeypatch):
+    rounds = (RoundOptions(teacher=True), RoundOptions(teacher=True))
+    seen = []
+    infer = Targets.infer
+
+    def watched(targets, model, *arguments):
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return infer(targets, model, *arguments)
+
+    monkeypatch.setattr(Targets, "infer", watched)
+    train(recipe_of(root, rounds=rounds), tmp_path / "run", quiet=True)
+    assert len(seen) == 4
+
+    def same(one, other):
+        return all(torch.equal(one[name], other[name]) for name in one)
+
+    assert same(seen[0], seen[1])
+    assert not same(seen[1], seen[2])
+    assert same(seen[2], seen[3])
+
+
+def test_a_stopped_round_keeps_its_teacher(root, tmp_path, monkeypatch):
+    recipe = recipe_of(root, rounds=(RoundOptions(teacher=True, steps=1),), steps=4)
+    train(recipe, tmp_path / "whole", quiet=True)
+    monkeypatch.setattr("segmend.training.loop.CHECKPOINT_SECONDS", 0.0)
+    calls = []
+    infer = Targets.infer
+
+    def stopping(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return infer(*arguments)
+
+    monkeypatch.setattr(Targets, "infer", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "halves", quiet=True)
+    train(recipe, tmp_path / "halves", quiet=True)
+    whole, halves = weights(tmp_path / "whole"), weights(tmp_path / "halves")
+    rounding = 1e-3 if torch.cuda.is_available() else 0.0
+    assert all(torch.allclose(whole[name].float(), halves[name].float(), 0, rounding) for name in whole)
+
+
+def test_tags_alone_are_learned_where_the_weight_of_inferred_maps_is_0(root, monkeypatch):
+    stage = stages(recipe_of(root, rounds=(RoundOptions(weight=0),)), silent)[-1]
+    monkeypatch.setattr(Targets, "infer", None)
+    batch = collate([stage.samples[i] for i in range(3)])
+    model, labelled = stage.model.eval(), batch["labelled"]
+    with torch.no_grad():
+        output = model(batch["image"], batch["valid"])
+        expected = map_loss(output.map_logits[labelled], batch["shares"][labelled], batch["known"][labelled])
+        expected += tag_loss(output.tag_logits, batch["tags"]).mean()
+        expected += image_loss(output.reconstruction, batch["cells"], batch["valid"]).mean()
+        assert stage.loss(model, batch, 0.0).item() == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_a_frozen_encoder_sees_each_image_and_its_mirror_image_once(root, tmp_path):
+    (root / "images" / "weak" / "w2.png").write_bytes(b"no image")
+    made = stages(recipe_of(root, frozen=True), silent)
+    model, images = made[0].model.eval(), made[-1].samples.images
+    plain = stages(recipe_of(root), silent)[-1].samples.images
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        for number in (0, 5, 7):
+            sample = images.draw(number, np.random.default_rng(1))
+            view = plain.view(number, 1.0, np.random.default_rng(1).random() < 0.5)
+            for found, expected in zip(sample["pyramid"], model.pyramid(view["image"][None]), strict=True):
+                assert torch.allclose(found[None].float(), expected, atol=2e-3, rtol=2e-3)
+    with pytest.raises(InvalidFile, match="w2"):
+        images.draw(8, rng)
+    messages = train(recipe_of(root, frozen=True), tmp_path / "run", quiet=True)
+    assert [message for message in messages if "w2.png" in message]

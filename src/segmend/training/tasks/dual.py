@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from segmend.data.convert.lists import read_lines
 from segmend.data.dataset import Dataset, Record
 from segmend.data.description import named
 from segmend.data.files import InvalidFile
 from segmend.data.sampling import Sample
-from segmend.dual.model import DualSegmentation, image_loss, map_loss, soft_labels, tag_loss, target_image
-from segmend.dual.samples import DualSamples
+from segmend.data.tags import Tags, common_classes, implied_classes, read_tags
+from segmend.devices import Precision, autocast, to_device
+from segmend.dual.model import DualSegmentation, image_loss, map_loss, tag_loss
+from segmend.dual.samples import DualImages, DualSample, DualSamples, Images, StoredImages
 from segmend.dual.targets import Targets
 from segmend.labels import InvalidInput
 from segmend.segmenters.features import load_imagenet_features
 from segmend.training.loop import Loss, Stage
 from segmend.training.options import DataOptions, Optimisation, Options, Recipe, logger, summary
+from segmend.training.processes import launch
 from segmend.training.reporting import Bar
 
+BATCH = 16
+"""Views of images that a frozen encoder sees at a time."""
 
-class TargetOptions(Options):
-    """How label maps of tagged images are inferred (see `segmend.dual.targets.Targets`)."""
+
+class RoundOptions(Options):
+    """A round of training with tagged images: how their label maps are inferred (see `segmend.dual.Targets`).
+
+    Attributes:
+        teacher: by the network as it was when the round began, as in the paper; otherwise as it is at each step.
+        weight: of the loss of the inferred maps. 0: none is inferred; tagged images train on their tags alone,
+            which is multitask learning with missing label maps.
+    """
 
     steps: int = Field(0, ge=0)
     image: bool = False
     tags: Literal["none", "sigmoid", "softmax"] = "softmax"
-    mask: bool = True
+    evidence: Literal["mask", "bias", "network"] = "mask"
     features: float = Field(2.0, ge=0)
     colours: float = Field(0.7, ge=0)
     rounds: int = Field(3, ge=0)
+    teacher: bool = False
+    weight: float = Field(1.0, ge=0)
+
+    @property
+    def targets(self) -> Targets:
+        return Targets(**self.model_dump(exclude={"teacher", "weight"}))
 
 
 class DualRecipe(Recipe):
@@ -49,19 +69,21 @@ class DualRecipe(Recipe):
             line; None: all label maps are. Other images of the split have the tags of ``tags.json``, or those that
             their label maps show.
         tagged: further splits of images with tags.
+        tags: another file than the data set's ``tags.json``, such as one that `segmend tags clean` wrote.
         features: ``imagenet`` starts from ImageNet features that come with the extra ``offline``.
-        frozen: the encoder keeps its weights.
+        frozen: the encoder keeps its weights. What it gives is computed once for each image, which then varies by
+            its mirror image alone.
         side: of the samples in pixels; images are shrunk to fit.
         tagged_share: share of tagged images in the batches of the second part.
         pretraining: steps on labelled images alone: of all but subnet 2; of subnet 2 alone; of all.
-        rounds: one for each stage of the second part, of `optimisation.steps` each: how the label maps of tagged
-            images are inferred. Empty: label maps alone.
+        rounds: one for each stage of the second part, of `optimisation.steps` each. Empty: label maps alone.
     """
 
     task: Literal["dual"] = "dual"
     data: DataOptions
     labelled: Path | None = None
     tagged: tuple[str, ...] = ()
+    tags: Path | None = None
     encoder: str = "tu-tf_efficientnet_lite0"
     output_stride: Literal[8, 16, 32] = 32
     width: int = Field(64, ge=4)
@@ -70,7 +92,7 @@ class DualRecipe(Recipe):
     side: int = Field(256, ge=32)
     tagged_share: float = Field(2 / 3, gt=0, lt=1)
     pretraining: tuple[int, int, int] = (400, 200, 200)
-    rounds: tuple[TargetOptions, ...] = ()
+    rounds: tuple[RoundOptions, ...] = ()
     optimisation: Optimisation = Optimisation()
 
     @model_validator(mode="after")
@@ -87,42 +109,105 @@ class DualRecipe(Recipe):
 def stages(recipe: DualRecipe, bar: Bar) -> list[Stage]:
     """Three stages on labelled images, then one for each round."""
     options = recipe.optimisation
-    labelled, tagged = split_by_labels(recipe)
+    labelled, tagged, common = split_by_labels(recipe)
     torch.manual_seed(options.seed)  # the first weights depend on the seed too
-    model = DualSegmentation(labelled.classes, recipe.encoder, recipe.output_stride, recipe.width, recipe.side)
+    size = recipe.encoder, recipe.output_stride, recipe.width, recipe.side
+    model = DualSegmentation(labelled.classes, *size, common)
     if recipe.features == "imagenet":
         inner = getattr(model.encoder, "model", model.encoder)
         load_imagenet_features(inner)
+    read = DualImages(labelled, tagged, recipe.side)
+    images: Images = stored(read, model, options, bar) if recipe.frozen else read
     encoder = () if recipe.frozen else ("encoder.",)
-    heads = ("projections.", "to_u1.", "to_v1.", "subnet1.", "subnet3.")
-    count, void = len(labelled.classes), labelled.classes.void
+    heads = (*encoder, "projections.", "to_u1.", "to_v1.", "subnet1.", "subnet3.")
     data = summary(labelled)
+    parts = (
+        (heads, _loss(images=False)),
+        (("subnet2.",), _loss(maps=False)),
+        ((*heads, "subnet2."), _loss()),
+    )
     made = []
-    for number, (steps, trained, image_alone) in enumerate(
-        zip(
-            recipe.pretraining,
-            ((*encoder, *heads), ("subnet2.",), (*encoder, *heads, "subnet2.")),
-            (False, True, False),
-            strict=True,
-        )
-    ):
+    for number, (steps, (trained, loss)) in enumerate(zip(recipe.pretraining, parts, strict=True)):
         own = options.model_copy(update={"steps": steps, "seed": options.seed + number})
-        samples = DualSamples(labelled, (), 0.0, recipe.side, own.samples, own.seed)
-        loss = _labelled_loss(count, void, maps=not image_alone, images=number > 0)
+        samples = DualSamples(images, 0.0, own.samples, own.seed)
         made.append(Stage(model, samples, loss, own, data, trained, encoder))
-    for number, round_ in enumerate(recipe.rounds, len(made)):
+    more = "; ".join(f"{one.name}, {len(one)} images with tags" for one in tagged)
+    teacher = copy.deepcopy(model) if any(one.teacher for one in recipe.rounds) else None
+    for number, one in enumerate(recipe.rounds, len(made)):
         own = options.model_copy(update={"seed": options.seed + number})
-        samples = DualSamples(labelled, tagged, recipe.tagged_share, recipe.side, own.samples, own.seed)
-        loss = _mixed_loss(count, void, Targets(**round_.model_dump()))
-        more = "; ".join(f"{one.name}, {len(one)} images with tags" for one in tagged)
-        made.append(Stage(model, samples, loss, own, more, (*encoder, *heads, "subnet2."), encoder))
+        samples = DualSamples(images, recipe.tagged_share, own.samples, own.seed)
+        by = teacher if one.teacher else None
+        loss = _loss(inferred=_Inferred(one.targets, one.weight, by))
+        made.append(Stage(model, samples, loss, own, more, (*heads, "subnet2."), encoder, teacher=by))
     return made
 
 
-def split_by_labels(recipe: DualRecipe) -> tuple[Dataset, list[Dataset]]:
+def stored(images: DualImages, model: DualSegmentation, options: Optimisation, bar: Bar) -> StoredImages:
+    """Each image and its mirror image with what the frozen encoder gives for it."""
+    device = launch(options).device
+    encoder = to_device(model, device).eval()
+    assert isinstance(encoder, DualSegmentation)
+
+    def views() -> Iterator[DualSample | InvalidFile]:
+        loader = DataLoader(_Views(images), BATCH, num_workers=options.workers, collate_fn=list)
+        with bar("features", len(images.records)) as progress:
+            for batch in loader:
+                yield from _with_pyramids(encoder, batch, device, options.precision)
+                for _ in range(len(batch) // 2):
+                    progress.advance()
+
+    return StoredImages(images, views())
+
+
+class _Views(torch.utils.data.Dataset[DualSample | InvalidFile]):
+    """Each image as it is and mirrored, or why it cannot be read."""
+
+    def __init__(self, images: DualImages) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return 2 * len(self.images.records)
+
+    def __getitem__(self, index: int) -> DualSample | InvalidFile:
+        try:
+            return self.images.view(index // 2, 1.0, index % 2 == 1)
+        except InvalidFile as error:
+            return error
+
+
+def _with_pyramids(
+    model: DualSegmentation, views: list[DualSample | InvalidFile], device: torch.device, precision: Precision
+) -> Iterator[DualSample | InvalidFile]:
+    good = [view for view in views if not isinstance(view, InvalidFile)]
+    maps: list[Tensor] = []
+    if good:
+        with torch.no_grad(), autocast(device, precision):
+            maps = [
+                map_.half().cpu() for map_ in model.pyramid(torch.stack([v["image"] for v in good]).to(device))
+            ]
+    found = iter(zip(*maps, strict=True))
+    for view in views:
+        yield view if isinstance(view, InvalidFile) else {**view, "pyramid": next(found)}
+
+
+class _Split(NamedTuple):
+    """What is trained on.
+
+    Attributes:
+        labelled: the images whose label maps are used.
+        tagged: those of which the tags are, which all have some; empty without rounds.
+        common: classes that most label maps show.
+    """
+
+    labelled: Dataset
+    tagged: list[Dataset]
+    common: tuple[str, ...]
+
+
+def split_by_labels(recipe: DualRecipe) -> _Split:
     """The images whose label maps are used, and those of which the tags are.
 
-    What is left out and what contradicts is reported.
+    What is left out, assumed, and what contradicts is reported.
 
     Raises:
         InvalidInput: no labelled image, a list with IDs that the split does not have, or rounds without tags.
@@ -137,26 +222,44 @@ def split_by_labels(recipe: DualRecipe) -> tuple[Dataset, list[Dataset]]:
     if not len(labelled):
         split = f" of {options.train}" if options.train else ""
         raise InvalidInput(f"{options.root}: no image{split} that is trained on has a label map")
-    _report(contradictions(labelled))
+    shown = shown_classes(labelled)
+    common = common_classes(list(shown.values()))
     if not recipe.rounds:
-        return labelled, []
+        return _Split(labelled, [], common)
     given = [whole.subset({record.id for record in whole} - wanted)]
     if recipe.tagged and not (options.root / "dataset.yaml").is_file():
         raise InvalidFile(options.root, "it has no splits for `tagged`: expected a data set with a dataset.yaml")
     for split in recipe.tagged:
         given.append(options.open(split))
         _report(given[-1].findings)
-    tagged = [dataset for dataset in map(with_tags_of_labels, given) if len(dataset)]
+    if recipe.tags is not None:
+        tags = read_tags(recipe.tags, labelled.classes)
+        given = [
+            with_tags(one, tags, split) for one, split in zip(given, (options.train, *recipe.tagged), strict=True)
+        ]
+    present = [record.tags for one in (labelled, *given) for record in one if record.tags is not None]
+    implied = implied_classes(common, present)
+    if implied:
+        _report([f"{labelled.name}: every tagged image is taken to hold {named(implied)}, which tags do not name"])
+    _report(contradictions(labelled, shown, implied))
+    tagged = [one for one in (with_tags_of_labels(one, implied) for one in given) if len(one)]
     if not tagged:
         raise InvalidInput(
             f"{options.root}: `rounds` are for images with tags, and there are none: write the classes of images "
             "to tags.json, give a list of the images to be `labelled`, or train without `rounds`"
         )
-    return labelled, tagged
+    return _Split(labelled, tagged, common)
 
 
-def with_tags_of_labels(dataset: Dataset) -> Dataset:
-    """The same images; those without tags get the classes of their label maps as tags.
+def with_tags(dataset: Dataset, tags: Mapping[str, Mapping[str, Tags]], split: str | None) -> Dataset:
+    """The same images with the tags of another file; those that it does not list keep their own."""
+    found = tags.get(split or "", {})
+    records = (dataclasses.replace(record, tags=found.get(record.id, record.tags)) for record in dataset)
+    return dataclasses.replace(dataset, records=tuple(records))
+
+
+def with_tags_of_labels(dataset: Dataset, implied: Collection[str] = ()) -> Dataset:
+    """The same images; those without tags get the classes of their label maps as tags, the others `implied` ones.
 
     Images with neither are left out, and so are those whose label map cannot be read; both are reported.
     """
@@ -165,13 +268,14 @@ def with_tags_of_labels(dataset: Dataset) -> Dataset:
         if record.tags is None and record.labels is None:
             neither.append(record.id)
             continue
-        if record.tags is None:
-            try:
-                record = dataclasses.replace(record, tags=dict.fromkeys(_classes_in(dataset, record), 1.0))
-            except InvalidFile as error:
-                unreadable.append(str(error))
-                continue
-        records.append(record)
+        try:
+            tags = dict.fromkeys(implied, 1.0) | dict(record.tags or {})
+            if record.tags is None:
+                tags = dict.fromkeys(_classes_in(dataset, record), 1.0)
+        except InvalidFile as error:
+            unreadable.append(str(error))
+            continue
+        records.append(dataclasses.replace(record, tags=tags))
     if neither:
         have = "1 image has" if len(neither) == 1 else f"{len(neither)} images have"
         _report([f"{dataset.name}: {have} neither tags nor a label map, left out: {named(neither)}"])
@@ -179,18 +283,30 @@ def with_tags_of_labels(dataset: Dataset) -> Dataset:
     return dataclasses.replace(dataset, records=tuple(records))
 
 
-def contradictions(dataset: Dataset) -> list[str]:
-    """A warning about images whose tags are not the classes of their label maps, which are used."""
-    found = []
-    background = dataset.classes.names[0]
+def shown_classes(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """The classes in each label map, by ID; those that cannot be read are left out, as training lists them."""
+    found = {}
     for record in dataset:
-        if record.tags is None:
+        with suppress(InvalidFile):
+            found[record.id] = _classes_in(dataset, record)
+    return found
+
+
+def contradictions(
+    dataset: Dataset, shown: Mapping[str, Collection[str]], implied: Collection[str] = ()
+) -> list[str]:
+    """A warning about images whose tags are not the classes of their label maps, which are used.
+
+    Args:
+        shown: of `shown_classes`.
+        implied: classes about which tags say nothing.
+    """
+    found = []
+    for record in dataset:
+        if record.tags is None or record.id not in shown:
             continue
-        try:
-            present = set(_classes_in(dataset, record)) - {background}
-        except InvalidFile:
-            continue  # training lists it
-        tags = {name for name, score in record.tags.items() if score > 0.5} - {background}
+        present = set(shown[record.id]) - set(implied)
+        tags = {name for name, score in record.tags.items() if score > 0.5}
         if tags != present:
             texts = (", ".join(sorted(names)) or "none" for names in (tags, present))
             found.append("{} (tags: {}; label map: {})".format(record.id, *texts))
@@ -228,47 +344,44 @@ def _report(findings: Iterable[str]) -> None:
         logger.info(finding)
 
 
-def _labelled_loss(count: int, void: int, maps: bool, images: bool) -> Loss:
-    """Of label maps and tags, of reconstructed images, or of all."""
+class _Inferred(NamedTuple):
+    """How label maps of tagged images are inferred, the weight of their loss, and by whom (None: the network)."""
+
+    targets: Targets
+    weight: float
+    teacher: nn.Module | None
+
+
+def _loss(maps: bool = True, images: bool = True, inferred: _Inferred | None = None) -> Loss:
+    """The loss of a batch: of label maps and tags, of the reconstructed images, and of inferred label maps."""
 
     def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
-        found = network(batch["image"], batch["valid"])  # type: ignore[typeddict-item]
-        total = found.map_logits.new_zeros(())
-        if maps:
-            shares, known = soft_labels(batch["labels"], count, void)
-            total = total + map_loss(found.map_logits, shares, known)
-            total = total + tag_loss(found.tag_logits, batch["tags"]).mean()  # type: ignore[typeddict-item]
-        if images:
-            image = target_image(batch["image"])
-            total = total + image_loss(found.reconstruction, image, found.features.valid).mean()
-        return total
-
-    return loss
-
-
-def _mixed_loss(count: int, void: int, targets: Targets) -> Loss:
-    """Of label maps where there are some, and where not, of those that the network itself infers from the tags."""
-
-    def loss(network: nn.Module, batch: Sample, progress: float) -> Tensor:
-        image, valid, tags = batch["image"], batch["valid"], batch["tags"]  # type: ignore[typeddict-item]
-        labelled = batch["labelled"]  # type: ignore[typeddict-item]
-        cells = target_image(image)
-        inferred = None
-        if not labelled.all():
-            own = network.module if isinstance(getattr(network, "module", None), nn.Module) else network
+        given = cast(DualSample, batch)
+        seen = given["image"] if "image" in given else given["pyramid"]
+        valid, tags, tagged = given["valid"], given["tags"], ~given["labelled"]
+        found: Tensor | None = None
+        if inferred is not None and inferred.weight and tagged.any():
+            model = inferred.teacher or network
+            own = model.module if isinstance(getattr(model, "module", None), nn.Module) else model
             assert isinstance(own, DualSegmentation)
             with _evaluating(own), torch.no_grad():
-                features = own.encode(image[~labelled], valid[~labelled])
-                inferred = targets.infer(own, features, cells[~labelled], tags[~labelled])[0].exp()
-        found = network(image, valid)
-        total = image_loss(found.reconstruction, cells, found.features.valid).mean()
-        total = total + tag_loss(found.tag_logits, tags).mean()
-        if labelled.any():
-            shares, known = soft_labels(batch["labels"][labelled], count, void)
-            total = total + map_loss(found.map_logits[labelled], shares, known)
-        if inferred is not None:
-            inside = (found.features.valid[~labelled] > 0.5).float()
-            total = total + map_loss(found.map_logits[~labelled], inferred, inside)
+                part = seen[tagged] if isinstance(seen, Tensor) else [map_[tagged] for map_ in seen]
+                features = own.encode(part, valid[tagged])
+                found, fitting = inferred.targets.infer(own, features, given["cells"][tagged], tags[tagged])
+            tags = tags.index_put((tagged,), fitting.to(tags.dtype))
+        output = network(seen, valid)
+        total = output.map_logits.new_zeros(())
+        if maps:
+            labelled = ~tagged
+            total = total + tag_loss(output.tag_logits, tags).mean()
+            total = total + map_loss(
+                output.map_logits[labelled], given["shares"][labelled], given["known"][labelled]
+            )
+        if found is not None and inferred is not None:
+            inside = (valid[tagged] > 0.5).float()
+            total = total + inferred.weight * map_loss(output.map_logits[tagged], found.exp(), inside)
+        if images:
+            total = total + image_loss(output.reconstruction, given["cells"], valid).mean()
         return total
 
     return loss
