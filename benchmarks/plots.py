@@ -77,7 +77,17 @@ def curve() -> str:
     )
 
 
+def labelled() -> str:
+    """mIoU by the number of labelled images."""
+    drawn = {
+        row: [(int(title.partition(" ")[0]), average(value)) for title, value in figures.items()]
+        for row, figures in reversed(raw("dual/labelled").rows().items())
+    }
+    return lines("Few label maps and many tags", "labelled images", "mIoU", drawn)
+
+
 PLOTS = {
+    "dual_labelled.svg": labelled,
     "propagation_camvid.svg": camvid,
     "propagation_davis.svg": davis,
     "propagation_training.svg": curve,

@@ -325,6 +325,60 @@ def propagation() -> list[Target]:
     return found
 
 
+LABELS, MASKED, DUAL = "labels alone", "tags as a mask (t_tr = 0)", "dual"
+CLEANED = "dual, cleaned tags"
+
+
+def dual() -> list[Target]:
+    """Few label maps, many tags. Networks are compared with their better way to predict."""
+    main, noise, trained = "dual/main", "dual/noise", "dual/trained_encoder"
+    voc = "VOC subset, 100 labelled"
+    longer = f"{LABELS}, as many steps"
+    trimap = gain_of(main, DUAL, longer, "trimap 6 px")
+    lost = best_test(main, MASKED) - best_test(noise, MASKED), best_test(main, DUAL) - best_test(noise, CLEANED)
+    f1 = gain_of("dual/tags", "cleaned", "given", "F1")
+    speeds = {row: average(figures["forward passes"]) for row, figures in raw("dual/speed").rows().items()}
+    steps = max(figure for row, figure in speeds.items() if " steps on " in row)
+    return [
+        *(
+            Target(
+                voc, DUAL, f"mIoU over {over}", best_test(main, DUAL) - best_test(main, over), "at least", bound
+            )
+            for over, bound in ((LABELS, 9), (longer, 9), (MASKED, 4))
+        ),
+        Target(voc, DUAL, f"trimap 6 px over {longer}", trimap, "at least", 8),
+        *(
+            Target(
+                f"{voc}, encoder trained",
+                row,
+                f"mIoU over {over}",
+                best_test(trained, row) - best_test(trained, over),
+                "more than",
+                0,
+            )
+            for row, over in ((DUAL, MASKED), (MASKED, LABELS))
+        ),
+        Target("VOC subset, noisy tags", "`segmend tags clean`", "F1 over the given tags", f1, "at least", 10),
+        Target(
+            "VOC subset, noisy tags",
+            CLEANED,
+            f"mIoU lost, as a share of what {MASKED} loses",
+            lost[1] / lost[0],
+            "at most",
+            0.5,
+            ".2f",
+        ),
+        Target("256 x 192", "30 steps of inference", "forward passes", steps, "at most", 3, ".2f"),
+        Target("256 x 192", "closed form", "forward passes", speeds["closed form"], "at most", 0.1, ".2f"),
+    ]
+
+
+def best_test(name: str, row: str) -> float:
+    """mIoU of a training, mean over seeds, with the closed form or without."""
+    figures = raw(name).rows()[row]
+    return max(average(figures["map"]), average(figures["with the closed form"]))
+
+
 SCAN, BOTH_WAYS, LOSS = (
     "four-direction scan",
     "scan forward and backward",

@@ -6,15 +6,16 @@ import dataclasses
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from torchvision.transforms import v2
 
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.manifest import MANIFEST
 from segmend.data.transforms import training_view
+from segmend.devices import Precision
 from segmend.labels import Classes, InvalidInput
 
 logger = logging.getLogger(__name__)
@@ -200,7 +201,7 @@ class Optimisation(Options):
     patience: int = Field(3, ge=1)
     warmup: int = Field(0, ge=0)
     average: float = Field(0.0, ge=0, lt=1)
-    precision: Literal["auto", "32", "bf16"] = "auto"
+    precision: Annotated[Precision, BeforeValidator(str)] = "auto"  # YAML reads 32 as a number
     seed: int = Field(0, ge=0)
     workers: int = Field(2, ge=0)
 
