@@ -214,7 +214,7 @@ def score_msrc(data: Path, runs: Path) -> None:
 
 
 def score_trained_encoder(data: Path, runs: Path) -> None:
-    """Half as many steps, in which the encoder is trained too."""
+    """A third as many steps, in which the encoder is trained too."""
     options = (
         "frozen=false",
         "pretraining=[200, 100, 100]",
