@@ -523,6 +523,44 @@ def _classes(text: str | None):  # type: ignore[no-untyped-def]
     return Classes(tuple(name.strip() for name in text.split(",") if name.strip()))
 
 
+tags_app = typer.Typer(no_args_is_help=True, help="Tags: the classes that are in images, without saying where.")
+app.add_typer(tags_app, name="tags")
+
+
+@tags_app.command("convert")
+def convert_tags(
+    source: Annotated[Path, typer.Argument(help="File or folder of tags in another format.")],
+    data: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    split: Annotated[str, typer.Option(help="Split of the data set whose images they are of.")],
+    from_kind: Annotated[
+        str | None,
+        typer.Option("--from", help="csv, captions, coco, yolo or folders (default: as the source looks)."),
+    ] = None,
+    synonyms: Annotated[
+        Path | None, typer.Option(help="More words for classes: a YAML file with lines `class: word, word`.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write (default: tags.json of the data set).")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the tags that an image has already.")
+    ] = False,
+) -> None:
+    """Read tags from a table, captions, detections or folders, and write them into tags.json."""
+    from segmend.jobs.convert_tags import PRESENT
+    from segmend.jobs.convert_tags import convert_tags as job
+
+    done = job(source, data, split, kind=from_kind, synonyms=synonyms, out=out, overwrite=overwrite)
+    for finding in done.findings:
+        console.print(escape(finding))
+    if done.written:
+        counts = ", ".join(f"{name} {count}" for name, count in done.per_class.items())
+        none = f"; {_counted(done.empty)} without a class" if done.empty else ""
+        above = f", score above {PRESENT:g}" if done.scored else ""
+        console.print(escape(f"images with each class{above}: {counts or 'none'}{none}"))
+    kept = f"; {done.kept} kept the tags that they had (--overwrite replaces them)" if done.kept else ""
+    skipped = [f"{file}: {reason}" for file, reason in done.skipped]
+    _finish(f"{_counted(done.written)} tagged in {done.out}{kept}", skipped, done.written + done.kept > 0)
+
+
 @app.command()
 def report(
     results: Annotated[
