@@ -523,6 +523,41 @@ def _classes(text: str | None):  # type: ignore[no-untyped-def]
     return Classes(tuple(name.strip() for name in text.split(",") if name.strip()))
 
 
+tags_app = typer.Typer(no_args_is_help=True, help="Tags: the classes that are in images, without saying where.")
+app.add_typer(tags_app, name="tags")
+
+
+@tags_app.command("clean")
+def clean_tags(
+    dataset: Annotated[Path, typer.Argument(help="Data set with dataset.yaml and tags.json.")],
+    split: Annotated[list[str], typer.Option(help="Split whose tags are cleaned; may be given several times.")],
+    out: Out,
+    labelled: Annotated[
+        Path | None,
+        typer.Option(help="IDs of the labelled images, one in each line (default: all that have a label map)."),
+    ] = None,
+    train_split: Annotated[str, typer.Option(help="Split of the labelled images.")] = "train",
+    quiet: Quiet = False,
+) -> None:
+    """Estimate how noisy tags are, and clean them: write the probability of each class in each image."""
+    from segmend.jobs.clean_tags import CleanTagsOptions
+    from segmend.jobs.clean_tags import clean_tags as job
+
+    _check_folder(out)
+    result = job(dataset, out, CleanTagsOptions(tuple(dict.fromkeys(split)), train_split, labelled, quiet))
+    for note in result.notes:
+        errors.print(f"[yellow]note:[/yellow] {escape(note)}")
+    console.print(
+        f"estimated noise: {100 * result.wrong:.0f} % of the given tags are wrong, {100 * result.drop:.0f} % of "
+        f"the classes in an image are not given ({_counted(result.labelled)} labelled)"
+    )
+    console.print(f"tags removed: {result.removed}, added: {result.added}; page: {escape(str(out / 'tags.html'))}")
+    message = (
+        f"Tags of {_counted(result.images)}: {out / 'tags.json'}; to train with them, put it beside dataset.yaml"
+    )
+    _finish(message, [f"{s.file}: {s.reason}" for s in result.skipped])
+
+
 @app.command()
 def report(
     results: Annotated[
