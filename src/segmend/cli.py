@@ -552,9 +552,8 @@ def clean_tags(
         f"the classes in an image are not given ({_counted(result.labelled)} labelled)"
     )
     console.print(f"tags removed: {result.removed}, added: {result.added}; page: {escape(str(out / 'tags.html'))}")
-    message = (
-        f"Tags of {_counted(result.images)}: {out / 'tags.json'}; to train with them, put it beside dataset.yaml"
-    )
+    file = out / "tags.json"
+    message = f"Tags of {_counted(result.images)}: {file}; to train with them: segmend train dual tags={file}"
     _finish(message, [f"{s.file}: {s.reason}" for s in result.skipped])
 
 

@@ -37,7 +37,7 @@ def draw(kind, rng):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """12 labelled images and 48 with noisy tags; the true tags are in true.json."""
+    """12 labelled images and 30 with noisy tags; the true tags are in true.json."""
     root = tmp_path_factory.mktemp("made")
     write_description(root, "textures", CLASSES)
     rng = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def made(tmp_path_factory):
         write_labels(root / "labels" / "train" / f"{i:02d}.png", labels)
         write_image(root / "images" / "train" / f"{i:02d}.png", draw(1 + i % 3, rng))
     true = {}
-    for i in range(48):
+    for i in range(30):
         write_image(root / "images" / "weak" / f"{i:02d}.png", draw(1 + i % 3, rng))
         true[f"{i:02d}"] = {CLASSES.names[1 + i % 3]: 1.0}
     write_tags(root / "true.json", {"weak": true})
@@ -81,7 +81,7 @@ def test_tags_are_cleaned_and_a_page_is_written(root, tmp_path):
     result = CliRunner().invoke(app, ["tags", "clean", str(root), "--split", "weak", "--out", str(out), "--quiet"])
     assert result.exit_code == 0, result.output
     assert "of the given tags are wrong" in result.output
-    assert "Tags of 48 images" in result.output
+    assert "Tags of 30 images" in result.output
     assert sorted(path.name for path in out.iterdir()) == ["results.json", "tags.html", "tags.json"]
     given, cleaned = (read_tags(path / "tags.json", CLASSES) for path in (root, out))
     assert list(cleaned) == ["weak"]
@@ -91,23 +91,27 @@ def test_tags_are_cleaned_and_a_page_is_written(root, tmp_path):
     assert all(0.001 <= score <= 1 and score == round(score, 3) for score in scores)
     assert not any("ground" in tags for tags in cleaned["weak"].values())
     found = read_results(out / "results.json")
-    assert (found.images, found.labelled, list(found.per_class)) == (48, 12, ["stripes", "dots", "snow"])
+    assert (found.images, found.labelled, list(found.per_class)) == (30, 12, ["stripes", "dots", "snow"])
     assert sum(one.given for one in found.per_class.values()) == sum(map(len, given["weak"].values()))
     for one in found.per_class.values():
         assert one.cleaned == one.given - one.removed + one.added
-    assert found.notes == ["tags do not name ground, which most label maps show: left out"]
+    assert found.notes == ["most label maps show ground, and tags do not name it: not cleaned"]
     with pytest.raises(InvalidFile, match=r"its page beside them: tags\.html"):
         write_report(out / "results.json")
 
 
-def test_only_listed_images_are_labelled_and_the_others_have_the_classes_of_their_maps(root, tmp_path):
+def test_only_listed_images_are_labelled_and_the_others_have_the_tags_that_are_given(root, tmp_path):
     (tmp_path / "list.txt").write_text("".join(f"{i:02d}\n" for i in range(9)))
+    tags = read_tags(root / "tags.json", CLASSES)
+    write_tags(root / "tags.json", {**tags, "train": {"00": {"dots": 1.0}, "09": {"dots": 1.0}}})
     options = CleanTagsOptions(("train", "weak"), labelled=tmp_path / "list.txt", quiet=True)
     found = clean_tags(root, tmp_path / "out", options)
-    assert (found.images, found.labelled) == (51, 9)
-    tags = json.loads((tmp_path / "out" / "tags.json").read_text())
-    assert len(tags["train"]) == 12
-    assert tags["train"]["00"] == ["stripes"]
+    assert (found.images, found.labelled) == (31, 9)
+    assert "train: 2 images have no tags, left out: 10, 11" in found.notes
+    cleaned = json.loads((tmp_path / "out" / "tags.json").read_text())["train"]
+    assert list(cleaned) == [f"{i:02d}" for i in range(10)]
+    assert cleaned["00"] == ["stripes"]
+    assert 0 < cleaned["09"]["stripes"] < 1
     assert "ground" not in found.per_class
 
 
@@ -115,7 +119,7 @@ def test_without_labelled_images_it_works_and_says_so(root, tmp_path):
     found = clean_tags(root, tmp_path / "out", CleanTagsOptions(("weak",), train_split="none", quiet=True))
     assert found.labelled == 0
     assert any("no labelled image" in note for note in found.notes)
-    assert wrong(root, read_tags(tmp_path / "out" / "tags.json", CLASSES)) < 18
+    assert wrong(root, read_tags(tmp_path / "out" / "tags.json", CLASSES)) < 12
 
 
 def test_an_image_that_cannot_be_read_is_skipped_and_listed(root, tmp_path):
@@ -129,15 +133,15 @@ def test_an_image_that_cannot_be_read_is_skipped_and_listed(root, tmp_path):
     assert "03.png" in result.output
     assert "07" not in read_tags(out / "tags.json", CLASSES)["weak"]
     found = read_results(out / "results.json")
-    assert (found.images, found.labelled, len(found.skipped)) == (47, 11, 2)
+    assert (found.images, found.labelled, len(found.skipped)) == (29, 11, 2)
 
 
-def test_images_with_neither_tags_nor_label_map_are_left_out(root, tmp_path):
+def test_images_without_tags_are_left_out(root, tmp_path):
     tags = dict(read_tags(root / "tags.json", CLASSES)["weak"])
     del tags["05"]
     write_tags(root / "tags.json", {"weak": tags})
     found = clean_tags(root, tmp_path / "out", OPTIONS)
-    assert "weak: 1 image has neither tags nor a label map, left out: 05" in found.notes
+    assert "weak: 1 image has no tags, left out: 05" in found.notes
     assert "05" not in read_tags(tmp_path / "out" / "tags.json", CLASSES)["weak"]
 
 
@@ -174,6 +178,15 @@ def test_what_cannot_be_cleaned_is_refused(root, tmp_path):
     assert "no image of weak has a tag" in message()
     (root / "dataset.yaml").unlink()
     assert "expected a data set" in message()
+
+
+def test_label_maps_are_no_tags(root, tmp_path):
+    for index in range(2):
+        name = f"{index:02d}.png"
+        write_image(root / "images" / "val" / name, np.zeros((8, 8, 3), np.uint8))
+        write_labels(root / "labels" / "val" / name, np.ones((8, 8), np.uint8))
+    with pytest.raises(InvalidInput, match="no image of val has a tag"):
+        clean_tags(root, tmp_path / "out", CleanTagsOptions(("val",), quiet=True))
 
 
 def test_an_interruption_leaves_nothing(root, tmp_path, monkeypatch):

@@ -83,9 +83,8 @@ class _Found(NamedTuple):
 
     def implied(self) -> tuple[str, ...]:
         """Classes that most label maps show and tags pass over, such as the background."""
-        shown = [image.tags for image in self.images if image.trusted or image.record.tags is None]
-        tags = [image.record.tags for image in self.images]
-        return implied_classes(common_classes(shown), [given for given in tags if given is not None])
+        common = common_classes([image.tags for image in self.images if image.trusted])
+        return implied_classes(common, [image.tags for image in self.images if not image.trusted])
 
 
 def clean_tags(root: Path | str, out: Path, options: CleanTagsOptions) -> TagCleaning:
@@ -163,27 +162,26 @@ def _find(root: Path, options: CleanTagsOptions) -> _Found:
             dataset = dataset.subset({record.id for record in dataset} - labelled)
         _add(found, dataset, split, trusted=False)
     if implied := found.implied():
-        found.findings.append(f"tags do not name {named(implied)}, which most label maps show: left out")
+        found.findings.append(f"most label maps show {named(implied)}, and tags do not name it: not cleaned")
     return found
 
 
 def _add(found: _Found, dataset: Dataset, split: str, trusted: bool) -> None:
-    """Add images with what is known of them: with tags, or where `trusted` or without any, a label map."""
-    neither = []
+    """Add images with their tags, or where `trusted`, with the classes in their label maps."""
+    without = []
     for record in dataset:
-        tags = None if trusted else record.tags
-        if tags is None and record.labels is None:
-            neither.append(record.id)
+        if not trusted and record.tags is None:
+            without.append(record.id)
             continue
         try:
-            tags = dict.fromkeys(classes_in(dataset, record), 1.0) if tags is None else tags
+            tags = dict.fromkeys(classes_in(dataset, record), 1.0) if trusted else record.tags or {}
         except InvalidFile as error:
             found.skipped.append(Skipped(file=str(error.path), reason=error.reason))
             continue
         found.images.append(_Image(dataset, split, record, tags, trusted))
-    if neither:
-        have = "1 image has" if len(neither) == 1 else f"{len(neither)} images have"
-        found.findings.append(f"{split}: {have} neither tags nor a label map, left out: {named(neither)}")
+    if without:
+        have = "1 image has" if len(without) == 1 else f"{len(without)} images have"
+        found.findings.append(f"{split}: {have} no tags, left out: {named(without)}")
 
 
 def _see(images: Sequence[_Image], progress: Progress) -> tuple[list[_Image], Tensor, list[Skipped]]:
