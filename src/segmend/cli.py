@@ -561,6 +561,36 @@ def convert_tags(
     _finish(f"{_counted(done.written)} tagged in {done.out}{kept}", skipped, done.written + done.kept > 0)
 
 
+@tags_app.command("clean")
+def clean_tags(
+    dataset: Annotated[Path, typer.Argument(help="Data set with dataset.yaml and tags.json.")],
+    split: Annotated[list[str], typer.Option(help="Split whose tags are cleaned; may be given several times.")],
+    out: Out,
+    labelled: Annotated[
+        Path | None,
+        typer.Option(help="IDs of the labelled images, one in each line (default: all that have a label map)."),
+    ] = None,
+    train_split: Annotated[str, typer.Option(help="Split of the labelled images.")] = "train",
+    quiet: Quiet = False,
+) -> None:
+    """Estimate how noisy tags are, and clean them: write the probability of each class in each image."""
+    from segmend.jobs.clean_tags import CleanTagsOptions
+    from segmend.jobs.clean_tags import clean_tags as job
+
+    _check_folder(out)
+    result = job(dataset, out, CleanTagsOptions(tuple(dict.fromkeys(split)), train_split, labelled, quiet))
+    for note in result.notes:
+        errors.print(f"[yellow]note:[/yellow] {escape(note)}")
+    console.print(
+        f"estimated noise: {100 * result.wrong:.0f} % of the given tags are wrong, {100 * result.drop:.0f} % of "
+        f"the classes in an image are not given ({_counted(result.labelled)} labelled)"
+    )
+    console.print(f"tags removed: {result.removed}, added: {result.added}; page: {escape(str(out / 'tags.html'))}")
+    file = out / "tags.json"
+    message = f"Tags of {_counted(result.images)}: {file}; to train with them: segmend train dual tags={file}"
+    _finish(message, [f"{s.file}: {s.reason}" for s in result.skipped])
+
+
 @app.command()
 def report(
     results: Annotated[

@@ -5,7 +5,16 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from segmend.data.corruptions import AnyCorruption, Corruption, fill_void, grow, low_resolution, polygons, shifted
+from segmend.data.corruptions import (
+    AnyCorruption,
+    Corruption,
+    corrupt_tags,
+    fill_void,
+    grow,
+    low_resolution,
+    polygons,
+    shifted,
+)
 
 
 def disc(radius=12, size=48, void=True):
@@ -145,3 +154,24 @@ def test_any_corruption_gives_good_masks_too():
         wrong.append((map_.argmax(0) != labels)[valid].float().mean().item())
     assert sum(w < 0.005 for w in wrong) >= 3
     assert sum(w > 0.03 for w in wrong) >= 20
+
+
+def test_tags_are_dropped_and_added_at_the_given_rates():
+    names = ["cat"] * 6 + ["dog"] * 3 + ["cow"]
+    tags = {number: {names[number % 10]: 1.0} for number in range(4000)}
+    corrupted = corrupt_tags(tags, 0.3, 0.2, seed=0)
+    kept = sum(names[number % 10] in found for number, found in corrupted.items())
+    added = [name for number, found in corrupted.items() for name in found if name != names[number % 10]]
+    assert abs(kept / 4000 - 0.7) < 0.03
+    assert abs(len(added) / 4000 - 0.2) < 0.03
+    beside_cats = [name for number, found in corrupted.items() if "cat" in tags[number] for name in found]
+    assert abs(beside_cats.count("dog") / beside_cats.count("cow") - 3) < 0.7
+    assert corrupt_tags(tags, 0.3, 0.2, seed=0) == corrupted
+    assert corrupt_tags(tags, 0.3, 0.2, seed=1) != corrupted
+
+
+def test_tags_stay_where_nothing_is_dropped_or_can_be_added():
+    tags = {("train", "a"): {"cat": 1.0, "dog": 1.0}, ("weak", "b"): {}}
+    assert corrupt_tags(tags, 0, 0, seed=0) == tags
+    assert corrupt_tags(tags, 0, 1, seed=0) == tags
+    assert corrupt_tags(tags, 1, 0, seed=0) == {("train", "a"): {}, ("weak", "b"): {}}

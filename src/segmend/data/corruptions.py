@@ -1,13 +1,16 @@
-"""Corruption of good label maps, so that they look like coarse ones.
+"""Corruption of good label maps, so that they look like coarse ones, and of good tags.
 
-Functions take a probability map ``float32 [C, H, W]`` or a label map ``[H, W]``, and give one of the same kind.
-Randomness is torch's.
+Those of maps take a probability map ``float32 [C, H, W]`` or a label map ``[H, W]``, and give one of their kind.
+Their randomness is torch's.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,8 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segmend.data.tags import Tags
 from segmend.labels import one_hot, void_of
 from segmend.ops.warp import warp
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 def fill_void(labels: Tensor) -> Tensor:
@@ -215,3 +221,32 @@ def _between(low: float, high: float) -> float:
 
 def _log_between(low: float, high: float) -> float:
     return math.exp(_between(math.log(low), math.log(high)))
+
+
+def corrupt_tags(tags: Mapping[Key, Tags], drop: float, wrong: float, seed: int) -> dict[Key, Tags]:
+    """True tags as they might be given: some left out, some added.
+
+    Each tag is left out with probability `drop`. With probability `wrong`, for each tag, a class that is not in
+    the image is added, drawn in proportion to how many images have it.
+
+    Args:
+        tags: true tags of each image, without the background.
+        seed: the same one gives the same tags.
+
+    >>> corrupt_tags({"a": {"cat": 1.0}, "b": {"dog": 1.0}}, drop=1, wrong=1, seed=0)
+    {'a': {'dog': 1.0}, 'b': {'cat': 1.0}}
+    """
+    rng = np.random.default_rng(seed)
+    counts = Counter(name for given in tags.values() for name in given)
+    corrupted: dict[Key, Tags] = {}
+    for key, given in tags.items():
+        others = [name for name in counts if name not in given]
+        shares = np.array([counts[name] for name in others], dtype=np.float64)
+        kept = [name for name in given if rng.random() >= drop]
+        added = [
+            others[rng.choice(len(others), p=shares / shares.sum())]
+            for _ in given
+            if rng.random() < wrong and others
+        ]
+        corrupted[key] = dict.fromkeys([*kept, *added], 1.0)
+    return corrupted

@@ -14,7 +14,14 @@ from segmend.report import charts, images, propagation, wording
 from segmend.report.cases import Case, Change, Pair
 from segmend.report.collect import Report, collect
 from segmend.report.html import GENERATOR, MOST_SKIPPED, Panel, displacement_panel, environment, shares_of_time
-from segmend.report.results import Evaluation, Propagation, Run, check_replaceable, read_results
+from segmend.report.results import (
+    Evaluation,
+    Propagation,
+    Run,
+    TagCleaning,
+    check_replaceable,
+    read_results,
+)
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -78,6 +85,10 @@ def _page_of(files: Sequence[Path]) -> str:
                 file,
                 f"expected an evaluation, found the results of `segmend {one.command}`: "
                 "score its label maps with `segmend evaluate` first",
+            )
+        if isinstance(one, TagCleaning):
+            raise InvalidFile(
+                file, "the results of `segmend tags clean`, which wrote its page beside them: tags.html"
             )
         if len(files) > 1 and not isinstance(one, Propagation):
             raise InvalidFile(

@@ -264,7 +264,57 @@ class Propagation(_Strict):
     notes: list[str] = []
 
 
-Results = Run | Evaluation | Propagation
+class ClassTags(_Strict):
+    """Tags of a class before and after cleaning, as numbers of images. Scores above 0.5 count as tags.
+
+    Attributes:
+        wrong: estimated share of the given tags that is wrong (0..1); None without tags.
+        wrong_rate: estimated probability that the tag is given where the class is not in the image.
+    """
+
+    given: int
+    cleaned: int
+    removed: int
+    added: int
+    wrong: float | None
+    wrong_rate: float
+
+
+class TagCleaning(_Strict):
+    """What ``tags clean`` found.
+
+    Attributes:
+        images: how many images with tags were cleaned; labelled ones do not count.
+        labelled: how many labelled images were used.
+        drop: estimated probability that the tag of a class that is in an image is not given.
+        wrong: estimated share of the given tags that is wrong (0..1).
+        notes: what a reader must know to judge the tags.
+    """
+
+    kind: Literal["tag_cleaning"] = "tag_cleaning"
+    schema_version: int = SCHEMA
+    version: str
+    splits: list[str]
+    images: int
+    labelled: int
+    drop: float
+    wrong: float
+    per_class: dict[str, ClassTags]
+    skipped: list[Skipped] = []
+    notes: list[str] = []
+
+    @property
+    def removed(self) -> int:
+        """How many tags were removed."""
+        return sum(one.removed for one in self.per_class.values())
+
+    @property
+    def added(self) -> int:
+        """How many tags were added."""
+        return sum(one.added for one in self.per_class.values())
+
+
+Results = Run | Evaluation | Propagation | TagCleaning
 _ANY: TypeAdapter[Results] = TypeAdapter(Annotated[Results, Field(discriminator="kind")])
 
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from segmend.data.convert.lists import read_lines
-from segmend.data.dataset import Dataset, Record
+from segmend.data.dataset import Dataset
 from segmend.data.description import named
 from segmend.data.files import InvalidFile
+from segmend.data.listed import classes_in, listed_images
 from segmend.data.sampling import Sample
 from segmend.data.tags import Tags, common_classes, implied_classes, read_tags
 from segmend.devices import Precision, autocast, to_device
@@ -216,7 +214,7 @@ def split_by_labels(recipe: DualRecipe) -> _Split:
     everything = options.open(options.train)
     _report(everything.findings)
     with_maps = {record.id for record in everything if record.labels is not None}
-    wanted = with_maps if recipe.labelled is None else _listed(recipe.labelled, everything, with_maps)
+    wanted = with_maps if recipe.labelled is None else listed_images(recipe.labelled, everything)
     whole = everything if options.leave_out is None else everything.fold(*options.leave_out)[0]
     labelled = whole.subset(wanted)
     if not len(labelled):
@@ -271,7 +269,7 @@ def with_tags_of_labels(dataset: Dataset, implied: Collection[str] = ()) -> Data
         try:
             tags = dict.fromkeys(implied, 1.0) | dict(record.tags or {})
             if record.tags is None:
-                tags = dict.fromkeys(_classes_in(dataset, record), 1.0)
+                tags = dict.fromkeys(classes_in(dataset, record), 1.0)
         except InvalidFile as error:
             unreadable.append(str(error))
             continue
@@ -288,7 +286,7 @@ def shown_classes(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     found = {}
     for record in dataset:
         with suppress(InvalidFile):
-            found[record.id] = _classes_in(dataset, record)
+            found[record.id] = classes_in(dataset, record)
     return found
 
 
@@ -314,29 +312,6 @@ def contradictions(
         return []
     have = "1 labelled image has" if len(found) == 1 else f"{len(found)} labelled images have"
     return [f"warning: {have} other tags than classes in the label map, which is used: {named(found)}"]
-
-
-def _classes_in(dataset: Dataset, record: Record) -> tuple[str, ...]:
-    """Names of the classes in a label map, in the order of the classes."""
-    present = np.unique(dataset.labels(record))
-    return tuple(name for i, name in enumerate(dataset.classes.names) if i in present)
-
-
-def _listed(path: Path, dataset: Dataset, with_maps: set[str]) -> set[str]:
-    """The IDs in a file, which all have a label map."""
-    wanted = read_lines(path)
-    known = {record.id for record in dataset}
-    if not wanted:
-        raise InvalidFile(path, "expected the ID of a labelled image in each line, found none")
-    if unknown := [one for one in wanted if one not in known]:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        meant = f"did you mean {near[0]!r}?" if near else f"one that there is: {min(known)!r}"
-        raise InvalidFile(path, f"no image of the training split has the ID {named(unknown)}; {meant}")
-    if without := [one for one in wanted if one not in with_maps]:
-        raise InvalidFile(
-            path, f"no label map belongs to {named(without)}: add it, or take the ID out of the list"
-        )
-    return set(wanted)
 
 
 def _report(findings: Iterable[str]) -> None:
