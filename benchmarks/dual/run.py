@@ -5,24 +5,29 @@ python benchmarks/dual/run.py msrc
 python benchmarks/dual/run.py ablation
 python benchmarks/dual/run.py labelled
 python benchmarks/dual/run.py steps
+python benchmarks/dual/run.py noise
 python benchmarks/dual/run.py trained_encoder
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from segmend.data.convert.lists import read_lines
+from segmend.data.corruptions import corrupt_tags
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.files import atomic_write
+from segmend.data.listed import classes_in
+from segmend.data.tags import Tags, read_tags, write_tags
+from segmend.jobs.clean_tags import CleanTagsOptions, clean_tags
 from segmend.jobs.evaluate import evaluate
 from segmend.jobs.predict import PredictOptions, predict
 from segmend.jobs.train import train
-from segmend.report.results import Evaluation, Scores, read_results
+from segmend.report.results import Evaluation, Scores, TagCleaning, read_results
 from segmend.training.recipe import read_recipe
 
 HERE = Path(__file__).parent
@@ -127,12 +132,12 @@ class Trainings:
         assert isinstance(found, Evaluation)
         return found.scores
 
-    def figures(self, rows: Sequence[Row], seeds: int) -> dict[str, dict[str, list[float]]]:
+    def figures(self, rows: Sequence[Row], seeds: Iterable[int]) -> dict[str, dict[str, list[float]]]:
         """A value of each seed, by row and column."""
         found = {}
         for row in rows:
-            maps = [self.scores(row, seed, MAP) for seed in range(seeds)]
-            sharpened = [self.scores(row, seed, CLOSED) for seed in range(seeds)]
+            maps = [self.scores(row, seed, MAP) for seed in seeds]
+            sharpened = [self.scores(row, seed, CLOSED) for seed in seeds]
             found[row.name] = {
                 "map": [100 * one.mean_iou for one in maps],
                 "with the closed form": [100 * one.mean_iou for one in sharpened],
@@ -165,11 +170,11 @@ def voc(data: Path, runs: Path, *overrides: str) -> Trainings:
 
 
 def score_main(data: Path, runs: Path) -> None:
-    write("main", voc(data, runs).figures(MAIN, SEEDS), MAIN)
+    write("main", voc(data, runs).figures(MAIN, range(SEEDS)), MAIN)
 
 
 def score_ablation(data: Path, runs: Path) -> None:
-    write("ablation", voc(data, runs).figures(ABLATION, 1), ABLATION, 1)
+    write("ablation", voc(data, runs).figures(ABLATION, [0]), ABLATION, 1)
 
 
 def score_labelled(data: Path, runs: Path) -> None:
@@ -210,7 +215,84 @@ def score_msrc(data: Path, runs: Path) -> None:
     everyone = sorted(record.id for record in open_dataset(root, "train"))
     atomic_write(path, "\n".join(np.random.default_rng(0).permutation(everyone)[:50]).encode())
     trainings = Trainings(runs / "msrc", root, open_dataset(root, "val"), lambda count: path, ("tagged=[]",))
-    write("msrc", trainings.figures((LABELS, MAIN[1], MASKED, DUAL), SEEDS), (LABELS, MAIN[1], MASKED, DUAL))
+    write(
+        "msrc", trainings.figures((LABELS, MAIN[1], MASKED, DUAL), range(SEEDS)), (LABELS, MAIN[1], MASKED, DUAL)
+    )
+
+
+DROP, WRONG = 0.3, 0.3
+"""Share of the true tags that are dropped, and wrong ones for each true one."""
+
+
+def score_noise(data: Path, runs: Path) -> None:
+    """Tags with noise, as they are and cleaned; the cleaner and the trainings are not told how noisy they are."""
+    trainings = voc(data, runs)
+    root = data / "voc12_subset"
+    everyone = open_dataset(root, "train")
+    labelled = set(read_lines(trainings.labelled(100)))
+    others = everyone.subset({record.id for record in everyone} - labelled)
+    true: dict[tuple[str, str], Tags] = {
+        ("train", record.id): dict.fromkeys(classes_in(others, record)[1:], 1.0) for record in others
+    }
+    true |= {("weak", record.id): record.tags or {} for record in open_dataset(root, "weak")}
+    rates: dict[str, dict[str, list[float]]] = {"given": {}, "cleaned": {}}
+    scores: dict[str, dict[str, list[float]]] = {}
+    for seed in range(SEEDS):
+        given = corrupt_tags(true, DROP, WRONG, seed)
+        folder = runs / "noisy" / str(seed)
+        noisy = _with_tags(root, folder / "data", given)
+        cleaned, found = _cleaned(noisy, folder / "cleaned", trainings.labelled(100))
+        for name, tags in (("given", given), ("cleaned", cleaned)):
+            for title, value in agreement(tags, true).items():
+                rates[name].setdefault(title, []).append(value)
+        kept = sum(name in given[key] for key, names in true.items() for name in names)
+        for name, drop, wrong in (
+            ("given", 1 - kept / sum(map(len, true.values())), 1 - kept / sum(map(len, given.values()))),
+            ("cleaned", found.drop, found.wrong),
+        ):
+            rates[name].setdefault("true classes not given, % (estimated)", []).append(100 * drop)
+            rates[name].setdefault("given tags that are wrong, % (estimated)", []).append(100 * wrong)
+        for row in (MASKED, DUAL):
+            for which, file in (("noisy", noisy / "tags.json"), ("cleaned", folder / "cleaned" / "tags.json")):
+                name = f"{row.name}, {which} tags" if which == "cleaned" else row.name
+                one = Row(f"{row.name}, {which} {seed}", (*row.overrides, f"tags={file}"))
+                for title, values in trainings.figures((one,), [seed])[one.name].items():
+                    scores.setdefault(name, {}).setdefault(title, []).extend(values)
+    write("tags", rates)
+    write("noise", scores)
+
+
+def _with_tags(root: Path, folder: Path, tags: Mapping[tuple[str, str], Tags]) -> Path:
+    """A data set with the same images, and other tags."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("images", "labels", "dataset.yaml"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to((root / name).resolve())
+    write_tags(folder / "tags.json", {s: {i: one for (t, i), one in tags.items() if t == s} for s, _ in tags})
+    return folder
+
+
+def _cleaned(root: Path, out: Path, labelled: Path) -> tuple[dict[tuple[str, str], Tags], TagCleaning]:
+    """Cleaned tags, without those of labelled images, and what was estimated."""
+    if not (out / "results.json").is_file():
+        clean_tags(root, out, CleanTagsOptions(("train", "weak"), "train", labelled, quiet=True))
+    found = read_results(out / "results.json")
+    assert isinstance(found, TagCleaning)
+    trusted = set(read_lines(labelled))
+    tags = read_tags(out / "tags.json", open_dataset(root, "train").classes)
+    return {(s, i): one for s, of in tags.items() for i, one in of.items() if i not in trusted}, found
+
+
+def agreement(tags: Mapping[tuple[str, str], Tags], true: Mapping[tuple[str, str], Tags]) -> dict[str, float]:
+    """F1, precision and recall of all tags with a score above 0.5, in points."""
+    pairs = {(key, name) for key, one in tags.items() for name, score in one.items() if score > 0.5}
+    there = {(key, name) for key, one in true.items() for name in one}
+    right = len(pairs & there)
+    return {
+        "F1": 200 * right / (len(pairs) + len(there)),
+        "precision": 100 * right / len(pairs),
+        "recall": 100 * right / len(there),
+    }
 
 
 def score_trained_encoder(data: Path, runs: Path) -> None:
@@ -222,7 +304,7 @@ def score_trained_encoder(data: Path, runs: Path) -> None:
         "optimisation.encoder_lr=2e-4",
     )
     rows = LABELS, MASKED, DUAL
-    write("trained_encoder", voc(data, runs / "trained_encoder", *options).figures(rows, 1), rows, 1)
+    write("trained_encoder", voc(data, runs / "trained_encoder", *options).figures(rows, [0]), rows, 1)
 
 
 def write(name: str, figures: Mapping[str, object], rows: Sequence[Row] = (), seeds: int = SEEDS) -> None:
@@ -236,6 +318,7 @@ TABLES: dict[str, Callable[[Path, Path], None]] = {
     "labelled": score_labelled,
     "steps": score_steps,
     "msrc": score_msrc,
+    "noise": score_noise,
     "trained_encoder": score_trained_encoder,
 }
 
