@@ -61,7 +61,7 @@ def test_a_folder_loads_a_segmenter(segmenter):
 
 @pytest.fixture
 def dual(tmp_path):
-    save_model(DualSegmentation(CLASSES, width=8), tmp_path / "dual")
+    save_model(DualSegmentation(CLASSES, width=8, common=CLASSES.names[:1]), tmp_path / "dual")
     return tmp_path / "dual"
 
 
@@ -124,9 +124,9 @@ def test_a_network_of_motion_is_loaded_from_its_folder(tmp_path):
 
 def test_classes_of_dual_segmentation_are_read_without_weights(dual, segmenter, tmp_path):
     (dual / "model.safetensors").unlink()
-    assert segmend.models.dual_classes(dual, "--tags") == CLASSES
+    assert segmend.models.check_dual(dual, "--tags") == (CLASSES, (CLASSES.names[0],))
     with pytest.raises(InvalidInput, match=r"--tags is for models of dual .* holds a Segmenter: leave it out"):
-        segmend.models.dual_classes(segmenter, "--tags")
+        segmend.models.check_dual(segmenter, "--tags")
     save_model(ECN(CLASSES, "quarter"), tmp_path / "ecn")
     with pytest.raises(InvalidInput, match="holds a ECN, which is not a segmenter: use segmend refine"):
-        segmend.models.dual_classes(tmp_path / "ecn", "--tags")
+        segmend.models.check_dual(tmp_path / "ecn", "--tags")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 from segmend import refiners
 from segmend.dual import DualPredictor, DualSegmentation, load_dual
@@ -55,6 +55,13 @@ def load(name: str | Path) -> Any:
     return refiners.load(name)
 
 
+class DualClasses(NamedTuple):
+    """The classes of a network of dual image segmentation, and those that most images hold."""
+
+    classes: Classes
+    common: tuple[str, ...]
+
+
 def load_predictor(
     name: str | Path, closed_form: bool | None = None, inference_steps: int | Sequence[int] | None = None
 ) -> Segmenter | DualPredictor:
@@ -68,15 +75,15 @@ def load_predictor(
         InvalidInput: no such model, one of another kind, or one that does not have these options.
     """
     if inference_steps is not None:
-        dual_classes(name, "--inference-steps")
+        check_dual(name, "--inference-steps")
     elif closed_form is not None:
-        dual_classes(name, "--closed-form")
+        check_dual(name, "--closed-form")
     if read_config(name)["type"] == DualSegmentation.__name__:
         return load_dual(name, closed_form is not False, inference_steps or 0)
     return load_segmenter(name)
 
 
-def dual_classes(name: str | Path, option: str) -> Classes:
+def check_dual(name: str | Path, option: str) -> DualClasses:
     """The classes of a model of dual image segmentation; its weights are not read.
 
     Args:
@@ -94,4 +101,4 @@ def dual_classes(name: str | Path, option: str) -> Classes:
         )
     if found != DualSegmentation.__name__:
         load_segmenter(name)  # says what to use for a model of this kind
-    return Classes(**config["classes"])
+    return DualClasses(Classes(**config["classes"]), tuple(config.get("common", ())))

@@ -20,8 +20,9 @@ OPTIONS = PredictOptions(precision="32", page=True, quiet=True)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     torch.manual_seed(0)
-    save_model(DualSegmentation(CLASSES, width=8, side=32), tmp_path_factory.getbasetemp() / "page_model")
-    return tmp_path_factory.getbasetemp() / "page_model"
+    folder = tmp_path_factory.mktemp("model")
+    save_model(DualSegmentation(CLASSES, width=8, side=32, common=("background",)), folder)
+    return folder
 
 
 @pytest.fixture

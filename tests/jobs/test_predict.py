@@ -87,7 +87,7 @@ def dual(tmp_path_factory):
     """A folder of a model, and one of an image."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("dual")
-    save_model(DualSegmentation(Classes.numbered(3), width=8), folder / "model")
+    save_model(DualSegmentation(Classes.numbered(3), width=8, common=("class 0",)), folder / "model")
     image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
     write_image(folder / "images" / "a.png", image)
     return folder

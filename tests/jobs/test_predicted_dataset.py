@@ -27,7 +27,7 @@ OPTIONS = PredictOptions(precision="32", dataset="train", quiet=True)
 def models(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models")
-    save_model(DualSegmentation(CLASSES, width=8, side=64), folder / "dual")
+    save_model(DualSegmentation(CLASSES, width=8, common=("background",), side=64), folder / "dual")
     arguments = {"in_channels": 3, "out_channels": 3, "kernel_size": 1}
     segmenter = Segmenter(CLASSES, "torch.nn.Conv2d", arguments)
     with torch.no_grad():

@@ -10,6 +10,7 @@ import torch
 from segmend.data.dataset import open_dataset
 from segmend.data.files import InvalidFile
 from segmend.data.images import write_image
+from segmend.data.probabilities import read_probabilities
 from segmend.data.tags import read_tags
 from segmend.dual import DualSegmentation, load_dual
 from segmend.jobs import predicted_tags
@@ -26,7 +27,7 @@ OPTIONS = PredictOptions(precision="32", quiet=True)
 def model(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model")
-    save_model(DualSegmentation(CLASSES, width=8, side=64), folder)
+    save_model(DualSegmentation(CLASSES, width=8, side=64, common=("background",)), folder)
     return folder
 
 
@@ -59,7 +60,8 @@ def test_tags_are_the_networks_scores_without_the_background(model, images, tmp_
 def test_predicted_tags_can_be_given_again(model, images, tmp_path):
     predict(model, images, tmp_path / "out", OPTIONS)
     given = open_tags(tmp_path / "out" / "tags.json", images, model)
-    assert given.findings == ()
+    (implied,) = given.findings
+    assert "is taken to hold background" in implied
     assert given.of == tags_in(tmp_path / "out")["weak"]
     predict(model, images, tmp_path / "again", OPTIONS, tags=given.of)
     assert tags_in(tmp_path / "again") == tags_in(tmp_path / "out")
@@ -118,11 +120,14 @@ def test_tags_of_somebody_else_are_not_replaced(model, images, tmp_path, content
 
 def test_given_tags_are_of_the_split_that_is_predicted(model, images, tmp_path):
     assert folder_of(images) == tmp_path / "weak"
+    with pytest.raises(InvalidInput, match="expected images, found none"):
+        folder_of(images.subset(set()))
     path = tmp_path / "tags.json"
     path.write_text('{"train": {"a": ["dog"]}, "weak": {"a": ["cat"], "q": ["cow"]}}')
     given = open_tags(path, images, model)
     assert given.of == {"a": {"cat": 1.0}}
-    without, missing = given.findings
+    without, missing, implied = given.findings
+    assert "every tagged image is taken to hold background, which tags do not name" in implied
     assert "2 images have no tags, predicted without: b, in/c" in without
     assert f"has tags of an image that is not in {tmp_path / 'weak'}: q" in missing
     path.write_text('{"a.png": ["cat"]}')
@@ -170,3 +175,22 @@ def test_tags_that_were_edited_are_not_replaced(model, images, tmp_path):
     with pytest.raises(InvalidFile, match=r"or was edited since: move it \(--tags reads it\)"):
         predict(model, images, out, OPTIONS)
     assert (out / "tags.json").read_text() == edited
+
+
+def test_classes_that_given_tags_name_are_named_in_predicted_ones_too(model, images, tmp_path):
+    given = {"a": {"background": 1.0, "cat": 1.0}}
+    predict(model, images, tmp_path / "out", OPTIONS, tags=given)
+    found = tags_in(tmp_path / "out")["weak"]
+    assert found["a"] == given["a"]
+    assert list(found["b"]) == list(CLASSES.names)
+
+
+def test_a_tagged_image_holds_the_background_where_tags_do_not_name_it(model, images, tmp_path):
+    options = PredictOptions(precision="32", probs=True, quiet=True)
+    for name, tags in (("named", {"a": {"background": 1.0, "cat": 1.0}}), ("implied", {"a": {"cat": 1.0}})):
+        predict(model, images.subset({"a"}), tmp_path / name, options, tags=tags)
+    named, implied = (read_probabilities(tmp_path / name / "probs" / "a.npz") for name in ("named", "implied"))
+    assert (named[0] > 0).any()
+    np.testing.assert_array_equal(named, implied)
+    predict(model, images.subset({"a"}), tmp_path / "none", options, tags={"a": {}})
+    assert (read_probabilities(tmp_path / "none" / "probs" / "a.npz")[0] == 1).all()

@@ -74,8 +74,8 @@ class DualPredictor(nn.Module):
 
         Args:
             image: ``float32 [B, 3, H, W]`` in 0..1.
-            tags: scores of tags that are given, ``[B, C]`` in 0..1, 1 for the background (see `evidence`). They
-                take the place of the network's own tags.
+            tags: scores of tags that are given, ``[B, C]`` in 0..1 (see `evidence`). They take the place of the
+                network's own tags.
         """
         height, width = image.shape[2:]
         features = self.model.encode(image)
@@ -98,7 +98,7 @@ class GivenTags(nn.Module):
     It predicts maps as the predictor does, at any sizes of the image, mirrored or not.
 
     Args:
-        tags: scores, ``float32 [C]``, 1 for the background; None where none are given.
+        tags: scores, ``float32 [C]``; None where none are given.
     """
 
     def __init__(self, predictor: DualPredictor, tags: Tensor | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -36,35 +36,43 @@ def check_page(path: Path) -> None:
     check_replaceable(path, is_page, "a page of segmend")
 
 
-def write_page(path: Path, predictor: DualPredictor, images: Dataset, given: Mapping[str, Tags]) -> None:
+def write_page(
+    path: Path, predictor: DualPredictor, images: Dataset, given: Mapping[str, Tags], implied: Collection[str] = ()
+) -> None:
     """Write the page of the first `ON_PAGE` images; those that cannot be read are listed on it.
 
     Args:
         given: tags that are given, by ID.
+        implied: classes that tags pass over, as each image has them.
     """
     rows: list[Row] = []
     skipped = []
     records = images.records[:ON_PAGE]
     for record in records:
         try:
-            rows.append(_row(record.id, predictor, images.image(record), given.get(record.id)))
+            rows.append(_row(record.id, predictor, images.image(record), given.get(record.id), implied))
         except InvalidFile as error:
             skipped.append(Skipped(file=str(error.path), reason=error.reason))
     more = f"; the first {len(records)} are here" if len(records) < len(images) else ""
     write_steps(path, "Inference, step by step", f"{wording.images(len(images))}{more}", rows, skipped, LEAD)
 
 
-def _row(identity: str, predictor: DualPredictor, image: np.ndarray, given: Tags | None) -> Row:
+def _row(
+    identity: str, predictor: DualPredictor, image: np.ndarray, given: Tags | None, implied: Collection[str]
+) -> Row:
     names = predictor.classes.names
     tags = None if given is None else scores_of_tags(given, names)
     shown, found = explain(predictor, image, tags)
-    caption = "no tags given" if given is None else f"given: {_listed(dict(given)) or 'no tag'}"
+    caption = "no tags given"
+    if given is not None:
+        shown_tags = {name: score for name, score in given.items() if name not in implied}
+        caption = f"given: {_listed(shown_tags) or 'no tag'}"
     made = [Stage("Image", caption, shown.cpu().numpy())]
     for one in found:
         made.append(
             Stage(
                 _title(one),
-                _caption(one, names),
+                _caption(one, names, implied),
                 one.reconstruction.cpu().numpy(),
                 one.labels.cpu().numpy(),
             )
@@ -78,11 +86,11 @@ def _title(one: Explanation) -> str:
     return "No steps" if one.steps == 0 else f"{one.steps} step{'s' * (one.steps > 1)}"
 
 
-def _caption(one: Explanation, names: tuple[str, ...]) -> str:
+def _caption(one: Explanation, names: tuple[str, ...], implied: Collection[str]) -> str:
     error = f"error {one.error:.3f}"
     if one.steps is None:
         return error
-    scores = dict(zip(names[1:], one.tag_scores.tolist()[1:], strict=True))
+    scores = {n: score for n, score in zip(names, one.tag_scores.tolist(), strict=True) if n not in implied}
     best = sorted(scores, key=scores.__getitem__, reverse=True)
     shown = [name for name in best[:MOST_TAGS] if scores[name] >= LEAST_SHOWN] or best[:1]
     return f"{_listed({name: scores[name] for name in shown})}; {error}"

@@ -14,7 +14,7 @@ from torch import nn
 from segmend.coding import Coding
 from segmend.data.cityscapes import CLASSES, SERVER_IDS
 from segmend.data.dataset import Dataset, Record
-from segmend.data.tags import Tags
+from segmend.data.tags import Tags, implied_classes
 from segmend.devices import Precision, pick_device, to_device
 from segmend.dual.prediction import DualPredictor, GivenTags
 from segmend.dual.samples import scores_of_tags
@@ -26,7 +26,7 @@ from segmend.jobs.predicted_dataset import PredictedDataset
 from segmend.jobs.predicted_tags import TagsFile, folder_of
 from segmend.jobs.progress import bar
 from segmend.labels import Classes, InvalidInput, most_likely
-from segmend.models import dual_classes, load_predictor
+from segmend.models import check_dual, load_predictor
 from segmend.report.results import Run
 from segmend.segmenters import Segmenter
 from segmend.segmenters.prediction import TestTime, predict_bands
@@ -93,7 +93,8 @@ def predict(
     Args:
         model: a model folder, or a repository on the hub.
         tags: of images, by ID (see `segmend.jobs.predicted_tags.open_tags`): evidence for models of dual image
-            segmentation. Images without are predicted from the image alone.
+            segmentation. Images without are predicted from the image alone. Where tags pass over classes that
+            most images hold, such as the background, every tagged image is taken to hold them.
 
     Raises:
         InvalidInput: before any work, where `server_ids` are asked of a model of other classes than theirs, or
@@ -102,14 +103,18 @@ def predict(
     """
     device = pick_device()
     if tags is not None or options.page:
-        dual_classes(model, "--page" if options.page else "--tags")
+        check_dual(model, "--page" if options.page else "--tags")
     segmenter = load_predictor(model, options.closed_form, options.inference_steps)
     if options.server_ids and segmenter.classes.names != CLASSES.names:
         raise InvalidInput(f"{model}: expected Cityscapes' classes, as only they have ids on its server")
     to_device(segmenter, device)
     folder = _folder(out, segmenter, images, options)
     dataset = None if options.dataset is None else PredictedDataset(folder, images)
-    tags_file = TagsFile(folder, options.dataset or folder_of(images).name) if folder.tags else None
+    given, implied = tags or {}, _implied(segmenter, tags or {})
+    complete = {identity: {**dict.fromkeys(implied, 1.0), **of} for identity, of in given.items()}
+    tags_file = None
+    if folder.tags:
+        tags_file = TagsFile(folder, options.dataset or folder_of(images).name, implied)
     folder.check(images)
     if dataset is not None:
         dataset.check()
@@ -120,10 +125,9 @@ def predict(
         check_page(page)
     if dataset is not None:
         dataset.start()
-    given = tags or {}
 
     def read(record: Record) -> _Given | None:
-        known = f", tags {sorted(given[record.id].items())}" if record.id in given else ""
+        known = f", tags {sorted(complete[record.id].items())}" if record.id in complete else ""
         is_copied = dataset is None or dataset.has_image(record)
         inputs = folder.inputs_unless_finished(record, known, is_copied)
         return None if inputs is None else _Given(inputs, images.image(record))
@@ -133,7 +137,7 @@ def predict(
         shown = _shown(options.test_time, segmenter, read.image.shape[:2])
         network: nn.Module = segmenter
         if isinstance(segmenter, DualPredictor):
-            known = given.get(record.id)
+            known = complete.get(record.id)
             network = GivenTags(
                 segmenter, None if known is None else scores_of_tags(known, segmenter.classes.names)
             )
@@ -159,8 +163,16 @@ def predict(
     if tags_file is not None:
         tags_file.write(images, given)
     if options.page and isinstance(segmenter, DualPredictor):
-        write_page(page, segmenter, images, given)
+        write_page(page, segmenter, images, complete, implied)
     return folder.finish("predict", str(model), outcome)
+
+
+def _implied(segmenter: Segmenter | DualPredictor, given: Mapping[str, Tags]) -> tuple[str, ...]:
+    """Classes that tags pass over, as each image has them: those of given tags, or all common ones."""
+    if not isinstance(segmenter, DualPredictor):
+        return ()
+    common = segmenter.model.common
+    return implied_classes(common, given.values()) if given else common
 
 
 def _folder(
