@@ -61,16 +61,16 @@ def test_a_folder_loads_a_segmenter(segmenter):
 
 @pytest.fixture
 def dual(tmp_path):
-    save_model(DualSegmentation(CLASSES, width=8), tmp_path / "dual")
+    save_model(DualSegmentation(CLASSES, width=8, common=CLASSES.names[:1]), tmp_path / "dual")
     return tmp_path / "dual"
 
 
 def test_a_folder_loads_dual_segmentation_as_what_predicts(dual, segmenter):
     loaded = segmend.models.load(dual)
     assert isinstance(loaded, DualPredictor)
-    assert (loaded.closed_form, loaded.steps) == (True, 0)
+    assert (loaded.closed_form, loaded.steps) == (True, (0,))
     chosen = segmend.models.load_predictor(dual, False, 3)
-    assert (chosen.closed_form, chosen.steps) == (False, 3)
+    assert (chosen.closed_form, chosen.steps) == (False, (3,))
     assert isinstance(segmend.models.load_predictor(segmenter), Segmenter)
     with pytest.raises(InvalidInput, match=r"holds a DualSegmentation, .* not a segmenter: use segmend\.load"):
         load_segmenter(dual)
@@ -120,3 +120,13 @@ def test_a_network_of_motion_is_loaded_from_its_folder(tmp_path):
     assert type(segmend.models.load(tmp_path)) is MotionNet
     with pytest.raises(InvalidInput, match="not a refiner"):
         load(tmp_path)
+
+
+def test_classes_of_dual_segmentation_are_read_without_weights(dual, segmenter, tmp_path):
+    (dual / "model.safetensors").unlink()
+    assert segmend.models.check_dual(dual, "--tags") == (CLASSES, (CLASSES.names[0],))
+    with pytest.raises(InvalidInput, match=r"--tags is for models of dual .* holds a Segmenter: leave it out"):
+        segmend.models.check_dual(segmenter, "--tags")
+    save_model(ECN(CLASSES, "quarter"), tmp_path / "ecn")
+    with pytest.raises(InvalidInput, match="holds a ECN, which is not a segmenter: use segmend refine"):
+        segmend.models.check_dual(tmp_path / "ecn", "--tags")

@@ -185,18 +185,47 @@ def predict(
         ),
     ] = None,
     inference_steps: Annotated[
-        int | None,
-        typer.Option(min=0, help="Gradient steps on the image loss; for models of `task: dual` (default: 0)."),
+        str | None,
+        typer.Option(
+            help="Gradient steps on the image loss, or several numbers, whose maps are averaged: 0,10,30; "
+            "for models of `task: dual` (default: 0).",
+            show_default=False,
+        ),
     ] = None,
+    tags: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Tags of the images (tags.json), to which maps are held; for models of `task: dual`.",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar="SPLIT", help="Write a data set with this split: images, label maps and tags."),
+    ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="With --dataset: less probable labels become void (default: none)."),
+    ] = None,
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page", help="Also write steps.html: inference on some images; for models of `task: dual`."
+        ),
+    ] = False,
     precision: PrecisionOption = "auto",
     bands: Bands = None,
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict label maps (and probability maps) of a folder of images."""
+    """Predict label maps (and probability maps) of a folder of images.
+
+    Models of `task: dual` also predict tags.json, the classes in each image.
+    """
     from segmend.jobs.predict import PredictOptions
     from segmend.jobs.predict import predict as job
+    from segmend.jobs.predicted_tags import open_tags
     from segmend.refiners import REFINERS
     from segmend.segmenters.prediction import TestTime
 
@@ -209,14 +238,21 @@ def predict(
         test_time=TestTime(_numbers(scales), mirror, tile, overlap),
         precision=_precision(precision),
         closed_form=closed_form,
-        inference_steps=inference_steps,
+        inference_steps=None if inference_steps is None else _counts("inference-steps", inference_steps),
         server_ids=server_ids,
         probs=probs,
         quantised=quantised,
+        dataset=dataset,
+        min_confidence=min_confidence,
+        page=page,
         overwrite=overwrite,
         quiet=quiet,
     )
-    run = job(model, _images(images, bands, max_pixels), out, options)
+    opened = _images(images, bands, max_pixels)
+    given = None if tags is None else _reported(open_tags(tags, opened, model)).of
+    run = job(model, opened, out, options, tags=given)
+    if page:
+        console.print(f"Page: {escape(str(out / 'steps.html'))}")
     _finish_run(run, out)
 
 
@@ -690,6 +726,13 @@ def _numbers(text: str) -> tuple[float, ...]:
     if not numbers or min(numbers) <= 0:
         raise InvalidInput(f"--scales {text}: expected positive numbers with commas between, as 0.5,1,2")
     return numbers
+
+
+def _counts(option: str, text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise InvalidInput(f"--{option} {text}: expected whole numbers from 0 on with commas between, as 0,10,30")
+    return tuple(int(part) for part in parts)
 
 
 def _ids(option: str, text: str) -> tuple[int, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 from segmend import refiners
 from segmend.dual import DualPredictor, DualSegmentation, load_dual
-from segmend.labels import InvalidInput
+from segmend.labels import Classes, InvalidInput
 from segmend.model_folder import read_config
 from segmend.refiners import REFINERS, DenseCRF, GuidedFilter, UniversalPropagation
 from segmend.segmenters import Segmenter, load_segmenter
@@ -54,8 +55,15 @@ def load(name: str | Path) -> Any:
     return refiners.load(name)
 
 
+class DualClasses(NamedTuple):
+    """The classes of a network of dual image segmentation, and those that most images hold."""
+
+    classes: Classes
+    common: tuple[str, ...]
+
+
 def load_predictor(
-    name: str | Path, closed_form: bool | None = None, inference_steps: int | None = None
+    name: str | Path, closed_form: bool | None = None, inference_steps: int | Sequence[int] | None = None
 ) -> Segmenter | DualPredictor:
     """What predicts label maps: a segmenter, or a network of dual image segmentation.
 
@@ -66,14 +74,31 @@ def load_predictor(
     Raises:
         InvalidInput: no such model, one of another kind, or one that does not have these options.
     """
-    found = read_config(name)["type"]
-    if found == DualSegmentation.__name__:
+    if inference_steps is not None:
+        check_dual(name, "--inference-steps")
+    elif closed_form is not None:
+        check_dual(name, "--closed-form")
+    if read_config(name)["type"] == DualSegmentation.__name__:
         return load_dual(name, closed_form is not False, inference_steps or 0)
-    segmenter = load_segmenter(name)
-    if closed_form is not None or inference_steps is not None:
-        options = "--closed-form" if inference_steps is None else "--inference-steps"
+    return load_segmenter(name)
+
+
+def check_dual(name: str | Path, option: str) -> DualClasses:
+    """The classes of a model of dual image segmentation; its weights are not read.
+
+    Args:
+        option: what only such models have, for the message.
+
+    Raises:
+        InvalidInput: no such model, or one of another kind.
+    """
+    config = read_config(name)
+    found = config["type"]
+    if found == Segmenter.__name__:
         raise InvalidInput(
-            f"{options} is for models of dual image segmentation (`task: dual`), and {name} holds a {found}: "
+            f"{option} is for models of dual image segmentation (`task: dual`), and {name} holds a {found}: "
             "leave it out"
         )
-    return segmenter
+    if found != DualSegmentation.__name__:
+        load_segmenter(name)  # says what to use for a model of this kind
+    return DualClasses(Classes(**config["classes"]), tuple(config.get("common", ())))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from segmend.data.files import InvalidFile, atomic_write, read_json
-from segmend.data.tags import read_tags, write_tags
+from segmend.data.tags import read_tags, read_tags_of, write_tags
 from segmend.labels import Classes
 
 CLASSES = Classes(("sky", "skin"))
@@ -47,3 +47,40 @@ def test_tags_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
     atomic_write(tmp_path / "tags.json", text.encode())
     with pytest.raises(InvalidFile, match=rf"tags\.json: {message}"):
         read_tags(tmp_path / "tags.json", CLASSES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"weak": {"a": ["sky"], "b": []}}',
+        '{"other": {"a": ["sky"], "b": []}}',
+        '{"train": {"a": ["skin"]}, "weak": {"a": ["sky"], "b": []}}',
+        '{"a": ["sky"], "b": []}',
+        '{"a": {"sky": 1}, "b": {}}',
+    ],
+)
+def test_tags_of_a_folder_may_be_of_its_split_of_the_only_one_or_of_none(tmp_path: Path, text: str) -> None:
+    atomic_write(tmp_path / "tags.json", text.encode())
+    assert read_tags_of(tmp_path / "tags.json", "weak", CLASSES) == {"a": {"sky": 1.0}, "b": {}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not readable as JSON"),
+        ("{}", "expected tags of the split 'weak', as the folder of images is named, found nothing"),
+        (
+            '{"train": {}, "val": {"a": ["sky"]}}',
+            "expected tags of .* found the splits train, val",
+        ),
+        ('{"a": ["sky"], "b": "skin"}', r"expected \{SPLIT"),
+        ('{"a": ["skyy"]}', r"a: the tag 'skyy' is no class; did you mean 'sky'"),
+        ('{"a": {"sky": 2}}', "a: expected a score of 'sky' in 0..1, found 2"),
+    ],
+)
+def test_tags_of_a_folder_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
+    atomic_write(tmp_path / "tags.json", text.encode())
+    with pytest.raises(InvalidFile, match=rf"tags\.json: {message}"):
+        read_tags_of(tmp_path / "tags.json", "weak", CLASSES)
+    with pytest.raises(InvalidFile, match=r"missing\.json: no such file"):
+        read_tags_of(tmp_path / "missing.json", "weak", CLASSES)

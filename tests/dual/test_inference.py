@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from segmend.dual.inference import STEP, infer
+from segmend.dual.inference import STEP, infer, infer_at
 from segmend.dual.model import DualFeatures, DualSegmentation, image_loss, tag_loss, target_image
 from segmend.labels import Classes
 
@@ -104,3 +104,26 @@ def test_it_works_where_gradients_are_off(model, given, mode):
 def test_steps_without_anything_to_explain_are_refused(model, given):
     with pytest.raises(ValueError, match="image to reconstruct, or tags"):
         infer(model, given[0], steps=3)
+
+
+@pytest.mark.parametrize("steps", [(0, 3, 8), (8, 0), (5,), (3, 3)])
+def test_one_run_finds_what_runs_of_each_length_find(model, given, steps):
+    features, image, tags = given
+    together = infer_at(model, features, image, tags, steps)
+    assert len(together) == len(steps)
+    for number, found in zip(steps, together, strict=True):
+        alone = infer(model, features, image, tags, number)
+        assert found.losses.shape == (number + 1, 3)
+        for a, b in zip((*found.features, *found[1:]), (*alone.features, *alone[1:]), strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_there_is_one_pass_back_for_each_step(model, given, steps, monkeypatch):
+    passes = []
+    grad = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *of: passes.append(1) or grad(*of))
+    found = infer(model, *given, steps)
+    assert len(passes) == steps
+    assert found.losses.shape == (steps + 1, 3)
+    assert (found.losses > 0).all()

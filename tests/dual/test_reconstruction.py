@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from segmend.dual.reconstruction import Guide, reconstruct_by_colours
+from segmend.dual.reconstruction import Guide, of_mean_colours, reconstruct_by_colours
 
 
 def slow(log_p, guides, rounds):
@@ -64,3 +64,15 @@ def test_a_plain_image_changes_little_and_classes_that_are_absent_stay_so():
     assert torch.isfinite(found).all()
     assert (found.argmax(1) == 0).all()
     assert found[:, 2].exp().max() < 1e-6
+
+
+def test_the_image_of_mean_colours_is_the_sum_over_classes():
+    torch.manual_seed(3)
+    log_p, colours = torch.randn(2, 3, 4, 5).log_softmax(1), torch.rand(2, 3, 4, 5)
+    p = log_p.exp()
+    expected = torch.zeros_like(colours)
+    for b in range(2):
+        for c in range(3):
+            mean = (p[b, c] * colours[b]).sum((1, 2)) / p[b, c].sum()
+            expected[b] += p[b, c] * mean[:, None, None]
+    assert torch.allclose(of_mean_colours(log_p, colours), expected, atol=1e-6)

@@ -1,5 +1,8 @@
 """Label files in the ids of Cityscapes' server, and maps by models of dual image segmentation."""
 
+import json
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -84,7 +87,7 @@ def dual(tmp_path_factory):
     """A folder of a model, and one of an image."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("dual")
-    save_model(DualSegmentation(Classes.numbered(3), width=8), folder / "model")
+    save_model(DualSegmentation(Classes.numbered(3), width=8, common=("class 0",)), folder / "model")
     image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
     write_image(folder / "images" / "a.png", image)
     return folder
@@ -93,7 +96,12 @@ def dual(tmp_path_factory):
 def test_dual_segmentation_predicts_as_a_segmenter_does(dual, tmp_path):
     images = open_dataset(dual / "images")
     found = {}
-    for name, given in {"plain": (False, None), "closed": (None, None), "steps": (False, 4)}.items():
+    for name, given in {
+        "plain": (False, None),
+        "closed": (None, None),
+        "steps": (False, 4),
+        "mean": (False, (0, 4)),
+    }.items():
         options = PredictOptions(TestTime((0.5, 1.0), mirror=True), "32", *given, probs=True, quiet=True)
         run = predict(dual / "model", images, tmp_path / name, options)
         assert (run.done, run.kept) == (1, 0)
@@ -106,6 +114,7 @@ def test_dual_segmentation_predicts_as_a_segmenter_does(dual, tmp_path):
         found[name] = p
     assert np.abs(found["plain"] - found["closed"]).max() > 0.02
     assert np.abs(found["plain"] - found["steps"]).max() > 0.001
+    np.testing.assert_allclose(found["mean"], (found["plain"] + found["steps"]) / 2, atol=0.02)
     with pytest.raises(InvalidInput, match="made with other weights or options"):
         predict(dual / "model", images, tmp_path / "plain", PredictOptions(probs=True, quiet=True))
 
@@ -118,9 +127,8 @@ def test_dual_segmentation_sees_images_at_the_size_of_its_training(dual, tmp_pat
     predictor = load_predictor(tmp_path / "model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("segmend.jobs.predict.load_predictor", lambda name, *options: predictor)
-        patch.setattr(
-            predictor, "forward", lambda x, forward=predictor.forward: seen.append(x.shape) or forward(x)
-        )
+        own = predictor.predict
+        patch.setattr(predictor, "predict", lambda x, tags: seen.append(x.shape) or own(x, tags))
         options = PredictOptions(TestTime((1.0, 0.5), tile=64, overlap=16), "32", quiet=True)
         predict(tmp_path / "model", open_dataset(tmp_path / "large"), tmp_path / "out", options)
     assert [tuple(shape) for shape in seen] == [(1, 3, 34, 48), (1, 3, 17, 24)]
@@ -142,6 +150,60 @@ def test_the_command_takes_the_options_of_dual_segmentation(dual, tmp_path):
         Classes.numbered(2), "torch.nn.Conv2d", {"in_channels": 3, "out_channels": 2, "kernel_size": 1}
     )
     save_model(segmenter, tmp_path / "segmenter")
-    result = run(tmp_path / "segmenter", "--no-closed-form")
+    for options in (("--no-closed-form",), ("--page",), ("--tags", "tags.json"), ("--inference-steps", "0")):
+        result = run(tmp_path / "segmenter", *options)
+        assert isinstance(result.exception, InvalidInput)
+        assert "leave it out" in str(result.exception)
+
+
+@pytest.mark.parametrize("steps", ["-1", "2.5", "ten", "3,", "", "0,-5"])
+def test_numbers_of_steps_are_whole_and_not_negative(dual, tmp_path, steps):
+    command = ["predict", str(dual / "model"), "--images", str(dual / "images"), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, [*command, "--inference-steps", steps])
     assert isinstance(result.exception, InvalidInput)
-    assert "leave it out" in str(result.exception)
+    assert f"--inference-steps {steps}: expected whole numbers from 0 on" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_tags_hold_the_map_and_images_of_other_tags_are_made_again(dual, tmp_path):
+    shutil.copytree(dual / "images", tmp_path / "images")
+    shutil.copy(dual / "images" / "a.png", tmp_path / "images" / "b.png")
+    (tmp_path / "tags.json").write_text('{"a": ["class 2"], "c": ["class 1"]}')
+    images, out = str(tmp_path / "images"), tmp_path / "out"
+    command = ["predict", str(dual / "model"), "--images", images, "--out", str(out), "--probs", "--quiet"]
+    given = [*command, "--precision", "32", "--tags", str(tmp_path / "tags.json")]
+
+    def predicted():
+        return [read_probabilities(out / "probs" / f"{name}.npz") for name in "ab"]
+
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 0, result.output
+    assert "1 image has no tags, predicted without: b" in result.output
+    assert f"has tags of an image that is not in {images}: c" in result.output
+    with_tags, without = predicted()
+    assert (with_tags[1] == 0).all()
+    assert (without[1] > 0).all()
+    (tmp_path / "tags.json").write_text('{"any": {"a": {"class 1": 0.7}}}')
+    result = CliRunner().invoke(app, given)
+    assert "1 of them made again, 1 kept" in result.output
+    scored, same = predicted()
+    assert (scored[1] > 0).all()
+    assert np.array_equal(same, without)
+    tags = json.loads((out / "tags.json").read_text())["images"]
+    assert tags["a"] == {"class 1": 0.7}
+    assert sorted(tags["b"]) == ["class 1", "class 2"]
+    (tmp_path / "tags.json").write_text('{"a": ["klass 2"]}')
+    result = CliRunner().invoke(app, given)
+    assert "a: the tag 'klass 2' is no class; did you mean 'class 2'?" in str(result.exception)
+
+
+def test_predicted_probabilities_are_refined_as_any_coarse_map_is(dual, tmp_path):
+    (tmp_path / "tags.json").write_text('{"a": ["class 1"]}')
+    maps, images = str(tmp_path / "maps"), str(dual / "images")
+    options = ("--inference-steps", "0,2", "--tags", str(tmp_path / "tags.json"))
+    command = ["predict", str(dual / "model"), "--images", images, "--out", maps, "--probs", "--quiet", *options]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    command = ["refine", "--images", images, "--coarse", maps, "--out", str(tmp_path / "refined"), "--quiet"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert set(np.unique(read_labels(tmp_path / "refined" / "labels" / "a.png")[0])) <= {0, 1}

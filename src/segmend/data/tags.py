@@ -24,15 +24,44 @@ def read_tags(path: Path, classes: Classes) -> dict[str, dict[str, Tags]]:
     Raises:
         InvalidFile: another content, or a tag that is no class; the message names the nearest one.
     """
-    if not path.is_file():
-        return {}
+    return _checked(path, read_json(path), classes) if path.is_file() else {}
+
+
+def read_tags_of(path: Path, split: str, classes: Classes) -> dict[str, Tags]:
+    """The tags of the images of a split or a folder, by ID.
+
+    The file is as `read_tags` takes it; where it holds one split alone, this may have any name. It may also be
+    flat: ``{ID: [class, ...]}``, or with scores.
+
+    Raises:
+        InvalidFile: no such file, several splits and none of this name, or as `read_tags` raises it.
+    """
     content = read_json(path)
+    is_flat = isinstance(content, dict) and any(content.values()) and all(map(_is_tags, content.values()))
+    found = _checked(path, {split: content} if is_flat else content, classes)
+    if split in found:
+        return found[split]
+    if len(found) == 1:
+        return next(iter(found.values()))
+    there = f"the splits {', '.join(found)}" if found else "nothing"
+    raise InvalidFile(
+        path, f"expected tags of the split {split!r}, as the folder of images is named, found {there}"
+    )
+
+
+def _checked(path: Path, content: object, classes: Classes) -> dict[str, dict[str, Tags]]:
     if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
         raise InvalidFile(path, "expected {SPLIT: {ID: [class name, ...]}}")
     return {
         split: {identity: _tags_of(path, identity, given, classes) for identity, given in of_split.items()}
         for split, of_split in content.items()
     }
+
+
+def _is_tags(given: object) -> bool:
+    """Whether this is what an image has, with scores or without, and no split."""
+    is_scores = isinstance(given, dict) and all(isinstance(score, int | float) for score in given.values())
+    return isinstance(given, list) or is_scores
 
 
 def _tags_of(path: Path, identity: str, given: object, classes: Classes) -> Tags:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -53,39 +54,60 @@ def infer(
         features: of `DualSegmentation.encode`.
         image: the image to reconstruct, ``[B, 3, h, w]`` in -1..1 (see `target_image`); None without `L_img`.
         tags: the tags that are given, ``[B, C]`` in 0..1; None without `L_tag`.
-        steps: the paper's t; 0 changes nothing.
+        steps: the paper's t; 0 changes nothing, and computes no gradients.
         kind: of `tag_loss`.
         step: length of the first step, as a share of the root mean square of the features.
 
     Raises:
         ValueError: neither an image nor tags, though steps are wanted.
     """
-    if steps and image is None and tags is None:
+    return infer_at(model, features, image, tags, (steps,), kind=kind, step=step)[0]
+
+
+def infer_at(
+    model: DualSegmentation,
+    features: DualFeatures,
+    image: Tensor | None = None,
+    tags: Tensor | None = None,
+    steps: Sequence[int] = (0, 10, 30),
+    *,
+    kind: str = "sigmoid",
+    step: float = STEP,
+) -> list[Inferred]:
+    """What `infer` finds at each of some numbers of steps, in their order, by one run up to the largest."""
+    last = max(steps)
+    if last and image is None and tags is None:
         raise ValueError("inference needs an image to reconstruct, or tags")
-    with torch.inference_mode(False), torch.enable_grad():
+    found: dict[int, Inferred] = {}
+    with torch.inference_mode(False):
         image, tags = (None if given is None else given.detach().clone() for given in (image, tags))
         u1, v1, valid = (one.detach().float().clone() for one in features)
         lengths = _rms(u1), _rms(v1)
 
-        def look(u1: Tensor, v1: Tensor) -> _Point:
-            return _look(model, DualFeatures(u1, v1, valid), image, tags, kind)
+        def look(u1: Tensor, v1: Tensor, is_last: bool) -> _Point:
+            with torch.set_grad_enabled(not is_last):
+                return _look(model, DualFeatures(u1, v1, valid), image, tags, kind)
 
-        here = look(u1, v1)
+        here = look(u1, v1, is_last=not last)
         losses = [here.loss]
         size = torch.full((len(u1),), float(step), device=u1.device)
-        for _ in range(steps):
-            moved = (
-                here.u1 - _like(size, u1) * lengths[0] * here.du1 / _rms(here.du1).clamp_min(TINY),
-                here.v1 - _like(size, v1) * lengths[1] * here.dv1 / _rms(here.dv1).clamp_min(TINY),
-            )
-            there = look(*moved)
-            better = there.loss <= here.loss
-            here = _Point(*(torch.where(_like(better, a), b, a) for a, b in zip(here, there, strict=True)))
-            size = torch.where(better, size, size / 2)
-            losses.append(here.loss)
-        found = DualFeatures(here.u1, here.v1, valid)
-        with torch.no_grad():
-            return Inferred(found, model.map_logits(found), model.tag_logits(found), torch.stack(losses))
+        for number in range(last + 1):
+            if number:
+                moved = (
+                    here.u1 - _like(size, u1) * lengths[0] * here.du1 / _rms(here.du1).clamp_min(TINY),
+                    here.v1 - _like(size, v1) * lengths[1] * here.dv1 / _rms(here.dv1).clamp_min(TINY),
+                )
+                there = look(*moved, is_last=number == last)
+                better = there.loss <= here.loss
+                here = _Point(*(torch.where(_like(better, a), b, a) for a, b in zip(here, there, strict=True)))
+                size = torch.where(better, size, size / 2)
+                losses.append(here.loss)
+            if number in steps:
+                now = DualFeatures(here.u1, here.v1, valid)
+                with torch.no_grad():
+                    logits = model.map_logits(now), model.tag_logits(now)
+                found[number] = Inferred(now, *logits, torch.stack(losses))
+    return [found[number] for number in steps]
 
 
 class _Point(NamedTuple):
@@ -101,15 +123,17 @@ class _Point(NamedTuple):
 def _look(
     model: DualSegmentation, features: DualFeatures, image: Tensor | None, tags: Tensor | None, kind: str
 ) -> _Point:
-    u1, v1 = features.u1.detach().requires_grad_(), features.v1.detach().requires_grad_()
+    """The point at some features; gradients are zero where they are switched off, and nothing computes them."""
+    wanted = torch.is_grad_enabled()
+    u1, v1 = (one.detach().requires_grad_(wanted) for one in features[:2])
     features = DualFeatures(u1, v1, features.valid)
     loss = u1.new_zeros(len(u1))
     if image is not None:
         loss = loss + image_loss(model.reconstruct(model.map_logits(features)), image, features.valid)
     if tags is not None:
         loss = loss + tag_loss(model.tag_logits(features), tags, kind)
-    if not loss.requires_grad:
-        return _Point(u1.detach(), v1.detach(), loss, torch.zeros_like(u1), torch.zeros_like(v1))
+    if not wanted:
+        return _Point(u1, v1, loss, torch.zeros_like(u1), torch.zeros_like(v1))
     gradients = torch.autograd.grad(loss.sum(), (u1, v1))  # of the features alone: parameters keep theirs
     return _Point(u1.detach(), v1.detach(), loss.detach(), *gradients)
 

@@ -65,6 +65,21 @@ def reconstruct_by_colours(
     return found.log_softmax(dim=1)
 
 
+def of_mean_colours(log_probabilities: Tensor, colours: Tensor) -> Tensor:
+    """The image that a label map explains by one mean colour for each class: ``sum_c p(c) mu_c``.
+
+    Args:
+        log_probabilities: normalised, ``[B, C, h, w]``.
+        colours: of the image, ``[B, K, h, w]``.
+
+    Returns:
+        ``[B, K, h, w]``.
+    """
+    p = log_probabilities.exp()
+    means = torch.einsum("bchw,bkhw->bck", p, colours) / p.sum(dim=(2, 3)).clamp_min(1e-6)[..., None]
+    return torch.einsum("bck,bchw->bkhw", means, p)
+
+
 def _cost(p: Tensor, guide: Tensor) -> Tensor:
     """Squared distance of each cell from the mean of each class, by the mean variance within: ``[B, C, h, w]``."""
     mass = p.sum(dim=(2, 3))

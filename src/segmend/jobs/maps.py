@@ -25,7 +25,7 @@ from segmend.report.results import Run, read_results, write_results
 SHARES = ("confidence", "change_confidence", "fusion_mask")
 """Details that are stored as 0..255."""
 
-Kind = Literal["labels", "probs", "details"]
+Kind = Literal["labels", "probs", "details", "tags"]
 
 
 @dataclass
@@ -40,6 +40,8 @@ class MapFolder:
         overwrite: make again what an earlier run finished.
         coding: how label files store the classes (None: class c as c, with a palette of its colours).
         read_as: how the inputs are read; part of the hash of inputs.
+        split: of the data set that the maps are part of: their folders are ``labels/SPLIT`` (None: ``labels``).
+        tags: also the scores of the tags, in ``tags/ID.npz``.
         remade: how many images were made again, in place of files of ours of other inputs or options.
     """
 
@@ -52,11 +54,17 @@ class MapFolder:
     overwrite: bool = False
     coding: Coding | None = None
     read_as: str = ""
+    split: str | None = None
+    tags: bool = False
     remade: int = field(default=0, init=False)
 
     def path(self, kind: Kind, record: Record) -> Path:
         """A record's file of a kind."""
-        return self.out / kind / f"{record.id}{'.png' if kind == 'labels' else '.npz'}"
+        return self.folder(kind) / f"{record.id}{'.png' if kind == 'labels' else '.npz'}"
+
+    def folder(self, kind: str) -> Path:
+        """Where the files of a kind are."""
+        return self.out / kind / (self.split or "")
 
     def check(self, records: Dataset) -> None:
         """Raise `InvalidFile` unless all files can be written and none of them is anybody else's.
@@ -69,7 +77,7 @@ class MapFolder:
             )
         check_writable_folder(self.out)
         for kind in self._kinds():
-            check_writable_folder(self.out / kind)
+            check_writable_folder(self.folder(kind))
         results = self.out / "results.json"
         if results.exists() and not _is_run(results):
             raise InvalidFile(
@@ -83,7 +91,13 @@ class MapFolder:
             yield from ((self.path(kind, record), made_with) for record in records)
 
     def _kinds(self) -> list[Kind]:
-        return ["labels", *(["probs"] * self.probs), *(["details"] * self.details)]  # type: ignore[list-item]
+        wanted: dict[Kind, bool] = {
+            "labels": True,
+            "probs": self.probs,
+            "details": self.details,
+            "tags": self.tags,
+        }
+        return [kind for kind, is_wanted in wanted.items() if is_wanted]
 
     def _made_with(self, kind: Kind) -> str:
         text = self.made_with
@@ -94,13 +108,25 @@ class MapFolder:
     def _note(self, kind: Kind, inputs: str) -> str:
         return f"{self._made_with(kind)}{INPUTS}{inputs}"
 
-    def inputs_unless_finished(self, record: Record) -> str | None:
-        """A hash of a record's inputs; None where all that is wanted of it is there, made of the same inputs."""
-        inputs = hash_of(record.image, record.coarse, text=f"{self.read_as}, turn {record.turn}")
+    def inputs_unless_finished(self, record: Record, given: str = "", rest: bool = True) -> str | None:
+        """A hash of a record's inputs; None where all that is wanted of it is there, made of the same inputs.
+
+        Args:
+            given: what else its maps are made of.
+            rest: whether what the caller writes beside the maps is there.
+        """
+        inputs = hash_of(record.image, record.coarse, text=f"{self.read_as}, turn {record.turn}{given}")
         notes = {self.path(kind, record): self._note(kind, inputs) for kind in self._kinds()}
-        if inputs and not self.overwrite and all(note_of(path) == note for path, note in notes.items()):
+        is_kept = inputs and rest and not self.overwrite
+        return None if is_kept and all(note_of(path) == note for path, note in notes.items()) else inputs
+
+    def tag_scores(self, record: Record) -> np.ndarray | None:
+        """The scores of a record's tags, ``float32 [C]``; None where no run of ours wrote them."""
+        path = self.path("tags", record)
+        if not note_of(path):
             return None
-        return inputs
+        with np.load(path, allow_pickle=False) as arrays:
+            return np.asarray(arrays["scores"])
 
     def new_maps(self, inputs: str, height: int, width: int) -> Maps:
         """Empty maps of an image, to be filled band by band.
@@ -118,6 +144,8 @@ class MapFolder:
         if maps.probabilities is not None:
             note = self._note("probs", maps.inputs)
             write_probabilities(self.path("probs", record), maps.probabilities, self.quantised, note)
+        if maps.tag_scores is not None:
+            write_arrays(self.path("tags", record), self._note("tags", maps.inputs), scores=maps.tag_scores)
         if self.details:
             write_arrays(self.path("details", record), self._note("details", maps.inputs), **maps.details)
         labels, palette = maps.labels, self.classes.palette if self.coding is None else None
@@ -159,12 +187,14 @@ class Maps:
 
     Attributes:
         inputs: hash of what they are made of.
+        tag_scores: ``float32 [C]``, where wanted.
     """
 
     inputs: str
     labels: np.ndarray
     probabilities: np.ndarray | None
     details: dict[str, np.ndarray] = field(default_factory=dict)
+    tag_scores: np.ndarray | None = None
 
     def fill(self, rows: slice, labels: Tensor, probabilities: Tensor) -> None:
         """Keep a band of rows."""

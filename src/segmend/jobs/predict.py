@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,15 +14,21 @@ from torch import nn
 from segmend.coding import Coding
 from segmend.data.cityscapes import CLASSES, SERVER_IDS
 from segmend.data.dataset import Dataset, Record
+from segmend.data.tags import Tags, implied_classes
 from segmend.devices import Precision, pick_device, to_device
-from segmend.dual.prediction import DualPredictor
+from segmend.dual.prediction import DualPredictor, GivenTags
+from segmend.dual.samples import scores_of_tags
+from segmend.jobs.inference_page import check_page, write_page
 from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Pipeline
+from segmend.jobs.predicted_dataset import PredictedDataset
+from segmend.jobs.predicted_tags import TagsFile, folder_of
 from segmend.jobs.progress import bar
 from segmend.labels import Classes, InvalidInput, most_likely
-from segmend.models import load_predictor
+from segmend.models import check_dual, load_predictor
 from segmend.report.results import Run
+from segmend.segmenters import Segmenter
 from segmend.segmenters.prediction import TestTime, predict_bands
 
 
@@ -37,6 +44,10 @@ class PredictOptions:
         server_ids: write label maps in the ids that the servers of Cityscapes and KITTI expect.
         probs: also write ``out/probs/ID.npz``.
         quantised: write probabilities as 0..255 instead of float16.
+        dataset: write a data set with this split (see `segmend.jobs.predicted_dataset`); None: maps alone.
+        min_confidence: in the label maps of this data set, pixels are void where no class is as likely.
+        page: also write ``out/steps.html``, the steps of inference of the first images; for models of dual image
+            segmentation.
         overwrite: make again what an earlier run finished, also with other weights or options.
         quiet: no progress bar.
     """
@@ -44,10 +55,13 @@ class PredictOptions:
     test_time: TestTime = field(default_factory=TestTime)
     precision: Precision = "auto"
     closed_form: bool | None = None
-    inference_steps: int | None = None
+    inference_steps: int | Sequence[int] | None = None
     server_ids: bool = False
     probs: bool = False
     quantised: bool = False
+    dataset: str | None = None
+    min_confidence: float | None = None
+    page: bool = False
     overwrite: bool = False
     quiet: bool = False
 
@@ -64,15 +78,23 @@ def predict(
     images: Dataset,
     out: Path,
     options: PredictOptions = PredictOptions(),
+    *,
+    tags: Mapping[str, Tags] | None = None,
 ) -> Run:
     """Write ``out/labels/ID.png`` and, with `probs`, ``out/probs/ID.npz`` for every image.
 
-    Maps that an earlier run made of the same image, with the same model and options, are kept; those that it made
-    of another image are made again. Images that cannot be read are listed in the result, which is also written to
+    Models of dual image segmentation also give the scores of tags: ``out/tags/ID.npz`` (the network's own) and
+    ``out/tags.json`` (see `segmend.jobs.predicted_tags.TagsFile`).
+
+    Maps that an earlier run made of the same image and tags, with the same model and options, are kept; those that
+    it made of others are made again. Images that cannot be read are listed in the result, which is also written to
     ``out/results.json``.
 
     Args:
         model: a model folder, or a repository on the hub.
+        tags: of images, by ID (see `segmend.jobs.predicted_tags.open_tags`): evidence for models of dual image
+            segmentation. Images without are predicted from the image alone. Where tags pass over classes that
+            most images hold, such as the background, every tagged image is taken to hold them.
 
     Raises:
         InvalidInput: before any work, where `server_ids` are asked of a model of other classes than theirs, or
@@ -80,37 +102,102 @@ def predict(
             replaced (see `segmend.jobs.refine.refine`).
     """
     device = pick_device()
+    if tags is not None or options.page:
+        check_dual(model, "--page" if options.page else "--tags")
     segmenter = load_predictor(model, options.closed_form, options.inference_steps)
     if options.server_ids and segmenter.classes.names != CLASSES.names:
         raise InvalidInput(f"{model}: expected Cityscapes' classes, as only they have ids on its server")
     to_device(segmenter, device)
-    folder = MapFolder(
+    folder = _folder(out, segmenter, images, options)
+    dataset = None if options.dataset is None else PredictedDataset(folder, images)
+    given, implied = tags or {}, _implied(segmenter, tags or {})
+    complete = {identity: {**dict.fromkeys(implied, 1.0), **of} for identity, of in given.items()}
+    tags_file = None
+    if folder.tags:
+        tags_file = TagsFile(folder, options.dataset or folder_of(images).name, implied)
+    folder.check(images)
+    if dataset is not None:
+        dataset.check()
+    if tags_file is not None:
+        tags_file.check()
+    page = out / "steps.html"
+    if options.page:
+        check_page(page)
+    if dataset is not None:
+        dataset.start()
+
+    def read(record: Record) -> _Given | None:
+        known = f", tags {sorted(complete[record.id].items())}" if record.id in complete else ""
+        is_copied = dataset is None or dataset.has_image(record)
+        inputs = folder.inputs_unless_finished(record, known, is_copied)
+        return None if inputs is None else _Given(inputs, images.image(record))
+
+    def work(record: Record, read: _Given) -> Maps:
+        maps = folder.new_maps(read.inputs, *read.image.shape[:2])
+        shown = _shown(options.test_time, segmenter, read.image.shape[:2])
+        network: nn.Module = segmenter
+        if isinstance(segmenter, DualPredictor):
+            known = complete.get(record.id)
+            network = GivenTags(
+                segmenter, None if known is None else scores_of_tags(known, segmenter.classes.names)
+            )
+        for rows, band in predict_bands(network, read.image, shown, options.precision):
+            labels = most_likely(band)
+            if options.min_confidence is not None:
+                labels[band.amax(dim=0) < options.min_confidence] = segmenter.classes.void
+            maps.fill(rows, labels, band)
+        if isinstance(network, GivenTags):
+            maps.tag_scores = network.scores.cpu().numpy()
+        return maps
+
+    def write(record: Record, maps: Maps) -> None:
+        if dataset is not None:
+            dataset.remove(record)
+        folder.write(record, maps)
+        if dataset is not None:
+            dataset.write(record)
+
+    pipeline = Pipeline[Record, _Given, Maps](lambda r: str(r.image), read, work, write)
+    with bar("predict", len(images), options.quiet) as progress:
+        outcome = pipeline.run(images, progress)
+    if tags_file is not None:
+        tags_file.write(images, given)
+    if options.page and isinstance(segmenter, DualPredictor):
+        write_page(page, segmenter, images, complete, implied)
+    return folder.finish("predict", str(model), outcome)
+
+
+def _implied(segmenter: Segmenter | DualPredictor, given: Mapping[str, Tags]) -> tuple[str, ...]:
+    """Classes that tags pass over, as each image has them: those of given tags, or all common ones."""
+    if not isinstance(segmenter, DualPredictor):
+        return ()
+    common = segmenter.model.common
+    return implied_classes(common, given.values()) if given else common
+
+
+def _folder(
+    out: Path, segmenter: Segmenter | DualPredictor, images: Dataset, options: PredictOptions
+) -> MapFolder:
+    if options.dataset is None and options.min_confidence is not None:
+        raise InvalidInput("--min-confidence is for the label maps of a data set: add --dataset SPLIT")
+    if options.dataset is not None and options.server_ids:
+        raise InvalidInput("--server-ids are not the classes of a data set: leave them out, or --dataset")
+    made_with = f"predicted by {fingerprint(segmenter)}, {options.test_time}, precision={options.precision}"
+    if options.min_confidence is not None:
+        made_with += f", min_confidence={options.min_confidence:g}"
+    coding = Coding(tuple(SERVER_IDS.tolist())) if options.server_ids else _coding_of(segmenter.classes)
+    return MapFolder(
         out,
         segmenter.classes,
-        f"predicted by {fingerprint(segmenter)}, {options.test_time}, precision={options.precision}",
+        made_with,
         probs=options.probs,
         quantised=options.quantised,
         overwrite=options.overwrite,
-        coding=Coding(tuple(SERVER_IDS.tolist())) if options.server_ids else _coding_of(segmenter.classes),
+        coding=coding if options.dataset is None else None,
         read_as=f"{images.images_read.reading}",
+        split=options.dataset,
+        tags=isinstance(segmenter, DualPredictor),
     )
-    folder.check(images)
-
-    def read(record: Record) -> _Given | None:
-        inputs = folder.inputs_unless_finished(record)
-        return None if inputs is None else _Given(inputs, images.image(record))
-
-    def work(record: Record, given: _Given) -> Maps:
-        maps = folder.new_maps(given.inputs, *given.image.shape[:2])
-        shown = _shown(options.test_time, segmenter, given.image.shape[:2])
-        for rows, band in predict_bands(segmenter, given.image, shown, options.precision):
-            maps.fill(rows, most_likely(band), band)
-        return maps
-
-    pipeline = Pipeline[Record, _Given, Maps](lambda r: str(r.image), read, work, folder.write)
-    with bar("predict", len(images), options.quiet) as progress:
-        outcome = pipeline.run(images, progress)
-    return folder.finish("predict", str(model), outcome)
 
 
 def _shown(test_time: TestTime, segmenter: nn.Module, size: tuple[int, ...]) -> TestTime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -49,6 +50,12 @@ def shares_of_time(seconds: Mapping[str, float]) -> list[tuple[str, float, float
     names = {"waited": "network idle"}
     parts = [(names.get(name, name), value) for name, value in seconds.items() if name != "total"]
     return [(name, value, min(100.0, 100 * value / total) if total else 0.0) for name, value in parts]
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of ours, which may be written again."""
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(4096)
 
 
 def environment() -> Environment:

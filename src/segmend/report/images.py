@@ -46,6 +46,11 @@ def grey(values: np.ndarray) -> str:
     return _jpeg(Image.fromarray(values))
 
 
+def sharp(image: np.ndarray) -> str:
+    """An image ``uint8 [H, W, 3]`` of few colours as PNG, exactly."""
+    return _png(Image.fromarray(image))
+
+
 def labels(label_map: np.ndarray, classes: Classes) -> str:
     """A label map ``[H, W]`` in the colours of its classes as palette PNG; void is transparent.
 

@@ -13,7 +13,7 @@ from segmend.labels import Classes, InvalidInput
 from segmend.report import charts, images, propagation, wording
 from segmend.report.cases import Case, Change, Pair
 from segmend.report.collect import Report, collect
-from segmend.report.html import GENERATOR, MOST_SKIPPED, Panel, displacement_panel, environment, shares_of_time
+from segmend.report.html import MOST_SKIPPED, Panel, displacement_panel, environment, is_page, shares_of_time
 from segmend.report.results import (
     Evaluation,
     Propagation,
@@ -71,7 +71,7 @@ def write_report(results: Path | str | Sequence[Path | str], out: Path | str | N
         raise InvalidInput("expected a results file, found none")
     out = files[0].parent / "report.html" if out is None else Path(out)
     page = _page_of(files)
-    check_replaceable(out, _is_page, "a page of segmend")
+    check_replaceable(out, is_page, "a page of segmend")
     atomic_write(out, page.encode("utf-8", errors="replace"))
     return out
 
@@ -99,12 +99,6 @@ def _page_of(files: Sequence[Path]) -> str:
         return propagation.render(propagation.collect(propagations, files))
     assert isinstance(first, Evaluation)
     return render(collect(first, files[0].parent))
-
-
-def _is_page(path: Path) -> bool:
-    """Whether a file is a page that `write_report` wrote, and may write again."""
-    with path.open("rb") as file:
-        return GENERATOR.encode() in file.read(4096)
 
 
 def render(report: Report) -> str:
