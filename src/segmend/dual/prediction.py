@@ -144,14 +144,21 @@ def evidence(tags: Tensor) -> Tensor:
     return torch.where(is_hard & (tags == 0), ABSENT, tags.clamp_min(LEAST_SCORE).log())
 
 
-def sharpened(logits: Tensor, features: DualFeatures, image: Tensor) -> Tensor:
+def sharpened(
+    logits: Tensor,
+    features: DualFeatures,
+    image: Tensor,
+    *,
+    by_features: float = FEATURES,
+    by_colours: float = COLOURS,
+) -> Tensor:
     """The closed form: log-probabilities on cells of half the side, of logits on the cells of the label map."""
-    guide = Guide(features.u1, FEATURES)
+    guide = Guide(features.u1, by_features)
     logits = reconstruct_by_colours(logits, [guide], FEATURE_ROUNDS, features.valid)
     small = F.avg_pool2d(image.float(), CELL // 2, ceil_mode=True, count_include_pad=False)
     colours = cielab(small)
     logits = _enlarged(logits, 2)[:, :, : colours.shape[2], : colours.shape[3]]
-    return reconstruct_by_colours(logits, [Guide(colours, COLOURS)], COLOUR_ROUNDS)
+    return reconstruct_by_colours(logits, [Guide(colours, by_colours)], COLOUR_ROUNDS)
 
 
 def _enlarged(logits: Tensor, factor: int) -> Tensor:
