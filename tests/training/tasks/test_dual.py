@@ -1,17 +1,12 @@
 """Training dual image segmentation: its stages, its data, and that it resumes."""
 
 import dataclasses
-import logging
 
 import numpy as np
 import pytest
 import torch
 
-from segmend.data.dataset import open_dataset
-from segmend.data.description import write_description
-from segmend.data.files import InvalidFile, write_json
-from segmend.data.images import write_image
-from segmend.data.masks import write_labels
+from segmend.data.files import InvalidFile
 from segmend.data.sampling import collate
 from segmend.dual import DualSegmentation
 from segmend.dual.model import image_loss, map_loss, tag_loss, target_image
@@ -27,11 +22,7 @@ from segmend.training.recipe import read_recipe
 from segmend.training.tasks.dual import (
     DualRecipe,
     RoundOptions,
-    contradictions,
-    shown_classes,
-    split_by_labels,
     stages,
-    with_tags_of_labels,
 )
 
 CLASSES = Classes(("ground", "cat", "dog"))
@@ -40,29 +31,6 @@ ROUNDS = (RoundOptions(steps=2), RoundOptions())
 
 def silent(title, total):
     return bar(title, total, quiet=True)
-
-
-def write_one(root, split, name, label=None, seed=0):
-    """An image of noise, with a square of class `label`."""
-    image = np.random.default_rng(seed).integers(0, 256, (32, 40, 3)).astype(np.uint8)
-    write_image(root / "images" / split / f"{name}.png", image)
-    if label is not None:
-        labels = np.zeros((32, 40), np.uint8)
-        labels[8:24, 8:24] = label
-        write_labels(root / "labels" / split / f"{name}.png", labels)
-
-
-@pytest.fixture
-def root(tmp_path):
-    """Six labelled images and three with tags; the first has the tags of its label map."""
-    root = tmp_path / "pets"
-    write_description(root, "pets", CLASSES)
-    for index in range(6):
-        write_one(root, "train", f"t{index}", 1 + index % 2, index)
-    for index in range(3):
-        write_one(root, "weak", f"w{index}", None, 10 + index)
-    write_json(root / "tags.json", {"train": {"t0": ["cat"]}, "weak": {"w0": ["cat"], "w1": ["dog"], "w2": []}})
-    return root
 
 
 def recipe_of(root, *, steps=2, seed=0, batch=3, **options):
@@ -75,13 +43,6 @@ def recipe_of(root, *, steps=2, seed=0, batch=3, **options):
         optimisation=Optimisation(steps=steps, batch=batch, workers=0, lr=1e-3, precision="32", seed=seed),
         **given,
     )
-
-
-@pytest.fixture
-def found(caplog):
-    """A function that gives what was reported."""
-    caplog.set_level(logging.INFO, logger="segmend.training.options")
-    return lambda: [record.getMessage() for record in caplog.records]
 
 
 def weights(folder):
@@ -197,98 +158,6 @@ def test_a_frozen_encoder_stays_the_same_bit_for_bit(root, tmp_path, frozen):
     assert {"subnet1.weight", "subnet2.0.weight", "subnet3.weight", "to_v1.2.weight"} <= changed
 
 
-def test_a_list_chooses_the_labelled_images_and_the_others_have_tags(root, tmp_path, found):
-    (tmp_path / "list").write_text("# labelled by hand\n\nt1\nt4 \n")
-    labelled, tagged, _ = split_by_labels(recipe_of(root, labelled=tmp_path / "list"))
-    assert [record.id for record in labelled] == ["t1", "t4"]
-    assert [[record.id for record in one] for one in tagged] == [["t0", "t2", "t3", "t5"], ["w0", "w1", "w2"]]
-    assert [list(record.tags) for record in tagged[0]] == [
-        ["ground", "cat"],
-        *[["ground", name] for name in ("cat", "dog", "dog")],
-    ]
-    assert tagged[1].records[2].tags == {"ground": 1}
-    assert "pets: every tagged image is taken to hold ground, which tags do not name" in found()
-
-
-def test_tags_of_another_file_replace_those_of_the_data_set(root, tmp_path):
-    write_json(tmp_path / "cleaned.json", {"weak": {"w1": {"cat": 0.75, "dog": 0.125}}})
-    tagged = split_by_labels(recipe_of(root, tags=tmp_path / "cleaned.json")).tagged
-    assert [record.tags for record in tagged[0]] == [
-        {"ground": 1, "cat": 1},
-        {"ground": 1, "cat": 0.75, "dog": 0.125},
-        {"ground": 1},
-    ]
-    write_json(tmp_path / "cleaned.json", {"weak": {"w1": ["cta"]}})
-    with pytest.raises(InvalidFile, match=r"cleaned\.json: w1: the tag 'cta' is no class; did you mean 'cat'"):
-        split_by_labels(recipe_of(root, tags=tmp_path / "cleaned.json"))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("t1\nt7\n", "no image of the training split has the ID t7; one that there is: 't0'"),
-        ("t1\nvideo/t11\n", r"has the ID video/t11; did you mean 'video/t1'\?"),
-        ("\n# none\n", "expected the ID of a labelled image in each line, found none"),
-        ("t1\nx\n", "no label map belongs to x"),
-    ],
-)
-def test_lists_that_cannot_be_are_refused_with_their_name(root, tmp_path, text, message):
-    write_one(root, "train", "x")
-    write_one(root, "train", "video/t1", 1)
-    (tmp_path / "chosen.txt").write_text(text)
-    with pytest.raises(InvalidFile, match=rf"chosen\.txt: .*{message}"):
-        split_by_labels(recipe_of(root, labelled=tmp_path / "chosen.txt"))
-    with pytest.raises(InvalidFile, match=r"gone\.txt: not readable"):
-        split_by_labels(recipe_of(root, labelled=tmp_path / "gone.txt"))
-
-
-def test_rounds_need_images_with_tags(root):
-    with pytest.raises(InvalidInput, match=r"pets: `rounds` are for images with tags, and there are none: write"):
-        split_by_labels(recipe_of(root, tagged=()))
-    assert split_by_labels(recipe_of(root, tagged=(), rounds=()))[1] == []
-
-
-def test_images_of_the_training_split_without_label_map_have_tags_or_are_left_out(root, found):
-    for index in range(4):
-        write_one(root, "train", f"u{index}")
-    write_json(root / "tags.json", {"train": {"u1": ["dog"], "gone": []}})
-    labelled, tagged, _ = split_by_labels(recipe_of(root, tagged=()))
-    assert len(labelled) == 6
-    assert [(record.id, record.tags) for one in tagged for record in one] == [("u1", {"ground": 1, "dog": 1})]
-    assert "pets: 3 images have neither tags nor a label map, left out: u0, u2, u3" in found()
-    assert "warning: tags.json has tags of an image that is not in images/train: gone" in found()
-
-
-def test_tags_of_labels_come_from_the_map_where_none_are_given(root, found):
-    dataset = open_dataset(root, "train")
-    (root / "labels" / "train" / "t3.png").write_bytes(b"broken")
-    kept = with_tags_of_labels(dataset, ["ground"])
-    assert [record.id for record in kept] == ["t0", "t1", "t2", "t4", "t5"]
-    assert [list(record.tags) for record in kept][:2] == [["ground", "cat"], ["ground", "dog"]]
-    (message,) = found()
-    assert message.startswith("warning: left out, as there are no tags beside it: ")
-    assert "t3.png" in message
-
-
-def test_label_maps_win_against_tags_that_contradict_them(root, found):
-    tags = {"t0": ["cat"], "t1": ["cat", "dog"], "t2": [], "t3": ["dog"]}
-    write_json(root / "tags.json", {"train": tags, "weak": {"w0": ["cat"]}})
-    labelled = split_by_labels(recipe_of(root)).labelled
-    shown = shown_classes(labelled)
-    expected = (
-        "warning: 2 labelled images have other tags than classes in the label map, which is used: "
-        "t1 (tags: cat, dog; label map: dog), t2 (tags: none; label map: cat)"
-    )
-    assert expected in found()
-    assert contradictions(labelled.subset({"t0", "t3", "t5"}), shown, ["ground"]) == []
-    samples = stages(recipe_of(root), silent)[0].samples
-    for sample in (samples[i] for i in range(6)):
-        assert sample["tags"].tolist() == [float((share > 0).any()) for share in sample["shares"]]
-    (root / "labels" / "train" / "t1.png").write_bytes(b"broken")
-    (message,) = contradictions(labelled, shown_classes(labelled), ["ground"])
-    assert "1 labelled image has" in message  # training lists the broken one
-
-
 def test_broken_files_are_listed(root, tmp_path):
     (root / "labels" / "train" / "t3.png").write_bytes(b"broken")
     (root / "images" / "weak" / "w1.png").write_bytes(b"broken")
@@ -300,29 +169,10 @@ def test_broken_files_are_listed(root, tmp_path):
     }
 
 
-def test_data_that_cannot_be_is_refused(root, tmp_path):
-    for index in range(6):
-        (root / "labels" / "train" / f"t{index}.png").unlink()
-    with pytest.raises(InvalidInput, match="pets: no image of train that is trained on has a label map"):
-        split_by_labels(recipe_of(root))
-    write_one(tmp_path / "plain", "train", "a", 1)
-    data = DataOptions(root=tmp_path / "plain" / "images", labels=tmp_path / "plain" / "labels")
-    recipe = recipe_of(root).model_copy(update={"data": data})
-    with pytest.raises(InvalidFile, match="images: it has no splits for `tagged`"):
-        split_by_labels(recipe)
-
-
-def test_a_part_can_be_left_out(root):
-    recipe = recipe_of(root)
-    data = recipe.data.model_copy(update={"leave_out": (0, 3)})
-    labelled = split_by_labels(recipe.model_copy(update={"data": data})).labelled
-    assert [record.id for record in labelled] == ["t1", "t2", "t4", "t5"]
-
-
 def test_the_recipe_of_the_package():
     recipe = read_recipe("dual", ["data.root=pets", "labelled=list.txt"])
     assert isinstance(recipe, DualRecipe)
-    assert recipe.tagged == ("weak",)
+    assert recipe.tagged is None
     assert [round_.steps for round_ in recipe.rounds] == [30, 0]
     again = DualRecipe.model_validate(recipe.model_dump(mode="json"))
     assert again == recipe

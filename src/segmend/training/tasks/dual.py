@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
@@ -14,22 +13,18 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from segmend.data.dataset import Dataset
-from segmend.data.description import named
 from segmend.data.files import InvalidFile
-from segmend.data.listed import classes_in, listed_images
 from segmend.data.sampling import Sample
-from segmend.data.tags import Tags, common_classes, implied_classes, read_tags
 from segmend.devices import Precision, autocast, to_device
 from segmend.dual.model import DualSegmentation, image_loss, map_loss, tag_loss
 from segmend.dual.samples import DualImages, DualSample, DualSamples, Images, StoredImages
 from segmend.dual.targets import Targets
-from segmend.labels import InvalidInput
 from segmend.segmenters.features import load_imagenet_features
 from segmend.training.loop import Loss, Stage
-from segmend.training.options import DataOptions, Optimisation, Options, Recipe, logger, summary
+from segmend.training.options import DataOptions, Optimisation, Options, Recipe, summary
 from segmend.training.processes import launch
 from segmend.training.reporting import Bar
+from segmend.training.tagged import split_by_labels
 
 BATCH = 16
 """Views of images that a frozen encoder sees at a time."""
@@ -66,7 +61,7 @@ class DualRecipe(Recipe):
         labelled: a file with the IDs of the images of the training split whose label maps are used, one in each
             line; None: all label maps are. Other images of the split have the tags of ``tags.json``, or those that
             their label maps show.
-        tagged: further splits of images with tags.
+        tagged: further splits of images with tags; None: those in ``tags.json`` that have no label maps.
         tags: another file than the data set's ``tags.json``, such as one that `segmend tags clean` wrote.
         features: ``imagenet`` starts from ImageNet features that come with the extra ``offline``.
         frozen: the encoder keeps its weights. What it gives is computed once for each image, which then varies by
@@ -80,7 +75,7 @@ class DualRecipe(Recipe):
     task: Literal["dual"] = "dual"
     data: DataOptions
     labelled: Path | None = None
-    tagged: tuple[str, ...] = ()
+    tagged: tuple[str, ...] | None = None
     tags: Path | None = None
     encoder: str = "tu-tf_efficientnet_lite0"
     output_stride: Literal[8, 16, 32] = 32
@@ -107,7 +102,9 @@ class DualRecipe(Recipe):
 def stages(recipe: DualRecipe, bar: Bar) -> list[Stage]:
     """Three stages on labelled images, then one for each round."""
     options = recipe.optimisation
-    labelled, tagged, common = split_by_labels(recipe)
+    labelled, tagged, common = split_by_labels(
+        recipe.data, recipe.labelled, recipe.tagged, recipe.tags, bool(recipe.rounds)
+    )
     torch.manual_seed(options.seed)  # the first weights depend on the seed too
     size = recipe.encoder, recipe.output_stride, recipe.width, recipe.side
     model = DualSegmentation(labelled.classes, *size, common)
@@ -131,7 +128,7 @@ def stages(recipe: DualRecipe, bar: Bar) -> list[Stage]:
         made.append(Stage(model, samples, loss, own, data, trained, encoder))
     more = "; ".join(f"{one.name}, {len(one)} images with tags" for one in tagged)
     teacher = copy.deepcopy(model) if any(one.teacher for one in recipe.rounds) else None
-    for number, one in enumerate(recipe.rounds, len(made)):
+    for number, one in enumerate(recipe.rounds if tagged else (), len(made)):
         own = options.model_copy(update={"seed": options.seed + number})
         samples = DualSamples(images, recipe.tagged_share, own.samples, own.seed)
         by = teacher if one.teacher else None
@@ -186,137 +183,6 @@ def _with_pyramids(
     found = iter(zip(*maps, strict=True))
     for view in views:
         yield view if isinstance(view, InvalidFile) else {**view, "pyramid": next(found)}
-
-
-class _Split(NamedTuple):
-    """What is trained on.
-
-    Attributes:
-        labelled: the images whose label maps are used.
-        tagged: those of which the tags are, which all have some; empty without rounds.
-        common: classes that most label maps show.
-    """
-
-    labelled: Dataset
-    tagged: list[Dataset]
-    common: tuple[str, ...]
-
-
-def split_by_labels(recipe: DualRecipe) -> _Split:
-    """The images whose label maps are used, and those of which the tags are.
-
-    What is left out, assumed, and what contradicts is reported.
-
-    Raises:
-        InvalidInput: no labelled image, a list with IDs that the split does not have, or rounds without tags.
-    """
-    options = recipe.data
-    everything = options.open(options.train)
-    _report(everything.findings)
-    with_maps = {record.id for record in everything if record.labels is not None}
-    wanted = with_maps if recipe.labelled is None else listed_images(recipe.labelled, everything)
-    whole = everything if options.leave_out is None else everything.fold(*options.leave_out)[0]
-    labelled = whole.subset(wanted)
-    if not len(labelled):
-        split = f" of {options.train}" if options.train else ""
-        raise InvalidInput(f"{options.root}: no image{split} that is trained on has a label map")
-    shown = shown_classes(labelled)
-    common = common_classes(list(shown.values()))
-    if not recipe.rounds:
-        return _Split(labelled, [], common)
-    given = [whole.subset({record.id for record in whole} - wanted)]
-    if recipe.tagged and not (options.root / "dataset.yaml").is_file():
-        raise InvalidFile(options.root, "it has no splits for `tagged`: expected a data set with a dataset.yaml")
-    for split in recipe.tagged:
-        given.append(options.open(split))
-        _report(given[-1].findings)
-    if recipe.tags is not None:
-        tags = read_tags(recipe.tags, labelled.classes)
-        given = [
-            with_tags(one, tags, split) for one, split in zip(given, (options.train, *recipe.tagged), strict=True)
-        ]
-    present = [record.tags for one in (labelled, *given) for record in one if record.tags is not None]
-    implied = implied_classes(common, present)
-    if implied:
-        _report([f"{labelled.name}: every tagged image is taken to hold {named(implied)}, which tags do not name"])
-    _report(contradictions(labelled, shown, implied))
-    tagged = [one for one in (with_tags_of_labels(one, implied) for one in given) if len(one)]
-    if not tagged:
-        raise InvalidInput(
-            f"{options.root}: `rounds` are for images with tags, and there are none: write the classes of images "
-            "to tags.json, give a list of the images to be `labelled`, or train without `rounds`"
-        )
-    return _Split(labelled, tagged, common)
-
-
-def with_tags(dataset: Dataset, tags: Mapping[str, Mapping[str, Tags]], split: str | None) -> Dataset:
-    """The same images with the tags of another file; those that it does not list keep their own."""
-    found = tags.get(split or "", {})
-    records = (dataclasses.replace(record, tags=found.get(record.id, record.tags)) for record in dataset)
-    return dataclasses.replace(dataset, records=tuple(records))
-
-
-def with_tags_of_labels(dataset: Dataset, implied: Collection[str] = ()) -> Dataset:
-    """The same images; those without tags get the classes of their label maps as tags, the others `implied` ones.
-
-    Images with neither are left out, and so are those whose label map cannot be read; both are reported.
-    """
-    records, neither, unreadable = [], [], []
-    for record in dataset:
-        if record.tags is None and record.labels is None:
-            neither.append(record.id)
-            continue
-        try:
-            tags = dict.fromkeys(implied, 1.0) | dict(record.tags or {})
-            if record.tags is None:
-                tags = dict.fromkeys(classes_in(dataset, record), 1.0)
-        except InvalidFile as error:
-            unreadable.append(str(error))
-            continue
-        records.append(dataclasses.replace(record, tags=tags))
-    if neither:
-        have = "1 image has" if len(neither) == 1 else f"{len(neither)} images have"
-        _report([f"{dataset.name}: {have} neither tags nor a label map, left out: {named(neither)}"])
-    _report([f"warning: left out, as there are no tags beside it: {message}" for message in unreadable])
-    return dataclasses.replace(dataset, records=tuple(records))
-
-
-def shown_classes(dataset: Dataset) -> dict[str, tuple[str, ...]]:
-    """The classes in each label map, by ID; those that cannot be read are left out, as training lists them."""
-    found = {}
-    for record in dataset:
-        with suppress(InvalidFile):
-            found[record.id] = classes_in(dataset, record)
-    return found
-
-
-def contradictions(
-    dataset: Dataset, shown: Mapping[str, Collection[str]], implied: Collection[str] = ()
-) -> list[str]:
-    """A warning about images whose tags are not the classes of their label maps, which are used.
-
-    Args:
-        shown: of `shown_classes`.
-        implied: classes about which tags say nothing.
-    """
-    found = []
-    for record in dataset:
-        if record.tags is None or record.id not in shown:
-            continue
-        present = set(shown[record.id]) - set(implied)
-        tags = {name for name, score in record.tags.items() if score > 0.5}
-        if tags != present:
-            texts = (", ".join(sorted(names)) or "none" for names in (tags, present))
-            found.append("{} (tags: {}; label map: {})".format(record.id, *texts))
-    if not found:
-        return []
-    have = "1 labelled image has" if len(found) == 1 else f"{len(found)} labelled images have"
-    return [f"warning: {have} other tags than classes in the label map, which is used: {named(found)}"]
-
-
-def _report(findings: Iterable[str]) -> None:
-    for finding in findings:
-        logger.info(finding)
 
 
 class _Inferred(NamedTuple):
