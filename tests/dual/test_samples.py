@@ -49,7 +49,7 @@ def samples_of(root, share=0.5, length=24, seed=0, side=32):
 def test_images_are_whole_and_padded_at_the_right_and_below(root):
     for sample in (samples_of(root)[i] for i in range(24)):
         assert sample["image"].shape == (3, 32, 32)
-        assert sample["valid"].shape == sample["known"].shape == (1, 4, 4)
+        assert sample["valid"].shape == sample["weight"].shape == (1, 4, 4)
         assert sample["shares"].shape == sample["cells"].shape == (3, 4, 4)
         inside = sample["image"][0] > 0
         if not inside.any():
@@ -65,11 +65,11 @@ def test_images_are_whole_and_padded_at_the_right_and_below(root):
         assert torch.allclose(sample["image"][:, inside], torch.tensor(colour / 255), atol=1e-3)
         if sample["labelled"]:
             label = round(colour / 40)
-            assert torch.equal(sample["known"], sample["valid"])
+            assert torch.equal(sample["weight"], sample["valid"])
             assert sample["shares"].sum((1, 2)).nonzero().flatten().tolist() == sorted({0, label})
             assert sample["tags"].tolist() == [1, float(label == 1), float(label == 2)]
         else:
-            assert sample["known"].sum() == sample["shares"].sum() == 0
+            assert sample["weight"].sum() == sample["shares"].sum() == 0
             assert sample["tags"].tolist() == ([0, 1, 1] if round(colour) == 200 else [0, 0, 0])
 
 
@@ -99,7 +99,7 @@ def test_half_are_mirrored_with_their_labels(root):
 def test_a_sample_depends_on_seed_and_number_alone(root):
     one, other = samples_of(root)[7], samples_of(root)[7]
     assert all(
-        torch.equal(one[key], other[key]) for key in ("image", "shares", "known", "valid", "tags", "labelled")
+        torch.equal(one[key], other[key]) for key in ("image", "shares", "weight", "valid", "tags", "labelled")
     )
     sizes = {float(samples_of(root, seed=seed)[7]["valid"].sum()) for seed in range(5)}
     assert len(sizes) > 1
@@ -132,7 +132,7 @@ def test_void_of_sixteen_bits(root):
     shown = {bool(s["labelled"]): s for s in (samples[i] for i in range(2))}
     assert shown[True]["shares"].shape == (300, 4, 4)
     assert shown[True]["shares"].sum() > 0
-    assert shown[False]["known"].sum() == 0
+    assert shown[False]["weight"].sum() == 0
 
 
 def test_tags_as_scores_of_classes():
@@ -163,7 +163,7 @@ def test_stored_images_are_the_same_samples_with_what_the_encoder_gave(root):
             mirrored = np.random.default_rng(seed).random() < 0.5
             found, expected = stored.draw(number, np.random.default_rng(seed)), images.view(number, 1.0, mirrored)
             seen.add(mirrored)
-            for name in ("cells", "valid", "shares", "known", "tags", "labelled"):
+            for name in ("cells", "valid", "shares", "weight", "tags", "labelled"):
                 assert torch.allclose(found[name].float(), expected[name].float(), atol=1e-3)
             assert torch.equal(found["pyramid"][0], expected["image"].half())
             assert (found["pyramid"][1] == number).all()

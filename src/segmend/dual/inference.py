@@ -60,6 +60,13 @@ def infer(
 
     Raises:
         ValueError: neither an image nor tags, though steps are wanted.
+
+    >>> from segmend.labels import Classes
+    >>> network = DualSegmentation(Classes(("background", "cat", "dog")), encoder="resnet18").eval()
+    >>> features = network.encode(torch.rand(1, 3, 64, 64))
+    >>> found = infer(network, features, tags=torch.tensor([[1.0, 1.0, 0.0]]), steps=5)
+    >>> found.losses.shape, bool((found.losses.diff(dim=0) <= 0).all())
+    (torch.Size([6, 1]), True)
     """
     return infer_at(model, features, image, tags, (steps,), kind=kind, step=step)[0]
 
@@ -74,7 +81,15 @@ def infer_at(
     kind: str = "sigmoid",
     step: float = STEP,
 ) -> list[Inferred]:
-    """What `infer` finds at each of some numbers of steps, in their order, by one run up to the largest."""
+    """What `infer` finds at each of some numbers of steps, in their order, by one run up to the largest.
+
+    >>> from segmend.labels import Classes
+    >>> network = DualSegmentation(Classes(("background", "cat", "dog")), encoder="resnet18").eval()
+    >>> features = network.encode(torch.rand(1, 3, 64, 64))
+    >>> found = infer_at(network, features, tags=torch.ones(1, 3), steps=(0, 2))
+    >>> [len(one.losses) for one in found]
+    [1, 3]
+    """
     last = max(steps)
     if last and image is None and tags is None:
         raise ValueError("inference needs an image to reconstruct, or tags")

@@ -67,6 +67,11 @@ class DualSegmentation(nn.Module, PyTorchModelHubMixin, library_name="segmend", 
 
     Raises:
         InvalidInput: no such encoder, one that cannot be dilated, or the extra ``train`` is not installed.
+
+    >>> network = DualSegmentation(Classes(("background", "cat", "dog")), encoder="resnet18").eval()
+    >>> output = network(torch.rand(1, 3, 64, 100))
+    >>> [tuple(part.shape) for part in output[1:]]
+    [(1, 3, 8, 13), (1, 3, 8, 13), (1, 3)]
     """
 
     def __init__(
@@ -171,7 +176,11 @@ def _weighted_mean(map_: Tensor, weight: Tensor) -> Tensor:
 
 
 def combined(map_logits: Tensor, tag_logits: Tensor) -> Tensor:
-    """The final map (the paper's convolution of u3 with v3, in log space): ``u3 + log sigmoid(v3)``."""
+    """The final map (the paper's convolution of u3 with v3, in log space): ``u3 + log sigmoid(v3)``.
+
+    >>> combined(torch.zeros(1, 2, 1, 1), torch.tensor([[0.0, 30.0]])).flatten().exp()
+    tensor([0.5000, 1.0000])
+    """
     return map_logits + F.logsigmoid(tag_logits)[:, :, None, None]
 
 
@@ -228,8 +237,8 @@ def soft_labels(labels: Tensor, num_classes: int, void: int) -> tuple[Tensor, Te
     h, w = -(-height // CELL), -(-width // CELL)
     rows, columns = (torch.arange(length, device=labels.device) // CELL for length in (height, width))
     cell = (torch.arange(count, device=labels.device)[:, None, None] * h + rows[:, None]) * w + columns
-    known = labels != void
-    votes = torch.bincount((cell * num_classes + labels)[known], minlength=count * h * w * num_classes)
+    valid = labels != void
+    votes = torch.bincount((cell * num_classes + labels)[valid], minlength=count * h * w * num_classes)
     planes = votes.view(count, h, w, num_classes).movedim(-1, 1).float()
     pixels, total = torch.bincount(cell.flatten()).view(count, 1, h, w), planes.sum(dim=1, keepdim=True)
     return planes / total.clamp_min(1), total / pixels

@@ -53,6 +53,13 @@ class DualPredictor(nn.Module):
         classes: those of the logits.
         side: longest side in pixels of the images that the network was trained on. Here images are not resized.
         steps: one or more numbers.
+
+    >>> from segmend.labels import Classes
+    >>> network = DualSegmentation(Classes(("background", "cat", "dog")), encoder="resnet18").eval()
+    >>> predictor = DualPredictor(network)
+    >>> with_cat = predictor(torch.rand(1, 3, 60, 100), torch.tensor([[1.0, 1.0, 0.0]]))
+    >>> with_cat.shape, 2 in with_cat.argmax(dim=1)
+    (torch.Size([1, 3, 60, 100]), False)
     """
 
     def __init__(self, model: DualSegmentation, closed_form: bool = True, steps: int | Sequence[int] = 0) -> None:

@@ -36,7 +36,7 @@ class DualSample(Sample, total=False):
         cells: mean colours, ``float32 [3, h, w]`` in -1..1 (`target_image`).
         valid: share of each cell that is inside the image, ``float32 [1, h, w]``.
         shares: of the classes in the true label map, ``float32 [C, h, w]``; 0 where there is none.
-        known: share of each cell that has a true label, ``float32 [1, h, w]``.
+        weight: of each cell in `map_loss`: the share of it that has a true label, ``float32 [1, h, w]``.
         tags: scores of the classes, ``float32 [C]``, 1 for those that are in the image.
         labelled: ``bool``, whether the image has a label map. Otherwise its tags are the given ones.
     """
@@ -45,7 +45,7 @@ class DualSample(Sample, total=False):
     cells: Tensor
     valid: Tensor
     shares: Tensor
-    known: Tensor
+    weight: Tensor
     tags: Tensor
     labelled: Tensor
 
@@ -98,14 +98,14 @@ class DualImages:
             small, shrunk = small.flip(-1), shrunk.flip(-1)
         padding = (0, self.side - size[1], 0, self.side - size[0])
         void, inside = self.classes.void, F.pad(torch.ones(1, 1, *size), padding)
-        shares, known = soft_labels(F.pad(shrunk, padding, value=void), len(self.classes), void)
+        shares, weight = soft_labels(F.pad(shrunk, padding, value=void), len(self.classes), void)
         small = F.pad(small, padding)
         return DualSample(
             image=small[0],
             cells=target_image(small)[0],
             valid=F.avg_pool2d(inside, CELL, ceil_mode=True, count_include_pad=False)[0],
             shares=shares[0],
-            known=known[0],
+            weight=weight[0],
             tags=tags,
             labelled=torch.tensor(labelled),
             broken=[],
@@ -142,7 +142,7 @@ class StoredImages:
             if isinstance(view, InvalidFile):
                 self.broken[index // 2] = view
                 continue
-            parts = [view["cells"], view["valid"], view["shares"], view["known"], *view["pyramid"]]
+            parts = [view["cells"], view["valid"], view["shares"], view["weight"], *view["pyramid"]]
             if not self.shapes:
                 self.shapes = [part.shape for part in parts]
                 self.file = _temporary(count, sum(part.numel() for part in parts))
@@ -155,13 +155,13 @@ class StoredImages:
         stored = torch.from_numpy(np.array(self.file[2 * number + int(rng.random() < 0.5)]))
         parts = stored.split([shape.numel() for shape in self.shapes])
         parts = [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
-        cells, valid, shares, known = (part.float() for part in parts[:4])
+        cells, valid, shares, weight = (part.float() for part in parts[:4])
         return DualSample(
             pyramid=tuple(parts[4:]),
             cells=cells,
             valid=valid,
             shares=shares,
-            known=known,
+            weight=weight,
             tags=self.tags[number],
             labelled=torch.tensor(number in self.kinds[0]),
             broken=[],

@@ -77,7 +77,7 @@ def test_losses_are_those_of_the_parts(root):
             given = stage.loss(model, batch, 0.0).item()
             output = model(batch["image"], batch["valid"])
             valid = output.features.valid
-            maps = map_loss(output.map_logits[labelled], batch["shares"][labelled], batch["known"][labelled])
+            maps = map_loss(output.map_logits[labelled], batch["shares"][labelled], batch["weight"][labelled])
             tags = tag_loss(output.tag_logits, batch["tags"]).mean()
             cells = target_image(batch["image"])
             assert torch.equal(cells, batch["cells"])
@@ -249,7 +249,7 @@ def test_tags_alone_are_learned_where_the_weight_of_inferred_maps_is_0(root, mon
     model, labelled = stage.model.eval(), batch["labelled"]
     with torch.no_grad():
         output = model(batch["image"], batch["valid"])
-        expected = map_loss(output.map_logits[labelled], batch["shares"][labelled], batch["known"][labelled])
+        expected = map_loss(output.map_logits[labelled], batch["shares"][labelled], batch["weight"][labelled])
         expected += tag_loss(output.tag_logits, batch["tags"]).mean()
         expected += image_loss(output.reconstruction, batch["cells"], batch["valid"]).mean()
         assert stage.loss(model, batch, 0.0).item() == pytest.approx(float(expected), rel=1e-4)

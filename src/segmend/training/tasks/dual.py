@@ -216,7 +216,7 @@ def _loss(maps: bool = True, images: bool = True, inferred: _Inferred | None = N
             labelled = ~tagged
             total = total + tag_loss(output.tag_logits, tags).mean()
             total = total + map_loss(
-                output.map_logits[labelled], given["shares"][labelled], given["known"][labelled]
+                output.map_logits[labelled], given["shares"][labelled], given["weight"][labelled]
             )
         if found is not None and inferred is not None:
             inside = (valid[tagged] > 0.5).float()
