@@ -40,15 +40,15 @@ Weights = tuple[float, float]
 WEIGHTS = tuple(itertools.product((0.0, 0.25, 0.5, 1.0, 2.0), (0.0, 0.25, 0.5)))
 NETWORKS = {"labels alone": ("rounds=[]",), "dual": ()}
 
-STEPS, PLAIN = "{steps: 30}", "{}"
-STEPS_BY_TEACHER, BY_TEACHER = "{steps: 30, teacher: true}", "{teacher: true}"
+STEPS, CLOSED_FORM = "{steps: 30}", "{}"
+STEPS_AS_IT_IS, CLOSED_FORM_AS_IT_IS = "{steps: 30, teacher: false}", "{teacher: false}"
 ROUNDS = {
-    "tag steps; closed form": (STEPS, PLAIN),
-    "tag steps by a teacher; closed form": (STEPS_BY_TEACHER, PLAIN),
-    "tag steps; closed form by a teacher": (STEPS, BY_TEACHER),
-    "tag steps by a teacher; closed form by a teacher": (STEPS_BY_TEACHER, BY_TEACHER),
-    "closed form by a teacher, twice": (BY_TEACHER, BY_TEACHER),
-    "tag steps by a teacher; closed form by a teacher, twice": (STEPS_BY_TEACHER, BY_TEACHER, BY_TEACHER),
+    "tag steps; closed form; both by the network as it is": (STEPS_AS_IT_IS, CLOSED_FORM_AS_IT_IS),
+    "tag steps; closed form by the network as it is": (STEPS, CLOSED_FORM_AS_IT_IS),
+    "tag steps by the network as it is; closed form": (STEPS_AS_IT_IS, CLOSED_FORM),
+    "tag steps; closed form (the recipe)": (STEPS, CLOSED_FORM),
+    "closed form, twice": (CLOSED_FORM, CLOSED_FORM),
+    "tag steps; closed form, twice": (STEPS, CLOSED_FORM, CLOSED_FORM),
 }
 
 

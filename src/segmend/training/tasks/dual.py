@@ -34,7 +34,7 @@ class RoundOptions(Options):
     """A round of training with tagged images: how their label maps are inferred (see `segmend.dual.Targets`).
 
     Attributes:
-        teacher: by the network as it was when the round began, as in the paper; otherwise as it is at each step.
+        teacher: by the network as it was when the round began; otherwise by the network as it is at each step.
         weight: of the loss of the inferred maps. 0: none is inferred; tagged images train on their tags alone,
             which is multitask learning with missing label maps.
     """
@@ -46,7 +46,7 @@ class RoundOptions(Options):
     features: float = Field(2.0, ge=0)
     colours: float = Field(0.7, ge=0)
     rounds: int = Field(3, ge=0)
-    teacher: bool = False
+    teacher: bool = True
     weight: float = Field(1.0, ge=0)
 
     @property
