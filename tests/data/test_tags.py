@@ -15,7 +15,9 @@ CLASSES = Classes(("sky", "skin"))
 
 def test_tags_are_read_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "tags.json"
-    assert read_tags(path, CLASSES) == {}
+    assert read_tags(path, CLASSES, missing_ok=True) == {}
+    with pytest.raises(InvalidFile, match=r"tags\.json: no such file"):
+        read_tags(path, CLASSES)
     tags = {"train": {"a": {"sky": 1.0, "skin": 1.0}, "b/c": {}}, "weak": {"d": {"sky": 0.25, "skin": 1.0}}}
     write_tags(path, tags)
     assert read_tags(path, CLASSES) == tags

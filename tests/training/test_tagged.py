@@ -34,9 +34,26 @@ def test_tags_of_another_file_replace_those_of_the_data_set(root, tmp_path):
         {"ground": 1, "cat": 0.75, "dog": 0.125},
         {"ground": 1},
     ]
+    with pytest.raises(InvalidFile, match=r"gone\.json: no such file"):
+        split_of(root, tags_file=tmp_path / "gone.json")
     write_json(tmp_path / "cleaned.json", {"weak": {"w1": ["cta"]}})
     with pytest.raises(InvalidFile, match=r"cleaned\.json: w1: the tag 'cta' is no class; did you mean 'cat'"):
         split_of(root, tags_file=tmp_path / "cleaned.json")
+
+
+def test_tags_of_what_is_not_there_are_listed(root, tmp_path, found):
+    tags = {"train": {"t0": ["cat"], "x": []}, "weak": {"w0": ["cat"], "w7": ["cat"]}, "weka": {"w1": ["dog"]}}
+    write_json(tmp_path / "cleaned.json", tags)
+    split_of(root, tags_file=tmp_path / "cleaned.json")
+    assert [message for message in found() if message.startswith("warning: ")][:3] == [
+        f"warning: {tmp_path / 'cleaned.json'} has tags of a split that is not in {root / 'images'}: weka",
+        "warning: cleaned.json has tags of an image that is not in images/train: x",
+        "warning: cleaned.json has tags of an image that is not in images/weak: w7",
+    ]
+    write_json(root / "tags.json", tags)
+    split_of(root)
+    warning = f"warning: {root / 'tags.json'} has tags of a split that is not in {root / 'images'}: weka"
+    assert warning in found()
 
 
 @pytest.mark.parametrize(

@@ -418,7 +418,8 @@ def _open_layout(
     looked = survey_images(images.values(), bands, max_pixels)
     partner = {name: name for name in images if name in masks}
     turns, findings = turns_of(images, masks, partner, looked.turned)
-    all_tags = read_tags(root / "tags.json", described.classes)
+    tags_file = root / "tags.json"
+    all_tags = read_tags(tags_file, described.classes, missing_ok=True)
     tags = all_tags.get(split, {})
     entries = read_manifest(root)
     records = tuple(
@@ -443,7 +444,7 @@ def _open_layout(
         coding,
         max_pixels=max_pixels,
         scored=described.scored,
-        findings=(*looked.findings, *findings, *tags_without_image(all_tags, split, images)),
+        findings=(*looked.findings, *findings, *tags_without_image(tags_file, all_tags, split, images)),
         images_read=looked,
     )
 

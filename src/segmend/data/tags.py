@@ -16,15 +16,20 @@ Tags = Mapping[str, float]
 """Class names of an image and their scores in 0..1, the probability that the class is there; others are not."""
 
 
-def read_tags(path: Path, classes: Classes) -> dict[str, dict[str, Tags]]:
-    """The tags of each image, by split and ID; none where there is no such file.
+def read_tags(path: Path, classes: Classes, missing_ok: bool = False) -> dict[str, dict[str, Tags]]:
+    """The tags of each image, by split and ID.
 
     The file is ``{SPLIT: {ID: [class, ...]}}``, or ``{SPLIT: {ID: {class: score, ...}}}`` with scores in 0..1.
 
+    Args:
+        missing_ok: no tags where there is no such file.
+
     Raises:
-        InvalidFile: another content, or a tag that is no class; the message names the nearest one.
+        InvalidFile: no such file, another content, or a tag that is no class; the message names the nearest one.
     """
-    return _checked(path, read_json(path), classes) if path.is_file() else {}
+    if missing_ok and not path.exists():
+        return {}
+    return _checked(path, read_json(path), classes)
 
 
 def read_tags_of(path: Path, split: str, classes: Classes) -> dict[str, Tags]:
@@ -119,10 +124,13 @@ def implied_classes(common: Collection[str], given: Collection[Tags]) -> tuple[s
     return tuple(name for name in common if 20 * counts[name] < len(given))
 
 
-def tags_without_image(tags: Mapping[str, Collection[str]], split: str, images: Collection[str]) -> list[str]:
+def tags_without_image(
+    path: Path, tags: Mapping[str, Collection[str]], split: str, images: Collection[str]
+) -> list[str]:
     """Findings about tags that belong to no image of a split.
 
     Args:
+        path: the file with the tags.
         tags: IDs by split, as `read_tags` gives them.
         images: the IDs of the split.
     """
@@ -130,4 +138,4 @@ def tags_without_image(tags: Mapping[str, Collection[str]], split: str, images: 
     if not missing:
         return []
     what = "an image that is" if len(missing) == 1 else f"{len(missing)} images that are"
-    return [f"warning: tags.json has tags of {what} not in images/{split}: {named(missing)}"]
+    return [f"warning: {path.name} has tags of {what} not in images/{split}: {named(missing)}"]

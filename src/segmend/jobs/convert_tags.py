@@ -72,7 +72,7 @@ def convert_tags(
     check_writable_file(out)
     dataset = open_dataset(root, split)
     words = None if synonyms is None else read_synonyms(Path(synonyms), dataset.classes)
-    content = read_tags(out, dataset.classes)
+    content = read_tags(out, dataset.classes, missing_ok=True)
     found = read_tags_from(source, dataset, kind, words)
     before = content.get(split, {})
     new = {identity: tags for identity, tags in found.tags.items() if overwrite or identity not in before}

@@ -119,7 +119,7 @@ class TagsFile:
 
     def _digest_of_file(self) -> str:
         with suppress(InvalidFile):
-            return _digest(read_tags(self.path, self.folder.classes))
+            return _digest(read_tags(self.path, self.folder.classes, missing_ok=True))
         return ""
 
     def write(self, images: Dataset, given: Mapping[str, Tags]) -> None:
@@ -129,7 +129,7 @@ class TagsFile:
             scores = self.folder.tag_scores(record)
             if scores is not None:
                 found[record.id] = given[record.id] if record.id in given else self._predicted(scores)
-        earlier = read_tags(self.path, self.folder.classes)
+        earlier = read_tags(self.path, self.folder.classes, missing_ok=True)
         tags = {**earlier, self.split: {**earlier.get(self.split, {}), **found}}
         # First, and beside the digest of the file that is there: whichever of the two is there in the end is ours.
         write_json(self._digests, [*self._written()[-1:], _digest(tags)])

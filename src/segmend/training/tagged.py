@@ -12,7 +12,7 @@ from segmend.data.dataset import Dataset
 from segmend.data.description import named
 from segmend.data.files import InvalidFile
 from segmend.data.listed import classes_in, listed_images
-from segmend.data.tags import Tags, common_classes, implied_classes, read_tags
+from segmend.data.tags import Tags, common_classes, implied_classes, read_tags, tags_without_image
 from segmend.labels import InvalidInput
 from segmend.training.options import DataOptions, logger
 
@@ -66,16 +66,8 @@ def split_by_labels(
     common = common_classes(list(shown.values()))
     if not needs_tags:
         return Split(labelled, [], common)
-    given = [whole.subset({record.id for record in whole} - wanted)]
-    if splits and not (options.root / "dataset.yaml").is_file():
-        raise InvalidFile(options.root, "it has no splits for `tagged`: expected a data set with a dataset.yaml")
-    tags = {} if tags_file is None else read_tags(tags_file, labelled.classes)
-    if splits is None:
-        splits = _tagged_splits(options, tags or read_tags(options.root / "tags.json", labelled.classes))
-    for split in splits:
-        given.append(options.open(split))
-        _report(given[-1].findings)
-    given = [with_tags(one, tags, split) for one, split in zip(given, (options.train, *splits), strict=True)]
+    others = whole.subset({record.id for record in whole} - wanted)
+    given = _with_given_tags(options, everything, others, splits, tags_file)
     present = [record.tags for one in (labelled, *given) for record in one if record.tags is not None]
     implied = implied_classes(common, present)
     if implied:
@@ -92,8 +84,38 @@ def split_by_labels(
     return Split(labelled, tagged, common)
 
 
-def _tagged_splits(options: DataOptions, tags: Collection[str]) -> list[str]:
-    """The splits with tags and without label maps, which are reported."""
+def _with_given_tags(
+    options: DataOptions,
+    everything: Dataset,
+    others: Dataset,
+    splits: Sequence[str] | None,
+    tags_file: Path | None,
+) -> list[Dataset]:
+    """The other images of the training split, and those of further splits, with the given tags."""
+    if splits and not (options.root / "dataset.yaml").is_file():
+        raise InvalidFile(options.root, "it has no splits for `tagged`: expected a data set with a dataset.yaml")
+    path = tags_file or options.root / "tags.json"
+    tags = read_tags(path, everything.classes, missing_ok=tags_file is None)
+    if splits is None:
+        splits = _tagged_splits(options, tags, path)
+    further = [options.open(split) for split in splits]
+    for one in further:
+        _report(one.findings)
+    given = [others, *further]
+    if tags_file is None:
+        return given
+    names = (options.train or "", *splits)
+    for one, name in zip((everything, *further), names, strict=True):
+        _report(tags_without_image(path, tags, name, {record.id for record in one}))
+    return [with_tags(one, tags.get(name, {})) for one, name in zip(given, names, strict=True)]
+
+
+def _tagged_splits(options: DataOptions, tags: Collection[str], path: Path) -> list[str]:
+    """The splits with tags and without label maps, which are reported, and so are those that are not there."""
+    gone = [split for split in tags if split and not (options.root / "images" / split).is_dir()]
+    if gone:
+        what = "a split that is" if len(gone) == 1 else "splits that are"
+        _report([f"warning: {path} has tags of {what} not in {options.root / 'images'}: {named(gone)}"])
     found = [
         split
         for split in tags
@@ -106,10 +128,9 @@ def _tagged_splits(options: DataOptions, tags: Collection[str]) -> list[str]:
     return found
 
 
-def with_tags(dataset: Dataset, tags: Mapping[str, Mapping[str, Tags]], split: str | None) -> Dataset:
-    """The same images with the tags of another file; those that it does not list keep their own."""
-    found = tags.get(split or "", {})
-    records = (dataclasses.replace(record, tags=found.get(record.id, record.tags)) for record in dataset)
+def with_tags(dataset: Dataset, tags: Mapping[str, Tags]) -> Dataset:
+    """The same images with other tags, by ID; those that are not listed keep their own."""
+    records = (dataclasses.replace(record, tags=tags.get(record.id, record.tags)) for record in dataset)
     return dataclasses.replace(dataset, records=tuple(records))
 
 
