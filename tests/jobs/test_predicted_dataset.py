@@ -162,6 +162,13 @@ def test_maps_without_a_data_set_are_not_mixed_with_one(models, images, tmp_path
         predict(models / "dual", images, tmp_path / "out", OPTIONS)
 
 
+def test_maps_alone_are_not_added_to_a_data_set(models, images, tmp_path):
+    predict(models / "dual", images, tmp_path / "out", OPTIONS)
+    with pytest.raises(InvalidFile, match="out: is a data set of predicted maps: give --dataset SPLIT"):
+        predict(models / "dual", images, tmp_path / "out", PredictOptions(precision="32", quiet=True))
+    assert not (tmp_path / "out" / "labels" / "a.png").exists()
+
+
 @pytest.mark.parametrize("out", ["photos", "photos/in/predicted"])
 def test_images_are_not_written_among_those_that_are_read(models, images, tmp_path, out):
     with pytest.raises(InvalidFile, match="its images would lie among those of"):

@@ -22,7 +22,7 @@ from segmend.jobs.inference_page import check_page, write_page
 from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Pipeline
-from segmend.jobs.predicted_dataset import PredictedDataset
+from segmend.jobs.predicted_dataset import PredictedDataset, check_no_dataset
 from segmend.jobs.predicted_tags import TagsFile, folder_of
 from segmend.jobs.progress import bar
 from segmend.labels import Classes, InvalidInput, most_likely
@@ -116,7 +116,9 @@ def predict(
     if folder.tags:
         tags_file = TagsFile(folder, options.dataset or folder_of(images).name, implied)
     folder.check(images)
-    if dataset is not None:
+    if dataset is None:
+        check_no_dataset(out)
+    else:
         dataset.check()
     if tags_file is not None:
         tags_file.check()
@@ -127,9 +129,9 @@ def predict(
         dataset.start()
 
     def read(record: Record) -> _Given | None:
-        known = f", tags {sorted(complete[record.id].items())}" if record.id in complete else ""
+        evidence = f", tags {sorted(complete[record.id].items())}" if record.id in complete else ""
         is_copied = dataset is None or dataset.has_image(record)
-        inputs = folder.inputs_unless_finished(record, known, is_copied)
+        inputs = folder.inputs_unless_finished(record, evidence, is_copied)
         return None if inputs is None else _Given(inputs, images.image(record))
 
     def work(record: Record, read: _Given) -> Maps:
@@ -137,10 +139,8 @@ def predict(
         shown = _shown(options.test_time, segmenter, read.image.shape[:2])
         network: nn.Module = segmenter
         if isinstance(segmenter, DualPredictor):
-            known = complete.get(record.id)
-            network = GivenTags(
-                segmenter, None if known is None else scores_of_tags(known, segmenter.classes.names)
-            )
+            own = complete.get(record.id)
+            network = GivenTags(segmenter, None if own is None else scores_of_tags(own, segmenter.classes.names))
         for rows, band in predict_bands(network, read.image, shown, options.precision):
             labels = most_likely(band)
             if options.min_confidence is not None:

@@ -20,6 +20,17 @@ LABELS_OF = "segmend predict"
 """What the ``dataset.yaml`` gives as the source of its labels."""
 
 
+def check_no_dataset(out: Path) -> None:
+    """Raise `InvalidFile` if `out` is a predicted data set, to which maps alone cannot be added."""
+    if (out / "dataset.yaml").exists() and _is_predicted(out):
+        raise InvalidFile(out, "is a data set of predicted maps: give --dataset SPLIT, or another --out")
+
+
+def _is_predicted(root: Path) -> bool:
+    source = read_description(root).get("source")
+    return isinstance(source, dict) and source.get("labels") == LABELS_OF
+
+
 @dataclass(frozen=True)
 class PredictedDataset:
     """A data set in ``folder.out``: ``images/SPLIT/ID`` beside ``labels/SPLIT/ID.png``, and ``dataset.yaml``.
@@ -57,8 +68,7 @@ class PredictedDataset:
             if (out / "results.json").exists():  # the description comes before it
                 raise InvalidFile(out, "holds maps that are no data set: choose another output folder (--out)")
             return
-        source = read_description(out).get("source")
-        if not isinstance(source, dict) or source.get("labels") != LABELS_OF:
+        if not _is_predicted(out):
             raise InvalidFile(path, "describes a data set that was not predicted: choose another --out")
         if describe(out).classes.names != self.folder.classes.names:
             raise InvalidFile(path, "describes a data set of other classes: choose another --out")
