@@ -1,0 +1,90 @@
+"""The border profile of a folder finds by how much masks are off, without ground truth."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from segmend.borders import REACH, BorderProfile, border_strength
+from segmend.data.corruptions import grow
+
+IMAGES = 12
+
+
+def scene(seed):
+    """An image of three ellipses of two classes on a background, with noise, and its exact labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((140, 180), np.uint8)
+    for number in range(3):
+        centre = rng.integers(40, 100), rng.integers(35, 100)
+        axes = rng.integers(18, 32, 2).tolist()
+        cv2.ellipse(labels, centre, axes, float(rng.integers(180)), 0, 360, 1 + number % 2, -1)
+    colours = np.array(((60, 70, 60), (190, 120, 90), (90, 150, 210)))
+    image = colours[labels] + cv2.GaussianBlur(rng.normal(0, 40, (140, 180, 3)), (0, 0), 1.5)
+    return image.clip(0, 255).astype(np.uint8), labels
+
+
+def profile_of(change=lambda labels: labels, largest=0, images=IMAGES):
+    scenes = (scene(seed) for seed in range(images))
+    return BorderProfile.of([border_strength(image, change(labels)) for image, labels in scenes], largest)
+
+
+def grown(pixels):
+    return lambda labels: grow(torch.from_numpy(labels), pixels).numpy()
+
+
+@pytest.mark.parametrize("pixels", [-6, -4, 4, 6])
+def test_the_offset_of_masks_that_are_too_small_or_too_large_is_found(pixels):
+    profile = profile_of(grown(pixels))
+    offset = profile.offset()
+    assert offset.is_evident
+    assert offset.pixels == pytest.approx(-pixels, abs=1)
+    assert offset.low <= offset.pixels <= offset.high
+    assert profile.offset(1).is_evident
+    assert profile.offset(2).is_evident
+
+
+def test_exact_masks_have_no_evident_offset():
+    profile = profile_of()
+    offset, precision = profile.offset(), profile.precision()
+    assert not offset.is_evident
+    assert abs(offset.pixels) < 1
+    assert precision.on_border > 0.8
+    assert precision.border_error_px < 1
+    assert not precision.are_of_other_images
+    assert profile.classes == (1, 2)
+
+
+def test_the_order_of_ids_does_not_matter():
+    one = profile_of(grown(-5))
+    other = profile_of(lambda labels: 2 - grown(-5)(labels), largest=2)
+    assert other.classes == (0, 1)
+    np.testing.assert_allclose(one.curve(1), other.curve(1))
+    np.testing.assert_allclose(one.curve(2), other.curve(0))
+    assert one.offset() == other.offset()
+
+
+def test_an_evident_offset_is_no_imprecision():
+    assert profile_of(grown(-6)).precision().border_error_px < 1.5
+
+
+def test_masks_of_other_images_are_found():
+    scenes = [scene(seed) for seed in range(IMAGES)]
+    shuffled = [border_strength(scenes[i][0], scenes[(i + 5) % IMAGES][1]) for i in range(IMAGES)]
+    profile = BorderProfile.of(shuffled, 0)
+    assert profile.precision().are_of_other_images
+    assert not profile.offset().is_evident
+
+
+def test_one_image_gives_what_it_can():
+    offset = profile_of(grown(-6), images=1).offset()
+    assert offset.pixels == pytest.approx(6, abs=1)
+
+
+def test_masks_without_borders_have_an_empty_profile():
+    profile = profile_of(np.zeros_like)
+    assert profile.classes == ()
+    assert not profile.offset().is_evident
+    assert not profile.precision().are_of_other_images
+    assert profile.curve().shape == (2 * REACH,)
+    assert BorderProfile.of([], 0).offset().pixels == 0
