@@ -331,6 +331,47 @@ def refine(
 
 
 @app.command()
+def inspect(
+    images: Images,
+    coarse: Annotated[Path, typer.Option(help="Folder of masks: label files or .npz probabilities.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results.json and inspection.html (default: text alone).")
+    ] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the masks hold).")] = None,
+    ids: StoredIds = None,
+    palette: PaletteFile = None,
+    bands: Bands = None,
+    max_pixels: MaxPixels = None,
+    quiet: Quiet = False,
+) -> None:
+    """Say what a folder of masks holds, and how well its borders fit the images, without ground truth."""
+    from segmend.data.files import MAX_PIXELS
+    from segmend.data.pairs import open_pairs
+    from segmend.jobs.inspection import PAGE
+    from segmend.jobs.inspection import inspect as job
+    from segmend.report.inspection import sentences_of
+    from segmend.report.results import Skipped
+
+    if out is not None:
+        _check_folder(out)
+    pairs, unpaired = open_pairs(
+        images,
+        coarse,
+        classes=classes,
+        ids=_ids("ids", ids) if ids else None,
+        palette=palette,
+        bands=_bands(bands),
+        max_pixels=max_pixels or MAX_PIXELS,
+    )
+    skipped = [Skipped(file=str(error.path), reason=error.reason) for error in unpaired]
+    found = job(_reported(pairs), out, skipped, quiet)
+    for sentence in sentences_of(found):
+        console.print(escape(sentence))
+    page = "" if out is None else f"; page: {out / PAGE}"
+    _finish(f"{_counted(found.images)} inspected{page}", [f"{s.file}: {s.reason}" for s in found.skipped])
+
+
+@app.command()
 def occlusions(
     images: Images,
     masks: Annotated[Path, typer.Option(help="Folder of a teacher's label maps or probabilities.")],

@@ -79,6 +79,7 @@ def test_masks_of_other_images_are_found():
 def test_one_image_gives_what_it_can():
     offset = profile_of(grown(-6), images=1).offset()
     assert offset.pixels == pytest.approx(6, abs=1)
+    assert not offset.is_evident
 
 
 def test_masks_without_borders_have_an_empty_profile():

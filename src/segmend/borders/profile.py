@@ -16,6 +16,9 @@ RESAMPLED = 200
 FEW = 80.0
 """Pixels without an edge that are added to each bin, so that few pixels show no edge."""
 
+FEWEST = 4
+"""Images that an evident offset needs: drawing fewer anew gives no interval."""
+
 TOO_SMALL, TOO_LARGE = 1.2, -2.0
 """The interval of an evident offset lies above the one or below the other. Exact masks have offsets from -2 to 0.1
 px, as people draw around objects, so the two differ."""
@@ -46,8 +49,8 @@ class Offset(NamedTuple):
         pixels: positive where the masks are too small, negative where too large.
         low, high: the 95 % interval, by drawing images anew.
         strength: of the edges there, as a share of the images' mean edge strength.
-        is_evident: the interval is clear of what exact masks have, and the edges are clearly stronger there than
-            at the border and at the mirrored place.
+        is_evident: the interval, of at least `FEWEST` images, is clear of what exact masks have, and the edges are
+            clearly stronger there than at the border and at the mirrored place.
     """
 
     pixels: float
@@ -130,7 +133,8 @@ class BorderProfile:
         low, high = (float(value) for value in np.quantile(peaks, (0.025, 0.975)))
         gains = np.array([_at(one, pixels) - _at(one, 0) for one in curves])
         is_evident = (
-            (low > TOO_SMALL or high < TOO_LARGE)
+            images >= FEWEST
+            and (low > TOO_SMALL or high < TOO_LARGE)
             and height > LEAST_STRENGTH
             and float(np.quantile(gains, 0.05)) > 0
             and _at(curve, -pixels) < MIRRORED * _at(curve, pixels)

@@ -236,6 +236,26 @@ def reliability_chart(bins: Sequence[Bin]) -> Markup:
     return _chart(draw, "Accuracy of the labels by confidence, in percent", height=300, margins=(34, 14, 48, 12))
 
 
+def border_chart(distances: Sequence[float], curves: Sequence[tuple[str, Sequence[float]]]) -> Markup:
+    """Edge strength over the signed distance from the borders of masks: the first curve is emphasised."""
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 4)))
+        axes.axhline(0, color=LINE, linewidth=1)
+        for i, (_, values) in reversed(list(enumerate(curves))):
+            dashes = _of(_DASHES, i)
+            look: dict[str, Any] = {"color": series_colour(i), "linestyle": (0, dashes) if dashes else "-"}
+            axes.plot(distances, values, linewidth=1.5 * _STROKE if i == 0 else 1.25, clip_on=False, **look)
+        axes.grid(axis="y", color=LINE, linewidth=1)
+        axes.set_axisbelow(True)
+        axes.set_xlim(distances[0], distances[-1])
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", MINUS) if value else "border")
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("distance in pixels: inside of the masks | outside", labelpad=8)
+
+    return _chart(draw, "Edge strength by distance from the borders", height=300, margins=(34, 14, 48, 12))
+
+
 def _percent(values: Sequence[float]) -> np.ndarray:
     return 100.0 * np.asarray(values, dtype=float)
 

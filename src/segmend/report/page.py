@@ -16,6 +16,7 @@ from segmend.report.collect import Report, collect
 from segmend.report.html import MOST_SKIPPED, Panel, displacement_panel, environment, is_page, shares_of_time
 from segmend.report.results import (
     Evaluation,
+    Inspection,
     Propagation,
     Run,
     TagCleaning,
@@ -86,9 +87,10 @@ def _page_of(files: Sequence[Path]) -> str:
                 f"expected an evaluation, found the results of `segmend {one.command}`: "
                 "score its label maps with `segmend evaluate` first",
             )
-        if isinstance(one, TagCleaning):
+        if isinstance(one, TagCleaning | Inspection):
+            command, page = ("tags clean", "tags") if isinstance(one, TagCleaning) else ("inspect", "inspection")
             raise InvalidFile(
-                file, "the results of `segmend tags clean`, which wrote its page beside them: tags.html"
+                file, f"the results of `segmend {command}`, which wrote its page beside them: {page}.html"
             )
         if len(files) > 1 and not isinstance(one, Propagation):
             raise InvalidFile(

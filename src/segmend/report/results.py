@@ -314,7 +314,78 @@ class TagCleaning(_Strict):
         return sum(one.added for one in self.per_class.values())
 
 
-Results = Run | Evaluation | Propagation | TagCleaning
+class InspectedOffset(_Strict):
+    """How far borders lie from the edges of their images, in pixels (see `segmend.borders.Offset`).
+
+    Attributes:
+        pixels: positive where masks are too small.
+        low, high: the 95 % interval.
+        is_evident: whether it is clear of what exact masks have.
+        curve: edge strength by the distances of `Inspection`.
+    """
+
+    pixels: float
+    low: float
+    high: float
+    is_evident: bool
+    curve: list[float]
+
+
+class InspectedClass(_Strict):
+    """A class in the masks of a folder.
+
+    Attributes:
+        share: of the labelled pixels (0..1).
+        images: how many masks hold it.
+        offset: of its borders with the largest class; None for this class, and for those that do not touch it.
+    """
+
+    share: float
+    images: int
+    offset: InspectedOffset | None = None
+
+
+class Inspection(_Strict):
+    """What ``inspect`` found in a folder of images and masks.
+
+    Attributes:
+        images: how many images with masks were read.
+        measured: of how many of them borders were measured.
+        classes: by name.
+        void: share of the pixels without a label (0..1).
+        sizes: number of images by ``width x height``.
+        files: number of images and masks by kind of file.
+        distances: signed distances in pixels of the curves, positive outside of a class.
+        offset: of the borders of all classes with the largest one; None where there are none.
+        on_border, border_error_px, are_of_other_images: see `segmend.borders.Precision`.
+        one_class, unlabelled: IDs of the masks with one class alone, and without any label.
+        same_images, same_masks: IDs of images with the same pixels; of masks with the same labels, where these are
+            of several classes.
+    """
+
+    kind: Literal["inspection"] = "inspection"
+    schema_version: int = SCHEMA
+    version: str
+    images: int
+    measured: int
+    largest: str
+    classes: dict[str, InspectedClass]
+    void: float
+    sizes: dict[str, int]
+    files: dict[str, int]
+    distances: list[float]
+    offset: InspectedOffset | None
+    on_border: float
+    border_error_px: float
+    are_of_other_images: bool
+    one_class: list[str] = []
+    unlabelled: list[str] = []
+    same_images: list[list[str]] = []
+    same_masks: list[list[str]] = []
+    skipped: list[Skipped] = []
+
+
+Results = Run | Evaluation | Propagation | TagCleaning | Inspection
 _ANY: TypeAdapter[Results] = TypeAdapter(Annotated[Results, Field(discriminator="kind")])
 
 

@@ -1,0 +1,98 @@
+"""What ``segmend inspect`` found, in sentences and on a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segmend.data.description import named
+from segmend.data.files import atomic_write
+from segmend.report import wording
+from segmend.report.charts import border_chart, series_key
+from segmend.report.html import MOST_SKIPPED, environment
+from segmend.report.results import InspectedOffset, Inspection
+
+MOST_CURVES = 6
+"""Curves in the chart: of all classes, and of those with most pixels."""
+
+IMPRECISE = 2.0
+"""Border error in pixels from which borders are called imprecise."""
+
+
+def sentences_of(results: Inspection) -> list[str]:
+    """What a user should know of the folder, the most important first."""
+    return [*_of_borders(results), *_of_masks(results)]
+
+
+def _of_borders(results: Inspection) -> list[str]:
+    if results.offset is None:
+        return ["no borders were measured: no mask has pixels of the largest class beside another one"]
+    if results.are_of_other_images:
+        share = f"{100 * results.on_border:.0f} %"
+        return [
+            f"warning: the masks seem to belong to other images: only {share} of their borders lie on the "
+            "strongest edges nearby; check that images and masks pair as meant"
+        ]
+    found = [_of_offset(results.offset, results.measured)]
+    off = {name: one.offset for name, one in results.classes.items() if one.offset and one.offset.is_evident}
+    if off and not results.offset.is_evident:
+        found.append(f"of single classes: {'; '.join(f'{name} {_off(offset)}' for name, offset in off.items())}")
+    if results.border_error_px >= IMPRECISE:
+        found.append(f"borders are imprecise: off by about {results.border_error_px:.1f} px to either side")
+    return found
+
+
+def _of_offset(offset: InspectedOffset, measured: int) -> str:
+    interval = f"95 % interval {offset.low:+.1f} to {offset.high:+.1f} px, {wording.images(measured)}"
+    if not offset.is_evident:
+        return f"masks are not evidently too small or too large: offset {offset.pixels:+.1f} px ({interval})"
+    return f"masks are {_off(offset)} ({interval})"
+
+
+def _off(offset: InspectedOffset) -> str:
+    return f"about {abs(offset.pixels):.1f} px too {'small' if offset.pixels > 0 else 'large'}"
+
+
+def _of_masks(results: Inspection) -> list[str]:
+    found = []
+    for ids, what in (
+        (results.unlabelled, "without any label"),
+        (results.one_class, "with one class alone"),
+    ):
+        if ids:
+            found.append(f"{_counted(len(ids), 'mask')} {what}: {named(ids)}")
+    same = (results.same_images, "images have the same pixels"), (results.same_masks, "masks have the same labels")
+    for groups, what in same:
+        found += [f"{len(ids)} {what}: {named(ids)}" for ids in groups[:3]]
+        if len(groups) > 3:
+            found.append(f"{len(groups) - 3} more groups of {what}")
+    return found
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def write_inspection_page(path: Path, results: Inspection) -> None:
+    """Write the page: what was found, edges around the borders, and the classes."""
+    by_share = sorted(results.classes.items(), key=lambda item: -item[1].share)
+    curves = [("all classes", results.offset.curve)] if results.offset else []
+    curves += [(name, one.offset.curve) for name, one in by_share if one.offset]
+    curves = curves[:1] if len(curves) == 2 else curves[:MOST_CURVES]
+    page = (
+        environment()
+        .get_template("inspection.html")
+        .render(
+            version=results.version,
+            title="Inspection \N{EN DASH} segmend",
+            results=results,
+            image_count=wording.images(results.images),
+            sentences=[sentence.removeprefix("warning: ") for sentence in sentences_of(results)],
+            chart=border_chart(results.distances, curves) if curves else None,
+            curves=[(name, series_key(index)) for index, (name, _) in enumerate(curves)],
+            classes=by_share,
+            skipped=results.skipped[:MOST_SKIPPED],
+            skipped_count=len(results.skipped),
+            skipped_where=", listed in results.json",
+        )
+    )
+    atomic_write(path, page.encode("utf-8", errors="replace"))

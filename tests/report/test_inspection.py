@@ -1,0 +1,78 @@
+"""What inspect found: the sentences, and the page."""
+
+import re
+
+from segmend.report.html import GENERATOR
+from segmend.report.inspection import sentences_of, write_inspection_page
+from segmend.report.results import InspectedClass, InspectedOffset, Inspection
+
+
+def offset(pixels, is_evident):
+    return InspectedOffset(
+        pixels=pixels, low=pixels - 1, high=pixels + 1, is_evident=is_evident, curve=[0.0, 1.0, 0.5]
+    )
+
+
+def found(overall, **changed):
+    given = {
+        "version": "1",
+        "images": 1200,
+        "measured": 100,
+        "largest": "sky",
+        "classes": {
+            "sky": InspectedClass(share=0.7, images=1200),
+            "<cat>": InspectedClass(share=0.3, images=4, offset=offset(-4.25, True)),
+        },
+        "void": 0.125,
+        "sizes": {f"{i} x 10": 1 for i in range(20)},
+        "files": {"images .jpg": 1200},
+        "distances": [-1.0, 0.0, 1.0],
+        "offset": overall,
+        "on_border": 0.5,
+        "border_error_px": 1.0,
+        "are_of_other_images": False,
+    }
+    return Inspection(**{**given, **changed})
+
+
+def test_sentences_say_what_is_evident():
+    interval = "95 % interval +4.0 to +6.0 px, 100 images"
+    assert sentences_of(found(offset(5.0, True))) == [f"masks are about 5.0 px too small ({interval})"]
+    assert sentences_of(found(offset(5.0, False))) == [
+        f"masks are not evidently too small or too large: offset +5.0 px ({interval})",
+        "of single classes: <cat> about 4.2 px too large",
+    ]
+    assert sentences_of(found(offset(5.0, True), border_error_px=3.5))[1:] == [
+        "borders are imprecise: off by about 3.5 px to either side"
+    ]
+
+
+def test_masks_of_other_images_are_all_that_matters_of_borders():
+    (sentence,) = sentences_of(found(offset(5.0, True), are_of_other_images=True, on_border=0.11))
+    assert sentence.startswith("warning: the masks seem to belong to other images: only 11 % of their borders")
+
+
+def test_many_groups_of_duplicates_are_counted():
+    groups = [[f"a{i}", f"b{i}"] for i in range(5)]
+    assert sentences_of(found(None, same_images=groups))[1:] == [
+        *(f"2 images have the same pixels: a{i}, b{i}" for i in range(3)),
+        "2 more groups of images have the same pixels",
+    ]
+
+
+def test_the_page_shows_classes_and_files(tmp_path):
+    write_inspection_page(tmp_path / "inspection.html", found(offset(5.0, True)))
+    page = (tmp_path / "inspection.html").read_text(encoding="utf-8")
+    assert GENERATOR in page[:4096]
+    text = re.sub(r"\s+", " ", page)
+    for expected in (
+        "1,200 images, 2 classes",
+        "Masks are about 5.0 px too small",
+        "12.5 % of all pixels are void",
+        '<th scope="row">&lt;cat&gt;</th> <td>30.0</td> <td>4</td> <td class="worse">-4.2</td>',
+        "other sizes</th><td>8</td>",
+        "svg",
+    ):
+        assert expected in text
+    assert "<cat>" not in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
