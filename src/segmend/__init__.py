@@ -5,7 +5,7 @@
 >>> refined = refiner.refine(image, coarse)  # doctest: +SKIP
 
 The functions and classes of `segmend.losses`, `segmend.metrics` and `segmend.ops` work in any PyTorch code;
-`segmend.video` propagates labels through videos.
+`segmend.video` propagates labels through videos, `segmend.borders` finds how far masks are off.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ __all__ = [
     "Refiner",
     "Segmenter",
     "__version__",
+    "borders",
     "dual",
     "load",
     "losses",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from segmend import dual, losses, metrics, ops, video
+    from segmend import borders, dual, losses, metrics, ops, video
     from segmend.data.dataset import open_dataset
     from segmend.labels import Classes, InvalidInput
     from segmend.models import load
@@ -44,7 +45,7 @@ _HOMES = {
     "load": "segmend.models",
     "open_dataset": "segmend.data.dataset",
 }
-_SUBMODULES = ("dual", "losses", "metrics", "ops", "video")
+_SUBMODULES = ("borders", "dual", "losses", "metrics", "ops", "video")
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,14 @@ def disc(radius=12, size=48, void=True):
     return torch.from_numpy(labels)
 
 
+def test_classes_grow_over_the_one_that_is_given():
+    labels = torch.zeros(20, 30, dtype=torch.uint8)
+    labels[:, 4:] = 1  # the largest one
+    assert (grow(labels, 3)[0] == 1).nonzero().flatten().tolist() == list(range(7, 30))  # class 0 grows over it
+    assert (grow(labels, 3, over=0)[0] == 1).nonzero().flatten().tolist() == list(range(1, 30))
+    assert (grow(labels, -3, over=0)[0] == 1).nonzero().flatten().tolist() == list(range(7, 30))
+
+
 def test_growing_is_dilation_and_shrinking_erosion_of_one_class():
     labels = disc()
     y, x = np.mgrid[-5:6, -5:6]

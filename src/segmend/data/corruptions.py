@@ -43,18 +43,21 @@ def _nearest(labels: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.nda
     return distance, label_of[number]
 
 
-def grow(labels: Tensor, pixels: float) -> Tensor:
-    """Label map ``[H, W]`` whose classes have grown over the largest one, or shrunk from it if `pixels` < 0.
+def grow(labels: Tensor, pixels: float, over: int | None = None) -> Tensor:
+    """Label map ``[H, W]`` whose classes have grown over one of them, or shrunk from it if `pixels` < 0.
 
     A pixel between two growing classes gets the nearer one. Shrinking is growth of the largest class over the
     others. So borders between two smaller classes stay, and void stays.
+
+    Args:
+        over: the class that they grow over; None: the largest one.
     """
     array = labels.numpy()
     valid = array != void_of(labels)
     if not valid.any():
         return labels
     names, counts = np.unique(array[valid], return_counts=True)
-    largest = array == names[counts.argmax()]
+    largest = array == (names[counts.argmax()] if over is None else over)
     growing = valid & ~largest if pixels > 0 else largest
     if not growing.any():
         return labels
