@@ -1,4 +1,4 @@
-"""Offsets that a folder's border profile finds, beside what was done to the masks.
+"""Offsets that a folder's border profile finds, beside what was done to the masks, and masks moved by them.
 
 python benchmarks/borders/run.py
 """
@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segmend.borders import BorderProfile, border_strength
-from segmend.data.corruptions import fill_void, grow, polygons
+from segmend.borders import BorderProfile, border_strength, moved
+from segmend.data.corruptions import coarsen, fill_void, grow, polygons
 from segmend.data.dataset import Dataset, open_dataset, pair_labels
-from segmend.jobs.inspection import DEEP
+from segmend.jobs.border_profiles import DEEP
+from segmend.labels import one_hot
+from segmend.metrics import ConfusionMatrix, mean_iou
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -44,21 +46,36 @@ SETS = {
 }
 """Folder and split: those on which the thresholds were not chosen."""
 
+
+def eighth(labels: Tensor) -> Tensor:
+    present, index = labels.unique(return_inverse=True)
+    return present[coarsen(one_hot(index, len(present)), 8).argmax(dim=0)]
+
+
+def shifted(labels: Tensor, pixels: int) -> Tensor:
+    height, width = labels.shape
+    rows, columns = ((torch.arange(length) - pixels).clamp_min(0) for length in (height, width))
+    return labels[rows][:, columns]
+
+
 Corruption = Callable[[Tensor, int], Tensor]
 KINDS: dict[str, tuple[float | None, Corruption]] = {
     "ground truth": (0.0, lambda labels, largest: labels),
     **{f"eroded {px} px": (px, lambda labels, largest, px=px: grow(labels, -px, largest)) for px in (3, 6, 9)},
     **{f"dilated {px} px": (-px, lambda labels, largest, px=px: grow(labels, px, largest)) for px in (3, 6, 9)},
     "polygons of 8 corners": (None, lambda labels, largest: polygons(labels, 8)),
+    "at 1/8 of the resolution": (None, lambda labels, largest: eighth(labels)),
+    "shifted 3 px right and down": (None, lambda labels, largest: shifted(labels, 3)),
 }
 OTHERS = "masks of other images"
 
 
 class Image(NamedTuple):
-    """An image, its labels without void, and the pixels deep in void."""
+    """An image, its labels without void and as they are, and the pixels deep in void."""
 
     image: np.ndarray
     labels: Tensor
+    truth: np.ndarray
     ignored: np.ndarray
 
 
@@ -69,7 +86,7 @@ def images_of(data: Dataset) -> list[Image]:
         image, labels = pair_labels(data, records[index])
         void = labels == data.classes.void
         deep = cv2.distanceTransform(void.astype(np.uint8), cv2.DIST_L2, 5) > DEEP
-        found.append(Image(image, fill_void(torch.from_numpy(labels)), deep))
+        found.append(Image(image, fill_void(torch.from_numpy(labels)), labels, deep))
     return found
 
 
@@ -92,12 +109,21 @@ def of_others(images: list[Image]) -> tuple[list[Image], list[Tensor]]:
     return [one for one, _ in pairs], [mask for _, mask in pairs]
 
 
+def score(images: list[Image], masks: list[Tensor], data: Dataset) -> float:
+    """mIoU of masks."""
+    matrix = ConfusionMatrix(len(data.classes))
+    for one, mask in zip(images, masks, strict=True):
+        matrix.update(mask[None], torch.from_numpy(one.truth)[None])
+    return 100 * float(mean_iou(matrix.counts, data.scored_ids))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Score the border profile.")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     arguments = parser.parse_args()
     offsets: dict[str, dict[str, list[float]]] = {}
     kinds: dict[str, dict[str, list[float]]] = {}
+    moves: dict[str, dict[str, list[float]]] = {}
 
     def note(kind: str, profile: BorderProfile, true: float | None) -> float:
         offset, precision = profile.offset(), profile.precision()
@@ -111,12 +137,23 @@ def main() -> None:
         return offset.pixels
 
     for name, (folder, split) in SETS.items():
-        images = images_of(open_dataset(arguments.data / folder, split))
+        data = open_dataset(arguments.data / folder, split)
+        images = images_of(data)
         counts = sum(np.bincount(one.labels.numpy().ravel(), minlength=256) for one in images)
         largest = int(np.argmax(counts))
         for kind, (true, corrupt) in KINDS.items():
-            profile = profile_of(images, [corrupt(one.labels, largest) for one in images], largest)
+            masks = [corrupt(one.labels, largest) for one in images]
+            profile = profile_of(images, masks, largest)
             offsets.setdefault(name, {})[kind] = [note(kind, profile, true)]
+            before = after = score(images, masks, data)
+            if (offset := profile.offset()).is_evident:
+                void = data.classes.void
+                result = [torch.from_numpy(moved(mask.numpy(), offset.pixels, largest, void)) for mask in masks]
+                after = score(images, result, data)
+            row = moves.setdefault(kind, {"mIoU before": [], "mIoU after": [], "sets that lose": [0]})
+            row["mIoU before"].append(before)
+            row["mIoU after"].append(after)
+            row["sets that lose"][0] += after < before
         shuffled, masks = of_others(images)
         if shuffled:
             note(OTHERS, profile_of(shuffled, masks, largest), None)
@@ -126,10 +163,14 @@ def main() -> None:
             values = row.pop(title)
             if values:
                 row[title] = [float(np.mean(values))]
+    for row in moves.values():
+        row.update({title: [float(np.mean(row[title]))] for title in ("mIoU before", "mIoU after")})
+    write_raw(HERE / "moves.json", moves)
     write_raw(HERE / "offsets.json", offsets)
     write_raw(HERE / "kinds.json", kinds)
     print(table("borders/offsets", "data set"))
     print(table("borders/kinds", "masks"))
+    print(table("borders/moves", "masks"))
 
 
 if __name__ == "__main__":

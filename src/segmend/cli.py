@@ -281,6 +281,13 @@ def refine(
         float | None,
         typer.Option(help="Border error of the masks in pixels, where known; for class-agnostic refiners."),
     ] = None,
+    move_borders: Annotated[
+        bool,
+        typer.Option(
+            "--move-borders",
+            help="First move the borders of masks that are all too small or too large (see `segmend inspect`).",
+        ),
+    ] = False,
     keep_void: Annotated[
         bool, typer.Option("--keep-void", help="Void pixels stay void; default: filled.")
     ] = False,
@@ -321,8 +328,10 @@ def refine(
         bands=_bands(bands),
         max_pixels=max_pixels,
     )
-    run = job(method, _reported(pairs), out, options, name=refiner, unpaired=unpaired)
-    if run.done and run.changed == 0:
+    _reported(pairs)
+    move = _found_move(pairs, quiet) if move_borders else None
+    run = job(method, pairs, out, options, name=refiner, unpaired=unpaired, move=move)
+    if run.done and run.changed == 0 and not run.moved:
         bolder = "--min-confidence 0.5 keeps every change of the refiner"
         if method.takes_border_error and border_error_px is None:
             bolder = f"--border-error-px gives the refiner the border error in pixels, {bolder}"
@@ -809,12 +818,30 @@ def _check_file(out: Path) -> None:
     check_writable_file(out)
 
 
+def _found_move(pairs, quiet: bool):  # type: ignore[no-untyped-def]
+    """The move of borders that a folder's masks need, after printing what was found; None if none."""
+    from segmend.jobs.border_profiles import find_move
+
+    offset, measured, move = find_move(pairs, quiet)
+    interval = f"{offset.low:+.1f} to {offset.high:+.1f} px, {_counted(measured)}"
+    if move is None:
+        console.print(f"masks are not evidently too small or too large ({interval}): borders stay")
+    else:
+        what = "small" if move.pixels > 0 else "large"
+        against = escape(pairs.classes.names[move.over])
+        found = f"masks are about {abs(offset.pixels):.1f} px too {what} ({interval})"
+        console.print(f"{found}: borders with {against} are moved")
+    return move
+
+
 def _finish_run(run, out: Path) -> None:  # type: ignore[no-untyped-def]
     parts = [f"{_counted(run.done)} written to {out}"]
     if run.remade:
         parts.append(f"{run.remade} of them made again")
     if run.kept:
         parts.append(f"{run.kept} kept from an earlier run")
+    if run.moved is not None:
+        parts.append(f"{100 * run.moved:.2g} % of pixels moved with the borders")
     if run.changed is not None:
         parts.append(f"{100 * run.changed:.2g} % of pixels changed")
     if run.filled:

@@ -1,44 +1,18 @@
 """Inspecting a folder: what is found in it, from Python and on the command line."""
 
-import cv2
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from segmend.cli import app
-from segmend.data.corruptions import grow
 from segmend.data.files import InvalidFile
 from segmend.data.images import write_image
-from segmend.data.masks import write_labels
-from segmend.data.pairs import open_pairs
 from segmend.jobs.inspection import inspect
 from segmend.report.inspection import sentences_of
 from segmend.report.results import read_results
 
 
-def write_scene(root, name, seed, change=lambda labels: labels, size=(120, 150)):
-    """An image of an ellipse of class 1 and one of class 2, and a mask: the exact one, changed."""
-    rng = np.random.default_rng(seed)
-    labels = np.zeros(size, np.uint8)
-    for label, x in ((1, 40), (2, 110)):
-        centre = x + int(rng.integers(-6, 6)), int(rng.integers(45, 75))
-        cv2.ellipse(labels, centre, rng.integers(17, 26, 2).tolist(), float(rng.integers(180)), 0, 360, label, -1)
-    colours = np.array(((60, 70, 60), (190, 120, 90), (90, 150, 210)))
-    image = colours[labels] + cv2.GaussianBlur(rng.normal(0, 40, (*size, 3)), (0, 0), 1.5)
-    write_image(root / "images" / f"{name}.png", image.clip(0, 255).astype(np.uint8))
-    write_labels(root / "masks" / f"{name}.png", change(labels))
-
-
-def shrunk(labels):
-    return grow(torch.from_numpy(labels), -5).numpy()
-
-
-def opened(root):
-    return open_pairs(root / "images", root / "masks").dataset
-
-
-def test_masks_that_are_too_small_are_reported_with_their_offset(tmp_path):
+def test_masks_that_are_too_small_are_reported_with_their_offset(tmp_path, write_scene, shrunk, opened):
     for seed in range(8):
         write_scene(tmp_path, f"s{seed}", seed, shrunk)
     found = inspect(opened(tmp_path), tmp_path / "out", quiet=True)
@@ -57,7 +31,7 @@ def test_masks_that_are_too_small_are_reported_with_their_offset(tmp_path):
     assert "8 images, 3 classes" in page
 
 
-def test_exact_masks_are_not_said_to_be_off(tmp_path):
+def test_exact_masks_are_not_said_to_be_off(tmp_path, write_scene, opened):
     for seed in range(6):
         write_scene(tmp_path, f"s{seed}", seed)
     found = inspect(opened(tmp_path), quiet=True)
@@ -67,7 +41,7 @@ def test_exact_masks_are_not_said_to_be_off(tmp_path):
     assert found.border_error_px < 1
 
 
-def test_what_a_user_should_know_of_the_masks_is_listed(tmp_path):
+def test_what_a_user_should_know_of_the_masks_is_listed(tmp_path, write_scene, opened):
     for seed in range(4):
         write_scene(tmp_path, f"s{seed}", seed)
     write_scene(tmp_path, "again", 0)
@@ -89,7 +63,7 @@ def test_what_a_user_should_know_of_the_masks_is_listed(tmp_path):
     ]
 
 
-def test_files_of_somebody_else_are_not_replaced(tmp_path):
+def test_files_of_somebody_else_are_not_replaced(tmp_path, write_scene, opened):
     write_scene(tmp_path, "a", 0)
     for name, message in (
         ("results.json", "does not hold an inspection"),
@@ -104,7 +78,7 @@ def test_files_of_somebody_else_are_not_replaced(tmp_path):
     inspect(opened(tmp_path), tmp_path / "out", quiet=True)  # its own are
 
 
-def test_the_command_lists_what_it_skips(tmp_path):
+def test_the_command_lists_what_it_skips(tmp_path, write_scene):
     for seed in range(3):
         write_scene(tmp_path, f"s{seed}", seed)
     write_image(tmp_path / "images" / "alone.png", np.zeros((8, 8, 3), np.uint8))
@@ -119,7 +93,7 @@ def test_the_command_lists_what_it_skips(tmp_path):
     assert "masks are not evidently" in run.output
 
 
-def test_masks_of_one_class_have_no_borders_to_measure(tmp_path):
+def test_masks_of_one_class_have_no_borders_to_measure(tmp_path, write_scene, opened):
     for seed in range(2):
         write_scene(tmp_path, f"s{seed}", seed, np.zeros_like)
     found = inspect(opened(tmp_path), tmp_path / "out", quiet=True)

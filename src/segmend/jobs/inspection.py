@@ -8,16 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-import torch
 
 import segmend
-from segmend.borders import BorderProfile, BorderStrength, border_strength
+from segmend.borders import BorderProfile, BorderStrength
 from segmend.borders.strength import DISTANCES
-from segmend.data.corruptions import fill_void
 from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.files import InvalidFile, check_writable_folder
+from segmend.jobs.border_profiles import borders_of, count_classes, sampled
 from segmend.jobs.progress import bar
 from segmend.labels import InvalidInput
 from segmend.report.html import is_page
@@ -31,12 +29,6 @@ from segmend.report.results import (
     read_results,
     write_results,
 )
-
-MEASURED = 100
-"""Images whose borders are measured, at most: a folder's profile needs no more."""
-
-DEEP = 4.0
-"""Distance in pixels from the nearest label from which void pixels do not count; nearer ones get that label."""
 
 RESULTS, PAGE = "results.json", "inspection.html"
 
@@ -68,8 +60,7 @@ def inspect(
         check_replaceable(out / RESULTS, _is_inspection, "an inspection")
         check_replaceable(out / PAGE, is_page, "a page of segmend")
     records = list(images)
-    chosen = np.linspace(0, len(records) - 1, min(MEASURED, len(records))).astype(int)
-    measured = {records[index].id for index in chosen}
+    measured = {record.id for record in sampled(records)}
     looked: dict[str, _Looked] = {}
     skipped = list(unpaired)
     with bar("inspect", len(records), quiet) as progress:
@@ -97,15 +88,11 @@ def _is_inspection(path: Path) -> bool:
 
 def _look(images: Dataset, record: Record, is_measured: bool) -> _Looked:
     image, coarse = pair_coarse(images, record, as_stored=True)
-    classes, void = len(images.classes), images.classes.void
+    void = images.classes.void
     labels = coarse if coarse.ndim == 2 else coarse.argmax(axis=0).astype(np.int64)
-    valid = labels != void
-    counts = np.bincount(labels[valid].ravel().astype(np.int64), minlength=classes)
-    borders = None
-    if is_measured and np.count_nonzero(counts) > 1:
-        ignored = cv2.distanceTransform((~valid).astype(np.uint8), cv2.DIST_L2, 5) > DEEP
-        borders = border_strength(image, fill_void(torch.from_numpy(labels)).numpy(), ignored)
+    counts = count_classes(labels, images.classes)
     several = np.count_nonzero(counts) > 1
+    borders = borders_of(image, labels, void) if is_measured and several else None
     return _Looked(
         np.append(counts, labels.size - counts.sum()),
         labels.shape,

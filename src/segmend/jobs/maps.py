@@ -161,6 +161,7 @@ class MapFolder:
         outcome: Outcome,
         changed: float | None = None,
         filled: int | None = None,
+        moved: float | None = None,
     ) -> Run:
         """Write ``results.json`` and give back what it says."""
         run = Run(
@@ -175,6 +176,7 @@ class MapFolder:
             images_per_second=round(outcome.rate, 3),
             changed=changed,
             filled=filled,
+            moved=moved,
             skipped=outcome.skipped,
         )
         write_results(self.out / "results.json", run)

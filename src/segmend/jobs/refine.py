@@ -14,6 +14,7 @@ from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.pairs import open_pairs as pair
 from segmend.devices import Precision, pick_device, to_device
+from segmend.jobs.border_profiles import Move
 from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Pipeline
@@ -58,11 +59,17 @@ class RefineOptions:
 
 
 class _Given(NamedTuple):
-    """What is read of a record. `inputs` is the hash of its files."""
+    """What is read of a record.
+
+    Attributes:
+        inputs: hash of its files.
+        moved: number of pixels that a move of the borders changed in `coarse`.
+    """
 
     inputs: str
     image: np.ndarray
     coarse: np.ndarray
+    moved: int
 
 
 def refine(
@@ -73,6 +80,7 @@ def refine(
     *,
     name: str = "",
     unpaired: Sequence[Skipped] = (),
+    move: Move | None = None,
 ) -> Run:
     """Refine every image of `images` (records with an image and a coarse map) into ``out/labels/ID.png``.
 
@@ -82,6 +90,7 @@ def refine(
     Args:
         name: how the refiner is called in the results.
         unpaired: what the caller had to skip already, to be listed with the rest.
+        move: of the borders of masks, before they are refined (see `segmend.jobs.border_profiles.find_move`).
 
     Returns:
         What was done, also written to ``out/results.json``.
@@ -104,7 +113,7 @@ def refine(
     folder = MapFolder(
         out,
         classes,
-        made_with=f"refined by {fingerprint(refiner)}, {options.made_with}",
+        made_with=f"refined by {fingerprint(refiner)}, {options.made_with}{f', {move}' if move else ''}",
         probs=options.probs,
         details=options.details,
         quantised=options.quantised,
@@ -113,14 +122,21 @@ def refine(
         read_as=f"{len(classes)} classes, {coding}, {images.images_read.reading}",
     )
     folder.check(images)
-    changed = pixels = filled = 0
+    changed = pixels = filled = moved = 0
 
     def read(record: Record) -> _Given | None:
         inputs = folder.inputs_unless_finished(record)
-        return None if inputs is None else _Given(inputs, *pair_coarse(images, record, as_stored=True))
+        if inputs is None:
+            return None
+        image, coarse = pair_coarse(images, record, as_stored=True)
+        if move is None:
+            return _Given(inputs, image, coarse, 0)
+        after = move(coarse, classes.void)
+        return _Given(inputs, image, after, int((after != coarse).sum()))
 
     def work(record: Record, given: _Given) -> Maps:
-        nonlocal changed, pixels, filled
+        nonlocal changed, pixels, filled, moved
+        moved += given.moved
         maps = folder.new_maps(given.inputs, *given.image.shape[:2])
         bands = refine_bands(
             refiner,
@@ -157,7 +173,8 @@ def refine(
         outcome = pipeline.run(images, progress)
     outcome.skipped[:0] = unpaired
     share = changed / pixels if pixels else None
-    return folder.finish("refine", name or type(refiner).__name__, outcome, share, filled)
+    shifted = moved / pixels if move and pixels else None
+    return folder.finish("refine", name or type(refiner).__name__, outcome, share, filled, shifted)
 
 
 def open_pairs(

@@ -34,6 +34,7 @@ class Run(_Strict):
         remade: images of `done` that replaced files which an earlier run had made of other inputs or options.
         changed: share of the pixels refined by this call whose label changed; None where it refined none.
         filled: void pixels that this call of ``refine`` filled.
+        moved: share of the pixels that a move of the borders changed before; None where they were not moved.
     """
 
     kind: Literal["run"] = "run"
@@ -49,6 +50,7 @@ class Run(_Strict):
     images_per_second: float
     changed: float | None = None
     filled: int | None = None
+    moved: float | None = None
     skipped: list[Skipped] = []
 
 
