@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+
+from segmend.ops.nearest import nearest_chosen
 
 LEAST_KEPT = 0.08
 """Share of a class in a mask that stays at least, where borders move into it."""
@@ -37,25 +38,15 @@ def moved(labels: np.ndarray, pixels: float, over: int, void: int) -> np.ndarray
     if not is_over.any() or not is_other.any():
         return result
     if pixels > 0:
-        distance, nearest = _nearest(is_other)
+        distance, nearest = nearest_chosen(is_other)
         eaten = is_over & (distance <= _allowed(distance[is_over], pixels))
         result[eaten] = labels.ravel()[nearest[eaten]]
         return result
-    distance, _ = _nearest(is_over)
+    distance, _ = nearest_chosen(is_over)
     for class_id in np.unique(labels[is_other]):
         own = labels == class_id
         result[own & (distance <= _allowed(distance[own], -pixels))] = over
     return result
-
-
-def _nearest(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each pixel, the distance to the nearest chosen one and its flat index; at least one is chosen."""
-    distance, number = cv2.distanceTransformWithLabels(
-        (~chosen).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    index = np.zeros(number.max() + 1, np.int64)
-    index[number[chosen]] = np.flatnonzero(chosen)
-    return distance, index[number]
 
 
 def _allowed(depth: np.ndarray, pixels: float) -> float:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from segmend.ops.nearest import nearest_chosen
+
 REACH = 14
 """Pixels on both sides of a border that are looked at."""
 
@@ -113,14 +115,10 @@ def _nearest_of_another_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
         part = is_own[top : rows[-1] + 2, left : columns[-1] + 2]
         if part.all():
             continue
-        found, number = cv2.distanceTransformWithLabels(
-            part.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-        )
-        index = np.zeros(number.max() + 1, np.int64)
-        y, x = np.nonzero(~part)
-        index[number[~part]] = (y + top) * width + x + left
+        found, index = nearest_chosen(~part)
+        y, x = np.divmod(index[part], part.shape[1])
         distance[top : rows[-1] + 2, left : columns[-1] + 2][part] = found[part]
-        nearest[top : rows[-1] + 2, left : columns[-1] + 2][part] = index[number[part]]
+        nearest[top : rows[-1] + 2, left : columns[-1] + 2][part] = (y + top) * width + x + left
     return distance, nearest
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from segmend.data.tags import Tags
 from segmend.labels import one_hot, void_of
+from segmend.ops.nearest import nearest_chosen
 from segmend.ops.warp import warp
 
 Key = TypeVar("Key", bound=Hashable)
@@ -35,12 +36,8 @@ def fill_void(labels: Tensor) -> Tensor:
 
 def _nearest(labels: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distance to the nearest chosen pixel, and its label, for each pixel ``[H, W]``. At least one is chosen."""
-    distance, number = cv2.distanceTransformWithLabels(
-        (~chosen).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    label_of = np.zeros(number.max() + 1, dtype=labels.dtype)
-    label_of[number[chosen]] = labels[chosen]
-    return distance, label_of[number]
+    distance, index = nearest_chosen(chosen)
+    return distance, labels.ravel()[index]
 
 
 def grow(labels: Tensor, pixels: float, over: int | None = None) -> Tensor:

@@ -238,7 +238,7 @@ def soft_labels(labels: Tensor, num_classes: int, void: int) -> tuple[Tensor, Te
     rows, columns = (torch.arange(length, device=labels.device) // CELL for length in (height, width))
     cell = (torch.arange(count, device=labels.device)[:, None, None] * h + rows[:, None]) * w + columns
     valid = labels != void
-    votes = torch.bincount((cell * num_classes + labels)[valid], minlength=count * h * w * num_classes)
-    planes = votes.view(count, h, w, num_classes).movedim(-1, 1).float()
+    counts = torch.bincount((cell * num_classes + labels)[valid], minlength=count * h * w * num_classes)
+    planes = counts.view(count, h, w, num_classes).movedim(-1, 1).float()
     pixels, total = torch.bincount(cell.flatten()).view(count, 1, h, w), planes.sum(dim=1, keepdim=True)
     return planes / total.clamp_min(1), total / pixels

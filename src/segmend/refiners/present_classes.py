@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
+from segmend.ops.nearest import nearest_chosen
 from segmend.ops.winners import winners
 
 UNIFORM_MARGIN = 1.01
@@ -75,11 +74,7 @@ def void_filled(coarse: Tensor, share: float = 1.0) -> Tensor:
 def _void_filled(coarse: Tensor, valid: Tensor, share: float) -> Tensor:
     if valid.all() or not valid.any():
         return coarse
-    void = (~valid).to(torch.uint8).cpu().numpy()
-    # Numbers of the nearest pixels, which count those that are not void from 1.
-    _, number = cv2.distanceTransformWithLabels(void, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    place = np.zeros(number.max() + 1, np.int64)
-    place[number[void == 0]] = np.flatnonzero(void == 0)
-    nearest = torch.from_numpy(place[number]).to(coarse.device)
+    _, index = nearest_chosen(valid.cpu().numpy())
+    nearest = torch.from_numpy(index).to(coarse.device)
     filled = torch.lerp(coarse, coarse.flatten(1)[:, nearest], share)
     return torch.where(valid, coarse, filled)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from segmend.report import images, wording
+from segmend.report.results import Skipped
 
 MOST_SKIPPED = 200
 """How many skipped inputs are listed; the others are counted."""
@@ -50,6 +52,11 @@ def shares_of_time(seconds: Mapping[str, float]) -> list[tuple[str, float, float
     names = {"waited": "network idle"}
     parts = [(names.get(name, name), value) for name, value in seconds.items() if name != "total"]
     return [(name, value, min(100.0, 100 * value / total) if total else 0.0) for name, value in parts]
+
+
+def skipped_part(skipped: Sequence[Skipped], where: str = ", listed in results.json") -> dict[str, Any]:
+    """What the template of skipped inputs shows: the first ones, how many there are, and where all are listed."""
+    return {"skipped": skipped[:MOST_SKIPPED], "skipped_count": len(skipped), "skipped_where": where}
 
 
 def is_page(path: Path) -> bool:

@@ -8,7 +8,7 @@ from segmend.data.description import named
 from segmend.data.files import atomic_write
 from segmend.report import wording
 from segmend.report.charts import border_chart, series_key
-from segmend.report.html import MOST_SKIPPED, environment
+from segmend.report.html import environment, skipped_part
 from segmend.report.results import InspectedOffset, Inspection
 
 MOST_CURVES = 6
@@ -90,9 +90,7 @@ def write_inspection_page(path: Path, results: Inspection) -> None:
             chart=border_chart(results.distances, curves) if curves else None,
             curves=[(name, series_key(index)) for index, (name, _) in enumerate(curves)],
             classes=by_share,
-            skipped=results.skipped[:MOST_SKIPPED],
-            skipped_count=len(results.skipped),
-            skipped_where=", listed in results.json",
+            **skipped_part(results.skipped),
         )
     )
     atomic_write(path, page.encode("utf-8", errors="replace"))

@@ -13,7 +13,7 @@ from segmend.labels import Classes, InvalidInput
 from segmend.report import charts, images, propagation, wording
 from segmend.report.cases import Case, Change, Pair
 from segmend.report.collect import Report, collect
-from segmend.report.html import MOST_SKIPPED, Panel, displacement_panel, environment, is_page, shares_of_time
+from segmend.report.html import Panel, displacement_panel, environment, is_page, shares_of_time, skipped_part
 from segmend.report.results import (
     Evaluation,
     Inspection,
@@ -129,9 +129,7 @@ def render(report: Report) -> str:
         with_photos=any(case.image is not None for case in cases),
         with_displacements=any(case.displacement is not None for case in cases),
         wheel=images.wheel(),
-        skipped=skipped[:MOST_SKIPPED],
-        skipped_count=len(skipped),
-        skipped_where=", listed in results.json",
+        **skipped_part(skipped),
     )
 
 

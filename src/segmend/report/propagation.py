@@ -15,7 +15,7 @@ from segmend.labels import Classes
 from segmend.report import charts, images, wording
 from segmend.report.cases import Change
 from segmend.report.frames import ShownFrame, choose_frames, read_entries, read_frames
-from segmend.report.html import MOST_SKIPPED, Panel, displacement_panel, environment, shares_of_time
+from segmend.report.html import Panel, displacement_panel, environment, shares_of_time, skipped_part
 from segmend.report.results import Propagation, Quality
 
 MOST_BYTES = 9_000_000
@@ -164,9 +164,7 @@ def render(report: PropagationReport) -> str:
         wheel=images.wheel(),
         seconds=shares_of_time(results.seconds),
         total_seconds=results.seconds.get("total"),
-        skipped=results.skipped[:MOST_SKIPPED],
-        skipped_count=len(results.skipped),
-        skipped_where=", listed in results.json",
+        **skipped_part(results.skipped),
     )
 
 

@@ -13,7 +13,7 @@ from segmend.data.files import atomic_write
 from segmend.labels import Classes
 from segmend.report import images
 from segmend.report.cases import shrink_photo
-from segmend.report.html import MOST_SKIPPED, Panel, environment
+from segmend.report.html import Panel, environment, skipped_part
 from segmend.report.results import Skipped
 
 SIDE = 320
@@ -110,9 +110,7 @@ def write_steps(
             subtitle=subtitle,
             lead=lead,
             rows=rows,
-            skipped=skipped[:MOST_SKIPPED],
-            skipped_count=len(skipped),
-            skipped_where="",
+            **skipped_part(skipped, where=""),
         )
     )
     atomic_write(path, page.encode("utf-8", errors="replace"))

@@ -12,7 +12,7 @@ import numpy as np
 from segmend.data.files import atomic_write
 from segmend.report import images, wording
 from segmend.report.cases import shrink_photo
-from segmend.report.html import MOST_SKIPPED, environment
+from segmend.report.html import environment, skipped_part
 from segmend.report.results import TagCleaning
 
 SIDE = 240
@@ -75,9 +75,7 @@ def write_tags_page(
             results=results,
             image_count=wording.images(results.images),
             groups=[("removed", removed), ("added", added)],
-            skipped=results.skipped[:MOST_SKIPPED],
-            skipped_count=len(results.skipped),
-            skipped_where=", listed in results.json",
+            **skipped_part(results.skipped),
         )
     )
     atomic_write(path, page.encode("utf-8", errors="replace"))
