@@ -822,7 +822,10 @@ def _found_move(pairs, quiet: bool):  # type: ignore[no-untyped-def]
     """The move of borders that a folder's masks need, after printing what was found; None if none."""
     from segmend.jobs.border_profiles import find_move
 
-    offset, measured, move = find_move(pairs, quiet)
+    offset, measured, are_of_other_images, move = find_move(pairs, quiet)
+    if are_of_other_images:
+        console.print("warning: the masks seem to belong to other images (see `segmend inspect`): borders stay")
+        return None
     interval = f"{offset.low:+.1f} to {offset.high:+.1f} px, {_counted(measured)}"
     if move is None:
         console.print(f"masks are not evidently too small or too large ({interval}): borders stay")

@@ -1,5 +1,6 @@
 """Moving the borders of a folder before it is refined."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 from segmend.cli import app
 from segmend.data.corruptions import grow
 from segmend.data.files import InvalidFile
-from segmend.data.masks import read_labels
+from segmend.data.masks import read_labels, write_labels
 from segmend.data.probabilities import write_probabilities
 from segmend.jobs.border_profiles import STEP, Move, find_move, sampled
 from segmend.labels import InvalidInput
@@ -75,6 +76,17 @@ def test_the_move_is_the_offset_over_the_largest_class(small, opened):
     assert found.move == Move(STEP * round(found.offset.pixels / STEP), 0)
     assert found.move.pixels == pytest.approx(5, abs=1)
     assert found.measured == COUNT
+
+
+def test_masks_of_other_images_are_not_moved_and_that_is_said(small, tmp_path):
+    files = sorted((small / "masks").iterdir())
+    rng = np.random.default_rng(0)
+    for file in files:
+        noise = cv2.GaussianBlur(rng.normal(size=(120, 150)), (0, 0), 8)
+        write_labels(file, (noise > np.quantile(noise, 0.7)).astype(np.uint8))
+    run = refine(small, tmp_path / "out", "--move-borders")
+    assert "warning: the masks seem to belong to other images" in run.output
+    assert read_results(tmp_path / "out" / "results.json").moved is None
 
 
 def test_probabilities_are_not_moved(tmp_path, write_scene, opened):

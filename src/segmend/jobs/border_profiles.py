@@ -41,10 +41,17 @@ class Move(NamedTuple):
 
 
 class FoundMove(NamedTuple):
-    """What a folder's profile says of its offset, of how many images, and the move; None where none is evident."""
+    """What a folder's profile says.
+
+    Attributes:
+        measured: number of images.
+        are_of_other_images: whether the masks seem to belong to other images.
+        move: None where no offset is evident.
+    """
 
     offset: Offset
     measured: int
+    are_of_other_images: bool
     move: Move | None
 
 
@@ -94,6 +101,8 @@ def find_move(images: Dataset, quiet: bool = False) -> FoundMove:
                 pass
             progress.advance()
     largest = int(counts.argmax())
-    offset = BorderProfile.of(measured, largest).offset()
-    pixels = STEP * round(offset.pixels / STEP)
-    return FoundMove(offset, len(measured), Move(pixels, largest) if offset.is_evident else None)
+    profile = BorderProfile.of(measured, largest)
+    offset, are_of_others = profile.offset(), profile.precision().are_of_other_images
+    is_moved = offset.is_evident and not are_of_others
+    move = Move(STEP * round(offset.pixels / STEP), largest) if is_moved else None
+    return FoundMove(offset, len(measured), are_of_others, move)
