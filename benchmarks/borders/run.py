@@ -9,15 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from segmend.borders import BorderProfile, border_strength, moved
+from segmend.borders import BorderProfile, border_strength
+from segmend.borders.strength import deep
 from segmend.data.corruptions import coarsen, fill_void, grow, polygons
 from segmend.data.dataset import Dataset, open_dataset, pair_labels
-from segmend.jobs.border_profiles import DEEP
+from segmend.jobs.border_profiles import Move
 from segmend.labels import one_hot
 from segmend.metrics import ConfusionMatrix, mean_iou
 
@@ -84,17 +84,16 @@ def images_of(data: Dataset) -> list[Image]:
     found = []
     for index in np.unique(np.linspace(0, len(records) - 1, min(IMAGES, len(records))).astype(int)):
         image, labels = pair_labels(data, records[index])
-        void = labels == data.classes.void
-        deep = cv2.distanceTransform(void.astype(np.uint8), cv2.DIST_L2, 5) > DEEP
-        found.append(Image(image, fill_void(torch.from_numpy(labels)), labels, deep))
+        ignored = deep(labels == data.classes.void)
+        found.append(Image(image, fill_void(torch.from_numpy(labels)), labels, ignored))
     return found
 
 
-def profile_of(images: list[Image], masks: list[Tensor], largest: int) -> BorderProfile:
+def profile_of(images: list[Image], masks: list[Tensor]) -> BorderProfile:
     measured = [
         border_strength(one.image, mask.numpy(), one.ignored) for one, mask in zip(images, masks, strict=True)
     ]
-    return BorderProfile.of(measured, largest)
+    return BorderProfile.of(measured)
 
 
 def of_others(images: list[Image]) -> tuple[list[Image], list[Tensor]]:
@@ -143,12 +142,12 @@ def main() -> None:
         largest = int(np.argmax(counts))
         for kind, (true, corrupt) in KINDS.items():
             masks = [corrupt(one.labels, largest) for one in images]
-            profile = profile_of(images, masks, largest)
+            profile = profile_of(images, masks)
             offsets.setdefault(name, {})[kind] = [note(kind, profile, true)]
             before = after = score(images, masks, data)
             if (offset := profile.offset()).is_evident:
-                void = data.classes.void
-                result = [torch.from_numpy(moved(mask.numpy(), offset.pixels, largest, void)) for mask in masks]
+                move = Move(offset.pixels, profile.largest)
+                result = [torch.from_numpy(move(mask.numpy(), data.classes.void)) for mask in masks]
                 after = score(images, result, data)
             row = moves.setdefault(kind, {"mIoU before": [], "mIoU after": [], "sets that lose": [0]})
             row["mIoU before"].append(before)
@@ -156,7 +155,7 @@ def main() -> None:
             row["sets that lose"][0] += after < before
         shuffled, masks = of_others(images)
         if shuffled:
-            note(OTHERS, profile_of(shuffled, masks, largest), None)
+            note(OTHERS, profile_of(shuffled, masks), None)
         print(name, {kind: round(value[0], 1) for kind, value in offsets[name].items()}, flush=True)
     for row in kinds.values():
         for title in ("evident, mean error in px", "border error, estimated in px"):

@@ -4,15 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from segmend.borders.strength import (
-    BLUR,
-    DISTANCES,
-    REACH,
-    SEARCHED,
-    _nearest_of_another_class,
-    border_strength,
-    smoothed,
-)
+from segmend.borders.edges import BLUR, FAINT
+from segmend.borders.neighbours import nearest_of_another_class
+from segmend.borders.strength import DISTANCES, REACH, SEARCHED, border_strength, smoothed
 
 
 def scene(seed, size=48, classes=3):
@@ -28,8 +22,8 @@ def slow(image, labels):
     """The definition, pixel by pixel: {(low, high): [sum, number] of each bin}."""
     lab = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32), (0, 0), BLUR)
     dx, dy = cv2.Sobel(lab, cv2.CV_32F, 1, 0), cv2.Sobel(lab, cv2.CV_32F, 0, 1)
-    mean = np.sqrt((dx**2 + dy**2).sum(axis=2)).mean()
-    distance, nearest = _nearest_of_another_class(labels)
+    mean = np.sqrt((dx**2 + dy**2).sum(axis=2)).mean() + FAINT
+    distance, nearest = nearest_of_another_class(labels)
     found = {}
     for (y, x), own in np.ndenumerate(labels):
         there = divmod(int(nearest[y, x]), labels.shape[1])
@@ -60,7 +54,7 @@ def test_it_agrees_with_a_slow_version(seed):
 
 def test_the_nearest_pixel_of_another_class_is_found():
     _, labels = scene(2, size=20, classes=4)
-    distance, nearest = _nearest_of_another_class(labels)
+    distance, nearest = nearest_of_another_class(labels)
     grid = np.stack(np.indices(labels.shape), axis=-1).reshape(-1, 2)
     for (y, x), own in np.ndenumerate(labels):
         away = np.hypot(*(grid[labels.ravel() != own] - (y, x)).T)
@@ -74,7 +68,7 @@ def test_ignored_pixels_do_not_count():
     ignored[:, 20:] = True
     part, whole = border_strength(image, labels, ignored), border_strength(image, labels)
     assert part.counts.sum() < whole.counts.sum()
-    assert part.counts.sum() == (_nearest_of_another_class(labels)[0] - 0.5 < REACH)[:, :20].sum()
+    assert part.counts.sum() == (nearest_of_another_class(labels)[0] - 0.5 < REACH)[:, :20].sum()
 
 
 def test_the_strongest_edge_of_a_straight_border_is_where_it_is():

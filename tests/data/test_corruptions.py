@@ -2,17 +2,24 @@
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from scipy import ndimage
 
 from segmend.data.corruptions import (
+    KINDS,
     AnyCorruption,
     Corruption,
+    blocky,
     corrupt_tags,
     fill_void,
+    folder_change,
     grow,
+    grow_each,
+    grow_parts,
     low_resolution,
     polygons,
+    ragged,
     shifted,
 )
 
@@ -183,3 +190,57 @@ def test_tags_stay_where_nothing_is_dropped_or_can_be_added():
     assert corrupt_tags(tags, 0, 0, seed=0) == tags
     assert corrupt_tags(tags, 0, 1, seed=0) == tags
     assert corrupt_tags(tags, 1, 0, seed=0) == {("train", "a"): {}, ("weak", "b"): {}}
+
+
+def test_growing_each_class_gives_pixels_to_the_smallest():
+    labels = torch.tensor([[0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 0, 0]])
+    assert grow_each(labels, 1).tolist() == [[0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 0]]
+    assert grow_each(labels, -1).tolist() == [[0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 0, 0, 0]]
+
+
+def test_parts_grow_by_their_own_amounts():
+    labels = torch.zeros(40, 60, dtype=torch.uint8)
+    labels[10:20, 5:15] = labels[10:20, 40:50] = 1
+    torch.manual_seed(2)
+    grown = grow_parts(labels, 3, 2)
+    left, right = ((grown[:, part] == 1).sum() for part in (slice(0, 30), slice(30, 60)))
+    assert left != right
+    assert torch.equal(grow_parts(labels, 3, 0) == 1, grow(labels, 3) == 1)
+    assert torch.equal(grow_parts(labels, -3, 0) == 1, grow(labels, -3) == 1)
+
+
+def test_blocks_hold_one_label():
+    labels = torch.arange(64, dtype=torch.uint8).view(8, 8)
+    for rows in blocky(labels, 4).split(4):
+        for block in rows.split(4, dim=1):
+            assert len(block.unique()) == 1
+
+
+def test_ragged_labels_come_from_nearby():
+    labels = torch.arange(40, dtype=torch.int64).expand(30, 40).contiguous()
+    torch.manual_seed(0)
+    moved = (ragged(labels, 2, 8) - labels).abs()
+    assert 0 < moved.float().mean() < 3
+    assert torch.equal(ragged(labels, 0, 8), labels)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_changed_masks_are_masks_of_the_same_classes(seed):
+    labels = torch.zeros(50, 60, dtype=torch.uint8)
+    labels[15:35, 15:40] = 1
+    labels[20:30, 40:50] = 2
+    torch.manual_seed(seed)
+    change = folder_change()
+    found = change(labels, 0)
+    assert found.shape == labels.shape
+    assert found.dtype == labels.dtype
+    assert set(found.unique().tolist()) <= {0, 1, 2}
+
+
+def test_kinds_of_changes_are_drawn_with_their_probabilities():
+    assert sum(KINDS.values()) == pytest.approx(1)
+    labels = torch.zeros(50, 60, dtype=torch.uint8)
+    labels[15:35, 15:40] = 1
+    torch.manual_seed(0)
+    exact = sum(torch.equal(folder_change()(labels, 0), labels) for _ in range(200))
+    assert 20 <= exact <= 90  # small changes leave this mask as it is

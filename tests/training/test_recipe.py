@@ -59,10 +59,13 @@ def test_what_is_written_reads_back_the_same(tmp_path):
         ),
         ("task: universal\ntraining_sets: [{date: {root: x}}]", r"training_sets\.0\.date: .* did you mean 'data'"),
         (GOOD + "optimisation: {schedule: plateau}", "depends on the scores of `validation`"),
-        ("data: {root: x}", "task: expected segmenter, corrector, universal, filter, motion, dual; found none"),
+        (
+            "data: {root: x}",
+            "task: expected segmenter, corrector, universal, border, filter, motion, dual; found none",
+        ),
         (
             "task: sing\ndata: {root: x}",
-            "task: expected segmenter, corrector, universal, filter, motion, dual; found 'sing'",
+            "task: expected segmenter, corrector, universal, border, filter, motion, dual; found 'sing'",
         ),
         ("task: [sing]", r"found \['sing'\]"),
         (

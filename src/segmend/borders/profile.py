@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -79,40 +81,53 @@ class Precision(NamedTuple):
 
 @dataclass(frozen=True)
 class BorderProfile:
-    """Edge strength around the borders of a folder's masks, of each class against the largest one.
+    """Edge strength around the borders of a folder's masks, by pairs of classes that touch.
 
-    Distances are `DISTANCES`, positive outside of the class.
+    Args:
+        images: measured by `border_strength`, each image once.
 
     Attributes:
-        classes: ids of the classes that touch the largest one, which is `largest`.
-        strength, counts: sums over the pixels of each bin, ``[images, classes, 2 REACH]``.
-        strongest: places of the strongest edges, of the same shape (see `BorderStrength`).
+        areas: number of pixels of each class.
+        largest: the class with most pixels.
+        classes: the classes that touch it.
     """
 
-    largest: int
-    classes: tuple[int, ...]
-    strength: np.ndarray
-    counts: np.ndarray
-    strongest: np.ndarray
+    images: tuple[BorderStrength, ...]
 
     @classmethod
-    def of(cls, images: Sequence[BorderStrength], largest: int) -> BorderProfile:
-        """The profile of images. `largest`: the class with most pixels in the folder."""
-        touching = sorted(
-            {int(id_) for one in images for id_ in one.pairs[(one.pairs == largest).any(axis=1)].ravel()}
-        )
-        classes = tuple(id_ for id_ in touching if id_ != largest)
+    def of(cls, images: Iterable[BorderStrength]) -> BorderProfile:
+        """The profile of images."""
+        return cls(tuple(images))
+
+    @cached_property
+    def areas(self) -> Counter[int]:
+        return sum((Counter(one.areas) for one in self.images), Counter())
+
+    @cached_property
+    def largest(self) -> int:
+        return min(self.areas, key=lambda id_: (-self.areas[id_], id_), default=0)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        return self._against_largest[0]
+
+    @cached_property
+    def _against_largest(self) -> tuple[tuple[int, ...], np.ndarray]:
+        """Classes that touch the largest one, and sums of the images that have borders.
+
+        The sums are `PairStrength`'s, ``[3, images, classes, 2 REACH]``, at distances that are positive outside.
+        """
+        touching = [one.pairs[(one.pairs == self.largest).any(axis=1)] for one in self.images if len(one.pairs)]
+        found = np.unique(np.concatenate(touching)) if touching else np.zeros(0, np.int64)
+        classes = tuple(id_ for id_ in found.tolist() if id_ != self.largest)
         row = {id_: index for index, id_ in enumerate(classes)}
-        shape = len(images), len(classes), 2 * REACH
-        strength, counts, strongest = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        for number, one in enumerate(images):
+        sums = np.zeros((3, len(touching), len(classes), 2 * REACH))
+        for number, one in enumerate(one for one in self.images if len(one.pairs)):
             for pair, (low, high) in enumerate(one.pairs.tolist()):
-                if largest in (low, high):
-                    flip = -1 if low == largest else 1
-                    at = number, row[high if low == largest else low]
-                    strength[at], counts[at] = one.strength[pair, ::flip], one.counts[pair, ::flip]
-                    strongest[at] = one.strongest[pair, ::flip]
-        return cls(largest, classes, strength, counts, strongest)
+                if self.largest in (low, high):
+                    flip = -1 if low == self.largest else 1
+                    sums[:, number, row[high if low == self.largest else low]] = one.sums[:, pair, ::flip]
+        return classes, sums
 
     def curve(self, class_id: int | None = None) -> np.ndarray:
         """Mean edge strength by distance, smoothed, ``[2 REACH]``; of a class, or of all together."""
@@ -143,7 +158,7 @@ class BorderProfile:
 
     def precision(self) -> Precision:
         """How precisely the borders follow edges."""
-        weight = self.strongest.sum(axis=(0, 1))
+        weight = self._against_largest[1][2].sum(axis=(0, 1))
         total = weight.sum()
         if total <= 0:
             return Precision(0.0, 0.0, 0.0, False)
@@ -156,11 +171,10 @@ class BorderProfile:
         return Precision(on_border, mean, max(0.0, SLOPE * (mean - 0.5) + INTERCEPT), are_of_others)
 
     def _of(self, class_id: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of each image, ``[images, 2 REACH]``."""
-        if class_id is None:
-            return self.strength.sum(axis=1), self.counts.sum(axis=1)
-        row = self.classes.index(class_id)
-        return self.strength[:, row], self.counts[:, row]
+        """Sums of strength and numbers of pixels of each image, ``[images, 2 REACH]``."""
+        classes, sums = self._against_largest
+        strength, counts, _ = sums.sum(axis=2) if class_id is None else sums[:, :, classes.index(class_id)]
+        return strength, counts
 
 
 def _curve(strength: np.ndarray, count: np.ndarray) -> np.ndarray:

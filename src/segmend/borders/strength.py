@@ -7,16 +7,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from segmend.ops.nearest import nearest_chosen
+from segmend.borders.edges import Edges
+from segmend.borders.neighbours import Neighbours, nearest_of_another_class
 
 REACH = 14
 """Pixels on both sides of a border that are looked at."""
 
 DISTANCES = np.arange(-REACH, REACH) + 0.5
 """Signed distance in pixels of each bin from the border, which lies between pixels."""
-
-BLUR = 0.8
-"""Standard deviation in pixels, before edges are measured."""
 
 STRETCH = 24
 """Side in pixels of the squares by which a border is cut into stretches."""
@@ -29,6 +27,9 @@ SEARCHED = 10
 
 PRIOR = 4.0
 """Pixels without an edge that are added to each bin of a stretch, so that few pixels do not win."""
+
+DEEP = 4.0
+"""Distance in pixels from the nearest label from which void pixels do not count; nearer ones get that label."""
 
 SMOOTHING = np.array((1.0, 2.0, 3.0, 2.0, 1.0)) / 9
 
@@ -45,12 +46,19 @@ class BorderStrength(NamedTuple):
         counts: number of pixels in each bin, ``float64 [P, 2 REACH]``.
         strongest: stretches of border by the bin of their strongest edge, weighted by its strength and their
             length, ``float64 [P, 2 REACH]``.
+        areas: number of pixels of each class.
     """
 
     pairs: np.ndarray
     strength: np.ndarray
     counts: np.ndarray
     strongest: np.ndarray
+    areas: dict[int, int]
+
+    @property
+    def sums(self) -> np.ndarray:
+        """Strength, counts and strongest, ``[3, P, 2 REACH]``."""
+        return np.stack((self.strength, self.counts, self.strongest))
 
 
 def border_strength(image: np.ndarray, labels: np.ndarray, ignored: np.ndarray | None = None) -> BorderStrength:
@@ -73,19 +81,29 @@ def border_strength(image: np.ndarray, labels: np.ndarray, ignored: np.ndarray |
     >>> measured.pairs.tolist(), DISTANCES[strength > 0.9 * strength.max()].tolist()
     ([[0, 1]], [-3.5, -2.5])
     """
-    distance, nearest = _nearest_of_another_class(labels)
-    chosen = distance - 0.5 < REACH
+    return strength_of(labels, nearest_of_another_class(labels), Edges.of(image), ignored)
+
+
+def strength_of(
+    labels: np.ndarray, neighbours: Neighbours, edges: Edges, ignored: np.ndarray | None = None
+) -> BorderStrength:
+    """`border_strength` of a mask whose neighbours, and an image whose edges, are known."""
+    counted = labels if ignored is None else labels[~ignored]
+    areas = dict(zip(*(found.tolist() for found in np.unique(counted, return_counts=True)), strict=True))
+    chosen = neighbours.distance - 0.5 < REACH
     if ignored is not None:
         chosen &= ~ignored
     pixels = np.flatnonzero(chosen)
     if not len(pixels):
-        return _nothing()
+        nothing = np.zeros((0, 2 * REACH))
+        return BorderStrength(np.zeros((0, 2), np.int64), nothing, nothing, nothing, areas)
     width = labels.shape[1]
-    own, other = (labels.ravel()[index].astype(np.int64) for index in (pixels, nearest.ravel()[pixels]))
+    distance, nearest = neighbours.distance.ravel()[pixels], neighbours.place.ravel()[pixels]
+    own, other = (labels.ravel()[index].astype(np.int64) for index in (pixels, nearest))
     y, x = np.divmod(pixels, width)
-    there_y, there_x = np.divmod(nearest.ravel()[pixels], width)
-    strength = _across_minus_along(image, pixels, there_y - y, there_x - x)
-    depth = (distance.ravel()[pixels] - 0.5).astype(np.int64)
+    there_y, there_x = np.divmod(nearest, width)
+    strength = edges.at(pixels).across_minus_along(there_y - y, there_x - x)
+    depth = (distance - 0.5).astype(np.int64)
     bins = np.where(own < other, REACH - 1 - depth, REACH + depth)
     both = np.stack((np.minimum(own, other), np.maximum(own, other)), axis=1)
     pairs, pair = np.unique(both, axis=0, return_inverse=True)
@@ -94,47 +112,8 @@ def border_strength(image: np.ndarray, labels: np.ndarray, ignored: np.ndarray |
         pairs,
         *_binned(pair, len(pairs), bins, strength),
         _strongest(pair, len(pairs), there_y // STRETCH, there_x // STRETCH, bins, strength),
+        areas,
     )
-
-
-def _nothing() -> BorderStrength:
-    empty = np.zeros((0, 2 * REACH))
-    return BorderStrength(np.zeros((0, 2), np.int64), empty, empty, empty)
-
-
-def _nearest_of_another_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each pixel, the distance to the nearest pixel of another class, and its flat index."""
-    height, width = labels.shape
-    distance = np.full((height, width), np.inf, np.float32)
-    nearest = np.zeros((height, width), np.int64)
-    for name in np.unique(labels):
-        is_own = labels == name
-        rows, columns = (np.flatnonzero(is_own.any(axis=axis)) for axis in (1, 0))
-        # Its bounding box, and a frame of one pixel: nothing outside can be nearer.
-        top, left = max(0, rows[0] - 1), max(0, columns[0] - 1)
-        part = is_own[top : rows[-1] + 2, left : columns[-1] + 2]
-        if part.all():
-            continue
-        found, index = nearest_chosen(~part)
-        y, x = np.divmod(index[part], part.shape[1])
-        distance[top : rows[-1] + 2, left : columns[-1] + 2][part] = found[part]
-        nearest[top : rows[-1] + 2, left : columns[-1] + 2][part] = (y + top) * width + x + left
-    return distance, nearest
-
-
-def _across_minus_along(image: np.ndarray, pixels: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> np.ndarray:
-    """Strength of the edge in the direction (dy, dx) minus that at a right angle, at some pixels."""
-    lab = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB).astype(np.float32)
-    blurred = cv2.GaussianBlur(lab, (0, 0), BLUR)
-    by_x, by_y = (np.asarray(cv2.Sobel(blurred, cv2.CV_32F, *order)) for order in ((1, 0), (0, 1)))
-    xx, yy, xy = ((a * b).sum(axis=2).ravel() for a, b in ((by_x, by_x), (by_y, by_y), (by_x, by_y)))
-    mean = np.sqrt(xx + yy).mean() + 1e-6
-    length = np.hypot(dy, dx)
-    y, x = dy / length, dx / length
-    across = np.maximum(x * x * xx[pixels] + 2 * x * y * xy[pixels] + y * y * yy[pixels], 0)
-    along = np.maximum(xx[pixels] + yy[pixels] - across, 0)
-    difference: np.ndarray = (np.sqrt(across) - np.sqrt(along)) / mean
-    return difference
 
 
 def _binned(
@@ -167,4 +146,10 @@ def smoothed(profile: np.ndarray) -> np.ndarray:
     padded = np.pad(profile, [(0, 0)] * (profile.ndim - 1) + [(2, 2)], mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 5, axis=-1)
     found: np.ndarray = windows @ SMOOTHING
+    return found
+
+
+def deep(void: np.ndarray) -> np.ndarray:
+    """Void pixels that do not count, as they are far from any label: ``bool [H, W]`` of a map of void pixels."""
+    found: np.ndarray = cv2.distanceTransform(void.astype(np.uint8), cv2.DIST_L2, 5) > DEEP
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -61,6 +61,49 @@ def grow(labels: Tensor, pixels: float, over: int | None = None) -> Tensor:
     distance, label = _nearest(array, growing)
     reached = valid & (distance <= abs(pixels))
     return torch.from_numpy(np.where(reached, label, array))
+
+
+def grow_each(labels: Tensor, pixels: float) -> Tensor:
+    """Label map ``[H, W]`` whose classes have grown over all larger ones, or shrunk from them if `pixels` < 0.
+
+    Where several grow, the smallest class wins. Void stays.
+    """
+    array = labels.numpy()
+    valid = array != void_of(labels)
+    names, counts = np.unique(array[valid], return_counts=True)
+    by_size = names[np.argsort(-counts, kind="stable")]
+    result = array.copy()
+    for rank, name in enumerate(by_size[1:], start=1):
+        if pixels > 0:
+            distance, _ = nearest_chosen(array == name)
+            result[valid & (distance <= pixels)] = name
+        else:
+            distance, label = _nearest(array, np.isin(array, by_size[:rank]))
+            lost = (array == name) & (distance <= -pixels)
+            result[lost] = label[lost]
+    return torch.from_numpy(result)
+
+
+def grow_parts(labels: Tensor, pixels: float, spread: float) -> Tensor:
+    """Label map ``[H, W]`` with each connected part grown over the largest class, or shrunk, by its own amount.
+
+    Args:
+        pixels, spread: mean and standard deviation of the amounts.
+    """
+    array = labels.numpy()
+    names, counts = np.unique(array[array != void_of(labels)], return_counts=True)
+    if not len(names):
+        return labels
+    largest = names[counts.argmax()]
+    result = array.copy()
+    for name in names[names != largest]:
+        count, parts = cv2.connectedComponents((array == name).astype(np.uint8))
+        for part in (parts == number for number in range(1, count)):
+            amount = pixels + spread * float(torch.randn(()))
+            distance, _ = nearest_chosen(part if amount > 0 else ~part)
+            reached = distance <= abs(amount)
+            result[reached & (array == largest if amount > 0 else part)] = name if amount > 0 else largest
+    return torch.from_numpy(result)
 
 
 def polygons(labels: Tensor, corners: int) -> Tensor:
@@ -204,11 +247,104 @@ def low_resolution(labels: Tensor, num_classes: int, factor: float, soft: bool =
 
 def shifted(labels: Tensor, pixels: int) -> Tensor:
     """The label map moved by 0 or `pixels` along each axis, at random; lines at the image border are repeated."""
+    down, right = ((torch.randint(3, (2,)) - 1) * pixels).tolist()
+    return moved_by(labels, down, right)
+
+
+def moved_by(labels: Tensor, down: int, right: int) -> Tensor:
+    """The label map moved; lines at the image border are repeated.
+
+    >>> moved_by(torch.tensor([[1, 2, 3]]), 0, 1).tolist()
+    [[1, 1, 2]]
+    """
     height, width = labels.shape
-    dy, dx = ((torch.randint(3, (2,)) - 1) * pixels).tolist()
-    rows = (torch.arange(height) - dy).clamp(0, height - 1)
-    columns = (torch.arange(width) - dx).clamp(0, width - 1)
+    rows = (torch.arange(height) - down).clamp(0, height - 1)
+    columns = (torch.arange(width) - right).clamp(0, width - 1)
     return labels[rows][:, columns]
+
+
+def blocky(labels: Tensor, factor: float) -> Tensor:
+    """The label map at ``1 / factor`` of its resolution, resized back by nearest neighbour."""
+    height, width = labels.shape
+    small = cv2.resize(
+        labels.numpy(),
+        (max(1, round(width / factor)), max(1, round(height / factor))),
+        interpolation=cv2.INTER_NEAREST,
+    )
+    return torch.from_numpy(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST))
+
+
+def ragged(labels: Tensor, pixels: float, grain: float) -> Tensor:
+    """The label map displaced by a smooth random field, by about `pixels`; it varies over about `grain` pixels."""
+    height, width = labels.shape
+    grid = [max(2, round(side / grain) + 1) for side in (height, width)]
+    field = (
+        F.interpolate(torch.randn(1, 2, *grid) * pixels, size=(height, width), mode="bicubic")[0].round().long()
+    )
+    rows = (torch.arange(height)[:, None] + field[0]).clamp(0, height - 1)
+    columns = (torch.arange(width) + field[1]).clamp(0, width - 1)
+    return labels[rows, columns]
+
+
+Change = Callable[[Tensor, int], Tensor]
+"""Of a label map ``[H, W]`` without void, in a folder whose largest class is the second argument."""
+
+KINDS = {
+    "exact": 0.15,
+    "off by one": 0.05,
+    "grown": 0.18,
+    "each grown": 0.1,
+    "shifted": 0.06,
+    "each image shifted": 0.04,
+    "polygons": 0.15,
+    "blocky": 0.07,
+    "ragged": 0.09,
+    "parts grown": 0.03,
+    "polygons, grown": 0.04,
+    "ragged, grown": 0.04,
+}
+"""How the masks of a folder are off, in `folder_change`, with their probabilities."""
+
+MIXED = 0.12
+"""Share of the folders in which each mask has a kind of its own."""
+
+
+def folder_change() -> Change:
+    """How the masks of one simulated folder are off: one random kind and strength, or one for each mask."""
+    one = _change()
+    return (lambda labels, largest: _change()(labels, largest)) if _chance(MIXED) else one
+
+
+def _change() -> Change:
+    kind = list(KINDS)[int(torch.multinomial(torch.tensor(list(KINDS.values())), 1))]
+    pixels = _log_between(1.5, 11) * (1 if _chance(0.5) else -1)
+    corners = round(_log_between(5, 24))
+    factor = _log_between(3, 16)
+    grain = _log_between(6, 50)
+    displaced = min(_log_between(1, 7), grain / 2)
+    radius, angle = _log_between(1, 7), _between(0, 2 * math.pi)
+    down, right = round(radius * math.sin(angle)), round(radius * math.cos(angle))
+    spread = _between(0.5, 4)
+
+    def anywhere(labels: Tensor) -> Tensor:
+        reach = round(radius)
+        return moved_by(labels, *(torch.randint(-reach, reach + 1, (2,))).tolist())
+
+    changes: dict[str, Change] = {
+        "exact": lambda labels, largest: labels,
+        "off by one": lambda labels, largest: moved_by(labels, *torch.randint(-1, 2, (2,)).tolist()),
+        "grown": lambda labels, largest: grow(labels, pixels, largest),
+        "each grown": lambda labels, largest: grow_each(labels, pixels),
+        "shifted": lambda labels, largest: moved_by(labels, down, right),
+        "each image shifted": lambda labels, largest: anywhere(labels),
+        "polygons": lambda labels, largest: polygons(labels, corners),
+        "blocky": lambda labels, largest: blocky(labels, factor),
+        "ragged": lambda labels, largest: ragged(labels, displaced, grain),
+        "parts grown": lambda labels, largest: grow_parts(labels, pixels / 2, spread),
+        "polygons, grown": lambda labels, largest: grow(polygons(labels, corners), pixels, largest),
+        "ragged, grown": lambda labels, largest: grow(ragged(labels, displaced, grain), pixels, largest),
+    }
+    return changes[kind]
 
 
 def _chance(probability: float) -> bool:

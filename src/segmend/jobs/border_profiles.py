@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 
 from segmend.borders import BorderProfile, BorderStrength, Offset, border_strength, moved
+from segmend.borders.strength import deep
 from segmend.data.corruptions import fill_void
 from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.files import InvalidFile
@@ -18,9 +18,6 @@ from segmend.labels import Classes, InvalidInput
 
 MEASURED = 100
 """Images whose borders are measured, at most: a folder's profile needs no more."""
-
-DEEP = 4.0
-"""Distance in pixels from the nearest label from which void pixels do not count; nearer ones get that label."""
 
 STEP = 0.5
 """Moves are rounded to it, so that another image in the folder does not change all results."""
@@ -63,8 +60,7 @@ def sampled(records: Sequence[Record]) -> list[Record]:
 
 def borders_of(image: np.ndarray, labels: np.ndarray, void: int) -> BorderStrength:
     """Edge strength around the borders of a mask, in which void next to labels is filled, and the rest ignored."""
-    ignored = cv2.distanceTransform((labels == void).astype(np.uint8), cv2.DIST_L2, 5) > DEEP
-    return border_strength(image, fill_void(torch.from_numpy(labels)).numpy(), ignored)
+    return border_strength(image, fill_void(torch.from_numpy(labels)).numpy(), deep(labels == void))
 
 
 def count_classes(labels: np.ndarray, classes: Classes) -> np.ndarray:
@@ -86,23 +82,19 @@ def find_move(images: Dataset, quiet: bool = False) -> FoundMove:
         raise InvalidInput(
             "borders are moved in masks, and the coarse maps are probabilities: leave --move-borders out"
         )
-    classes, measured = images.classes, []
-    counts = np.zeros(len(classes), np.int64)
+    measured = []
     records = sampled(list(images))
     with bar("borders", len(records), quiet) as progress:
         for record in records:
             try:
                 image, labels = pair_coarse(images, record, as_stored=True)
-                of_classes = count_classes(labels, classes)
-                counts += of_classes
-                if np.count_nonzero(of_classes) > 1:
-                    measured.append(borders_of(image, labels, classes.void))
+                if (labels != images.classes.void).any():
+                    measured.append(borders_of(image, labels, images.classes.void))
             except InvalidFile:
                 pass
             progress.advance()
-    largest = int(counts.argmax())
-    profile = BorderProfile.of(measured, largest)
+    profile = BorderProfile.of(measured)
     offset, are_of_others = profile.offset(), profile.precision().are_of_other_images
     is_moved = offset.is_evident and not are_of_others
-    move = Move(STEP * round(offset.pixels / STEP), largest) if is_moved else None
-    return FoundMove(offset, len(measured), are_of_others, move)
+    move = Move(STEP * round(offset.pixels / STEP), profile.largest) if is_moved else None
+    return FoundMove(offset, sum(len(one.pairs) > 0 for one in measured), are_of_others, move)

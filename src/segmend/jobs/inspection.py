@@ -92,7 +92,7 @@ def _look(images: Dataset, record: Record, is_measured: bool) -> _Looked:
     labels = coarse if coarse.ndim == 2 else coarse.argmax(axis=0).astype(np.int64)
     counts = count_classes(labels, images.classes)
     several = np.count_nonzero(counts) > 1
-    borders = borders_of(image, labels, void) if is_measured and several else None
+    borders = borders_of(image, labels, void) if is_measured and counts.any() else None
     return _Looked(
         np.append(counts, labels.size - counts.sum()),
         labels.shape,
@@ -110,9 +110,7 @@ def _results(images: Dataset, looked: dict[str, _Looked], skipped: list[Skipped]
     names = images.classes.names
     counts = np.stack([one.counts for one in looked.values()])
     of_classes = counts[:, :-1].sum(axis=0)
-    largest = int(of_classes.argmax())
-    borders = [one.borders for one in looked.values() if one.borders is not None]
-    profile = BorderProfile.of(borders, largest)
+    profile = BorderProfile.of(one.borders for one in looked.values() if one.borders is not None)
     precision = profile.precision()
     sizes = Counter(f"{width} x {height}" for height, width in (one.size for one in looked.values()))
     records = [record for record in images if record.id in looked]
@@ -120,8 +118,8 @@ def _results(images: Dataset, looked: dict[str, _Looked], skipped: list[Skipped]
     return Inspection(
         version=segmend.__version__,
         images=len(looked),
-        measured=len(borders),
-        largest=names[largest],
+        measured=sum(len(one.pairs) > 0 for one in profile.images),
+        largest=names[profile.largest],
         classes={
             names[index]: InspectedClass(
                 share=float(of_classes[index] / max(of_classes.sum(), 1)),

@@ -10,6 +10,7 @@ from segmend.data.files import write_json
 from segmend.labels import InvalidInput
 from segmend.model_folder import load_model, read_config
 from segmend.refiners.base import Refinement, Refiner
+from segmend.refiners.border_network import BorderNetwork
 from segmend.refiners.dense_crf import DenseCRF
 from segmend.refiners.ecn import ECN
 from segmend.refiners.guided_filter import GuidedFilter
@@ -19,9 +20,15 @@ from segmend.refiners.universal import UniversalPropagation
 
 REFINERS: dict[
     str,
-    type[UniversalPropagation] | type[ECN] | type[SpatialPropagation] | type[DenseCRF] | type[GuidedFilter],
+    type[UniversalPropagation]
+    | type[BorderNetwork]
+    | type[ECN]
+    | type[SpatialPropagation]
+    | type[DenseCRF]
+    | type[GuidedFilter],
 ] = {
     "universal": UniversalPropagation,
+    "border": BorderNetwork,
     "ecn": ECN,
     "spn": SpatialPropagation,
     "crf": DenseCRF,
@@ -81,6 +88,7 @@ __all__ = [
     "ECN",
     "REFINERS",
     "UNIVERSAL",
+    "BorderNetwork",
     "DenseCRF",
     "GuidedFilter",
     "Refinement",

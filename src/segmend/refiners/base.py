@@ -10,11 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from segmend.borders import BorderProfile
 from segmend.coding import read_array
 from segmend.devices import Precision, autocast, device_of
 from segmend.labels import (
@@ -53,6 +54,13 @@ class Refiner(ABC):
 
     takes_border_error: bool = False
     """Whether the refiner uses a known border error of the coarse map."""
+
+    reads_folder: bool = False
+    """Whether the border profile of a folder of masks makes a difference (`of_folder`)."""
+
+    def of_folder(self, profile: BorderProfile) -> Self:
+        """The same refiner, which knows the border profile of the folder that masks are of."""
+        return self
 
     def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
         """Share of the coarse map in the result (0..1), used where the caller gives no `min_confidence`.

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from segmend.training.folder import train_stages
 from segmend.training.options import Recipe
 from segmend.training.reporting import Bar
-from segmend.training.tasks import corrector, dual, filter, motion, segmenter, universal
+from segmend.training.tasks import border, corrector, dual, filter, motion, segmenter, universal
 
 R = TypeVar("R", bound=Recipe)
 
@@ -42,6 +42,7 @@ TASKS: dict[str, Task[Any]] = {
     "universal": Task(
         universal.UniversalRecipe, partial(train_stages, universal.stages, "A class-agnostic refiner")
     ),
+    "border": Task(border.BorderRecipe, partial(train_stages, border.stages, "A class-agnostic refiner of masks")),
     "filter": Task(filter.FilterRecipe, filter.run),
     "motion": Task(motion.MotionRecipe, partial(train_stages, motion.stages, "Motion between video frames")),
     "dual": Task(dual.DualRecipe, partial(train_stages, dual.stages, "Dual image segmentation")),
