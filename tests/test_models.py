@@ -112,7 +112,7 @@ def test_a_filter_with_other_parameters_is_refused(tmp_path):
 
 def test_networks_are_modules_and_filters_are_not():
     networks = {name for name, kind in REFINERS.items() if issubclass(kind, RefinerNetwork)}
-    assert networks == {"universal", "ecn", "spn"}
+    assert networks == {"universal", "universal_maps", "universal_masks", "ecn", "spn"}
 
 
 def test_a_network_of_motion_is_loaded_from_its_folder(tmp_path):

@@ -19,14 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segmend.borders import BorderProfile, BorderStrength, border_strength, moved
-from segmend.borders.strength import deep
 from segmend.data.corruptions import blocky, fill_void, grow, grow_each, moved_by, polygons, ragged
 from segmend.data.dataset import Dataset, open_dataset, pair_labels
 from segmend.devices import available_cores
 from segmend.jobs.train import train
 from segmend.metrics import BoundaryIoU, ConfusionMatrix, ShareChanged, mean_iou
-from segmend.refiners import DenseCRF, load
+from segmend.refiners import DenseCRF, Refiner, load
 from segmend.training.recipe import read_recipe
 from segmend.training.tasks.border import BorderRecipe
 
@@ -90,7 +88,6 @@ class Image(NamedTuple):
     image: np.ndarray
     truth: np.ndarray
     mask: Tensor
-    measured: BorderStrength
 
 
 @dataclass
@@ -139,30 +136,39 @@ def folder_of(data: Dataset, kind: str) -> list[Image]:
     images = []
     for number, (image, truth, labels) in enumerate(found):
         torch.manual_seed(number)
-        mask = KINDS[kind](labels, largest, number)
-        images.append(Image(image, truth, mask, border_strength(image, mask.numpy(), deep(truth == 255))))
+        images.append(Image(image, truth, KINDS[kind](labels, largest, number)))
     return images
+
+
+def known(folder: Path, images: list[Image], **constants: float) -> Refiner:
+    """The refiner in a folder, with other constants where some are given, which knows what it will refine."""
+    network = load(str(folder))
+    for name, value in constants.items():
+        setattr(network, name, value)
+    return network.of_folder([one.image for one in images], [one.mask.numpy() for one in images])
 
 
 def refined(images: list[Image], folder: Path, classes: int) -> Iterator[tuple[str, Image, Tensor]]:
     """Each image refined by each method."""
-    profile = BorderProfile.of(one.measured for one in images)
-    offset = profile.offset()
-    universal, crf = load(str(folder)).of_folder(profile), DenseCRF()
+    universal, crf = known(folder, images), DenseCRF()
+    assert universal.folder is not None
+    move = universal.folder.move
     for one in images:
         yield BEFORE, one, one.mask
         yield UNIVERSAL, one, universal.refine(one.image, one.mask, classes).labels
-        pixels = offset.pixels if offset.is_evident else 0.0
-        yield MOVED, one, torch.from_numpy(moved(one.mask.numpy(), pixels, profile.largest, 255))
+        yield MOVED, one, one.mask if move is None else torch.from_numpy(move(one.mask.numpy(), 255))
         yield CRF, one, crf.refine(one.image, one.mask, classes).labels
+
+
+def opened(root: Path, split: str) -> Dataset:
+    data = open_dataset(root, split)
+    return data.merged(PAIRS) if root.name == "celebamask_hq_mini" else data
 
 
 def scored(name: str, kind: str, folder: Path, root: Path) -> dict[str, dict[str, float]]:
     """Figures of one set and kind, by method."""
     torch.set_num_threads(1)
-    data = open_dataset(root / name, "val")
-    if name == "celebamask_hq_mini":
-        data = data.merged(PAIRS)
+    data = opened(root / name, "val")
     scores: dict[str, Score] = {}
     for method, one, labels in refined(folder_of(data, kind), folder, len(data.classes)):
         scores.setdefault(method, Score.of(len(data.classes))).add(labels, one)

@@ -281,13 +281,6 @@ def refine(
         float | None,
         typer.Option(help="Border error of the masks in pixels, where known; for class-agnostic refiners."),
     ] = None,
-    move_borders: Annotated[
-        bool,
-        typer.Option(
-            "--move-borders",
-            help="First move the borders of masks that are all too small or too large (see `segmend inspect`).",
-        ),
-    ] = False,
     keep_void: Annotated[
         bool, typer.Option("--keep-void", help="Void pixels stay void; default: filled.")
     ] = False,
@@ -301,6 +294,7 @@ def refine(
     from segmend.jobs.refine import refine as job
     from segmend.refiners import load
     from segmend.refiners.base import check_options
+    from segmend.report.inspection import sentences_of_look
 
     _check_folder(out)
     method = load(refiner)
@@ -329,14 +323,52 @@ def refine(
         max_pixels=max_pixels,
     )
     _reported(pairs)
-    move = _found_move(pairs, quiet) if move_borders else None
-    run = job(method, pairs, out, options, name=refiner, unpaired=unpaired, move=move)
-    if run.done and run.changed == 0 and not run.moved:
+    run = job(method, pairs, out, options, name=refiner, unpaired=unpaired)
+    for sentence in sentences_of_look(run.look) if run.look else ():
+        console.print(escape(sentence))
+    if run.done and run.changed == 0:
         bolder = "--min-confidence 0.5 keeps every change of the refiner"
         if method.takes_border_error and border_error_px is None:
             bolder = f"--border-error-px gives the refiner the border error in pixels, {bolder}"
         console.print(f"No label changed. Where masks are known to be wrong: {bolder}.")
     _finish_run(run, out)
+
+
+@app.command()
+def tune(
+    images: Images,
+    coarse: Annotated[Path, typer.Option(help="Folder of coarse maps: label files or .npz probabilities.")],
+    truth: Annotated[Path, typer.Option(help="Folder of good masks for 3 to 50 of the images.")],
+    out: Out,
+    classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the masks hold).")] = None,
+    ids: StoredIds = None,
+    palette: PaletteFile = None,
+    logits: Annotated[bool, typer.Option("--logits", help="The .npz files hold logits.")] = False,
+    max_pixels: MaxPixels = None,
+    quiet: Quiet = False,
+) -> None:
+    """Choose by a few good masks how a folder is refined; the result is for `segmend refine --refiner`."""
+    from segmend.data.files import MAX_PIXELS
+    from segmend.jobs.tune import TuneOptions, open_labelled
+    from segmend.jobs.tune import tune as job
+    from segmend.report.tuning import best_of_each, sentence_of
+
+    _check_folder(out)
+    labelled, folder, unpaired = open_labelled(
+        images,
+        coarse,
+        truth,
+        classes=classes,
+        ids=_ids("ids", ids) if ids else None,
+        palette=palette,
+        max_pixels=max_pixels or MAX_PIXELS,
+    )
+    _reported(labelled)
+    result = job(labelled, out, TuneOptions(logits=logits, quiet=quiet), folder=folder, unpaired=unpaired)
+    for one in best_of_each(result):
+        console.print(f"{one.name:36} {100 * one.gain:+5.1f} mIoU, if unlucky {100 * one.unlucky:+5.1f}")
+    console.print(escape(sentence_of(result)))
+    _finish(f"Refine with: segmend refine --refiner {out}", [f"{s.file}: {s.reason}" for s in result.skipped])
 
 
 @app.command()
@@ -818,33 +850,12 @@ def _check_file(out: Path) -> None:
     check_writable_file(out)
 
 
-def _found_move(pairs, quiet: bool):  # type: ignore[no-untyped-def]
-    """The move of borders that a folder's masks need, after printing what was found; None if none."""
-    from segmend.jobs.border_profiles import find_move
-
-    offset, measured, are_of_other_images, move = find_move(pairs, quiet)
-    if are_of_other_images:
-        console.print("warning: the masks seem to belong to other images (see `segmend inspect`): borders stay")
-        return None
-    interval = f"{offset.low:+.1f} to {offset.high:+.1f} px, {_counted(measured)}"
-    if move is None:
-        console.print(f"masks are not evidently too small or too large ({interval}): borders stay")
-    else:
-        what = "small" if move.pixels > 0 else "large"
-        against = escape(pairs.classes.names[move.over])
-        found = f"masks are about {abs(offset.pixels):.1f} px too {what} ({interval})"
-        console.print(f"{found}: borders with {against} are moved")
-    return move
-
-
 def _finish_run(run, out: Path) -> None:  # type: ignore[no-untyped-def]
     parts = [f"{_counted(run.done)} written to {out}"]
     if run.remade:
         parts.append(f"{run.remade} of them made again")
     if run.kept:
         parts.append(f"{run.kept} kept from an earlier run")
-    if run.moved is not None:
-        parts.append(f"{100 * run.moved:.2g} % of pixels moved with the borders")
     if run.changed is not None:
         parts.append(f"{100 * run.changed:.2g} % of pixels changed")
     if run.filled:

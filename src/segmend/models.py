@@ -10,13 +10,13 @@ from segmend import refiners
 from segmend.dual import DualPredictor, DualSegmentation, load_dual
 from segmend.labels import Classes, InvalidInput
 from segmend.model_folder import read_config
-from segmend.refiners import REFINERS, DenseCRF, GuidedFilter, UniversalPropagation
+from segmend.refiners import REFINERS, DenseCRF, GuidedFilter, UniversalRefiner
 from segmend.segmenters import Segmenter, load_segmenter
 from segmend.video.motion import MotionNet, load_motion
 
 
 @overload
-def load(name: Literal["universal"]) -> UniversalPropagation: ...
+def load(name: Literal["universal"]) -> UniversalRefiner: ...
 @overload
 def load(name: Literal["crf"]) -> DenseCRF: ...
 @overload

@@ -1,18 +1,16 @@
-"""Moving the borders of a folder before it is refined."""
+"""The border profile of a folder, and what `refine` makes of it."""
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
+from segmend.borders import BorderProfile
 from segmend.cli import app
-from segmend.data.corruptions import grow
-from segmend.data.files import InvalidFile
-from segmend.data.masks import read_labels, write_labels
+from segmend.data.masks import write_labels
 from segmend.data.probabilities import write_probabilities
-from segmend.jobs.border_profiles import STEP, Move, find_move, sampled
-from segmend.labels import InvalidInput
+from segmend.jobs.border_profiles import WINDOW, borders_of, measured_borders, of_folder, sampled
+from segmend.refiners import BorderNetwork
 from segmend.report.results import read_results
 
 COUNT = 6
@@ -28,82 +26,74 @@ def small(tmp_path, write_scene, shrunk):
 
 def refine(root, out, *options):
     arguments = ["--images", str(root / "images"), "--coarse", str(root / "masks"), "--out", str(out)]
-    return CliRunner().invoke(app, ["refine", *arguments, "--refiner", "guided", "--quiet", *options])
+    return CliRunner().invoke(app, ["refine", *arguments, "--quiet", *options])
 
 
-@pytest.fixture
-def right(tmp_path, write_scene):
-    """A function that gives the share of the pixels near objects that are labelled as in the exact masks."""
-    return lambda out: _right(tmp_path / "exact", write_scene, out)
+def test_a_refiner_knows_the_folder(small, opened):
+    known = of_folder(BorderNetwork(), opened(small), quiet=True)
+    borders = measured_borders(known.folder.profile, ("background", "one", "two"))
+    assert borders.images == COUNT
+    assert borders.largest == "background"
+    assert borders.offset.is_evident
+    assert borders.offset.pixels == pytest.approx(5, abs=1)
+    assert len(borders.distances) == len(borders.offset.curve)
+    assert known.folder.move.pixels == pytest.approx(5, abs=1)
 
 
-def _right(folder, write_scene, out):
-    found = []
-    for seed in range(COUNT):
-        write_scene(folder, "x", seed)
-        exact = read_labels(folder / "masks" / "x.png")[0]
-        near = grow(torch.from_numpy(exact), 6).numpy() != 0
-        found.append((read_labels(out / f"s{seed}.png")[0] == exact)[near].mean())
-    return np.mean(found)
+def test_files_that_cannot_be_read_are_left_to_who_lists_them(small, opened):
+    (small / "images" / "s3.png").write_bytes((small / "images" / "s3.png").read_bytes()[:3000])
+    assert len(of_folder(BorderNetwork(), opened(small), quiet=True).folder.profile.images) == COUNT - 1
 
 
-def test_masks_that_are_too_small_get_larger(small, tmp_path, right):
-    run = refine(small, tmp_path / "out", "--move-borders")
-    assert run.exit_code == 0, run.output
-    assert "px too small" in run.output
-    assert "borders with class 0 are moved" in run.output
-    assert "% of pixels moved with the borders" in run.output
-    assert right(tmp_path / "out" / "labels") > right(small / "masks") + 0.1
-    assert read_results(tmp_path / "out" / "results.json").moved > 0.02
-    again = refine(small, tmp_path / "out", "--move-borders")
-    assert f"{COUNT} kept from an earlier run" in again.output
-    without = refine(small, tmp_path / "out")
-    assert isinstance(without.exception, InvalidFile)
-    assert "--overwrite" in str(without.exception)
-
-
-def test_exact_masks_stay(tmp_path, write_scene):
-    for seed in range(COUNT):
-        write_scene(tmp_path, f"s{seed}", seed)
-    run = refine(tmp_path, tmp_path / "out", "--move-borders")
-    assert "masks are not evidently too small or too large" in run.output
-    assert "moved with" not in run.output
-    assert read_results(tmp_path / "out" / "results.json").moved is None
-
-
-def test_the_move_is_the_offset_over_the_largest_class(small, opened):
-    found = find_move(opened(small), quiet=True)
-    assert found.move == Move(STEP * round(found.offset.pixels / STEP), 0)
-    assert found.move.pixels == pytest.approx(5, abs=1)
-    assert found.measured == COUNT
-
-
-def test_masks_of_other_images_are_not_moved_and_that_is_said(small, tmp_path):
-    files = sorted((small / "masks").iterdir())
-    rng = np.random.default_rng(0)
-    for file in files:
-        noise = cv2.GaussianBlur(rng.normal(size=(120, 150)), (0, 0), 8)
-        write_labels(file, (noise > np.quantile(noise, 0.7)).astype(np.uint8))
-    run = refine(small, tmp_path / "out", "--move-borders")
-    assert "warning: the masks seem to belong to other images" in run.output
-    assert read_results(tmp_path / "out" / "results.json").moved is None
-
-
-def test_probabilities_are_not_moved(tmp_path, write_scene, opened):
+def test_probabilities_are_not_looked_at(tmp_path, write_scene, opened):
     write_scene(tmp_path, "a", 0)
     (tmp_path / "masks" / "a.png").unlink()
     write_probabilities(tmp_path / "masks" / "a.npz", np.full((2, 120, 150), 0.5))
-    with pytest.raises(InvalidInput, match="probabilities: leave --move-borders out"):
-        find_move(opened(tmp_path), quiet=True)
-
-
-def test_files_that_cannot_be_read_are_left_to_who_lists_them(small, tmp_path, opened):
-    (small / "images" / "s3.png").write_bytes((small / "images" / "s3.png").read_bytes()[:3000])
-    assert find_move(opened(small), quiet=True).measured == COUNT - 1
+    network = BorderNetwork()
+    assert of_folder(network, opened(tmp_path), quiet=True) is network
 
 
 def test_a_sample_is_spread_over_the_folder(small, opened):
     records = list(opened(small))
     assert sampled(records) == records
-    assert [len(sampled(records * many)) for many in (10, 100)] == [60, 100]
+    assert [len(sampled(records * many)) for many in (10, 100)] == [60, 64]
     assert sampled([]) == []
+
+
+def test_of_a_large_image_the_part_with_most_borders_is_measured():
+    labels = np.zeros((100, WINDOW + 500), np.uint8)
+    labels[:, 10] = 1
+    labels[40:60, WINDOW + 100 : WINDOW + 300] = 2
+    image = np.zeros((*labels.shape, 3), np.uint8)
+    measured = borders_of(image, labels, 255)
+    assert measured.areas == {0: 100 * WINDOW - 4000, 2: 4000}
+    assert borders_of(image[:, :WINDOW], labels[:, :WINDOW], 255).areas == {0: 100 * (WINDOW - 1), 1: 100}
+
+
+def test_refine_says_how_the_masks_fit(small, tmp_path):
+    run = refine(small, tmp_path / "out")
+    assert run.exit_code == 0, run.output
+    assert "px too small (95 % interval" in run.output
+    assert "borders with class 0 are moved by +" in run.output
+    assert read_results(tmp_path / "out" / "results.json").look.borders.offset.is_evident
+    assert f"{COUNT} kept from an earlier run" in refine(small, tmp_path / "out").output
+    guided = refine(small, tmp_path / "guided", "--refiner", "guided")
+    assert "too small" not in guided.output
+    assert read_results(tmp_path / "guided" / "results.json").look is None
+
+
+def test_masks_of_other_images_stay_and_that_is_said(small, tmp_path):
+    rng = np.random.default_rng(0)
+    for file in sorted((small / "masks").iterdir()):
+        noise = cv2.GaussianBlur(rng.normal(size=(120, 150)), (0, 0), 8)
+        write_labels(file, (noise > np.quantile(noise, 0.7)).astype(np.uint8))
+    run = refine(small, tmp_path / "out")
+    assert "warning: the masks seem to belong to other images" in run.output
+    assert "the masks are left as they are" in run.output
+    assert read_results(tmp_path / "out" / "results.json").changed == 0
+
+
+def test_an_empty_profile_changes_nothing():
+    borders = measured_borders(BorderProfile.of([]), ("background",))
+    assert borders.offset is None
+    assert not borders.are_of_other_images

@@ -16,15 +16,15 @@ def test_masks_that_are_too_small_are_reported_with_their_offset(tmp_path, write
     for seed in range(8):
         write_scene(tmp_path, f"s{seed}", seed, shrunk)
     found = inspect(opened(tmp_path), tmp_path / "out", quiet=True)
-    assert found.offset.is_evident
-    assert found.offset.pixels == pytest.approx(5, abs=1)
-    assert found.largest == "class 0"
+    assert found.borders.offset.is_evident
+    assert found.borders.offset.pixels == pytest.approx(5, abs=1)
+    assert found.borders.largest == "class 0"
     assert found.classes["class 1"].offset.is_evident
     assert found.classes["class 0"].offset is None
-    assert found.classes["class 2"].images == found.images == found.measured == 8
+    assert found.classes["class 2"].images == found.images == found.borders.images == 8
     assert sum(one.share for one in found.classes.values()) == pytest.approx(1)
     (sentence,) = sentences_of(found)
-    assert sentence.startswith(f"masks are about {found.offset.pixels:.1f} px too small (95 % interval +")
+    assert sentence.startswith(f"masks are about {found.borders.offset.pixels:.1f} px too small (95 % interval +")
     assert read_results(tmp_path / "out" / "results.json") == found
     page = (tmp_path / "out" / "inspection.html").read_text(encoding="utf-8")
     assert "Masks are about" in page
@@ -38,7 +38,7 @@ def test_exact_masks_are_not_said_to_be_off(tmp_path, write_scene, opened):
     assert [sentence.split(":")[0] for sentence in sentences_of(found)] == [
         "masks are not evidently too small or too large"
     ]
-    assert found.border_error_px < 1
+    assert found.borders.border_error_px < 1
 
 
 def test_what_a_user_should_know_of_the_masks_is_listed(tmp_path, write_scene, opened):
@@ -53,7 +53,7 @@ def test_what_a_user_should_know_of_the_masks_is_listed(tmp_path, write_scene, o
     assert found.same_images == found.same_masks == [["again", "s0"]]
     assert found.sizes == {"150 x 120": 7, "200 x 140": 1}
     assert found.files == {"images .png": 8, "masks .png": 8}
-    assert (found.images, found.measured) == (8, 6)
+    assert (found.images, found.borders.images) == (8, 6)
     assert 0.1 < found.void < 0.15
     assert sentences_of(found)[-4:] == [
         "1 mask without any label: void",
@@ -97,6 +97,6 @@ def test_masks_of_one_class_have_no_borders_to_measure(tmp_path, write_scene, op
     for seed in range(2):
         write_scene(tmp_path, f"s{seed}", seed, np.zeros_like)
     found = inspect(opened(tmp_path), tmp_path / "out", quiet=True)
-    assert found.offset is None
+    assert found.borders.offset is None
     assert sentences_of(found)[0].startswith("no borders were measured")
     assert "Edges around" not in (tmp_path / "out" / "inspection.html").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from segmend.borders import BorderProfile, border_strength
+from segmend.data.corruptions import grow
 from segmend.labels import one_hot
 from segmend.refiners import BorderNetwork
 
@@ -37,9 +37,9 @@ def test_probabilities_are_of_a_pixels_class_and_its_rival(network):
 
 def test_the_profile_of_the_folder_makes_a_difference(network):
     image, labels = scene()
-    profile = BorderProfile.of(border_strength(*scene(seed)) for seed in range(4))
-    known = network.of_folder(profile)
-    assert network._folder is None
+    known = network.of_folder(*zip(*(scene(seed) for seed in range(4)), strict=True))
+    assert network.folder is None
+    assert not known.folder.are_of_other_images
     assert not torch.equal(known.refine(image, labels).probabilities, network.refine(image, labels).probabilities)
     assert all(one is other for one, other in zip(known.parameters(), network.parameters(), strict=True))
 
@@ -93,3 +93,57 @@ def test_images_of_any_size(network, size):
 def test_large_images_are_cut_into_tiles(network):
     image, labels = scene(size=(80, 200))
     assert network.refine(image, labels, 3, tile=96).labels.shape == labels.shape
+
+
+def grown(labels, pixels):
+    return grow(torch.from_numpy(labels), pixels, over=0).numpy()
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Images and masks that are 5 px too small, and the exact masks."""
+    scenes = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        labels = np.zeros((110, 130), np.uint8)
+        cv2.ellipse(labels, (45 + seed, 55), (28, 22), 15.0 * seed, 0, 360, 1, -1)
+        colours = np.array(((60, 70, 60), (190, 120, 90)))
+        image = (colours[labels] + rng.normal(0, 12, (110, 130, 3))).clip(0, 255).astype(np.uint8)
+        scenes.append((image, grown(labels, -5), labels))
+    return [list(part) for part in zip(*scenes, strict=True)]
+
+
+def test_masks_that_are_evidently_too_small_are_moved_first(network, small):
+    images, masks, exact = small
+    known = network.of_folder(images, masks)
+    assert known.folder.move.pixels == pytest.approx(5, abs=1)
+    known.folder = known.folder._replace(is_left=True)  # the network of random weights would spoil them
+    for image, mask, right in zip(images, masks, exact, strict=True):
+        assert (known.refine(image, mask).labels.numpy() == right).mean() > 0.985 > (mask == right).mean()
+    assert network.of_folder(images, exact).folder.move is None
+
+
+def test_masks_of_other_images_are_left(network):
+    rng = np.random.default_rng(0)
+    images = [cv2.GaussianBlur(rng.normal(128, 300, (90, 90, 3)), (0, 0), 2).clip(0, 255).astype(np.uint8)] * 6
+    masks = [(cv2.GaussianBlur(rng.normal(size=(90, 90)), (0, 0), 9) > 0).astype(np.uint8) for _ in images]
+    known = network.of_folder(images, masks)
+    assert known.folder.are_of_other_images
+    assert not known.refine(images[0], masks[0]).changed.any()
+
+
+def test_where_it_would_change_little_it_changes_nothing(small):
+    images, _, exact = small
+    torch.manual_seed(3)
+    careful = BorderNetwork(least_change=0.9).eval()
+    assert careful.of_folder(images, exact).folder.is_left
+    assert not careful.of_folder(images, exact).refine(images[0], exact[0]).changed.any()
+    assert not careful.refine(images[0], exact[0]).changed.any()
+    bold = BorderNetwork(least_change=0.0).eval()
+    assert not bold.of_folder(images, exact).folder.is_left
+
+
+def test_a_folder_without_labels_is_left(network):
+    known = network.of_folder([np.zeros((9, 9, 3), np.uint8)] * 2, [np.full((9, 9), 255, np.uint8)] * 2)
+    assert known.folder.is_left
+    assert not known.refine(*scene()).changed.any()

@@ -9,7 +9,7 @@ from segmend.data.corruptions import low_resolution
 from segmend.data.dataset import open_dataset
 from segmend.labels import one_hot
 from segmend.metrics import confusion_matrix, mean_iou
-from segmend.refiners import UNIVERSAL, UniversalPropagation, load
+from segmend.refiners import UNIVERSAL, UniversalRefiner, load
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def universal():
 
 
 def test_it_is_small_and_says_what_it_is(universal):
-    assert isinstance(universal, UniversalPropagation)
+    assert isinstance(universal, UniversalRefiner)
     assert sum(file.stat().st_size for file in UNIVERSAL.iterdir()) < 12e6
 
 

@@ -3,22 +3,34 @@
 import re
 
 from segmend.report.html import GENERATOR
-from segmend.report.inspection import sentences_of, write_inspection_page
-from segmend.report.results import InspectedClass, InspectedOffset, Inspection
+from segmend.report.inspection import sentences_of, sentences_of_look, write_inspection_page
+from segmend.report.results import FolderLook, InspectedClass, Inspection, MeasuredBorders, MeasuredOffset
 
 
 def offset(pixels, is_evident):
-    return InspectedOffset(
+    return MeasuredOffset(
         pixels=pixels, low=pixels - 1, high=pixels + 1, is_evident=is_evident, curve=[0.0, 1.0, 0.5]
     )
 
 
-def found(overall, **changed):
+def borders(overall, **changed):
+    given = {
+        "images": 100,
+        "largest": "sky",
+        "distances": [-1.0, 0.0, 1.0],
+        "offset": overall,
+        "on_border": 0.5,
+        "border_error_px": 1.0,
+        "are_of_other_images": False,
+    }
+    return MeasuredBorders(**{**given, **changed})
+
+
+def found(overall, same_images=(), **changed):
     given = {
         "version": "1",
         "images": 1200,
-        "measured": 100,
-        "largest": "sky",
+        "borders": borders(overall, **changed),
         "classes": {
             "sky": InspectedClass(share=0.7, images=1200),
             "<cat>": InspectedClass(share=0.3, images=4, offset=offset(-4.25, True)),
@@ -26,13 +38,9 @@ def found(overall, **changed):
         "void": 0.125,
         "sizes": {f"{i} x 10": 1 for i in range(20)},
         "files": {"images .jpg": 1200},
-        "distances": [-1.0, 0.0, 1.0],
-        "offset": overall,
-        "on_border": 0.5,
-        "border_error_px": 1.0,
-        "are_of_other_images": False,
+        "same_images": list(same_images),
     }
-    return Inspection(**{**given, **changed})
+    return Inspection(**given)
 
 
 def test_sentences_say_what_is_evident():
@@ -50,6 +58,18 @@ def test_sentences_say_what_is_evident():
 def test_masks_of_other_images_are_all_that_matters_of_borders():
     (sentence,) = sentences_of(found(offset(5.0, True), are_of_other_images=True, on_border=0.11))
     assert sentence.startswith("warning: the masks seem to belong to other images: only 11 % of their borders")
+
+
+def test_a_refiner_says_what_it_does_about_it():
+    def said(is_left=False, moved_px=None, **changed):
+        look = FolderLook(borders=borders(offset(5.0, True), **changed), moved_px=moved_px, is_left=is_left)
+        return sentences_of_look(look)[1:]
+
+    assert said() == []
+    assert said(moved_px=5.0) == ["borders with sky are moved by +5.0 px"]
+    assert said(is_left=True) == ["nothing is changed: too little would be"]
+    assert said(moved_px=-3.5, is_left=True)[1] == "nothing else is changed: too little would be"
+    assert said(are_of_other_images=True) == ["the masks are left as they are"]
 
 
 def test_many_groups_of_duplicates_are_counted():

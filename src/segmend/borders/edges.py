@@ -33,7 +33,7 @@ class Edges(NamedTuple):
         lab = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB).astype(np.float32)
         blurred = cv2.GaussianBlur(lab, (0, 0), BLUR)
         by_x, by_y = (np.asarray(cv2.Sobel(blurred, cv2.CV_32F, *order)) for order in ((1, 0), (0, 1)))
-        xx, yy, xy = ((a * b).sum(axis=2) for a, b in ((by_x, by_x), (by_y, by_y), (by_x, by_y)))
+        xx, yy, xy = (np.einsum("hwc,hwc->hw", a, b) for a, b in ((by_x, by_x), (by_y, by_y), (by_x, by_y)))
         return cls(xx, yy, xy, float(np.sqrt(xx + yy).mean()) + FAINT)
 
     def strength(self) -> np.ndarray:

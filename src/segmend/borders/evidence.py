@@ -95,26 +95,27 @@ def border_evidence(
     area = np.array([folder.areas.get(int(id_), 0) for id_ in np.unique(labels)])
     own_number, rival_number = (np.searchsorted(np.unique(labels), ids) for ids in (labels, rival))
     lab = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB)
-    planes = np.stack(
-        (
-            signed / REACH,
-            np.exp(-depth / NEARNESS) * np.where(is_inside, -1, 1),
-            down / length,
-            right / length,
-            across.clip(-1, 5) / 2,
-            edges.strength().clip(0, 6) / 3,
-            _share_beyond(folder, pairs, pair, signed, is_inside),
-            _share_beyond(own, pairs, pair, signed, is_inside),
-            np.tanh(np.log((area[own_number] + 1) / (area[rival_number] + 1)) / 3),
-            _colour_ratio(lab, own_number, rival_number, len(area)).clip(-8, 8) / 4,
-            _colour_around(lab, own_number, rival_number, neighbours.distance > CORE, len(area)),
-            np.ones_like(depth),
-        )
-    ).astype(np.float32)
+    planes = np.zeros((PLANES, *labels.shape), np.float32)
+    found = (
+        signed / REACH,
+        np.exp(-depth / NEARNESS) * np.where(is_inside, -1, 1),
+        down / length,
+        right / length,
+        across.clip(-1, 5) / 2,
+        edges.strength().clip(0, 6) / 3,
+        _share_beyond(folder, pairs, pair, signed, is_inside),
+        _share_beyond(own, pairs, pair, signed, is_inside),
+        np.tanh(np.log((area[own_number] + 1) / (area[rival_number] + 1)) / 3),
+        _colour_ratio(lab, own_number, rival_number, len(area)).clip(-8, 8) / 4,
+        _colour_around(lab, own_number, rival_number, neighbours.distance > CORE, len(area)),
+        np.ones_like(depth),
+    )
+    for plane, values in zip(planes, found, strict=True):
+        np.copyto(plane, values, where=near, casting="same_kind")
     descriptions = np.zeros((1 + len(pairs), 2 * DESCRIPTION), np.float32)
     for row, (low, high) in enumerate(pairs, start=1):
         descriptions[row] = np.concatenate((folder.describe(low, high), own.describe(low, high)))
-    return BorderEvidence(planes * near, rival, pair, descriptions)
+    return BorderEvidence(planes, rival, pair, descriptions)
 
 
 def _numbered(labels: np.ndarray, rival: np.ndarray, near: np.ndarray) -> tuple[list[tuple[int, int]], np.ndarray]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from segmend.borders.profile import BorderProfile
 from segmend.ops.nearest import nearest_chosen
 
 LEAST_KEPT = 0.08
@@ -13,8 +16,33 @@ TOO_THIN = 1.5
 """A class is left as it is if the move is more than so many times the depth that a share of `LEAST_KEPT` exceeds:
 it is thin, and its offset is not that of the other borders."""
 
+STEP = 0.5
+"""Evident moves are rounded to it, so that another image in the folder does not change all results."""
+
 ROUNDING = 0.25
 """Pixels of distance beyond the move that count, as distances on a grid are not whole."""
+
+
+class Move(NamedTuple):
+    """A move of borders: classes grow over the class `over` by `pixels`, or shrink where these are negative."""
+
+    pixels: float
+    over: int
+
+    def __call__(self, labels: np.ndarray, void: int) -> np.ndarray:
+        """The moved mask (see `moved`)."""
+        return moved(labels, self.pixels, self.over, void)
+
+    def __str__(self) -> str:
+        return f"moved by {self.pixels:+.1f} px over class {self.over}"
+
+
+def evident_move(profile: BorderProfile) -> Move | None:
+    """The move that the masks of a folder evidently need; None where no offset is evident."""
+    offset = profile.offset()
+    if not offset.is_evident or profile.precision().are_of_other_images:
+        return None
+    return Move(STEP * round(offset.pixels / STEP), profile.largest)
 
 
 def moved(labels: np.ndarray, pixels: float, over: int, void: int) -> np.ndarray:

@@ -105,13 +105,15 @@ def strength_of(
     strength = edges.at(pixels).across_minus_along(there_y - y, there_x - x)
     depth = (distance - 0.5).astype(np.int64)
     bins = np.where(own < other, REACH - 1 - depth, REACH + depth)
-    both = np.stack((np.minimum(own, other), np.maximum(own, other)), axis=1)
-    pairs, pair = np.unique(both, axis=0, return_inverse=True)
-    pair = pair.reshape(-1)
+    low, high = np.minimum(own, other), np.maximum(own, other)
+    base = int(high.max()) + 1
+    codes, pair = np.unique(low * base + high, return_inverse=True)
+    pairs = np.stack(np.divmod(codes, base), axis=1)
+    places = (there_y // STRETCH) * (width // STRETCH + 1) + there_x // STRETCH
     return BorderStrength(
         pairs,
         *_binned(pair, len(pairs), bins, strength),
-        _strongest(pair, len(pairs), there_y // STRETCH, there_x // STRETCH, bins, strength),
+        _strongest(pair, len(pairs), places, bins, strength),
         areas,
     )
 
@@ -127,17 +129,20 @@ def _binned(
 
 
 def _strongest(
-    pair: np.ndarray, pairs: int, row: np.ndarray, column: np.ndarray, bins: np.ndarray, strength: np.ndarray
+    pair: np.ndarray, pairs: int, places: np.ndarray, bins: np.ndarray, strength: np.ndarray
 ) -> np.ndarray:
-    """Weight of the stretches of border by pair and the bin of their strongest edge, ``[pairs, 2 REACH]``."""
-    stretches, stretch = np.unique(np.stack((pair, row, column), axis=1), axis=0, return_inverse=True)
-    sums, counts = _binned(stretch.reshape(-1), len(stretches), bins, strength)
+    """Weight of the stretches of border by pair and the bin of their strongest edge, ``[pairs, 2 REACH]``.
+
+    A stretch is the border of a pair in one of the `places`.
+    """
+    stretches, stretch = np.unique(places * pairs + pair, return_inverse=True)
+    sums, counts = _binned(stretch, len(stretches), bins, strength)
     border = counts[:, REACH - 1 : REACH + 1].mean(axis=1)
     kept = border >= MIN_STRETCH
     profile = smoothed(sums[kept] / (counts[kept] + PRIOR)).clip(0)
     profile[:, np.abs(DISTANCES) > SEARCHED] = 0
     weight = border[kept] * profile.max(axis=1, initial=0)
-    where = stretches[kept, 0] * 2 * REACH + profile.argmax(axis=1)
+    where = stretches[kept] % pairs * 2 * REACH + profile.argmax(axis=1)
     return np.bincount(where, weight, pairs * 2 * REACH).reshape(pairs, -1)
 
 

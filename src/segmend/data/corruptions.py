@@ -286,6 +286,24 @@ def ragged(labels: Tensor, pixels: float, grain: float) -> Tensor:
     return labels[rows, columns]
 
 
+def cut(labels: Tensor, grain: float, new: Mapping[int, int]) -> Tensor:
+    """The label map with regions cut along smooth random curves: one side of them gets another class.
+
+    So it has borders that lie on no edge of the image, like those of a nose in a face.
+
+    Args:
+        grain: extent of the pieces in pixels.
+        new: the other class, by class.
+    """
+    height, width = labels.shape
+    grid = [max(2, round(side / grain) + 1) for side in (height, width)]
+    chosen = F.interpolate(torch.randn(1, 1, *grid), size=(height, width), mode="bicubic")[0, 0] > 0
+    result = labels.clone()
+    for old, other in new.items():
+        result[chosen & (labels == old)] = other
+    return result
+
+
 Change = Callable[[Tensor, int], Tensor]
 """Of a label map ``[H, W]`` without void, in a folder whose largest class is the second argument."""
 

@@ -1,55 +1,29 @@
-"""The border profile of a folder's masks, and the move that it asks for."""
+"""The border profile of a folder's masks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from contextlib import suppress
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from segmend.borders import BorderProfile, BorderStrength, Offset, border_strength, moved
-from segmend.borders.strength import deep
+from segmend.borders import BorderProfile, BorderStrength, border_strength
+from segmend.borders.strength import DISTANCES, deep
 from segmend.data.corruptions import fill_void
 from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.files import InvalidFile
 from segmend.jobs.progress import bar
-from segmend.labels import Classes, InvalidInput
+from segmend.labels import Classes
+from segmend.refiners import Refiner
+from segmend.report.results import MeasuredBorders, MeasuredOffset
 
-MEASURED = 100
+MEASURED = 64
 """Images whose borders are measured, at most: a folder's profile needs no more."""
 
-STEP = 0.5
-"""Moves are rounded to it, so that another image in the folder does not change all results."""
-
-
-class Move(NamedTuple):
-    """A move of borders: classes grow over the class `over` by `pixels`, or shrink where these are negative."""
-
-    pixels: float
-    over: int
-
-    def __call__(self, labels: np.ndarray, void: int) -> np.ndarray:
-        """The moved mask ``[H, W]``."""
-        return moved(labels, self.pixels, self.over, void)
-
-    def __str__(self) -> str:
-        return f"moved by {self.pixels:+.1f} px over class {self.over}"
-
-
-class FoundMove(NamedTuple):
-    """What a folder's profile says.
-
-    Attributes:
-        measured: number of images.
-        are_of_other_images: whether the masks seem to belong to other images.
-        move: None where no offset is evident.
-    """
-
-    offset: Offset
-    measured: int
-    are_of_other_images: bool
-    move: Move | None
+WINDOW = 1400
+"""Side in pixels of the part of a larger image that is measured, the one with most borders."""
 
 
 def sampled(records: Sequence[Record]) -> list[Record]:
@@ -60,7 +34,26 @@ def sampled(records: Sequence[Record]) -> list[Record]:
 
 def borders_of(image: np.ndarray, labels: np.ndarray, void: int) -> BorderStrength:
     """Edge strength around the borders of a mask, in which void next to labels is filled, and the rest ignored."""
+    image, labels = window(image, labels)
     return border_strength(image, fill_void(torch.from_numpy(labels)).numpy(), deep(labels == void))
+
+
+def window(image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The part of an image and its mask with most borders, of those of `WINDOW` pixels that lie side by side."""
+    change = np.zeros(labels.shape, bool)
+    change[1:] |= labels[1:] != labels[:-1]
+    change[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    parts = [
+        (slice(top, top + WINDOW), slice(left, left + WINDOW))
+        for top in _starts(labels.shape[0])
+        for left in _starts(labels.shape[1])
+    ]
+    part = max(parts, key=lambda part: int(change[part].sum()))
+    return image[part], labels[part]
+
+
+def _starts(length: int) -> list[int]:
+    return [min(start, max(0, length - WINDOW)) for start in range(0, length, WINDOW)]
 
 
 def count_classes(labels: np.ndarray, classes: Classes) -> np.ndarray:
@@ -70,31 +63,47 @@ def count_classes(labels: np.ndarray, classes: Classes) -> np.ndarray:
     return counts
 
 
-def find_move(images: Dataset, quiet: bool = False) -> FoundMove:
-    """Whether masks are evidently too small or too large, and the move that mends this.
+R = TypeVar("R", bound=Refiner)
 
-    Files that cannot be read are left out here; whoever reads them all lists them.
 
-    Raises:
-        InvalidInput: the coarse maps are probabilities.
+def of_folder(refiner: R, images: Dataset, quiet: bool = False) -> R:
+    """The refiner that knows the folder which masks are of; as it is, where the coarse maps are probabilities.
+
+    A sample of the folder is read. Files that cannot be read are left out here; whoever reads them all lists them.
     """
-    if any(record.coarse is not None and record.coarse.suffix == ".npz" for record in images):
-        raise InvalidInput(
-            "borders are moved in masks, and the coarse maps are probabilities: leave --move-borders out"
-        )
-    measured = []
-    records = sampled(list(images))
-    with bar("borders", len(records), quiet) as progress:
+    read = []
+    records = sampled([record for record in images if record.coarse and record.coarse.suffix != ".npz"])
+    if not refiner.reads_folder or not records:
+        return refiner
+    with bar("look at the folder", len(records), quiet) as progress:
         for record in records:
-            try:
-                image, labels = pair_coarse(images, record, as_stored=True)
-                if (labels != images.classes.void).any():
-                    measured.append(borders_of(image, labels, images.classes.void))
-            except InvalidFile:
-                pass
+            with suppress(InvalidFile):
+                read.append(window(*pair_coarse(images, record, as_stored=True)))
             progress.advance()
-    profile = BorderProfile.of(measured)
-    offset, are_of_others = profile.offset(), profile.precision().are_of_other_images
-    is_moved = offset.is_evident and not are_of_others
-    move = Move(STEP * round(offset.pixels / STEP), profile.largest) if is_moved else None
-    return FoundMove(offset, sum(len(one.pairs) > 0 for one in measured), are_of_others, move)
+    return refiner.of_folder([image for image, _ in read], [mask for _, mask in read])
+
+
+def measured_borders(profile: BorderProfile, names: Sequence[str]) -> MeasuredBorders:
+    """What a profile says, for ``results.json``."""
+    precision = profile.precision()
+    return MeasuredBorders(
+        images=sum(len(one.pairs) > 0 for one in profile.images),
+        largest=names[profile.largest],
+        distances=DISTANCES.tolist(),
+        offset=measured_offset(profile) if profile.classes else None,
+        on_border=precision.on_border,
+        border_error_px=precision.border_error_px,
+        are_of_other_images=precision.are_of_other_images,
+    )
+
+
+def measured_offset(profile: BorderProfile, class_id: int | None = None) -> MeasuredOffset:
+    """The offset of a class, or of all, for ``results.json``."""
+    found = profile.offset(class_id)
+    return MeasuredOffset(
+        pixels=found.pixels,
+        low=found.low,
+        high=found.high,
+        is_evident=found.is_evident,
+        curve=profile.curve(class_id).round(4).tolist(),
+    )

@@ -12,17 +12,21 @@ import numpy as np
 
 import segmend
 from segmend.borders import BorderProfile, BorderStrength
-from segmend.borders.strength import DISTANCES
 from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.files import InvalidFile, check_writable_folder
-from segmend.jobs.border_profiles import borders_of, count_classes, sampled
+from segmend.jobs.border_profiles import (
+    borders_of,
+    count_classes,
+    measured_borders,
+    measured_offset,
+    sampled,
+)
 from segmend.jobs.progress import bar
 from segmend.labels import InvalidInput
 from segmend.report.html import is_page
 from segmend.report.inspection import write_inspection_page
 from segmend.report.results import (
     InspectedClass,
-    InspectedOffset,
     Inspection,
     Skipped,
     check_replaceable,
@@ -111,47 +115,29 @@ def _results(images: Dataset, looked: dict[str, _Looked], skipped: list[Skipped]
     counts = np.stack([one.counts for one in looked.values()])
     of_classes = counts[:, :-1].sum(axis=0)
     profile = BorderProfile.of(one.borders for one in looked.values() if one.borders is not None)
-    precision = profile.precision()
     sizes = Counter(f"{width} x {height}" for height, width in (one.size for one in looked.values()))
     records = [record for record in images if record.id in looked]
     there = np.flatnonzero(of_classes)
     return Inspection(
         version=segmend.__version__,
         images=len(looked),
-        measured=sum(len(one.pairs) > 0 for one in profile.images),
-        largest=names[profile.largest],
+        borders=measured_borders(profile, names),
         classes={
             names[index]: InspectedClass(
                 share=float(of_classes[index] / max(of_classes.sum(), 1)),
                 images=int((counts[:, index] > 0).sum()),
-                offset=_offset(profile, int(index)) if index in profile.classes else None,
+                offset=measured_offset(profile, int(index)) if index in profile.classes else None,
             )
             for index in there
         },
         void=float(counts[:, -1].sum() / counts.sum()),
         sizes=dict(sizes.most_common()),
         files=dict(Counter(_kinds(records)).most_common()),
-        distances=DISTANCES.tolist(),
-        offset=_offset(profile, None) if profile.classes else None,
-        on_border=precision.on_border,
-        border_error_px=precision.border_error_px,
-        are_of_other_images=precision.are_of_other_images,
         one_class=[i for i, one in looked.items() if np.count_nonzero(one.counts[:-1]) == 1],
         unlabelled=[i for i, one in looked.items() if not one.counts[:-1].any()],
         same_images=_groups((one.image, i) for i, one in looked.items()),
         same_masks=_groups((one.mask, i) for i, one in looked.items() if one.mask),
         skipped=skipped,
-    )
-
-
-def _offset(profile: BorderProfile, class_id: int | None) -> InspectedOffset:
-    found = profile.offset(class_id)
-    return InspectedOffset(
-        pixels=found.pixels,
-        low=found.low,
-        high=found.high,
-        is_evident=found.is_evident,
-        curve=profile.curve(class_id).round(4).tolist(),
     )
 
 

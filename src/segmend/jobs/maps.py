@@ -20,7 +20,7 @@ from segmend.jobs.outputs import INPUTS, check_outputs, hash_of, note_of
 from segmend.jobs.pipeline import Outcome
 from segmend.labels import VOID_16, Classes, InvalidInput
 from segmend.refiners.base import Refinement
-from segmend.report.results import Run, read_results, write_results
+from segmend.report.results import FolderLook, Run, read_results, write_results
 
 SHARES = ("confidence", "change_confidence", "fusion_mask")
 """Details that are stored as 0..255."""
@@ -161,7 +161,7 @@ class MapFolder:
         outcome: Outcome,
         changed: float | None = None,
         filled: int | None = None,
-        moved: float | None = None,
+        look: FolderLook | None = None,
     ) -> Run:
         """Write ``results.json`` and give back what it says."""
         run = Run(
@@ -176,7 +176,7 @@ class MapFolder:
             images_per_second=round(outcome.rate, 3),
             changed=changed,
             filled=filled,
-            moved=moved,
+            look=look,
             skipped=outcome.skipped,
         )
         write_results(self.out / "results.json", run)

@@ -25,17 +25,26 @@ INPUTS = "; inputs "
 
 def fingerprint(model: object) -> str:
     """A hash of a model's class, plain attributes and weights: equal for models that give the same maps."""
-    plain = (str, int, float, tuple, type(None))
-    public = {
-        n: v for n, v in getattr(model, "__dict__", {}).items() if isinstance(v, plain) and not n.startswith("_")
-    }
-    public.pop("training", None)
-    found = _hash(repr((type(model).__name__, sorted(public.items()))).encode())
+    layers = list(model.modules())[1:] if isinstance(model, nn.Module) else []
+    # Layers of libraries may get new attributes with a version.
+    parts = [model, *(layer for layer in layers if type(layer).__module__.startswith("segmend."))]
+    found = _hash(repr([(type(part).__name__, _plain(part)) for part in parts]).encode())
     if isinstance(model, nn.Module):
         for name, values in model.state_dict().items():
             found.update(name.encode())
             found.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return f"{type(model).__name__} {found.hexdigest()}"
+
+
+def _plain(part: object) -> list[tuple[str, object]]:
+    """Public attributes that are numbers, text, tuples of them, or None."""
+    plain = (str, int, float, tuple, type(None))
+    attributes = getattr(part, "__dict__", {}).items()
+    return sorted(
+        (name, value)
+        for name, value in attributes
+        if isinstance(value, plain) and not name.startswith("_") and name != "training"
+    )
 
 
 def hash_of(*files: Path | None, text: str = "") -> str:

@@ -14,14 +14,14 @@ from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.pairs import open_pairs as pair
 from segmend.devices import Precision, pick_device, to_device
-from segmend.jobs.border_profiles import Move
+from segmend.jobs.border_profiles import measured_borders, of_folder
 from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
 from segmend.labels import Classes, InvalidInput, as_tensor
 from segmend.refiners.base import TILE, Refiner, check_options, refine_bands, void_mask
-from segmend.report.results import Run, Skipped
+from segmend.report.results import FolderLook, Run, Skipped
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,11 @@ class _Given(NamedTuple):
 
     Attributes:
         inputs: hash of its files.
-        moved: number of pixels that a move of the borders changed in `coarse`.
     """
 
     inputs: str
     image: np.ndarray
     coarse: np.ndarray
-    moved: int
 
 
 def refine(
@@ -80,7 +78,6 @@ def refine(
     *,
     name: str = "",
     unpaired: Sequence[Skipped] = (),
-    move: Move | None = None,
 ) -> Run:
     """Refine every image of `images` (records with an image and a coarse map) into ``out/labels/ID.png``.
 
@@ -90,7 +87,6 @@ def refine(
     Args:
         name: how the refiner is called in the results.
         unpaired: what the caller had to skip already, to be listed with the rest.
-        move: of the borders of masks, before they are refined (see `segmend.jobs.border_profiles.find_move`).
 
     Returns:
         What was done, also written to ``out/results.json``.
@@ -106,6 +102,7 @@ def refine(
         raise InvalidInput(
             f"the refiner was made for {refiner.num_classes} classes, the coarse maps have {len(classes)}"
         )
+    made_by = fingerprint(refiner)
     device = pick_device()
     if isinstance(refiner, nn.Module):
         to_device(refiner, device)
@@ -113,7 +110,7 @@ def refine(
     folder = MapFolder(
         out,
         classes,
-        made_with=f"refined by {fingerprint(refiner)}, {options.made_with}{f', {move}' if move else ''}",
+        made_with=f"refined by {made_by}, {options.made_with}",
         probs=options.probs,
         details=options.details,
         quantised=options.quantised,
@@ -122,21 +119,17 @@ def refine(
         read_as=f"{len(classes)} classes, {coding}, {images.images_read.reading}",
     )
     folder.check(images)
-    changed = pixels = filled = moved = 0
+    refiner = of_folder(refiner, images, options.quiet)
+    changed = pixels = filled = 0
 
     def read(record: Record) -> _Given | None:
         inputs = folder.inputs_unless_finished(record)
         if inputs is None:
             return None
-        image, coarse = pair_coarse(images, record, as_stored=True)
-        if move is None:
-            return _Given(inputs, image, coarse, 0)
-        after = move(coarse, classes.void)
-        return _Given(inputs, image, after, int((after != coarse).sum()))
+        return _Given(inputs, *pair_coarse(images, record, as_stored=True))
 
     def work(record: Record, given: _Given) -> Maps:
-        nonlocal changed, pixels, filled, moved
-        moved += given.moved
+        nonlocal changed, pixels, filled
         maps = folder.new_maps(given.inputs, *given.image.shape[:2])
         bands = refine_bands(
             refiner,
@@ -173,8 +166,19 @@ def refine(
         outcome = pipeline.run(images, progress)
     outcome.skipped[:0] = unpaired
     share = changed / pixels if pixels else None
-    shifted = moved / pixels if move and pixels else None
-    return folder.finish("refine", name or type(refiner).__name__, outcome, share, filled, shifted)
+    return folder.finish("refine", name or type(refiner).__name__, outcome, share, filled, _look(refiner, classes))
+
+
+def _look(refiner: Refiner, classes: Classes) -> FolderLook | None:
+    """What the refiner found in the folder, for ``results.json``."""
+    found = refiner.folder
+    if found is None:
+        return None
+    return FolderLook(
+        borders=measured_borders(found.profile, classes.names),
+        moved_px=found.move.pixels if found.move else None,
+        is_left=found.is_left,
+    )
 
 
 def open_pairs(

@@ -16,32 +16,40 @@ from segmend.refiners.ecn import ECN
 from segmend.refiners.guided_filter import GuidedFilter
 from segmend.refiners.network import RefinerNetwork
 from segmend.refiners.spatial_propagation import SpatialPropagation
-from segmend.refiners.universal import UniversalPropagation
+from segmend.refiners.unchanged import Unchanged
+from segmend.refiners.universal import UniversalPropagation, UniversalRefiner
 
 REFINERS: dict[
     str,
-    type[UniversalPropagation]
+    type[UniversalRefiner]
+    | type[UniversalPropagation]
     | type[BorderNetwork]
     | type[ECN]
     | type[SpatialPropagation]
     | type[DenseCRF]
-    | type[GuidedFilter],
+    | type[GuidedFilter]
+    | type[Unchanged],
 ] = {
-    "universal": UniversalPropagation,
-    "border": BorderNetwork,
+    "universal": UniversalRefiner,
+    "universal_maps": UniversalPropagation,
+    "universal_masks": BorderNetwork,
     "ecn": ECN,
     "spn": SpatialPropagation,
     "crf": DenseCRF,
     "guided": GuidedFilter,
+    "unchanged": Unchanged,
 }
 """Every refiner, by the name that recipes and the command line use. To add a refiner, add it here."""
+
+TUNED = "TunedRefiner"
+"""``type`` of a folder that `save_tuned` writes."""
 
 UNIVERSAL = Path(__file__).parent / "weights" / "universal"
 """Model folder of the class-agnostic refiner that comes with the package."""
 
 
 @overload
-def load(name: Literal["universal"]) -> UniversalPropagation: ...
+def load(name: Literal["universal"]) -> UniversalRefiner: ...
 @overload
 def load(name: Literal["crf"]) -> DenseCRF: ...
 @overload
@@ -57,12 +65,16 @@ def load(name: str | Path) -> Refiner:
         InvalidInput: no such refiner, or a model of another kind.
     """
     named = REFINERS.get(str(name))
-    if named is UniversalPropagation:
+    if named is UniversalRefiner:
         name = UNIVERSAL
     elif named is not None and not issubclass(named, RefinerNetwork):
         return named()
     config = read_config(name)
     found = config.pop("type")
+    if found == TUNED:
+        refiner = load(config["refiner"])
+        refiner.min_confidence = config["min_confidence"]
+        return refiner
     kind = {kind.__name__: kind for kind in REFINERS.values()}.get(found)
     if kind is None:
         advice = ": use segmend predict" if found in ("Segmenter", "DualSegmentation") else ""
@@ -79,9 +91,14 @@ def load(name: str | Path) -> Refiner:
         ) from None
 
 
-def save_filter(refiner: DenseCRF | GuidedFilter, folder: Path) -> None:
+def save_filter(refiner: DenseCRF | GuidedFilter | Unchanged, folder: Path) -> None:
     """Write a refiner without weights as a folder that `load` reads."""
     write_json(folder / "config.json", {"type": type(refiner).__name__, **dataclasses.asdict(refiner)})
+
+
+def save_tuned(name: str, min_confidence: float | None, folder: Path) -> None:
+    """Write a refiner of the package, by name, with a minimum confidence, as a folder that `load` reads."""
+    write_json(folder / "config.json", {"type": TUNED, "refiner": name, "min_confidence": min_confidence})
 
 
 __all__ = [
@@ -95,7 +112,10 @@ __all__ = [
     "Refiner",
     "RefinerNetwork",
     "SpatialPropagation",
+    "Unchanged",
     "UniversalPropagation",
+    "UniversalRefiner",
     "load",
     "save_filter",
+    "save_tuned",
 ]

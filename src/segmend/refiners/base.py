@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segmend.borders import BorderProfile
 from segmend.coding import read_array
 from segmend.devices import Precision, autocast, device_of
 from segmend.labels import (
@@ -29,6 +29,7 @@ from segmend.labels import (
 )
 from segmend.ops.tiles import tiled_bands
 from segmend.refiners.combine import combine
+from segmend.refiners.folder_of_masks import FolderOfMasks
 from segmend.refiners.refinement import Refinement as Refinement
 
 EVERY = 4
@@ -55,11 +56,22 @@ class Refiner(ABC):
     takes_border_error: bool = False
     """Whether the refiner uses a known border error of the coarse map."""
 
-    reads_folder: bool = False
-    """Whether the border profile of a folder of masks makes a difference (`of_folder`)."""
+    min_confidence: float | None = None
+    """Default of `refine`'s; of a refiner that was tuned on good masks."""
 
-    def of_folder(self, profile: BorderProfile) -> Self:
-        """The same refiner, which knows the border profile of the folder that masks are of."""
+    reads_folder: bool = False
+    """Whether it makes a difference which folder masks are of (`of_folder`)."""
+
+    folder: FolderOfMasks | None = None
+    """What is known of the folder that masks are of; None: each mask stands alone."""
+
+    def of_folder(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> Self:
+        """The same refiner, which knows the folder that masks are of.
+
+        Args:
+            images: some of the folder, ``uint8 [H, W, 3]`` each.
+            masks: of these images, ids or void ``[H, W]``.
+        """
         return self
 
     def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
@@ -102,8 +114,8 @@ class Refiner(ABC):
             num_classes: the number of classes of a label map, for refiners of any classes (None: as many as ids
                 occur in it). A mask of 0 and 255 alone has two: 255 is foreground, and a warning says so.
             min_confidence: changes with a lower `Refinement.change_confidence` are undone; 0.5 or less undoes
-                nothing. None: the coarse map has the share of the result that the refiner chooses
-                (`coarse_weight_for`).
+                nothing. None: the refiner's own (`min_confidence`), where it has one; else the coarse map has the
+                share of the result that the refiner chooses (`coarse_weight_for`).
             border_error_px: how many pixels the borders of the coarse map are off, about, where that is known
                 (None: the refiner estimates it).
             logits: floats in `coarse` are logits.
@@ -196,6 +208,7 @@ def refine_bands(
     Yields:
         Rows, and their refined map on the refiner's device; together they are the whole image, from the top.
     """
+    min_confidence = refiner.min_confidence if min_confidence is None else min_confidence
     check_options(refiner, min_confidence, border_error_px, tile)
     image, coarse = as_image(image), as_tensor(coarse)
     if coarse.ndim == 3 and coarse.shape[:2] == image.shape[1:] != coarse.shape[1:]:

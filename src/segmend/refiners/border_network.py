@@ -5,17 +5,21 @@ Shapes: image ``[B, 3, H, W]`` in 0..1, masks ``[B, H, W]``, any number of class
 
 # Annotations stay objects here (no `from __future__`): the hub mixin reads them to decode `config.json`.
 import copy
-from typing import Self
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from segmend.borders import BorderProfile, BorderStrength, Move, border_strength, evident_move
 from segmend.borders.evidence import PLANES, border_evidence
 from segmend.borders.pairs import DESCRIPTION, PairProfiles
-from segmend.borders.profile import BorderProfile
 from segmend.borders.strength import deep
+from segmend.labels import void_of
 from segmend.ops import native
+from segmend.ops.nearest import nearest_chosen
 from segmend.ops.winners import winners
 from segmend.refiners.base import Refinement
 from segmend.refiners.encoder_decoder import (
@@ -27,11 +31,15 @@ from segmend.refiners.encoder_decoder import (
     head,
     pad_to_stride,
 )
+from segmend.refiners.folder_of_masks import FolderOfMasks
 from segmend.refiners.network import RefinerNetwork
 from segmend.refiners.present_classes import not_uniform, present_classes, void_filled
 
 EMBEDDING = 16
 """Channels by which the network sees the profile of a pixel's pair of classes."""
+
+TRIED = 12
+"""Masks of a folder on which the network is tried, at most."""
 
 LOG2_ERROR_SCALE = 4.0
 """``log2`` of 16 pixels: brings known border errors to about 0..1."""
@@ -45,8 +53,13 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
     `segmend.borders.evidence.BorderEvidence`: where the pixel lies, what speaks for either class, and the border
     profile of the two classes, in the folder (`of_folder`) and in this image.
 
+    Where the network would change little, it changes nothing, in a folder all masks or none: few changes are more
+    often wrong than right.
+
     Args:
         width: channels of the network.
+        coarse_weight: share of the mask in the result (0..1).
+        least_change: ``1 - mIoU`` of masks after and before, below which they stay as they are.
 
     Example::
 
@@ -59,8 +72,9 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
     takes_border_error = True
     reads_folder = True
 
-    def __init__(self, width: Width = "quarter") -> None:
+    def __init__(self, width: Width = "quarter", coarse_weight: float = 0.0, least_change: float = 0.0) -> None:
         super().__init__()
+        self.coarse_weight, self.least_change = coarse_weight, least_change
         base = WIDTHS[width]
         self.description = nn.Sequential(
             nn.Linear(2 * DESCRIPTION + 1, 3 * EMBEDDING),
@@ -73,12 +87,30 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
             self.encoder.channels, (4 * base, 4 * base, 2 * base, base), double_normed, "nearest"
         )
         self.head = head(base, 1, self.encoder.finest)
-        self._folder: PairProfiles | None = None
 
-    def of_folder(self, profile: BorderProfile) -> Self:
-        """The same network, which knows the profile of the folder that images are of."""
+    def of_folder(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> Self:
+        """The same network, which knows the folder that masks are of.
+
+        Masks that are evidently too small or too large are moved before the network decides. Masks that seem to
+        belong to other images are left as they are.
+
+        Args:
+            images: some of the folder, ``uint8 [H, W, 3]`` each.
+            masks: of these images, ids or void ``[H, W]``.
+        """
+        given = [_Mask.of(image, mask) for image, mask in zip(images, masks, strict=True)]
+        given = [mask for mask in given if not mask.ignored.all()]
+        profile = BorderProfile.of(mask.measured() for mask in given)
+        move, moved = evident_move(profile), profile
+        if move is not None:
+            given = [mask.moved(move) for mask in given]
+            moved = BorderProfile.of(mask.measured() for mask in given)
         known = copy.copy(self)
-        known._folder = PairProfiles(profile.images, profile.areas)
+        others = profile.precision().are_of_other_images
+        known.folder = FolderOfMasks(profile, others, move, PairProfiles(moved.images, moved.areas))
+        tried = [given[i] for i in np.linspace(0, len(given) - 1, min(TRIED, len(given))).astype(int)]
+        is_left = known._changes_little([(mask, *known._rivals(mask)) for mask in tried])
+        known.folder = known.folder._replace(is_left=is_left)
         return known
 
     def forward(
@@ -118,32 +150,89 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
         Where no border is near, the coarse map stays as it is. Void is filled by the nearest class, or that one's
         rival.
         """
-        if len(present_classes(coarse)) < 2:
-            return Refinement.of(void_filled(coarse.float()), coarse)
-        refined = [self._refined(*one, border_error_px) for one in zip(image, coarse.float(), strict=True)]
+        filled = void_filled(coarse.float())
+        others = self.folder is not None and self.folder.are_of_other_images
+        if others or len(present_classes(coarse)) < 2:
+            return Refinement.of(filled, coarse)
+        void = ~not_uniform(winners(coarse)[0], coarse.shape[1])
+        refined = [self._refined(*one, border_error_px) for one in zip(image, filled, void, strict=True)]
         return Refinement.of(torch.stack(refined), coarse)
 
-    def _refined(self, image: Tensor, coarse: Tensor, border_error_px: float | None) -> Tensor:
+    def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
+        """`coarse_weight`, for all masks."""
+        return self.coarse_weight
+
+    def _refined(self, image: Tensor, filled: Tensor, void: Tensor, border_error_px: float | None) -> Tensor:
         """Probabilities ``[C, H, W]`` of one image."""
-        valid = not_uniform(winners(coarse[None])[0], len(coarse))[0]
-        filled = void_filled(coarse[None])[0]
-        labels = winners(filled[None])[1][0]
         pixels = (image.permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
-        ignored = deep(~valid.cpu().numpy())
-        evidence = border_evidence(pixels, labels.cpu().numpy(), self._folder, ignored=ignored)
+        before = winners(filled[None])[1][0].cpu().numpy()
+        mask = _Mask(pixels, before, deep(void.cpu().numpy()))
+        if self.folder is not None and self.folder.move is not None:
+            mask = mask.moved(self.folder.move)
+        rival, share = mask.labels, np.zeros(before.shape, np.float32)
+        if self.folder is None or not self.folder.is_left:
+            found = self._rivals(mask, border_error_px)
+            if self.folder is not None or not self._changes_little([(mask, *found)]):
+                rival, share = found
+        touched = (share > 0) | (mask.labels != before)
+        places = torch.from_numpy(touched).to(image.device)
+        own, other, shares = (
+            torch.from_numpy(values[touched]).to(image.device)[:, None] for values in (mask.labels, rival, share)
+        )
+        chosen = torch.zeros(len(own), len(filled), device=image.device)
+        chosen.scatter_(1, own.long(), 1 - shares).scatter_add_(1, other.long(), shares)
+        probabilities = native.empty_like(filled, torch.float32).copy_(filled)
+        probabilities.movedim(0, -1)[places] = chosen
+        return probabilities
+
+    @torch.no_grad()
+    def _rivals(self, mask: "_Mask", border_error_px: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The rival of each pixel, and its share of the decision: 0 where no border is near, ``[H, W]`` each."""
+        folder = None if self.folder is None else self.folder.moved
+        evidence = border_evidence(mask.image, mask.labels, folder, ignored=mask.ignored)
         if not evidence.near.any():
-            return filled
-        planes, pair, descriptions, rival = (
-            torch.from_numpy(np.ascontiguousarray(found)).to(image.device)
-            for found in (evidence.planes, evidence.pair, evidence.descriptions, evidence.rival)
+            return evidence.rival, np.zeros(mask.labels.shape, np.float32)
+        device = next(self.parameters()).device
+        image = torch.from_numpy(np.ascontiguousarray(mask.image)).to(device).permute(2, 0, 1) / 255
+        seen = (
+            torch.from_numpy(part).to(device)[None]
+            for part in (evidence.planes, evidence.pair, evidence.descriptions)
         )
         error = image.new_tensor([border_error_px]) if border_error_px else None
-        logits = self(image[None], planes[None], pair[None], descriptions[None], error)[0]
-        near = pair > 0
-        share = logits.sigmoid()[near]
-        probabilities = native.empty_like(filled, torch.float32).copy_(filled)
-        of_pixels = torch.zeros(len(share), len(coarse), device=image.device)
-        of_pixels.scatter_(1, labels.long()[near][:, None], 1 - share[:, None])
-        of_pixels.scatter_(1, rival.long()[near][:, None], share[:, None])
-        probabilities.movedim(0, -1)[near] = of_pixels
-        return probabilities
+        share = self(image[None], *seen, error)[0].sigmoid().cpu().numpy()
+        return evidence.rival, np.where(evidence.near, share, np.float32(0))
+
+    def _changes_little(self, decisions: Iterable[tuple["_Mask", np.ndarray, np.ndarray]]) -> bool:
+        """Whether masks, given with what `_rivals` found, would change by less than `least_change`."""
+        limit = 0.5 / (1 - self.coarse_weight) if self.coarse_weight < 0.5 else 1.0
+        counts: Counter[tuple[str, int]] = Counter()
+        for mask, rival, share in decisions:
+            after = np.where(share > limit, rival, mask.labels)
+            for what, labels in (("before", mask.labels), ("after", after), ("both", after[after == mask.labels])):
+                for id_, count in zip(*np.unique(labels, return_counts=True), strict=True):
+                    counts[what, int(id_)] += int(count)
+        both = {id_: counts["both", id_] for what, id_ in counts if what == "before"}
+        agreement = [n / (counts["before", id_] + counts["after", id_] - n) for id_, n in both.items()]
+        return not agreement or 1 - sum(agreement) / len(agreement) < self.least_change
+
+
+class _Mask(NamedTuple):
+    """A mask over an image: labels without void, and the pixels whose edges do not count."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    ignored: np.ndarray
+
+    @classmethod
+    def of(cls, image: np.ndarray, mask: np.ndarray) -> Self:
+        """Of a mask with void, which becomes the nearest label."""
+        void = mask == void_of(mask)
+        if void.all() or not void.any():
+            return cls(image, mask, void)
+        return cls(image, mask.ravel()[nearest_chosen(~void)[1]], deep(void))
+
+    def moved(self, move: Move) -> "_Mask":
+        return self._replace(labels=move(self.labels, void_of(self.labels)))
+
+    def measured(self) -> BorderStrength:
+        return border_strength(self.image, self.labels, self.ignored)

@@ -9,7 +9,7 @@ from segmend.data.files import atomic_write
 from segmend.report import wording
 from segmend.report.charts import border_chart, series_key
 from segmend.report.html import environment, skipped_part
-from segmend.report.results import InspectedOffset, Inspection
+from segmend.report.results import FolderLook, Inspection, MeasuredBorders, MeasuredOffset
 
 MOST_CURVES = 6
 """Curves in the chart: of all classes, and of those with most pixels."""
@@ -20,35 +20,51 @@ IMPRECISE = 2.0
 
 def sentences_of(results: Inspection) -> list[str]:
     """What a user should know of the folder, the most important first."""
-    return [*_of_borders(results), *_of_masks(results)]
+    found = sentences_of_borders(results.borders)
+    off = {name: one.offset for name, one in results.classes.items() if one.offset and one.offset.is_evident}
+    if off and results.borders.offset and not results.borders.offset.is_evident:
+        found.append(f"of single classes: {'; '.join(f'{name} {_off(offset)}' for name, offset in off.items())}")
+    return [*found, *_of_masks(results)]
 
 
-def _of_borders(results: Inspection) -> list[str]:
-    if results.offset is None:
+def sentences_of_borders(borders: MeasuredBorders) -> list[str]:
+    """How well masks fit their images."""
+    if borders.offset is None:
         return ["no borders were measured: no mask has pixels of the largest class beside another one"]
-    if results.are_of_other_images:
-        share = f"{100 * results.on_border:.0f} %"
+    if borders.are_of_other_images:
+        share = f"{100 * borders.on_border:.0f} %"
         return [
             f"warning: the masks seem to belong to other images: only {share} of their borders lie on the "
             "strongest edges nearby; check that images and masks pair as meant"
         ]
-    found = [_of_offset(results.offset, results.measured)]
-    off = {name: one.offset for name, one in results.classes.items() if one.offset and one.offset.is_evident}
-    if off and not results.offset.is_evident:
-        found.append(f"of single classes: {'; '.join(f'{name} {_off(offset)}' for name, offset in off.items())}")
-    if results.border_error_px >= IMPRECISE:
-        found.append(f"borders are imprecise: off by about {results.border_error_px:.1f} px to either side")
+    found = [_of_offset(borders.offset, borders.images)]
+    if borders.border_error_px >= IMPRECISE:
+        found.append(f"borders are imprecise: off by about {borders.border_error_px:.1f} px to either side")
     return found
 
 
-def _of_offset(offset: InspectedOffset, measured: int) -> str:
+def sentences_of_look(look: FolderLook) -> list[str]:
+    """What a refiner saw of a folder, and what it does about it."""
+    found = sentences_of_borders(look.borders)
+    if look.borders.are_of_other_images:
+        return [*found, "the masks are left as they are"]
+    if look.moved_px is not None:
+        found.append(f"borders with {look.borders.largest} are moved by {look.moved_px:+.1f} px")
+    if look.is_left:
+        found.append(
+            f"{'nothing else' if look.moved_px is not None else 'nothing'} is changed: too little would be"
+        )
+    return found
+
+
+def _of_offset(offset: MeasuredOffset, measured: int) -> str:
     interval = f"95 % interval {offset.low:+.1f} to {offset.high:+.1f} px, {wording.images(measured)}"
     if not offset.is_evident:
         return f"masks are not evidently too small or too large: offset {offset.pixels:+.1f} px ({interval})"
     return f"masks are {_off(offset)} ({interval})"
 
 
-def _off(offset: InspectedOffset) -> str:
+def _off(offset: MeasuredOffset) -> str:
     return f"about {abs(offset.pixels):.1f} px too {'small' if offset.pixels > 0 else 'large'}"
 
 
@@ -75,7 +91,8 @@ def _counted(count: int, what: str) -> str:
 def write_inspection_page(path: Path, results: Inspection) -> None:
     """Write the page: what was found, edges around the borders, and the classes."""
     by_share = sorted(results.classes.items(), key=lambda item: -item[1].share)
-    curves = [("all classes", results.offset.curve)] if results.offset else []
+    borders = results.borders
+    curves = [("all classes", borders.offset.curve)] if borders.offset else []
     curves += [(name, one.offset.curve) for name, one in by_share if one.offset]
     curves = curves[:1] if len(curves) == 2 else curves[:MOST_CURVES]
     page = (
@@ -85,9 +102,10 @@ def write_inspection_page(path: Path, results: Inspection) -> None:
             version=results.version,
             title="Inspection \N{EN DASH} segmend",
             results=results,
+            largest=borders.largest,
             image_count=wording.images(results.images),
             sentences=[sentence.removeprefix("warning: ") for sentence in sentences_of(results)],
-            chart=border_chart(results.distances, curves) if curves else None,
+            chart=border_chart(borders.distances, curves) if curves else None,
             curves=[(name, series_key(index)) for index, (name, _) in enumerate(curves)],
             classes=by_share,
             **skipped_part(results.skipped),

@@ -26,6 +26,57 @@ class Skipped(_Strict):
     reason: str
 
 
+class MeasuredOffset(_Strict):
+    """How far borders lie from the edges of their images, in pixels (see `segmend.borders.Offset`).
+
+    Attributes:
+        pixels: positive where masks are too small.
+        low, high: the 95 % interval.
+        is_evident: whether it is clear of what exact masks have.
+        curve: edge strength by the distances of `MeasuredBorders`.
+    """
+
+    pixels: float
+    low: float
+    high: float
+    is_evident: bool
+    curve: list[float]
+
+
+class MeasuredBorders(_Strict):
+    """What the images of a folder show of the borders of its masks.
+
+    Attributes:
+        images: of how many images borders were measured.
+        largest: the class with most pixels.
+        distances: signed distances in pixels of the curves, positive outside of a class.
+        offset: of the borders of all classes with the largest one; None where there are none.
+        on_border, border_error_px, are_of_other_images: see `segmend.borders.Precision`.
+    """
+
+    images: int
+    largest: str
+    distances: list[float]
+    offset: MeasuredOffset | None
+    on_border: float
+    border_error_px: float
+    are_of_other_images: bool
+
+
+class FolderLook(_Strict):
+    """What ``refine`` saw of a folder of masks before it refined them.
+
+    Attributes:
+        moved_px: by how many pixels classes grew over the largest one first (below 0: shrank); None where no
+            offset was evident.
+        is_left: whether the network would have changed so little that it changed nothing.
+    """
+
+    borders: MeasuredBorders
+    moved_px: float | None
+    is_left: bool
+
+
 class Run(_Strict):
     """What ``predict`` or ``refine`` did over a folder.
 
@@ -34,7 +85,7 @@ class Run(_Strict):
         remade: images of `done` that replaced files which an earlier run had made of other inputs or options.
         changed: share of the pixels refined by this call whose label changed; None where it refined none.
         filled: void pixels that this call of ``refine`` filled.
-        moved: share of the pixels that a move of the borders changed before; None where they were not moved.
+        look: what ``refine`` saw of the folder first; None for probabilities, and refiners that do not look.
     """
 
     kind: Literal["run"] = "run"
@@ -50,7 +101,7 @@ class Run(_Strict):
     images_per_second: float
     changed: float | None = None
     filled: int | None = None
-    moved: float | None = None
+    look: FolderLook | None = None
     skipped: list[Skipped] = []
 
 
@@ -316,23 +367,6 @@ class TagCleaning(_Strict):
         return sum(one.added for one in self.per_class.values())
 
 
-class InspectedOffset(_Strict):
-    """How far borders lie from the edges of their images, in pixels (see `segmend.borders.Offset`).
-
-    Attributes:
-        pixels: positive where masks are too small.
-        low, high: the 95 % interval.
-        is_evident: whether it is clear of what exact masks have.
-        curve: edge strength by the distances of `Inspection`.
-    """
-
-    pixels: float
-    low: float
-    high: float
-    is_evident: bool
-    curve: list[float]
-
-
 class InspectedClass(_Strict):
     """A class in the masks of a folder.
 
@@ -344,7 +378,7 @@ class InspectedClass(_Strict):
 
     share: float
     images: int
-    offset: InspectedOffset | None = None
+    offset: MeasuredOffset | None = None
 
 
 class Inspection(_Strict):
@@ -352,14 +386,11 @@ class Inspection(_Strict):
 
     Attributes:
         images: how many images with masks were read.
-        measured: of how many of them borders were measured.
+        borders: of the masks.
         classes: by name.
         void: share of the pixels without a label (0..1).
         sizes: number of images by ``width x height``.
         files: number of images and masks by kind of file.
-        distances: signed distances in pixels of the curves, positive outside of a class.
-        offset: of the borders of all classes with the largest one; None where there are none.
-        on_border, border_error_px, are_of_other_images: see `segmend.borders.Precision`.
         one_class, unlabelled: IDs of the masks with one class alone, and without any label.
         same_images, same_masks: IDs of images with the same pixels; of masks with the same labels, where these are
             of several classes.
@@ -369,17 +400,11 @@ class Inspection(_Strict):
     schema_version: int = SCHEMA
     version: str
     images: int
-    measured: int
-    largest: str
+    borders: MeasuredBorders
     classes: dict[str, InspectedClass]
     void: float
     sizes: dict[str, int]
     files: dict[str, int]
-    distances: list[float]
-    offset: InspectedOffset | None
-    on_border: float
-    border_error_px: float
-    are_of_other_images: bool
     one_class: list[str] = []
     unlabelled: list[str] = []
     same_images: list[list[str]] = []
@@ -387,7 +412,47 @@ class Inspection(_Strict):
     skipped: list[Skipped] = []
 
 
-Results = Run | Evaluation | Propagation | TagCleaning | Inspection
+class Tried(_Strict):
+    """A way to refine that ``tune`` tried.
+
+    Attributes:
+        settings: of a filter.
+        gain: in mIoU (0..1) on all good masks. Of what was chosen, it is too high: it was chosen by it.
+        unlucky: the 5 % quantile of the gain, with the images drawn anew.
+    """
+
+    name: str
+    settings: dict[str, float] = {}
+    gain: float
+    unlucky: float
+
+
+class Tuning(_Strict):
+    """What ``tune`` chose by good masks.
+
+    Attributes:
+        images: number of good masks.
+        chosen: name of what was chosen.
+        mean_iou: of the coarse maps (0..1), over the classes of the ground truth.
+        expected_gain: in mIoU, on masks that it is not chosen by (cross-validation), with its 95 % interval
+            `low` to `high`.
+        tried: all that was tried.
+    """
+
+    kind: Literal["tuning"] = "tuning"
+    schema_version: int = SCHEMA
+    version: str
+    images: int
+    chosen: str
+    mean_iou: float
+    expected_gain: float
+    low: float
+    high: float
+    tried: list[Tried]
+    skipped: list[Skipped] = []
+
+
+Results = Run | Evaluation | Propagation | TagCleaning | Inspection | Tuning
 _ANY: TypeAdapter[Results] = TypeAdapter(Annotated[Results, Field(discriminator="kind")])
 
 

@@ -13,12 +13,12 @@ import torch.utils.data
 from torch import Tensor
 from torchvision.transforms import v2
 
-from segmend.borders import BorderProfile, BorderStrength, border_strength
+from segmend.borders import BorderProfile, BorderStrength, border_strength, evident_move
 from segmend.borders.evidence import BorderEvidence, border_evidence
 from segmend.borders.pairs import DESCRIPTION, PairProfiles
 from segmend.borders.strength import deep
 from segmend.data.class_agnostic import border_error_pixels
-from segmend.data.corruptions import fill_void, folder_change
+from segmend.data.corruptions import cut, fill_void, folder_change
 from segmend.data.dataset import Dataset, pair_labels
 from segmend.data.files import InvalidFile
 from segmend.data.sampling import Sample, seed_of
@@ -39,11 +39,23 @@ SMALLEST = 32
 NOISE = 0.2, 12.0
 """Share of the images that get noise, and its largest standard deviation in 0..255."""
 
-PER_IMAGE = 3
+PER_IMAGE = 2
 """Samples of each image of a folder, on average."""
 
 TOGETHER = 12
 """Folders whose samples take turns."""
+
+MOVED = 0.5
+"""Share of the folders whose masks are moved where the profile evidently asks for it, as at use."""
+
+CUT = 0.5
+"""Share of the folders whose true masks have borders without edges (`segmend.data.corruptions.cut`) ..."""
+
+CUT_CLASSES = 0.5
+"""... by a share of their classes."""
+
+GRAIN = (25.0, 120.0)
+"""Range of the extent of the pieces in pixels."""
 
 ALONE = 0.3
 """Share of the samples whose folder has fewer images."""
@@ -148,16 +160,23 @@ class BorderSamples(torch.utils.data.Dataset[Sample]):
                 break
         if not read:
             raise InvalidInput(f"{dataset.name}: no mask that can be read holds two classes")
+        void = dataset.classes.void
+        if torch.rand(()) < CUT:
+            read = _cut(read, void)
         filled = [fill_void(torch.from_numpy(labels)) for _, labels in read]
-        every = torch.cat([one.flatten() for one in filled]).long()
-        largest = int(every.bincount().argmax())
-        found = []
-        for (image, labels), true in zip(read, filled, strict=True):
-            coarse = change(true, largest).numpy()
-            measured = border_strength(image, coarse, deep(labels == dataset.classes.void))
-            error = float(border_error_pixels(torch.from_numpy(coarse), torch.from_numpy(labels)))
-            found.append(_Image(image, labels, coarse, measured, error))
-        return found
+        largest = int(torch.cat([one.flatten() for one in filled]).long().bincount().argmax())
+        masks = [change(true, largest).numpy() for true in filled]
+        measured = [_measured(*one, void) for one in zip(read, masks, strict=True)]
+        move = evident_move(BorderProfile.of(measured)) if torch.rand(()) < MOVED else None
+        if move is not None:
+            masks = [move(mask, void) for mask in masks]
+            measured = [_measured(*one, void) for one in zip(read, masks, strict=True)]
+        return [
+            _Image(
+                image, labels, mask, strength, float(border_error_pixels(*map(torch.from_numpy, (mask, labels))))
+            )
+            for (image, labels), mask, strength in zip(read, masks, measured, strict=True)
+        ]
 
     def _sample(self, images: list[_Image]) -> Sample:
         own = images[int(torch.randint(len(images), ()))]
@@ -217,6 +236,12 @@ class BorderSamples(torch.utils.data.Dataset[Sample]):
         }
 
 
+def _measured(read: tuple[np.ndarray, np.ndarray], mask: np.ndarray, void: int) -> BorderStrength:
+    """Of a mask over an image with true labels."""
+    image, labels = read
+    return border_strength(image, mask, deep(labels == void))
+
+
 def _resized(image: np.ndarray, labels: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
     height, width = labels.shape
     size = max(SMALLEST, round(width * factor)), max(SMALLEST, round(height * factor))
@@ -225,6 +250,17 @@ def _resized(image: np.ndarray, labels: np.ndarray, factor: float) -> tuple[np.n
         cv2.resize(np.ascontiguousarray(image), size, interpolation=interpolation),
         cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST),
     )
+
+
+def _cut(images: list[tuple[np.ndarray, np.ndarray]], void: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The same images, with some classes of their labels cut in two."""
+    present = np.unique(np.concatenate([np.unique(labels) for _, labels in images]))
+    present = present[present != void]
+    free = np.setdiff1d(np.arange(void), present)
+    new = {int(k): int(v) for k, v in zip(present, free, strict=False) if torch.rand(()) < CUT_CLASSES}
+    low, high = np.log(GRAIN)
+    grain = float(np.exp(low + (high - low) * torch.rand(()).item()))
+    return [(image, cut(torch.from_numpy(labels), grain, new).numpy()) for image, labels in images]
 
 
 def _noisy(image: np.ndarray) -> np.ndarray:

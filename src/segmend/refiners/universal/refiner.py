@@ -2,11 +2,12 @@
 
 # Annotations stay objects here (no `from __future__`): the hub mixin reads them to decode `config.json`.
 import copy
+from collections.abc import Sequence
 from typing import Any, Self
 
+import numpy as np
 from torch import Tensor
 
-from segmend.borders import BorderProfile
 from segmend.labels import SMOOTHING
 from segmend.ops.winners import winners
 from segmend.refiners.base import Refinement
@@ -39,10 +40,11 @@ class UniversalRefiner(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.010
         super().__init__()
         self.masks, self.maps = BorderNetwork(**(masks or {})), UniversalPropagation(**(maps or {}))
 
-    def of_folder(self, profile: BorderProfile) -> Self:
-        """The same refiner, which knows the border profile of the folder that masks are of."""
+    def of_folder(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> Self:
+        """The same refiner, which knows the folder that masks are of (see `BorderNetwork.of_folder`)."""
         known = copy.copy(self)
-        known._modules = {**self._modules, "masks": self.masks.of_folder(profile)}
+        known._modules = {**self._modules, "masks": self.masks.of_folder(images, masks)}
+        known.folder = known.masks.folder
         return known
 
     def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:

@@ -16,7 +16,7 @@ from segmend.training.loop import Stage
 from segmend.training.options import DataOptions, Optimisation, Options, Recipe, summary
 from segmend.training.reporting import Bar
 
-COST_OFFSET = 0.02
+COST_OFFSET = 0.006
 """Added to a sample's cost before its logarithm. Without it, masks that are exact would outweigh all others."""
 
 FEWEST = 50

@@ -116,9 +116,18 @@ Ranges = dict[str, tuple[float, float]]
 
 
 def _default(recipe: FilterRecipe) -> tuple[Filter, Ranges]:
-    if recipe.filter == "crf":
-        return DenseCRF(), dense_crf.SEARCHED
-    return GuidedFilter(), guided_filter.SEARCHED
+    default = DenseCRF() if recipe.filter == "crf" else GuidedFilter()
+    return default, _ranges(default)
+
+
+def _ranges(setting: Filter) -> Ranges:
+    return dense_crf.SEARCHED if isinstance(setting, DenseCRF) else guided_filter.SEARCHED
+
+
+def drawn_settings(default: Filter, count: int, seed: int) -> list[Filter]:
+    """The default setting of a filter, and random ones: `count` in all."""
+    rng = np.random.default_rng(seed)
+    return [default, *(_anywhere(default, _ranges(default), rng) for _ in range(count - 1))]
 
 
 def _anywhere(setting: Filter, ranges: Ranges, rng: np.random.Generator) -> Filter:

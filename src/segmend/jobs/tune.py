@@ -1,0 +1,327 @@
+"""Choose how a folder of coarse maps is refined, by a few good masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+import segmend
+from segmend.data.dataset import Dataset, Record, pair_coarse
+from segmend.data.files import MAX_PIXELS, check_writable_folder
+from segmend.data.pairs import open_pairs
+from segmend.devices import available_cores
+from segmend.jobs.border_profiles import of_folder
+from segmend.jobs.evaluate import open_truth
+from segmend.jobs.progress import bar
+from segmend.labels import InvalidInput
+from segmend.metrics import confusion_matrix, iou
+from segmend.refiners import DenseCRF, GuidedFilter, Refiner, Unchanged, load, save_filter, save_tuned
+from segmend.report.results import Skipped, Tried, Tuning, check_replaceable, read_results, write_results
+from segmend.training.tasks.filter import Filter, drawn_settings
+
+FEWEST, MOST_CLASSES = 3, 200
+"""Good masks that are needed, and classes that confusion matrices are held of."""
+
+SETTINGS = 16
+"""Settings of each filter that are tried: its default, and random ones."""
+
+THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+"""Minimum confidences that are tried."""
+
+FOLDS = 5
+DRAWN = 200
+"""Times that the images are drawn anew, for intervals."""
+
+UNLUCKY = 0.05
+"""A candidate is judged by this quantile of its gain: one that is good by luck on few images has a low one."""
+
+
+class Candidate(NamedTuple):
+    """A way to refine.
+
+    Attributes:
+        method: its kind, such as ``dense CRF``.
+        refiner: the name of one of the package, or a filter.
+        min_confidence: of changes; None: the refiner's own rule.
+    """
+
+    method: str
+    refiner: Filter | Unchanged | str
+    min_confidence: float | None = None
+
+    def __str__(self) -> str:
+        if self.min_confidence is None:
+            return self.method
+        return f"{self.method}, minimum confidence {self.min_confidence:g}"
+
+
+def candidates(seed: int) -> list[Candidate]:
+    """The ways that are tried; the first one leaves all as it is."""
+    found = [Candidate("as they are", Unchanged()), Candidate("universal", "universal")]
+    found += [Candidate("universal", "universal", threshold) for threshold in THRESHOLDS]
+    for method, default in (("dense CRF", DenseCRF()), ("guided filter", GuidedFilter())):
+        found += [Candidate(method, setting) for setting in drawn_settings(default, SETTINGS, seed)]
+    return found
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """How it is chosen.
+
+    Attributes:
+        seed: of the settings that are drawn.
+        logits: floats in coarse maps are logits.
+        quiet: no progress bar.
+    """
+
+    seed: int = 0
+    logits: bool = False
+    quiet: bool = False
+
+
+def open_labelled(
+    images: Path,
+    coarse: Path,
+    truth: Path,
+    *,
+    classes: int | None = None,
+    ids: Sequence[int] | None = None,
+    palette: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[Dataset, Dataset, list[Skipped]]:
+    """Images with coarse map and good mask; all images with a coarse map; and good masks without either.
+
+    The classes are those that good masks and coarse maps hold together.
+
+    Args:
+        classes, ids, palette, max_pixels: see `segmend.open_dataset`.
+    """
+    masks = open_truth(
+        truth, [coarse], images=images, classes=classes, ids=ids, palette=palette, max_pixels=max_pixels
+    )
+    labelled = masks.with_coarse(coarse)
+    labelled = replace(labelled, records=tuple(record for record in labelled if record.image is not None))
+    folder = open_pairs(images, coarse, classes=masks.classes, ids=ids, palette=palette, max_pixels=max_pixels)
+    used = {record.id for record in labelled}
+    unpaired = [
+        Skipped(file=str(record.labels), reason="no image and coarse map of this ID")
+        for record in masks
+        if record.id not in used
+    ]
+    return labelled, folder.dataset, unpaired
+
+
+def tune(
+    labelled: Dataset,
+    out: Path,
+    options: TuneOptions = TuneOptions(),
+    *,
+    folder: Dataset | None = None,
+    unpaired: Sequence[Skipped] = (),
+) -> Tuning:
+    """Choose by the good masks of `labelled` (records with image, coarse map and labels), and write the choice.
+
+    Args:
+        out: model folder for `segmend refine --refiner`; ``tuning.json`` in it says what was tried.
+        folder: all images with coarse maps, for the border profile (None: `labelled`).
+        unpaired: what the caller had to skip already, to be listed with the rest.
+
+    Raises:
+        InvalidInput: fewer than `FEWEST` good masks that can be read, more than `MOST_CLASSES` classes, or `out`
+            holds the files of somebody else.
+    """
+    if len(labelled.classes) > MOST_CLASSES:
+        raise InvalidInput(f"expected at most {MOST_CLASSES} classes, found {len(labelled.classes)}")
+    check_writable_folder(out)
+    check_replaceable(out / "tuning.json", _is_tuning, "a tuning")
+    if (out / "config.json").exists() and not (out / "tuning.json").exists():
+        raise InvalidInput(f"{out}: holds another model: choose another folder")
+    tried = candidates(options.seed)
+    universal = of_folder(load("universal"), folder or labelled, options.quiet)
+    counts, skipped = _counted(labelled, tried, universal, options)
+    if len(counts) < FEWEST:
+        first = f"; the first that cannot: {skipped[0].file}: {skipped[0].reason}" if skipped else ""
+        raise InvalidInput(f"expected at least {FEWEST} good masks that can be read, found {len(counts)}{first}")
+    scored = labelled.scored_ids
+    chosen, expected_counts = decide(counts, scored)
+    gains = gains_of(counts, scored)
+    expected = gains_of(expected_counts, scored)
+    results = Tuning(
+        version=segmend.__version__,
+        images=len(counts),
+        chosen=str(tried[chosen]),
+        mean_iou=float(_mean_iou(counts[:, 0].sum(axis=0), scored)),
+        expected_gain=float(_gain_of_all(expected_counts, scored)[1]),
+        low=float(np.quantile(expected[:, 1], 0.025)),
+        high=float(np.quantile(expected[:, 1], 0.975)),
+        tried=[
+            Tried(
+                name=str(one),
+                settings=settings_of(one.refiner),
+                gain=float(gain),
+                unlucky=float(np.quantile(gains[:, index], UNLUCKY)),
+            )
+            for index, (one, gain) in enumerate(zip(tried, _gain_of_all(counts, scored), strict=True))
+        ],
+        skipped=[*unpaired, *skipped],
+    )
+    _save(tried[chosen], out)
+    write_results(out / "tuning.json", results)
+    return results
+
+
+def _save(candidate: Candidate, out: Path) -> None:
+    if isinstance(candidate.refiner, str):
+        save_tuned(candidate.refiner, candidate.min_confidence, out)
+    else:
+        save_filter(candidate.refiner, out)
+
+
+def decide(counts: np.ndarray, scored: Sequence[int]) -> tuple[int, np.ndarray]:
+    """The candidate to take, and what to expect of it on other images.
+
+    The one that `choose` gives, if the same choice gains by cross-validation too, with bad luck; many candidates
+    and few images make one of them look good. Else the second one, the refiner of the package with its defaults,
+    if that gains: nothing was chosen about it. Else the first, which changes nothing.
+
+    Args:
+        counts: confusion matrices ``[images, candidates, C, C + 1]``; the first candidate changes nothing.
+        scored: ids of the classes that mIoU is the mean of.
+
+    Returns:
+        Its index, and confusion matrices ``[images, 2, C, C + 1]``: unchanged, and as refined without choosing by
+        the image itself.
+    """
+    for chosen, refined in ((choose(counts, scored), cross_validated(counts, scored)), (1, counts[:, 1])):
+        pair = np.stack((counts[:, 0], refined), axis=1)
+        if chosen and np.quantile(gains_of(pair, scored)[:, 1], UNLUCKY) > 0:
+            return chosen, pair
+    return 0, counts[:, [0, 0]]
+
+
+def choose(counts: np.ndarray, scored: Sequence[int]) -> int:
+    """The candidate with the highest `UNLUCKY` quantile of its gain; the first one where none has one above 0.
+
+    Args:
+        counts: confusion matrices ``[images, candidates, C, C + 1]``; the first candidate changes nothing.
+        scored: ids of the classes that mIoU is the mean of.
+    """
+    lower = np.quantile(gains_of(counts, scored), UNLUCKY, axis=0)
+    return int(lower.argmax()) if lower.max() > 0 else 0
+
+
+def gains_of(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    """Gains in mIoU over the first candidate, ``[DRAWN, candidates]``, with the images drawn anew each time."""
+    images = len(counts)
+    drawn = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), DRAWN)
+    means = np.stack(
+        [
+            _mean_iou(np.tensordot(drawn, counts[:, candidate], axes=1), scored)
+            for candidate in range(counts.shape[1])
+        ],
+        axis=1,
+    )
+    return np.nan_to_num(means - means[:, :1])
+
+
+def cross_validated(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    """Confusion matrices of the images ``[images, C, C + 1]``, each refined as the other folds would choose."""
+    images = len(counts)
+    found = counts[:, 0].copy()
+    for fold in range(min(FOLDS, images)):
+        inside = np.arange(images) % FOLDS == fold
+        found[inside] = counts[inside, choose(counts[~inside], scored)]
+    return found
+
+
+def _gain_of_all(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    means = _mean_iou(counts.sum(axis=0), scored)
+    return np.nan_to_num(means - means[0])
+
+
+def _mean_iou(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    """Of confusion matrices ``[..., C, C + 1]``; the mean is over classes of the ground truth."""
+    of_classes = iou(counts)[..., list(scored)]
+    there = counts.sum(axis=-1)[..., list(scored)] > 0
+    means: np.ndarray = np.where(there, of_classes, 0).sum(axis=-1) / np.maximum(there.sum(axis=-1), 1)
+    return means
+
+
+def settings_of(refiner: Filter | Unchanged | str) -> dict[str, float]:
+    """The parameters of a filter, to two digits; empty for others."""
+    values = vars(refiner) if isinstance(refiner, (DenseCRF, GuidedFilter)) else {}
+    return {name: float(f"{value:.2g}") for name, value in values.items()}
+
+
+def _counted(
+    labelled: Dataset, tried: Sequence[Candidate], universal: Refiner, options: TuneOptions
+) -> tuple[np.ndarray, list[Skipped]]:
+    """Confusion matrices ``[images, candidates, C, C + 1]`` of the good masks that can be read, and the others."""
+    records = [record for record in labelled if record.labels is not None]
+    found: list[np.ndarray] = []
+    skipped = []
+    with (
+        bar("tune", len(records), options.quiet) as progress,
+        ProcessPoolExecutor(
+            min(available_cores(), max(1, len(records))), get_context("spawn"), _prepare, (universal,)
+        ) as pool,
+    ):
+        jobs = [pool.submit(_score, labelled, record, list(tried), options.logits) for record in records]
+        for record, job in zip(records, jobs, strict=True):
+            result = job.result()
+            if isinstance(result, str):
+                skipped.append(Skipped(file=str(record.labels), reason=result.removeprefix(f"{record.labels}: ")))
+            else:
+                found.append(result)
+            progress.advance()
+    classes = len(labelled.classes)
+    return np.stack(found) if found else np.zeros((0, len(tried), classes, classes + 1), np.int64), skipped
+
+
+_universal: Refiner
+"""Of a process that scores: the class-agnostic refiner, which knows the folder."""
+
+
+def _prepare(universal: Refiner) -> None:
+    global _universal
+    _universal = universal
+    torch.set_num_threads(1)
+
+
+def _score(labelled: Dataset, record: Record, tried: list[Candidate], logits: bool) -> np.ndarray | str:
+    """Confusion matrices of one image ``[candidates, C, C + 1]``, or why its files cannot be used."""
+    classes = len(labelled.classes)
+    try:
+        image, coarse = pair_coarse(labelled, record, as_stored=True)
+        truth = labelled.labels(record)
+        if truth.shape != image.shape[:2]:
+            height, width = truth.shape
+            return f"{record.labels}: {width} x {height} px, the image {image.shape[1]} x {image.shape[0]}"
+        if (truth == labelled.classes.void).all():
+            return f"{record.labels}: it holds no label"
+    except InvalidInput as error:
+        return str(error)
+    return np.stack(list(_matrices(image, coarse, truth, tried, classes, logits)))
+
+
+def _matrices(
+    image: np.ndarray, coarse: np.ndarray, truth: np.ndarray, tried: list[Candidate], classes: int, logits: bool
+) -> Iterator[np.ndarray]:
+    for one in tried:
+        refiner = _universal if isinstance(one.refiner, str) else one.refiner
+        refined = refiner.refine(image, coarse, classes, min_confidence=one.min_confidence, logits=logits)
+        yield confusion_matrix(refined.labels.numpy(), truth, classes)
+
+
+def _is_tuning(path: Path) -> bool:
+    try:
+        return isinstance(read_results(path), Tuning)
+    except InvalidInput:
+        return False
