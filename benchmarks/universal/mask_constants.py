@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from masks import KINDS, folder_of, known, opened
+from masks import DATA, KINDS, folder_of, known, opened
 
 from segmend.devices import available_cores
-from segmend.metrics import ConfusionMatrix, mean_iou
+from segmend.metrics import confusion_by_threshold, confusion_matrix, mean_iou
 
 SETS = ("msrc21", "camvid", "fasseg_frontal", "ccp_clothing")
 CONFIDENCES = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
@@ -37,19 +38,18 @@ def gains(job: tuple[str, str], folder: Path, root: Path) -> np.ndarray:
     network = known(folder, images, coarse_weight=0.0, least_change=0.0)
     assert network.folder is not None
     move = network.folder.move
-    moved = [one.mask if move is None else torch.from_numpy(move(one.mask.numpy(), 255)) for one in images]
-    found = []
-    for confidence in CONFIDENCES:
-        before, after, both = (ConfusionMatrix(classes) for _ in range(3))
-        for one, mask in zip(images, moved, strict=True):
-            labels = network.refine(one.image, one.mask, classes, min_confidence=confidence).labels.to(mask.dtype)
-            truth = torch.from_numpy(one.truth)
-            before.update(mask[None], truth[None])
-            after.update(labels[None], truth[None])
-            both.update(labels[None], mask[None])
-        before_, after_ = (100 * mean_iou(counts.counts, data.scored_ids) for counts in (before, after))
-        found.append((after_ - before_, 1 - mean_iou(both.counts)))
-    return np.array(found)
+    of_truth, of_moved = (np.zeros((len(CONFIDENCES), classes, classes + 1), np.int64) for _ in range(2))
+    before = np.zeros((classes, classes + 1), np.int64)
+    for one in images:
+        mask = one.mask.numpy()
+        moved = mask if move is None else move(mask, 255)
+        refined = network.refine(one.image, one.mask, classes, min_confidence=CONFIDENCES[0])
+        labels, confidence = refined.labels.numpy(), refined.change_confidence.numpy()
+        before += confusion_matrix(moved, one.truth, classes)
+        for counts, target in ((of_truth, one.truth), (of_moved, moved)):
+            counts += confusion_by_threshold(labels, target, moved, confidence, classes, np.array(CONFIDENCES))
+    gain = [100 * (mean_iou(after, data.scored_ids) - mean_iou(before, data.scored_ids)) for after in of_truth]
+    return np.stack((gain, [1 - mean_iou(counts) for counts in of_moved]), axis=1)
 
 
 def find_constants(folder: Path, root: Path) -> Constants:
@@ -67,3 +67,7 @@ def find_constants(folder: Path, root: Path) -> Constants:
             if lost[0] <= MOST_LOST and lost[1] <= MOST_LOST_OF_TRUTH and gain.mean() > best_gain:
                 best, best_gain = Constants(1 - 0.5 / confidence, least), float(gain.mean())
     return best
+
+
+if __name__ == "__main__":
+    print(find_constants(Path(sys.argv[1]), DATA))
