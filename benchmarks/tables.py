@@ -302,10 +302,57 @@ def gains(name: str, chosen: str = "all") -> str:
     return markdown(head, rows, f"All {len(rows)} rows")
 
 
+def kinds_of_masks(name: str) -> str:
+    """Refined masks by kind: means over the sets, by method."""
+    rows = raw(name).rows().values()
+    kinds = list(dict.fromkeys(row["masks"] for row in rows))
+    methods = list(next(iter(rows))["scores"])
+    before, first = methods[0], methods[1]
+    head = ["masks", "mIoU before", *methods[1:], "error removed", "lowest gain", "share degraded"]
+    head += ["corrected for each spoiled pixel"]
+    cells = []
+    for kind in kinds:
+        scores = [row["scores"] for row in rows if row["masks"] == kind]
+        means = {method: statistics.mean(one[method]["mIoU"] for one in scores) for method in methods}
+        gains = [one[first]["mIoU"] - one[before]["mIoU"] for one in scores]
+        removed = [
+            gain / (100 - one[before]["mIoU"])
+            for gain, one in zip(gains, scores, strict=True)
+            if one[before]["mIoU"] < 100
+        ]
+        spoiled = sum(one[first]["spoiled"] for one in scores)
+        ratio = sum(one[first]["corrected"] for one in scores) / spoiled if spoiled else None
+        cells.append(
+            [
+                kind,
+                *(f"{mean:.1f}" for mean in means.values()),
+                f"{100 * statistics.mean(removed):.0f} %" if removed else "",
+                f"{min(gains):+.1f}",
+                f"{statistics.mean(one[first]['share degraded'] for one in scores):.1f} %",
+                "" if ratio is None else f"{ratio:.1f}",
+            ]
+        )
+    return markdown(head, cells)
+
+
+def sets_of_masks(name: str) -> str:
+    """Gains in mIoU of the first method by set and kind of masks."""
+    rows = raw(name).rows().values()
+    kinds = list(dict.fromkeys(row["masks"] for row in rows))
+    sets = list(dict.fromkeys(row["set"] for row in rows))
+    before, first = list(next(iter(rows))["scores"])[:2]
+    gain = {
+        (row["set"], row["masks"]): row["scores"][first]["mIoU"] - row["scores"][before]["mIoU"] for row in rows
+    }
+    return markdown(["masks", *sets], [[kind, *(f"{gain[one, kind]:+.1f}" for one in sets)] for kind in kinds])
+
+
 def model_card() -> str:
     """The model card of the shipped weights."""
     card = (HERE / "universal" / "card.md").read_text(encoding="utf-8")
-    return card.format(figures=gains("universal/results", "card").rstrip())
+    return card.format(
+        masks=kinds_of_masks("universal/masks").rstrip(), figures=gains("universal/results", "card").rstrip()
+    )
 
 
 def calibration(name: str) -> str:

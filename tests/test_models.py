@@ -15,7 +15,7 @@ from segmend.refiners import (
     GuidedFilter,
     RefinerNetwork,
     SpatialPropagation,
-    UniversalPropagation,
+    UniversalRefiner,
     load,
     save_filter,
 )
@@ -33,7 +33,7 @@ def segmenter(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("universal", UniversalPropagation), ("crf", DenseCRF), ("guided", GuidedFilter)]
+    ("name", "kind"), [("universal", UniversalRefiner), ("crf", DenseCRF), ("guided", GuidedFilter)]
 )
 def test_names_load_refiners(name, kind):
     assert type(segmend.models.load(name)) is type(load(name)) is kind
@@ -44,7 +44,7 @@ def test_names_load_refiners(name, kind):
     [
         ECN(CLASSES, "quarter"),
         SpatialPropagation(CLASSES, width="quarter"),
-        UniversalPropagation(),
+        UniversalRefiner(),
         GuidedFilter(radius=3),
     ],
 )

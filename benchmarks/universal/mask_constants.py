@@ -2,7 +2,6 @@
 
 import itertools
 import multiprocessing
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from masks import DATA, KINDS, folder_of, known, opened
+from mask_folders import KINDS, folder_of, known, opened
 
 from segmend.devices import available_cores
 from segmend.metrics import confusion_by_threshold, confusion_matrix, mean_iou
@@ -67,7 +66,3 @@ def find_constants(folder: Path, root: Path) -> Constants:
             if lost[0] <= MOST_LOST and lost[1] <= MOST_LOST_OF_TRUTH and gain.mean() > best_gain:
                 best, best_gain = Constants(1 - 0.5 / confidence, least), float(gain.mean())
     return best
-
-
-if __name__ == "__main__":
-    print(find_constants(Path(sys.argv[1]), DATA))
