@@ -21,7 +21,7 @@ from segmend.jobs.border_profiles import of_folder
 from segmend.jobs.evaluate import open_truth
 from segmend.jobs.progress import bar
 from segmend.labels import InvalidInput
-from segmend.metrics import confusion_matrix, iou
+from segmend.metrics import confusion_by_threshold, confusion_matrix, iou
 from segmend.refiners import DenseCRF, GuidedFilter, Refiner, Unchanged, load, save_filter, save_tuned
 from segmend.report.results import Skipped, Tried, Tuning, check_replaceable, read_results, write_results
 from segmend.training.tasks.filter import Filter, drawn_settings
@@ -29,8 +29,8 @@ from segmend.training.tasks.filter import Filter, drawn_settings
 FEWEST, MOST_CLASSES = 3, 200
 """Good masks that are needed, and classes that confusion matrices are held of."""
 
-SETTINGS = 16
-"""Settings of each filter that are tried: its default, and random ones."""
+SETTINGS = {"dense CRF": 16, "guided filter": 6}
+"""How many settings of each filter are tried: its default, and random ones."""
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 """Minimum confidences that are tried."""
@@ -67,7 +67,7 @@ def candidates(seed: int) -> list[Candidate]:
     found = [Candidate("as they are", Unchanged()), Candidate("universal", "universal")]
     found += [Candidate("universal", "universal", threshold) for threshold in THRESHOLDS]
     for method, default in (("dense CRF", DenseCRF()), ("guided filter", GuidedFilter())):
-        found += [Candidate(method, setting) for setting in drawn_settings(default, SETTINGS, seed)]
+        found += [Candidate(method, setting) for setting in drawn_settings(default, SETTINGS[method], seed)]
     return found
 
 
@@ -145,7 +145,7 @@ def tune(
         raise InvalidInput(f"{out}: holds another model: choose another folder")
     tried = candidates(options.seed)
     universal = of_folder(load("universal"), folder or labelled, options.quiet)
-    counts, skipped = _counted(labelled, tried, universal, options)
+    counts, skipped = score_candidates(labelled, tried, universal, options)
     if len(counts) < FEWEST:
         first = f"; the first that cannot: {skipped[0].file}: {skipped[0].reason}" if skipped else ""
         raise InvalidInput(f"expected at least {FEWEST} good masks that can be read, found {len(counts)}{first}")
@@ -158,7 +158,7 @@ def tune(
         images=len(counts),
         chosen=str(tried[chosen]),
         mean_iou=float(_mean_iou(counts[:, 0].sum(axis=0), scored)),
-        expected_gain=float(_gain_of_all(expected_counts, scored)[1]),
+        expected_gain=float(gain_of_all(expected_counts, scored)[1]),
         low=float(np.quantile(expected[:, 1], 0.025)),
         high=float(np.quantile(expected[:, 1], 0.975)),
         tried=[
@@ -168,7 +168,7 @@ def tune(
                 gain=float(gain),
                 unlucky=float(np.quantile(gains[:, index], UNLUCKY)),
             )
-            for index, (one, gain) in enumerate(zip(tried, _gain_of_all(counts, scored), strict=True))
+            for index, (one, gain) in enumerate(zip(tried, gain_of_all(counts, scored), strict=True))
         ],
         skipped=[*unpaired, *skipped],
     )
@@ -241,7 +241,8 @@ def cross_validated(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
     return found
 
 
-def _gain_of_all(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+def gain_of_all(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+    """Gain of each candidate in mIoU over the first, ``[candidates]``."""
     means = _mean_iou(counts.sum(axis=0), scored)
     return np.nan_to_num(means - means[0])
 
@@ -260,10 +261,14 @@ def settings_of(refiner: Filter | Unchanged | str) -> dict[str, float]:
     return {name: float(f"{value:.2g}") for name, value in values.items()}
 
 
-def _counted(
+def score_candidates(
     labelled: Dataset, tried: Sequence[Candidate], universal: Refiner, options: TuneOptions
 ) -> tuple[np.ndarray, list[Skipped]]:
-    """Confusion matrices ``[images, candidates, C, C + 1]`` of the good masks that can be read, and the others."""
+    """Confusion matrices ``[images, candidates, C, C + 1]`` of the good masks that can be read, and the others.
+
+    Args:
+        universal: the refiner that candidates name, which knows the folder.
+    """
     records = [record for record in labelled if record.labels is not None]
     found: list[np.ndarray] = []
     skipped = []
@@ -314,10 +319,16 @@ def _score(labelled: Dataset, record: Record, tried: list[Candidate], logits: bo
 def _matrices(
     image: np.ndarray, coarse: np.ndarray, truth: np.ndarray, tried: list[Candidate], classes: int, logits: bool
 ) -> Iterator[np.ndarray]:
+    bold = _universal.refine(image, coarse, classes, min_confidence=THRESHOLDS[0], logits=logits)
+    maps = (bold.labels.numpy(), truth, bold.coarse_labels.numpy(), bold.change_confidence.numpy())
+    by_threshold = dict(zip(THRESHOLDS, confusion_by_threshold(*maps, classes, np.array(THRESHOLDS)), strict=True))
     for one in tried:
-        refiner = _universal if isinstance(one.refiner, str) else one.refiner
-        refined = refiner.refine(image, coarse, classes, min_confidence=one.min_confidence, logits=logits)
-        yield confusion_matrix(refined.labels.numpy(), truth, classes)
+        if one.min_confidence is not None:
+            yield by_threshold[one.min_confidence]
+        else:
+            refiner = _universal if isinstance(one.refiner, str) else one.refiner
+            refined = refiner.refine(image, coarse, classes, logits=logits)
+            yield confusion_matrix(refined.labels.numpy(), truth, classes)
 
 
 def _is_tuning(path: Path) -> bool:
