@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmend.borders.move import LEAST_KEPT, ROUNDING, moved
+from segmend.borders.move import LEAST_KEPT, ROUNDING, Move, moved
 
 VOID = 255
 
@@ -76,3 +76,17 @@ def test_thin_structures_stay_and_others_move():
 def test_a_mask_of_one_class_stays(value):
     labels = np.full((8, 8), value, np.uint8)
     assert (moved(labels, 3, over=0, void=VOID) == labels).all()
+
+
+def test_a_move_shifts_masks_and_spares_classes():
+    labels = np.array([[0, 0, 0, 1, 1, 0, 0, 2, 2, 0, 0, 0]])
+    assert Move(0, 0, right=1)(labels, VOID).tolist() == [[0, 0, 0, 0, 1, 1, 0, 0, 2, 2, 0, 0]]
+    assert Move(1, 0, classes=(1,))(labels, VOID).tolist() == [[0, 0, 1, 1, 1, 1, 0, 2, 2, 0, 0, 0]]
+    assert Move(1, 0)(labels, VOID).tolist() == [[0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 0, 0]]
+
+
+def test_a_move_in_words():
+    names = ("sky", "tree", "bird")
+    assert Move(2.5, 0, classes=(1, 2)).described(names) == "borders with sky are moved by +2.5 px"
+    assert Move(-2, 0, classes=(1,)).described(names).endswith("-2.0 px, but for those of bird")
+    assert Move(0, 0, -3, 4).described(names) == "masks are moved by -3 px to the right and +4 px down"

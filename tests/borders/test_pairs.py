@@ -15,9 +15,9 @@ def measured(pairs, places, border=400, areas=None):
         at = int(np.flatnonzero(place == DISTANCES)[0])
         strength[row, at], strongest[row, at] = 2.0 * border, border
     ids = {id_ for pair in pairs for id_ in pair}
-    return BorderStrength(
-        np.array(pairs).reshape(-1, 2), strength, counts, strongest, areas or dict.fromkeys(ids, 9)
-    )
+    sides = np.zeros((2, len(pairs), 4, 2 * REACH))
+    areas = areas or dict.fromkeys(ids, 9)
+    return BorderStrength(np.array(pairs).reshape(-1, 2), strength, counts, strongest, sides, areas)
 
 
 def place_of(profiles, pair):

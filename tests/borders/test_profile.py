@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from segmend.borders import REACH, BorderProfile, border_strength
-from segmend.data.corruptions import grow
+from segmend.borders import REACH, BorderProfile, border_strength, evident_move
+from segmend.data.corruptions import grow, moved_by
 
 IMAGES = 12
 
@@ -90,3 +90,41 @@ def test_masks_without_borders_have_an_empty_profile():
     assert not profile.precision().are_of_other_images
     assert profile.curve().shape == (2 * REACH,)
     assert BorderProfile.of([]).offset().pixels == 0
+
+
+def moved_right_and_down(right, down):
+    return lambda labels: moved_by(torch.from_numpy(labels), down, right).numpy()
+
+
+@pytest.mark.parametrize(("right", "down"), [(5, 4), (-4, 0), (0, -6)])
+def test_the_shift_of_masks_is_found_and_is_no_offset(right, down):
+    profile = profile_of(moved_right_and_down(right, down))
+    shift = profile.shift()
+    assert shift.right == pytest.approx(right, abs=1)
+    assert shift.down == pytest.approx(down, abs=1)
+    assert not profile.offset().is_evident
+    move = evident_move(profile)
+    assert (move.right, move.down, move.pixels) == (-shift.right, -shift.down, 0)
+
+
+@pytest.mark.parametrize("pixels", [-5, 0, 5])
+def test_masks_that_are_too_small_or_too_large_are_not_shifted(pixels):
+    profile = profile_of(grown(pixels))
+    assert profile.shift() == (0, 0)
+    move = evident_move(profile)
+    assert move is None if pixels == 0 else (move.classes, move.right, move.down) == ((1, 2), 0, 0)
+
+
+def test_a_class_that_is_exact_does_not_follow_the_others():
+    def change(labels):
+        return np.where(labels == 2, 2, np.where(grown(-6)(labels) == 1, 1, 0)).astype(np.uint8)
+
+    profile = profile_of(change)
+    assert profile.offset(1).is_evident
+    assert profile.followers(6.0) == (1,)
+
+
+def test_more_borders_lie_on_edges_after_the_right_move():
+    exact, small = profile_of(), profile_of(grown(-5))
+    assert exact.share_on_border > 0.8 > 0.3 > small.share_on_border
+    assert BorderProfile.of([]).share_on_border == 0

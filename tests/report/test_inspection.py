@@ -61,14 +61,14 @@ def test_masks_of_other_images_are_all_that_matters_of_borders():
 
 
 def test_a_refiner_says_what_it_does_about_it():
-    def said(is_left=False, moved_px=None, **changed):
-        look = FolderLook(borders=borders(offset(5.0, True), **changed), moved_px=moved_px, is_left=is_left)
+    def said(is_left=False, moved="", **changed):
+        look = FolderLook(borders=borders(offset(5.0, True), **changed), moved=moved, is_left=is_left)
         return sentences_of_look(look)[1:]
 
     assert said() == []
-    assert said(moved_px=5.0) == ["borders with sky are moved by +5.0 px"]
+    assert said(moved="moved") == ["moved"]
     assert said(is_left=True) == ["nothing is changed: too little would be"]
-    assert said(moved_px=-3.5, is_left=True)[1] == "nothing else is changed: too little would be"
+    assert said(moved="moved", is_left=True)[1] == "nothing else is changed: too little would be"
     assert said(are_of_other_images=True) == ["the masks are left as they are"]
 
 

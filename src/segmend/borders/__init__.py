@@ -1,7 +1,7 @@
 """What the images of a folder tell of the borders of its masks: how far they are off, and how precise they are."""
 
 from segmend.borders.move import Move, evident_move, moved
-from segmend.borders.profile import BorderProfile, Offset, Precision
+from segmend.borders.profile import BorderProfile, Offset, Precision, Shift
 from segmend.borders.strength import REACH, BorderStrength, border_strength
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Move",
     "Offset",
     "Precision",
+    "Shift",
     "border_strength",
     "evident_move",
     "moved",

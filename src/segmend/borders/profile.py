@@ -31,6 +31,21 @@ LEAST_STRENGTH = 0.3
 MIRRORED = 0.65
 """At the mirrored place, edges of an evident offset are weaker than this share of theirs: others are textures."""
 
+SHIFTED = 1.2
+"""The interval of an evident shift lies beyond so many pixels on either side."""
+
+BOTH_SIDES = 0.2
+"""Share of the borders along an axis that each side of an evident shift has, at least."""
+
+AGREEING = 0.7
+"""Edges at an offset are at least so strong, as a share of those elsewhere, on each side that agrees with it."""
+
+FOLLOWING = 0.5
+"""The same for a class that follows the others; it may have few borders."""
+
+SHARPER = 1.4
+"""Edges at an evident shift are so many times as strong as at the border."""
+
 ON_BORDER = 1.5
 """Distance in pixels within which an edge lies on the border."""
 
@@ -60,6 +75,17 @@ class Offset(NamedTuple):
     high: float
     strength: float
     is_evident: bool
+
+
+class Shift(NamedTuple):
+    """How far masks lie to the right of and below the edges of their images, in pixels, rounded.
+
+    Attributes:
+        right, down: 0 where no shift along this axis is evident.
+    """
+
+    right: int
+    down: int
 
 
 class Precision(NamedTuple):
@@ -107,6 +133,23 @@ class BorderProfile:
     def largest(self) -> int:
         return min(self.areas, key=lambda id_: (-self.areas[id_], id_), default=0)
 
+    @cached_property
+    def _sides(self) -> np.ndarray:
+        """Of images that have borders, `BorderStrength.sides` summed over the classes that touch the largest one.
+
+        ``[2, images, 4, 2 REACH]``, sides and distances as seen from the other class.
+        """
+        found = []
+        for one in (one for one in self.images if len(one.pairs)):
+            sums = np.zeros((2, 4, 2 * REACH))
+            for pair, (low, high) in enumerate(one.pairs.tolist()):
+                if low == self.largest:
+                    sums += one.sides[:, pair, [1, 0, 3, 2], ::-1]
+                elif high == self.largest:
+                    sums += one.sides[:, pair]
+            found.append(sums)
+        return np.stack(found, axis=1) if found else np.zeros((2, 0, 4, 2 * REACH))
+
     @property
     def classes(self) -> tuple[int, ...]:
         return self._against_largest[0]
@@ -153,8 +196,38 @@ class BorderProfile:
             and height > LEAST_STRENGTH
             and float(np.quantile(gains, 0.05)) > 0
             and _at(curve, -pixels) < MIRRORED * _at(curve, pixels)
+            and (class_id is not None or self._all_sides_agree(pixels))
         )
         return Offset(pixels, low, high, height, is_evident)
+
+    def _all_sides_agree(self, pixels: float) -> bool:
+        """Whether no side has clearly stronger edges at the mirrored offset, as one has in shifted masks."""
+        strength, counts = self._sides.sum(axis=1)
+        return all(_prefers(_curve(*side), pixels) for side in zip(strength, counts, strict=True))
+
+    def followers(self, pixels: float) -> tuple[int, ...]:
+        """The classes whose own edges lie at an offset of all classes, rather than at the border or mirrored."""
+        curves = {id_: self.curve(id_) for id_ in self.classes}
+        return tuple(
+            id_
+            for id_, curve in curves.items()
+            if _at(curve, pixels) >= FOLLOWING * max(_at(curve, 0), _at(curve, -pixels))
+        )
+
+    def shift(self) -> Shift:
+        """How far masks are shifted, along the axes where that is evident.
+
+        Edges then lie to the right of the right borders of classes as far as to the right of the left ones.
+        """
+        right, left, down, up = np.moveaxis(self._sides, 2, 0)
+        return Shift(-_evident_shift(right, left[..., ::-1]), -_evident_shift(down, up[..., ::-1]))
+
+    @cached_property
+    def share_on_border(self) -> float:
+        """Share of the stretches of border whose strongest edge lies within about `ON_BORDER` px of the border."""
+        weight = self._against_largest[1][2].sum(axis=(0, 1))
+        total = float(weight.sum())
+        return float(weight[np.abs(DISTANCES) <= ON_BORDER + 0.5].sum()) / total if total > 0 else 0.0
 
     def precision(self) -> Precision:
         """How precisely the borders follow edges."""
@@ -175,6 +248,36 @@ class BorderProfile:
         classes, sums = self._against_largest
         strength, counts, _ = sums.sum(axis=2) if class_id is None else sums[:, :, classes.index(class_id)]
         return strength, counts
+
+
+def _evident_shift(one: np.ndarray, other: np.ndarray) -> int:
+    """Pixels along an axis from the borders to the edges; 0 where that is not evident.
+
+    Both sides of the classes must show it: the edges of masks that are too small lie outside of both.
+
+    Args:
+        one, other: sums of each image, ``[2, images, 2 REACH]``, of the two sides; distances are along the axis.
+    """
+    strength, counts = one + other
+    images = len(strength)
+    curve = _curve(strength.sum(axis=0), counts.sum(axis=0))
+    pixels, height = _peak(curve)
+    if images < FEWEST or height <= LEAST_STRENGTH or _at(curve, 0) * SHARPER > height:
+        return 0
+    for side in (one, other):
+        share = side[1].sum() / counts.sum()
+        of_side = _curve(*side.sum(axis=1))
+        if share < BOTH_SIDES or MIRRORED * _at(of_side, pixels) < _at(of_side, -pixels):
+            return 0
+    drawn = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), RESAMPLED).astype(float)
+    peaks = [_peak(one)[0] for one in _curve(drawn @ strength, drawn @ counts)]
+    low, high = np.quantile(peaks, (0.025, 0.975))
+    return round(pixels) if low > SHIFTED or high < -SHIFTED else 0
+
+
+def _prefers(curve: np.ndarray, pixels: float) -> bool:
+    """Whether edges are not clearly weaker at an offset than at the mirrored one."""
+    return _at(curve, pixels) >= AGREEING * _at(curve, -pixels)
 
 
 def _curve(strength: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -46,6 +46,8 @@ class BorderStrength(NamedTuple):
         counts: number of pixels in each bin, ``float64 [P, 2 REACH]``.
         strongest: stretches of border by the bin of their strongest edge, weighted by its strength and their
             length, ``float64 [P, 2 REACH]``.
+        sides: strength and counts by the side of the lower class that a border is on, right, left, down and up,
+            ``float64 [2, P, 4, 2 REACH]``.
         areas: number of pixels of each class.
     """
 
@@ -53,6 +55,7 @@ class BorderStrength(NamedTuple):
     strength: np.ndarray
     counts: np.ndarray
     strongest: np.ndarray
+    sides: np.ndarray
     areas: dict[int, int]
 
     @property
@@ -96,13 +99,15 @@ def strength_of(
     pixels = np.flatnonzero(chosen)
     if not len(pixels):
         nothing = np.zeros((0, 2 * REACH))
-        return BorderStrength(np.zeros((0, 2), np.int64), nothing, nothing, nothing, areas)
+        sides = np.zeros((2, 0, 4, 2 * REACH))
+        return BorderStrength(np.zeros((0, 2), np.int64), nothing, nothing, nothing, sides, areas)
     width = labels.shape[1]
     distance, nearest = neighbours.distance.ravel()[pixels], neighbours.place.ravel()[pixels]
     own, other = (labels.ravel()[index].astype(np.int64) for index in (pixels, nearest))
     y, x = np.divmod(pixels, width)
     there_y, there_x = np.divmod(nearest, width)
-    strength = edges.at(pixels).across_minus_along(there_y - y, there_x - x)
+    down, right = there_y - y, there_x - x
+    strength = edges.at(pixels).across_minus_along(down, right)
     depth = (distance - 0.5).astype(np.int64)
     bins = np.where(own < other, REACH - 1 - depth, REACH + depth)
     low, high = np.minimum(own, other), np.maximum(own, other)
@@ -110,10 +115,15 @@ def strength_of(
     codes, pair = np.unique(low * base + high, return_inverse=True)
     pairs = np.stack(np.divmod(codes, base), axis=1)
     places = (there_y // STRETCH) * (width // STRETCH + 1) + there_x // STRETCH
+    is_right, is_level = (right > 0) == (own < other), np.abs(right) >= np.abs(down)
+    is_down = (down > 0) == (own < other)
+    side = np.where(is_level, np.where(is_right, 0, 1), np.where(is_down, 2, 3))
+    sides = np.stack(_binned(4 * pair + side, 4 * len(pairs), bins, strength))
     return BorderStrength(
         pairs,
         *_binned(pair, len(pairs), bins, strength),
         _strongest(pair, len(pairs), places, bins, strength),
+        sides.reshape(2, len(pairs), 4, 2 * REACH),
         areas,
     )
 

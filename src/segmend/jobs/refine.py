@@ -176,7 +176,7 @@ def _look(refiner: Refiner, classes: Classes) -> FolderLook | None:
         return None
     return FolderLook(
         borders=measured_borders(found.profile, classes.names),
-        moved_px=found.move.pixels if found.move else None,
+        moved=found.move.described(classes.names) if found.move else "",
         is_left=found.is_left,
     )
 

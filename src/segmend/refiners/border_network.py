@@ -41,6 +41,9 @@ EMBEDDING = 16
 TRIED = 12
 """Masks of a folder on which the network is tried, at most."""
 
+BETTER = 1.4
+"""So many times the share of the borders lies on the strongest edges after a move, or it is not made."""
+
 LOG2_ERROR_SCALE = 4.0
 """``log2`` of 16 pixels: brings known border errors to about 0..1."""
 
@@ -91,8 +94,8 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
     def of_folder(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> Self:
         """The same network, which knows the folder that masks are of.
 
-        Masks that are evidently too small or too large are moved before the network decides. Masks that seem to
-        belong to other images are left as they are.
+        Masks that are evidently too small, too large or shifted are moved before the network decides, if their
+        borders then lie on edges far more often. Masks that seem to belong to other images are left as they are.
 
         Args:
             images: some of the folder, ``uint8 [H, W, 3]`` each.
@@ -103,8 +106,12 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
         profile = BorderProfile.of(mask.measured() for mask in given)
         move, moved = evident_move(profile), profile
         if move is not None:
-            given = [mask.moved(move) for mask in given]
-            moved = BorderProfile.of(mask.measured() for mask in given)
+            after = [mask.moved(move) for mask in given]
+            found = BorderProfile.of(mask.measured() for mask in after)
+            if found.share_on_border > BETTER * profile.share_on_border:
+                given, moved = after, found
+            else:
+                move = None
         known = copy.copy(self)
         others = profile.precision().are_of_other_images
         known.folder = FolderOfMasks(profile, others, move, PairProfiles(moved.images, moved.areas))

@@ -48,12 +48,10 @@ def sentences_of_look(look: FolderLook) -> list[str]:
     found = sentences_of_borders(look.borders)
     if look.borders.are_of_other_images:
         return [*found, "the masks are left as they are"]
-    if look.moved_px is not None:
-        found.append(f"borders with {look.borders.largest} are moved by {look.moved_px:+.1f} px")
+    if look.moved:
+        found.append(look.moved)
     if look.is_left:
-        found.append(
-            f"{'nothing else' if look.moved_px is not None else 'nothing'} is changed: too little would be"
-        )
+        found.append(f"{'nothing else' if look.moved else 'nothing'} is changed: too little would be")
     return found
 
 

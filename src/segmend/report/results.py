@@ -67,13 +67,12 @@ class FolderLook(_Strict):
     """What ``refine`` saw of a folder of masks before it refined them.
 
     Attributes:
-        moved_px: by how many pixels classes grew over the largest one first (below 0: shrank); None where no
-            offset was evident.
+        moved: how borders were moved first, in words; empty where neither an offset nor a shift was evident.
         is_left: whether the network would have changed so little that it changed nothing.
     """
 
     borders: MeasuredBorders
-    moved_px: float | None
+    moved: str = ""
     is_left: bool
 
 
