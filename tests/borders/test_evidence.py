@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.borders.test_strength import scene
 
-from segmend.borders.evidence import PLANES, border_evidence
+from segmend.borders.evidence import PLANES, border_evidence, up_to_border
 from segmend.borders.neighbours import nearest_of_another_class
 from segmend.borders.pairs import DESCRIPTION, PairProfiles
 from segmend.borders.strength import REACH, border_strength
@@ -88,3 +88,17 @@ def test_ids_do_not_matter_where_areas_differ():
     renamed = np.array([70000, 5, 12])[labels]
     one, other = border_evidence(image, labels), border_evidence(image, renamed)
     np.testing.assert_allclose(one.planes, other.planes, atol=1e-6)
+
+
+def test_no_pixel_stays_between_the_border_and_pixels_that_go():
+    y, x = np.mgrid[:60, :70]
+    labels = (np.hypot(y - 30, x - 35) < 20).astype(np.uint8)
+    place = nearest_of_another_class(labels).place
+    depth = nearest_of_another_class(labels).distance
+    share = np.where((labels == 1) & (depth < 6), 0.9, 0.0)
+    share[(labels == 1) & (depth < 3)] = 0.1  # the outermost ring would stay
+    share[(labels == 0) & (depth < 3)] = 0.2
+    found = up_to_border(share, labels, place)
+    assert (found[(labels == 1) & (depth < 5)] == 0.9).mean() > 0.94
+    assert (found[labels == 0] == share[labels == 0]).all()
+    assert (found >= share).all()

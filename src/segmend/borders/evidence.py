@@ -47,17 +47,49 @@ class BorderEvidence(NamedTuple):
         pair: row of `descriptions` of each pixel's pair of classes, ``int64 [H, W]``; 0 where no border is near.
         descriptions: of the pairs, by `PairProfiles.describe`, of the folder and then of the image,
             ``float32 [1 + P, 2 DESCRIPTION]``; the first row is 0.
+        place: flat index of the nearest pixel of another class, ``int64 [H, W]``.
     """
 
     planes: np.ndarray
     rival: np.ndarray
     pair: np.ndarray
     descriptions: np.ndarray
+    place: np.ndarray
 
     @property
     def near(self) -> np.ndarray:
         """Whether a border is nearer than `REACH`, ``bool [H, W]``."""
         return self.pair > 0
+
+
+def up_to_border(share: np.ndarray, labels: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Shares of the rival ``[H, W]``, at each pixel at least those of the pixels behind it, seen from the border.
+
+    So a class that loses pixels leaves none between them and its rival.
+
+    Args:
+        place: see `BorderEvidence`.
+
+    >>> up_to_border(np.array([[0.9, 0.2, 0.0]]), np.array([[1, 1, 0]]), np.array([[2, 2, 1]]))
+    array([[0.9, 0.9, 0. ]])
+    """
+    height, width = share.shape
+    pixels = np.flatnonzero(share > 0)
+    y, x = np.divmod(pixels, width)
+    down, right = (to - at for to, at in zip(np.divmod(place.ravel()[pixels], width), (y, x), strict=True))
+    depth = np.zeros(share.size)
+    depth[pixels] = length = np.hypot(down, right)
+    found = share.ravel()[pixels].copy()
+    for step in range(1, REACH):
+        rows, columns = (np.rint(at - step * by / length).astype(int) for at, by in ((y, down), (x, right)))
+        is_inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        behind = np.where(is_inside, rows * width + columns, 0)
+        is_behind = is_inside & (depth[behind] > length + step - 2)
+        is_behind &= labels.ravel()[behind] == labels.ravel()[pixels]
+        np.maximum(found, np.where(is_behind, share.ravel()[behind], 0), out=found)
+    result = share.copy()
+    result.ravel()[pixels] = found
+    return result
 
 
 def border_evidence(
@@ -115,7 +147,7 @@ def border_evidence(
     descriptions = np.zeros((1 + len(pairs), 2 * DESCRIPTION), np.float32)
     for row, (low, high) in enumerate(pairs, start=1):
         descriptions[row] = np.concatenate((folder.describe(low, high), own.describe(low, high)))
-    return BorderEvidence(planes, rival, pair, descriptions)
+    return BorderEvidence(planes, rival, pair, descriptions, neighbours.place)
 
 
 def _numbered(labels: np.ndarray, rival: np.ndarray, near: np.ndarray) -> tuple[list[tuple[int, int]], np.ndarray]:

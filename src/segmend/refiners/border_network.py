@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from segmend.borders import BorderProfile, BorderStrength, Move, border_strength, evident_move
-from segmend.borders.evidence import PLANES, border_evidence
+from segmend.borders.evidence import PLANES, border_evidence, up_to_border
 from segmend.borders.pairs import DESCRIPTION, PairProfiles
 from segmend.borders.strength import deep
 from segmend.labels import void_of
@@ -207,7 +207,8 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
         )
         error = image.new_tensor([border_error_px]) if border_error_px else None
         share = self(image[None], *seen, error)[0].sigmoid().cpu().numpy()
-        return evidence.rival, np.where(evidence.near, share, np.float32(0))
+        share = np.where(evidence.near, share, np.float32(0))
+        return evidence.rival, up_to_border(share, mask.labels, evidence.place)
 
     def _changes_little(self, decisions: Iterable[tuple["_Mask", np.ndarray, np.ndarray]]) -> bool:
         """Whether masks, given with what `_rivals` found, would change by less than `least_change`."""
