@@ -28,11 +28,11 @@ from tables import trainings as table  # noqa: E402
 
 from segmend.data.corruptions import fill_void  # noqa: E402
 
-CHOSEN = ("msrc21", "camvid", "fasseg_frontal", "ccp_clothing")
+CHOSEN = ("msrc21", "camvid", "fasseg_frontal")
 """Sets that the weights of the package never saw."""
 
-SHOWN = ("ground truth", "eroded, 6 px", "polygons, 8 corners")
-POOL, SCORED = 20, 10
+SHOWN = ("ground truth", "eroded, 6 px")
+POOL, SCORED = 12, 8
 """Images of the training split that good masks are drawn from, and of ``val``, on which choices are scored."""
 
 SIZES = (5, 10)

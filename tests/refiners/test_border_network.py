@@ -139,6 +139,11 @@ def test_where_it_would_change_little_it_changes_nothing(small):
     assert careful.of_folder(images, exact).folder.is_left
     assert not careful.of_folder(images, exact).refine(images[0], exact[0]).changed.any()
     assert not careful.refine(images[0], exact[0]).changed.any()
+    given = careful.of_folder(images, exact)
+    assert given.refine(
+        images[0], exact[0], min_confidence=0.5
+    ).changed.any()  # the caller's rule replaces its own
+    assert given.folder.is_left
     bold = BorderNetwork(least_change=0.0).eval()
     assert not bold.of_folder(images, exact).folder.is_left
 

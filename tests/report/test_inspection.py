@@ -55,6 +55,13 @@ def test_sentences_say_what_is_evident():
     ]
 
 
+def test_images_without_edges_show_nothing():
+    flat = offset(0.0, False)
+    flat.curve = [0.0, 0.01, 0.0]
+    (sentence,) = sentences_of(found(flat))[:1]
+    assert sentence.startswith("the images have no edges around the borders")
+
+
 def test_masks_of_other_images_are_all_that_matters_of_borders():
     (sentence,) = sentences_of(found(offset(5.0, True), are_of_other_images=True, on_border=0.11))
     assert sentence.startswith("warning: the masks seem to belong to other images: only 11 % of their borders")

@@ -74,6 +74,10 @@ class Refiner(ABC):
         """
         return self
 
+    def with_all_changes(self) -> Self:
+        """The same refiner without its own rules on what to keep: the caller gave a minimum confidence."""
+        return self
+
     def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
         """Share of the coarse map in the result (0..1), used where the caller gives no `min_confidence`.
 
@@ -210,6 +214,8 @@ def refine_bands(
     """
     min_confidence = refiner.min_confidence if min_confidence is None else min_confidence
     check_options(refiner, min_confidence, border_error_px, tile)
+    if min_confidence is not None:
+        refiner = refiner.with_all_changes()
     image, coarse = as_image(image), as_tensor(coarse)
     if coarse.ndim == 3 and coarse.shape[:2] == image.shape[1:] != coarse.shape[1:]:
         painted = coarse.dtype == torch.uint8 and coarse.shape[-1] in (3, 4)

@@ -120,6 +120,13 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
         known.folder = known.folder._replace(is_left=is_left)
         return known
 
+    def with_all_changes(self) -> Self:
+        """The same network, which also changes masks little."""
+        bold = copy.copy(self)
+        bold.least_change = 0.0
+        bold.folder = None if self.folder is None else self.folder._replace(is_left=False)
+        return bold
+
     def forward(
         self,
         image: Tensor,

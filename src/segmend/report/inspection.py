@@ -14,6 +14,9 @@ from segmend.report.results import FolderLook, Inspection, MeasuredBorders, Meas
 MOST_CURVES = 6
 """Curves in the chart: of all classes, and of those with most pixels."""
 
+FAINT = 0.1
+"""Edge strength below which there is no edge."""
+
 IMPRECISE = 2.0
 """Border error in pixels from which borders are called imprecise."""
 
@@ -56,6 +59,8 @@ def sentences_of_look(look: FolderLook) -> list[str]:
 
 
 def _of_offset(offset: MeasuredOffset, measured: int) -> str:
+    if max(offset.curve) < FAINT:
+        return "the images have no edges around the borders of the masks: they show nothing of how well these fit"
     interval = f"95 % interval {offset.low:+.1f} to {offset.high:+.1f} px, {wording.images(measured)}"
     if not offset.is_evident:
         return f"masks are not evidently too small or too large: offset {offset.pixels:+.1f} px ({interval})"

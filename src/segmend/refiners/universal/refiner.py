@@ -42,10 +42,18 @@ class UniversalRefiner(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.010
 
     def of_folder(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> Self:
         """The same refiner, which knows the folder that masks are of (see `BorderNetwork.of_folder`)."""
-        known = copy.copy(self)
-        known._modules = {**self._modules, "masks": self.masks.of_folder(images, masks)}
-        known.folder = known.masks.folder
-        return known
+        return self._with(self.masks.of_folder(images, masks))
+
+    def with_all_changes(self) -> Self:
+        """The same refiner, which also changes masks little."""
+        return self._with(self.masks.with_all_changes())
+
+    def _with(self, masks: BorderNetwork) -> Self:
+        """The same refiner with another network for masks."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, "masks": masks}
+        other.folder = masks.folder
+        return other
 
     def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
         """Refine a batch (see `Refiner.refine_batch`)."""
