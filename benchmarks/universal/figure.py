@@ -64,13 +64,14 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the trainings")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    constants = constants_of(trained(arguments.runs, arguments.data, 0, [], ()), arguments.data)
+    folders = {part: trained(arguments.runs, arguments.data, 0, [], part) for part in (*PARTS, ())}
+    constants = constants_of(folders, arguments.data)
     columns = []
     for name, kind, number in SHOWN:
         part = next(part for part in PARTS if name in part)
         data = opened(arguments.data / name, "val")
         images = folder_of(data, kind)
-        refiner = known(trained(arguments.runs, arguments.data, 0, [], part), images, **constants._asdict())
+        refiner = known(folders[part], images, **constants._asdict())
         one = images[number]
         refined = refiner.refine(one.image, one.mask, len(data.classes)).labels.numpy()
         square = square_of(one.mask.numpy())

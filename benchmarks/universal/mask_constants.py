@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,6 @@ from mask_folders import KINDS, folder_of, known, opened
 from segmend.devices import available_cores
 from segmend.metrics import confusion_by_threshold, confusion_matrix, mean_iou
 
-SETS = ("msrc21", "camvid", "fasseg_frontal", "ccp_clothing")
 CONFIDENCES = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
 LEAST_CHANGES = (0.0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05)
 MOST_LOST, MOST_LOST_OF_TRUTH = 0.3, 0.05
@@ -28,13 +28,13 @@ class Constants(NamedTuple):
     least_change: float
 
 
-def gains(job: tuple[str, str], folder: Path, root: Path) -> np.ndarray:
-    """Of a set and kind, for each of `CONFIDENCES`: gain over the moved masks in points, and share changed."""
+def gains(job: tuple[str, str], folders: Mapping[str, Path], root: Path) -> np.ndarray:
+    """Of a set and kind, by the refiner in the set's folder, for each of `CONFIDENCES`: gain over the moved masks in points, and share changed."""
     torch.set_num_threads(1)
     name, kind = job
     data = opened(root / name, "train")
     images, classes = folder_of(data, kind), len(data.classes)
-    network = known(folder, images, coarse_weight=0.0, least_change=0.0)
+    network = known(folders[name], images, coarse_weight=0.0, least_change=0.0)
     assert network.folder is not None
     move = network.folder.move
     of_truth, of_moved = (np.zeros((len(CONFIDENCES), classes, classes + 1), np.int64) for _ in range(2))
@@ -51,14 +51,17 @@ def gains(job: tuple[str, str], folder: Path, root: Path) -> np.ndarray:
     return np.stack((gain, [1 - mean_iou(counts) for counts in of_moved]), axis=1)
 
 
-def find_constants(folder: Path, root: Path) -> Constants:
+def find_constants(folders: Mapping[str, Path], root: Path) -> Constants:
     """Those with the smallest `least_change`, then the highest mean gain, of which no set loses much.
 
     A small `least_change` lets masks get better whose errors are small.
+
+    Args:
+        folders: for each set that has a training split, a refiner that was not trained on it.
     """
-    jobs = list(itertools.product(SETS, KINDS))
+    jobs = list(itertools.product(folders, KINDS))
     with ProcessPoolExecutor(available_cores(), multiprocessing.get_context("spawn")) as processes:
-        found = np.stack(list(processes.map(partial(gains, folder=folder, root=root), jobs)))
+        found = np.stack(list(processes.map(partial(gains, folders=folders, root=root), jobs)))
     is_truth = np.array([kind == "ground truth" for _, kind in jobs])
     for least in LEAST_CHANGES:
         good = {}

@@ -120,11 +120,16 @@ def trained(runs: Path, root: Path, seed: int, overrides: list[str], left_out: t
     return folder
 
 
-def constants_of(folder: Path, root: Path) -> Constants:
-    """Constants found for the refiner in a folder, kept there."""
-    kept = folder / "constants.json"
+OTHERS = tuple(name for name in SETS if not any(name in part for part in PARTS))
+"""Sets that no refiner is trained on."""
+
+
+def constants_of(folders: dict[tuple[str, ...], Path], root: Path) -> Constants:
+    """Constants found for refiners by the sets that they leave out, kept with the one that leaves out none."""
+    kept = folders[()] / "constants.json"
     if not kept.exists():
-        write_json(kept, find_constants(folder, root)._asdict())
+        by_set = {name: folder for part, folder in folders.items() for name in part or OTHERS if name != "davis"}
+        write_json(kept, find_constants(by_set, root)._asdict())
     return Constants(**read_json(kept))
 
 
@@ -155,9 +160,8 @@ def main() -> None:
         train_without(parts[arguments.part])
         return
     folders = {part: train_without(part) for part in parts}
-    constants = constants_of(folders[()], arguments.data)
-    others = tuple(name for name in SETS if not any(name in part for part in PARTS))
-    jobs = [(name, kind, folders[part]) for part in parts for name in part or others for kind in KINDS]
+    constants = constants_of(folders, arguments.data)
+    jobs = [(name, kind, folders[part]) for part in parts for name in part or OTHERS for kind in KINDS]
     figures = {}
     with ProcessPoolExecutor(available_cores(), multiprocessing.get_context("spawn")) as processes:
         found = [processes.submit(scored, *job, constants, arguments.data) for job in jobs]
