@@ -29,7 +29,10 @@ class Constants(NamedTuple):
 
 
 def gains(job: tuple[str, str], folders: Mapping[str, Path], root: Path) -> np.ndarray:
-    """Of a set and kind, by the refiner in the set's folder, for each of `CONFIDENCES`: gain over the moved masks in points, and share changed."""
+    """Gain over the moved masks in points, and share changed, for each of `CONFIDENCES`, of a set and kind.
+
+    The refiner is that of the set in `folders`.
+    """
     torch.set_num_threads(1)
     name, kind = job
     data = opened(root / name, "train")
