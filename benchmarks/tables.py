@@ -309,7 +309,7 @@ def kinds_of_masks(name: str) -> str:
     methods = list(next(iter(rows))["scores"])
     before, first = methods[0], methods[1]
     head = ["masks", "mIoU before", *methods[1:], "error removed", "lowest gain", "share degraded"]
-    head += ["corrected for each spoiled pixel"]
+    head += ["corrected for each degraded pixel"]
     cells = []
     for kind in kinds:
         scores = [row["scores"] for row in rows if row["masks"] == kind]
@@ -320,8 +320,8 @@ def kinds_of_masks(name: str) -> str:
             for gain, one in zip(gains, scores, strict=True)
             if one[before]["mIoU"] < 100
         ]
-        spoiled = sum(one[first]["spoiled"] for one in scores)
-        ratio = sum(one[first]["corrected"] for one in scores) / spoiled if spoiled else None
+        degraded = sum(one[first]["degraded"] for one in scores)
+        ratio = sum(one[first]["corrected"] for one in scores) / degraded if degraded else None
         cells.append(
             [
                 kind,

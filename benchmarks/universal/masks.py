@@ -56,7 +56,7 @@ class Score:
     boundary: BoundaryIoU
     changed: ShareChanged
     corrected: int = 0
-    spoiled: int = 0
+    degraded: int = 0
 
     @classmethod
     def of(cls, classes: int) -> "Score":
@@ -70,7 +70,7 @@ class Score:
         self.changed.update(labels, truth, one.mask)
         valid = truth != 255
         self.corrected += int(((labels == truth) & (one.mask != truth) & valid).sum())
-        self.spoiled += int(((labels != truth) & (one.mask == truth) & valid).sum())
+        self.degraded += int(((labels != truth) & (one.mask == truth) & valid).sum())
 
     def figures(self, data: Dataset) -> dict[str, float]:
         return {
@@ -78,7 +78,7 @@ class Score:
             "boundary IoU": 100 * float(np.nanmean(self.boundary.compute())),
             "share degraded": 100 * float(self.changed.compute()[1]),
             "corrected": self.corrected,
-            "spoiled": self.spoiled,
+            "degraded": self.degraded,
         }
 
 

@@ -117,7 +117,7 @@ def test_masks_that_are_evidently_too_small_are_moved_first(network, small):
     images, masks, exact = small
     known = network.of_folder(images, masks)
     assert known.folder.move.pixels == pytest.approx(5, abs=1)
-    known.folder = known.folder._replace(is_left=True)  # the network of random weights would spoil them
+    known.folder = known.folder._replace(is_left=True)  # the network of random weights would change them
     for image, mask, right in zip(images, masks, exact, strict=True):
         assert (known.refine(image, mask).labels.numpy() == right).mean() > 0.985 > (mask == right).mean()
     assert network.of_folder(images, exact).folder.move is None

@@ -17,9 +17,9 @@ from segmend.borders import BorderProfile, BorderStrength, Move, border_strength
 from segmend.borders.evidence import PLANES, border_evidence, up_to_border
 from segmend.borders.pairs import DESCRIPTION, PairProfiles
 from segmend.borders.strength import deep
+from segmend.data.corruptions import fill_void
 from segmend.labels import void_of
 from segmend.ops import native
-from segmend.ops.nearest import nearest_chosen
 from segmend.ops.winners import winners
 from segmend.refiners.base import Refinement
 from segmend.refiners.encoder_decoder import (
@@ -241,10 +241,7 @@ class _Mask(NamedTuple):
     @classmethod
     def of(cls, image: np.ndarray, mask: np.ndarray) -> Self:
         """Of a mask with void, which becomes the nearest label."""
-        void = mask == void_of(mask)
-        if void.all() or not void.any():
-            return cls(image, mask, void)
-        return cls(image, mask.ravel()[nearest_chosen(~void)[1]], deep(void))
+        return cls(image, fill_void(torch.from_numpy(mask)).numpy(), deep(mask == void_of(mask)))
 
     def moved(self, move: Move) -> "_Mask":
         return self._replace(labels=move(self.labels, void_of(self.labels)))
