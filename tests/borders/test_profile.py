@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from segmend.borders import REACH, BorderProfile, border_strength, evident_move
+from segmend.borders import REACH, BorderProfile, BorderStrength, border_strength, evident_move
 from segmend.data.corruptions import grow, moved_by
 
 IMAGES = 12
@@ -128,3 +128,21 @@ def test_more_borders_lie_on_edges_after_the_right_move():
     exact, small = profile_of(), profile_of(grown(-5))
     assert exact.share_on_border > 0.8 > 0.3 > small.share_on_border
     assert BorderProfile.of([]).share_on_border == 0
+
+
+@pytest.mark.parametrize(("left", "is_evident"), [(5.5, True), (-5.5, False)])
+def test_a_side_with_edges_at_the_mirrored_place_makes_an_offset_a_shift(left, is_evident):
+    """The right borders have strong edges 5 px outside, the left ones weaker edges, outside or inside."""
+    sides = np.zeros((2, 1, 4, 2 * REACH))
+    sides[1] = 500.0
+    sides[0, 0, 0, int(5.5 + REACH)] = 12 * 500
+    sides[0, 0, 1, int(left + REACH)] = 4 * 500
+    strength, counts = sides.sum(axis=2)
+    image = BorderStrength(np.array([[0, 1]]), strength, counts, strength, sides, {0: 900, 1: 100})
+    # distances are positive in the higher class; the lower one is the largest
+    mirrored = BorderStrength(
+        image.pairs, *(sums[:, ::-1] for sums in image.sums), sides[:, :, [1, 0, 3, 2], ::-1], image.areas
+    )
+    offset = BorderProfile.of([mirrored] * 6).offset()
+    assert offset.pixels == pytest.approx(5.5, abs=1)
+    assert offset.is_evident == is_evident
