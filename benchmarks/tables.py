@@ -347,6 +347,50 @@ def sets_of_masks(name: str) -> str:
     return markdown(["masks", *sets], [[kind, *(f"{gain[one, kind]:+.1f}" for one in sets)] for kind in kinds])
 
 
+def objects(name: str) -> str:
+    """Refined masks of single objects by kind: means over the sets."""
+    rows = [row for row in raw(name).rows().values() if "masks" in row]
+    head = ["masks", "IoU before", "each on its crop", "all in one map", "lowest gain", "objects degraded"]
+    head += ["expected IoU", "rank correlation", "ms an object"]
+    cells = []
+    for kind in dict.fromkeys(row["masks"] for row in rows):
+        these = [row for row in rows if row["masks"] == kind]
+        ranks = [row["rank correlation"] for row in these if row["rank correlation"] is not None]
+        means = (statistics.mean(row[what] for row in these) for what in ("before", "refined", "whole maps"))
+        seconds, count = sum(row["seconds"] for row in these), sum(row["objects"] for row in these)
+        cells.append(
+            [
+                kind,
+                *(f"{mean:.1f}" for mean in means),
+                f"{min(row['refined'] - row['before'] for row in these):+.1f}",
+                f"{statistics.mean(row['degraded'] for row in these):.1f} %",
+                f"{statistics.mean(row['expected'] for row in these):.1f}",
+                f"{statistics.mean(ranks):.2f}" if ranks else "",
+                f"{1000 * seconds / count:.0f}",
+            ]
+        )
+    return markdown(head, cells)
+
+
+def sets_of_objects(name: str) -> str:
+    """Gain in IoU of masks of single objects, by set, and the size to which objects were reduced where they were."""
+    rows = [row for row in raw(name).rows().values() if "masks" in row]
+    sets = list(dict.fromkeys(row["set"] for row in rows))
+
+    def cell(row: Mapping[str, Any]) -> str:
+        reduced = f" ({row['longest side']} px)" if row["longest side"] < 384 else ""
+        return f"{row['refined'] - row['before']:+.1f}{reduced}"
+
+    kinds = dict.fromkeys(row["masks"] for row in rows)
+    by_kind = {(row["masks"], row["set"]): row for row in rows}
+    return markdown(["masks", *sets], [[kind, *(cell(by_kind[kind, name]) for name in sets)] for kind in kinds])
+
+
+def large_image(name: str) -> dict[str, str]:
+    """Milliseconds of the row ``large image``."""
+    return {what: f"{1000 * seconds:.0f}" for what, seconds in raw(name).rows()["large image"].items()}
+
+
 def model_card() -> str:
     """The model card of the shipped weights."""
     card = (HERE / "universal" / "card.md").read_text(encoding="utf-8")

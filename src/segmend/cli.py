@@ -259,7 +259,12 @@ def predict(
 @app.command()
 def refine(
     images: Images,
-    coarse: Annotated[Path, typer.Option(help="Folder of coarse maps: label files or .npz probabilities.")],
+    coarse: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of coarse maps: label files or .npz probabilities; or a file of objects (COCO, .json)."
+        ),
+    ],
     out: Out,
     refiner: Annotated[
         str, typer.Option(help="universal, crf, guided, a folder that train wrote, or a hub repository.")
@@ -289,7 +294,7 @@ def refine(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Refine a folder of coarse maps."""
+    """Refine a folder of coarse maps, or a file of objects."""
     from segmend.jobs.refine import RefineOptions, open_pairs
     from segmend.jobs.refine import refine as job
     from segmend.refiners import load
@@ -312,6 +317,10 @@ def refine(
         quiet=quiet,
     )
     check_options(method, min_confidence, border_error_px, tile)
+    if coarse.suffix.lower() == ".json" or coarse.is_file():
+        _check_for_objects(options, classes=classes, ids=ids, palette=palette)
+        _refine_objects(method, refiner, _images(images, bands, max_pixels), coarse, out, overwrite, quiet)
+        return
     pairs, unpaired = open_pairs(
         images,
         coarse,
@@ -332,6 +341,36 @@ def refine(
             bolder = f"--border-error-px gives the refiner the border error in pixels, {bolder}"
         console.print(f"No label changed. Where masks are known to be wrong: {bolder}.")
     _finish_run(run, out)
+
+
+def _check_for_objects(options, **others: object) -> None:  # type: ignore[no-untyped-def]
+    """Raise `InvalidInput` where an option is given that does nothing for files of objects."""
+    default = type(options)()
+    given = [name for name, value in vars(options).items() if value != getattr(default, name)]
+    given += [name for name, value in others.items() if value is not None]
+    unused = [f"--{name.replace('_', '-')}" for name in given if name not in ("overwrite", "quiet")]
+    if unused:
+        raise InvalidInput(f"{', '.join(unused)}: for folders of maps, not for files of objects: leave it out")
+
+
+def _refine_objects(method, name: str, images, coarse: Path, out: Path, overwrite: bool, quiet: bool) -> None:  # type: ignore[no-untyped-def]
+    from segmend.data.objects import ObjectFile
+    from segmend.jobs.refine_objects import ANNOTATIONS
+    from segmend.jobs.refine_objects import refine_objects as job
+    from segmend.report.inspection import sentences_of_look
+
+    objects = ObjectFile.read(coarse)
+    console.print(escape(f"{coarse}: {len(objects.annotations)} objects of {_counted(len(objects.by_image()))}"))
+    run = job(method, images, objects, out, name=name, overwrite=overwrite, quiet=quiet)
+    for sentence in sentences_of_look(run.look, "object") if run.look else ():
+        console.print(escape(sentence))
+    if run.look:
+        console.print(f"objects were refined with a longest side of at most {run.longest_side} px")
+    quality = "" if run.expected_iou is None else f", expected IoU {100 * run.expected_iou:.0f} on average"
+    kept = f"; {_counted(run.kept)} kept from an earlier run" if run.kept else ""
+    message = f"{run.objects} objects of {_counted(run.done + run.kept)} in {out / ANNOTATIONS}"
+    message += f", {run.changed} changed{quality}{kept}"
+    _finish(message, [f"{s.file}: {s.reason}" for s in run.skipped], run.objects > 0)
 
 
 @app.command()

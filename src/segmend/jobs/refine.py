@@ -166,17 +166,21 @@ def refine(
         outcome = pipeline.run(images, progress)
     outcome.skipped[:0] = unpaired
     share = changed / pixels if pixels else None
-    return folder.finish("refine", name or type(refiner).__name__, outcome, share, filled, _look(refiner, classes))
+    return folder.finish("refine", name or type(refiner).__name__, outcome, share, filled, look_of(refiner, classes.names))
 
 
-def _look(refiner: Refiner, classes: Classes) -> FolderLook | None:
-    """What the refiner found in the folder, for ``results.json``."""
+def look_of(refiner: Refiner, names: Sequence[str]) -> FolderLook | None:
+    """What the refiner found in the folder, for ``results.json``.
+
+    Args:
+        names: of the classes.
+    """
     found = refiner.folder
     if found is None:
         return None
     return FolderLook(
-        borders=measured_borders(found.profile, classes.names),
-        moved=found.move.described(classes.names) if found.move else "",
+        borders=measured_borders(found.profile, names),
+        moved=found.move.described(names) if found.move else "",
         is_left=found.is_left,
     )
 

@@ -114,7 +114,8 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
                 move = None
         known = copy.copy(self)
         others = profile.precision().are_of_other_images
-        known.folder = FolderOfMasks(profile, others, move, PairProfiles(moved.images, moved.areas))
+        pairs = PairProfiles(moved.images, moved.areas)
+        known.folder = FolderOfMasks(profile, others, move, pairs, moved.share_on_border)
         tried = [given[i] for i in np.linspace(0, len(given) - 1, min(TRIED, len(given))).astype(int)]
         is_left = known._changes_little([(mask, *known._rivals(mask)) for mask in tried])
         known.folder = known.folder._replace(is_left=is_left)

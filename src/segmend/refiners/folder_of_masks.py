@@ -16,6 +16,7 @@ class FolderOfMasks(NamedTuple):
         are_of_other_images: whether the masks seem to belong to other images; then they are left as they are.
         move: of their borders, before the network decides; None where no offset is evident.
         moved: profiles of pairs of classes after the move.
+        share_on_border: of the borders after the move, see `segmend.borders.BorderProfile.share_on_border`.
         is_left: whether the network would change so little that it changes nothing.
     """
 
@@ -23,4 +24,5 @@ class FolderOfMasks(NamedTuple):
     are_of_other_images: bool
     move: Move | None
     moved: PairProfiles
+    share_on_border: float
     is_left: bool = False

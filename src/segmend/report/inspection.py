@@ -30,8 +30,12 @@ def sentences_of(results: Inspection) -> list[str]:
     return [*found, *_of_masks(results)]
 
 
-def sentences_of_borders(borders: MeasuredBorders) -> list[str]:
-    """How well masks fit their images."""
+def sentences_of_borders(borders: MeasuredBorders, what: str = "image") -> list[str]:
+    """How well masks fit their images.
+
+    Args:
+        what: has one mask, in the singular.
+    """
     if borders.offset is None:
         return ["no borders were measured: no mask has pixels of the largest class beside another one"]
     if borders.are_of_other_images:
@@ -40,15 +44,19 @@ def sentences_of_borders(borders: MeasuredBorders) -> list[str]:
             f"warning: the masks seem to belong to other images: only {share} of their borders lie on the "
             "strongest edges nearby; check that images and masks pair as meant"
         ]
-    found = [_of_offset(borders.offset, borders.images)]
+    found = [_of_offset(borders.offset, _counted(borders.images, what))]
     if borders.border_error_px >= IMPRECISE:
         found.append(f"borders are imprecise: off by about {borders.border_error_px:.1f} px to either side")
     return found
 
 
-def sentences_of_look(look: FolderLook) -> list[str]:
-    """What a refiner saw of a folder, and what it does about it."""
-    found = sentences_of_borders(look.borders)
+def sentences_of_look(look: FolderLook, what: str = "image") -> list[str]:
+    """What a refiner saw of a folder, and what it does about it.
+
+    Args:
+        what: has one mask, in the singular.
+    """
+    found = sentences_of_borders(look.borders, what)
     if look.borders.are_of_other_images:
         return [*found, "the masks are left as they are"]
     if look.moved:
@@ -58,10 +66,10 @@ def sentences_of_look(look: FolderLook) -> list[str]:
     return found
 
 
-def _of_offset(offset: MeasuredOffset, measured: int) -> str:
+def _of_offset(offset: MeasuredOffset, measured: str) -> str:
     if max(offset.curve) < FAINT:
         return "the images have no edges around the borders of the masks: they show nothing of how well these fit"
-    interval = f"95 % interval {offset.low:+.1f} to {offset.high:+.1f} px, {wording.images(measured)}"
+    interval = f"95 % interval {offset.low:+.1f} to {offset.high:+.1f} px, {measured}"
     if not offset.is_evident:
         return f"masks are not evidently too small or too large: offset {offset.pixels:+.1f} px ({interval})"
     return f"masks are {_off(offset)} ({interval})"

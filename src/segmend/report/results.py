@@ -104,6 +104,34 @@ class Run(_Strict):
     skipped: list[Skipped] = []
 
 
+class ObjectRun(_Strict):
+    """What ``refine`` did over a file of objects.
+
+    Attributes:
+        done: images whose objects this call refined.
+        kept: images whose objects are left from an earlier run.
+        objects: how many objects have a refined mask, `changed` of them another one than before.
+        expected_iou: mean over these objects of the IoU that their masks are expected to have (0..1).
+        longest_side: of an object on its crop, in pixels; larger ones were reduced.
+        seconds: wall time by part, and ``total``; parts overlap.
+        look: what ``refine`` saw of the objects first.
+    """
+
+    kind: Literal["objects"] = "objects"
+    schema_version: int = SCHEMA
+    version: str
+    model: str
+    done: int
+    kept: int = 0
+    objects: int
+    changed: int
+    expected_iou: float | None
+    longest_side: int
+    seconds: dict[str, float]
+    look: FolderLook | None = None
+    skipped: list[Skipped] = []
+
+
 class Scores(_Strict):
     """How well label maps agree with the ground truth, over all images. All values are in 0..1.
 
@@ -451,7 +479,7 @@ class Tuning(_Strict):
     skipped: list[Skipped] = []
 
 
-Results = Run | Evaluation | Propagation | TagCleaning | Inspection | Tuning
+Results = Run | ObjectRun | Evaluation | Propagation | TagCleaning | Inspection | Tuning
 _ANY: TypeAdapter[Results] = TypeAdapter(Annotated[Results, Field(discriminator="kind")])
 
 

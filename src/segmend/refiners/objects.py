@@ -1,0 +1,170 @@
+"""Refine masks of single objects, each on a crop around it, at the object's scale.
+
+A mask is ``bool [H, W]``, an image ``uint8 [H, W, 3]``. Masks of one image may overlap: each is refined alone,
+against all that is around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from segmend.borders import REACH
+from segmend.labels import InvalidInput, check_same_size
+from segmend.refiners.base import Refiner
+
+SIDES = (384, 128)
+"""Longest side in pixels of an object on its crop: larger ones are reduced. The first is nearly the image's own scale;
+with the second, objects are of similar size, as errors often are that grow with the object."""
+
+BETTER = 1.2
+"""So many times as many borders lie on the strongest edges after a move at the second scale, or the first is taken."""
+
+MARGIN = 3 * REACH
+"""Pixels around an object on its crop."""
+
+
+class RefinedObject(NamedTuple):
+    """A refined mask, and how good it is expected to be.
+
+    Attributes:
+        mask: ``bool [H, W]``.
+        expected_iou: the IoU of the mask with the ground truth (0..1), as the refiner's probabilities say.
+    """
+
+    mask: np.ndarray
+    expected_iou: float
+
+
+class ObjectCrop(NamedTuple):
+    """The part of an image with an object, reduced where the object is large.
+
+    Attributes:
+        image: ``uint8 [h, w, 3]``.
+        mask: ``uint8 [h, w]``: 1 for the object, 0 around it.
+        window: rows and columns of the whole image.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    window: tuple[slice, slice]
+
+    @classmethod
+    def of(cls, image: np.ndarray, mask: np.ndarray, side: int = SIDES[0]) -> ObjectCrop:
+        """The crop of an object whose longest side becomes `side` pixels at most.
+
+        Raises:
+            InvalidInput: image and mask differ in size, or the mask is empty.
+        """
+        check_same_size(image=image.transpose(2, 0, 1), mask=mask)
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            raise InvalidInput("the mask of an object is empty")
+        extents = [(int(found[0]), int(found[-1]) + 1) for found in (rows, columns)]
+        scale = min(1.0, side / max(stop - start for start, stop in extents))
+        margin = round(MARGIN / scale)
+        top, left = (
+            slice(max(0, start - margin), min(size, stop + margin))
+            for (start, stop), size in zip(extents, mask.shape, strict=True)
+        )
+        part, inside = image[top, left], mask[top, left].astype(np.uint8)
+        if scale < 1:
+            part, inside = _reduced(part, scale), (_reduced(inside * 255, scale) > 127).astype(np.uint8)
+        return cls(np.ascontiguousarray(part), inside, (top, left))
+
+    def enlarged(self, values: np.ndarray) -> np.ndarray:
+        """Values of the crop ``float32 [h, w]`` at the size of the window."""
+        rows, columns = (part.stop - part.start for part in self.window)
+        return values if values.shape == (rows, columns) else cv2.resize(values, (columns, rows))
+
+
+@dataclass(frozen=True)
+class ObjectRefiner:
+    """Refines masks of single objects, each on a crop around it.
+
+    Attributes:
+        refiner: one that takes any number of classes.
+        side: see `ObjectCrop.of`.
+
+    Example:
+        >>> import numpy as np, segmend
+        >>> image, mask = np.zeros((60, 80, 3), np.uint8), np.zeros((60, 80), bool)
+        >>> mask[20:40, 30:50] = True
+        >>> ObjectRefiner(segmend.load("universal")).refine(image, mask).mask.shape
+        (60, 80)
+    """
+
+    refiner: Refiner
+    side: int = SIDES[0]
+
+    def __post_init__(self) -> None:
+        if self.refiner.num_classes not in (None, 2):
+            raise InvalidInput(
+                f"expected a refiner of any number of classes, found one of {self.refiner.num_classes}: objects "
+                "have two, the object and what is around it"
+            )
+
+    def of_folder(self, objects: Sequence[tuple[np.ndarray, np.ndarray]]) -> ObjectRefiner:
+        """The same, which knows some of the objects that it will refine, and has chosen a scale by them.
+
+        Args:
+            objects: image ``uint8 [H, W, 3]`` and mask ``bool [H, W]`` of each. Parts of images with enough around
+                the object do as well.
+        """
+        if not self.refiner.reads_folder or not objects:
+            return self
+        large, small = (self._of_folder(objects, side) for side in SIDES)
+        return small if _fit(small) > BETTER * _fit(large) else large
+
+    def _of_folder(self, objects: Sequence[tuple[np.ndarray, np.ndarray]], side: int) -> ObjectRefiner:
+        crops = [ObjectCrop.of(image, mask, side) for image, mask in objects]
+        known = self.refiner.of_folder([crop.image for crop in crops], [crop.mask for crop in crops])
+        return ObjectRefiner(known, side)
+
+    def refine(self, image: np.ndarray, mask: np.ndarray) -> RefinedObject:
+        """Refine the mask of one object.
+
+        Args:
+            image: ``uint8 [H, W, 3]``.
+            mask: ``bool [H, W]``.
+
+        Raises:
+            InvalidInput: image and mask differ in size, or the mask is empty.
+        """
+        crop = ObjectCrop.of(image, mask, self.side)
+        labels = self.refiner.refine(crop.image, crop.mask, 2).labels.numpy()
+        # Without any rule on what to keep: what stayed as it was would seem certain.
+        probability = self.refiner.refine(crop.image, crop.mask, 2, min_confidence=0.5).probabilities[1].numpy()
+        if not labels.any():
+            return RefinedObject(mask, expected_iou(probability, crop.mask > 0))
+        whole = mask.copy()
+        # Only what changed comes from the crop, which may be reduced.
+        before, after = (crop.enlarged(values.astype(np.float32)) >= 0.5 for values in (crop.mask, labels))
+        whole[crop.window] ^= before != after
+        return RefinedObject(whole, expected_iou(probability, labels > 0))
+
+
+def _fit(objects: ObjectRefiner) -> float:
+    """How well borders lie on edges after a move; 0 where none was made."""
+    folder = objects.refiner.folder
+    return 0.0 if folder is None or folder.move is None else folder.share_on_border
+
+
+def expected_iou(probability: np.ndarray, mask: np.ndarray) -> float:
+    r"""The IoU to expect of a mask, :math:`\sum_{M} p / (|M| + \sum_{\bar M} p)`.
+
+    Args:
+        probability: of each pixel to be of the object, ``[h, w]``.
+        mask: ``bool [h, w]``.
+    """
+    inside = float(probability[mask].sum())
+    return inside / max(float(mask.sum()) + float(probability[~mask].sum()), 1e-9)
+
+
+def _reduced(values: np.ndarray, scale: float) -> np.ndarray:
+    height, width = (max(1, round(size * scale)) for size in values.shape[:2])
+    return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
