@@ -373,13 +373,13 @@ def objects(name: str) -> str:
 
 
 def sets_of_objects(name: str) -> str:
-    """Gain in IoU of masks of single objects, by set, and the size to which objects were reduced where they were."""
+    """Gain in IoU of masks of single objects, by set, and the longest side that objects got, where it was one for all."""
     rows = [row for row in raw(name).rows().values() if "masks" in row]
     sets = list(dict.fromkeys(row["set"] for row in rows))
 
     def cell(row: Mapping[str, Any]) -> str:
-        reduced = f" ({row['longest side']} px)" if row["longest side"] < 384 else ""
-        return f"{row['refined'] - row['before']:+.1f}{reduced}"
+        scaled = f" ({row['object side']} px)" if row["object side"] else ""
+        return f"{row['refined'] - row['before']:+.1f}{scaled}"
 
     kinds = dict.fromkeys(row["masks"] for row in rows)
     by_kind = {(row["masks"], row["set"]): row for row in rows}

@@ -151,7 +151,7 @@ def scored(name: str, kind: str, network: BorderNetwork, root: Path) -> dict[str
         "refined": 100 * float(np.mean(alone)),
         "whole maps": 100 * float(np.mean(whole)),
         "degraded": 100 * float((gain < -0.005).mean()),
-        "longest side": method.side,
+        "object side": method.side,
         "expected": 100 * float(np.mean(expected)),
         "rank correlation": float(spearmanr(expected, alone).statistic) if np.ptp(alone) > 0 else None,
         "seconds": seconds,
@@ -177,7 +177,10 @@ def large_image(network: BorderNetwork, root: Path) -> dict[str, float]:
         mask[:height, :width] = one.mask
     method = ObjectRefiner(network)
     found = {}
-    for what, pixels, given in (("alone", image.image, [one.mask for one in image.objects]), ("mosaic", mosaic, masks)):
+    for what, pixels, given in (
+        ("alone", image.image, [one.mask for one in image.objects]),
+        ("mosaic", mosaic, masks),
+    ):
         start = time.perf_counter()
         for mask in given:
             method.refine(pixels, mask)

@@ -364,8 +364,8 @@ def _refine_objects(method, name: str, images, coarse: Path, out: Path, overwrit
     run = job(method, images, objects, out, name=name, overwrite=overwrite, quiet=quiet)
     for sentence in sentences_of_look(run.look, "object") if run.look else ():
         console.print(escape(sentence))
-    if run.look:
-        console.print(f"objects were refined with a longest side of at most {run.longest_side} px")
+    if run.object_side:
+        console.print(f"errors grow with the objects: refined at one size, a longest side of {run.object_side} px")
     quality = "" if run.expected_iou is None else f", expected IoU {100 * run.expected_iou:.0f} on average"
     kept = f"; {_counted(run.kept)} kept from an earlier run" if run.kept else ""
     message = f"{run.objects} objects of {_counted(run.done + run.kept)} in {out / ANNOTATIONS}"

@@ -36,7 +36,9 @@ def coco(*annotations, images=(("a.png", 1), ("b.png", 2))):
     return {
         "info": {"year": 2020},
         "images": [{"id": number, "file_name": name, "height": 40, "width": 50} for name, number in images],
-        "annotations": [{"id": 7 + i, "category_id": 1, "image_id": 1, **one} for i, one in enumerate(annotations)],
+        "annotations": [
+            {"id": 7 + i, "category_id": 1, "image_id": 1, **one} for i, one in enumerate(annotations)
+        ],
         "categories": [{"id": 1, "name": "thing"}],
     }
 

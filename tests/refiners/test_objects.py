@@ -7,7 +7,7 @@ import torch
 
 from segmend.labels import InvalidInput
 from segmend.refiners import BorderNetwork, GuidedFilter, load
-from segmend.refiners.objects import MARGIN, SIDES, ObjectCrop, ObjectRefiner, expected_iou
+from segmend.refiners.objects import LARGEST, MARGIN, MOST_ENLARGED, SIDE, ObjectCrop, ObjectRefiner, expected_iou
 
 
 def disc(size, centre, radius):
@@ -35,11 +35,15 @@ def test_a_small_object_is_cut_out_as_it_is():
     assert (crop.mask == mask[crop.window]).all()
 
 
-def test_a_large_object_is_reduced_to_the_given_side():
-    image, mask = scene((900, 1000), (450, 500), 350)
-    crop = ObjectCrop.of(image, mask, 100)
+@pytest.mark.parametrize(
+    ("radius", "side", "expected"),
+    [(350, 100, 100), (20, 100, 100), (9, 100, 17 * MOST_ENLARGED), (600, None, LARGEST), (350, None, 699)],
+)
+def test_objects_get_the_given_size(radius, side, expected):
+    image, mask = scene((1300, 1300), (650, 650), radius)
+    crop = ObjectCrop.of(image, mask, side)
     inside = np.flatnonzero(crop.mask.any(axis=1))
-    assert inside[-1] + 1 - inside[0] == pytest.approx(100, abs=1)
+    assert inside[-1] + 1 - inside[0] == pytest.approx(expected, abs=2)
     assert crop.enlarged(crop.mask.astype(np.float32)).shape == mask[crop.window].shape
 
 
@@ -79,10 +83,10 @@ def test_the_scale_follows_errors_that_grow_with_the_object():
     masks = [disc((640, 640), (320, 320), 0.85 * radius) for radius in radii]
     refiner = ObjectRefiner(load("universal"))
     objects = refiner.of_folder([(image, mask) for (image, _), mask in zip(given, masks, strict=True)])
-    assert objects.side == SIDES[1]
+    assert objects.side == SIDE
     fixed = [disc((640, 640), (320, 320), radius - 6) for radius in radii]
     objects = refiner.of_folder([(image, mask) for (image, _), mask in zip(given, fixed, strict=True)])
-    assert objects.side == SIDES[0]
+    assert objects.side is None
 
 
 def test_only_what_changed_comes_from_a_reduced_crop():

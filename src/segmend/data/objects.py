@@ -50,7 +50,9 @@ class ObjectFile:
         found = cls(path, read_json(path))
         listed = found.annotations
         if not isinstance(listed, list) or not listed:
-            raise InvalidFile(path, "no annotations in it: expected `annotations` of COCO, or a list of detections")
+            raise InvalidFile(
+                path, "no annotations in it: expected `annotations` of COCO, or a list of detections"
+            )
         for number, one in enumerate(listed, 1):
             if not isinstance(one, dict) or not isinstance(one.get("image_id"), str | int):
                 raise InvalidFile(path, f"annotation {number}: expected `image_id`, found {one!r:.80}")
@@ -94,7 +96,9 @@ class ObjectFile:
             record = records.get(stem) or by_stem.get(stem.rpartition("/")[2]) or _numbered(records, stem)
             if record is None:
                 missing.append(
-                    InvalidFile(self.path, f"no image called {name} for {len(indices[image_id])} objects: left out")
+                    InvalidFile(
+                        self.path, f"no image called {name} for {len(indices[image_id])} objects: left out"
+                    )
                 )
             else:
                 found.setdefault(record.id, []).extend(indices[image_id])
@@ -102,7 +106,8 @@ class ObjectFile:
             image = next(iter(records.values())).image if records else None
             shown = f"images are called like {image.name!r}" if image else "there are no images"
             raise InvalidFile(
-                self.path, f"none of its images is in the folder: {shown}, here like {next(iter(names.values()))!r}"
+                self.path,
+                f"none of its images is in the folder: {shown}, here like {next(iter(names.values()))!r}",
             )
         return found, missing
 
@@ -165,7 +170,9 @@ def _masks_of_coco() -> ModuleType:
     try:
         from pycocotools import mask
     except ImportError as error:
-        raise InvalidInput(f"files of objects need a package ({error.name}): pip install 'segmend[formats]'") from None
+        raise InvalidInput(
+            f"files of objects need a package ({error.name}): pip install 'segmend[formats]'"
+        ) from None
     return mask  # type: ignore[no-any-return]
 
 

@@ -166,7 +166,9 @@ def refine(
         outcome = pipeline.run(images, progress)
     outcome.skipped[:0] = unpaired
     share = changed / pixels if pixels else None
-    return folder.finish("refine", name or type(refiner).__name__, outcome, share, filled, look_of(refiner, classes.names))
+    return folder.finish(
+        "refine", name or type(refiner).__name__, outcome, share, filled, look_of(refiner, classes.names)
+    )
 
 
 def look_of(refiner: Refiner, names: Sequence[str]) -> FolderLook | None:

@@ -145,7 +145,7 @@ def refine_objects(
         objects=len(replaced),
         changed=sum(len(part["changed"]) for part in done),
         expected_iou=float(np.mean([one[EXPECTED_IOU] for one in replaced.values()])) if replaced else None,
-        longest_side=method.side,
+        object_side=method.side,
         seconds={part: round(seconds, 3) for part, seconds in outcome.seconds.items()},
         look=look_of(method.refiner, NAMES),
         skipped=[
@@ -193,7 +193,9 @@ def _kept(parts: Iterable[Path], made_with: str, overwrite: bool) -> dict[Path, 
             continue
         content = read_json(path)
         if not isinstance(content, dict) or "made_with" not in content:
-            raise InvalidFile(path, "exists and was not written by this program: choose another output folder (--out)")
+            raise InvalidFile(
+                path, "exists and was not written by this program: choose another output folder (--out)"
+            )
         if content["made_with"] != made_with and not overwrite:
             raise InvalidFile(
                 path,

@@ -1,7 +1,8 @@
-"""Refine masks of single objects, each on a crop around it, at the object's scale.
+"""Refine masks of single objects, each on a crop around it, at the image's or the object's scale.
 
-A mask is ``bool [H, W]``, an image ``uint8 [H, W, 3]``. Masks of one image may overlap: each is refined alone,
-against all that is around it.
+Some errors have a size in pixels, some grow with the object. Where a folder shows that they grow, all its objects are
+brought to one size. A mask is ``bool [H, W]``, an image ``uint8 [H, W, 3]``. Masks of one image may overlap: each is
+refined alone, against all that is around it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ from segmend.borders import REACH
 from segmend.labels import InvalidInput, check_same_size
 from segmend.refiners.base import Refiner
 
-SIDES = (384, 128)
-"""Longest side in pixels of an object on its crop: larger ones are reduced. The first is nearly the image's own scale;
-with the second, objects are of similar size, as errors often are that grow with the object."""
+LARGEST = 1152
+"""Longest side in pixels of an object on its crop: the crop of a larger one is reduced."""
+
+SIDE = 128
+"""Longest side of objects that all get the same size."""
+
+MOST_ENLARGED = 3.0
+"""The most by which a small object is enlarged."""
 
 BETTER = 1.2
-"""So many times as many borders lie on the strongest edges after a move at the second scale, or the first is taken."""
+"""So many times as many borders lie on strong edges where all objects have one size, or they keep the image's scale."""
 
 MARGIN = 3 * REACH
 """Pixels around an object on its crop."""
@@ -41,7 +47,7 @@ class RefinedObject(NamedTuple):
 
 
 class ObjectCrop(NamedTuple):
-    """The part of an image with an object, reduced where the object is large.
+    """The part of an image with an object, at the image's scale or the object's.
 
     Attributes:
         image: ``uint8 [h, w, 3]``.
@@ -54,8 +60,11 @@ class ObjectCrop(NamedTuple):
     window: tuple[slice, slice]
 
     @classmethod
-    def of(cls, image: np.ndarray, mask: np.ndarray, side: int = SIDES[0]) -> ObjectCrop:
-        """The crop of an object whose longest side becomes `side` pixels at most.
+    def of(cls, image: np.ndarray, mask: np.ndarray, side: int | None = None) -> ObjectCrop:
+        """The crop of an object.
+
+        Args:
+            side: its longest side becomes that many pixels (None: it keeps the image's scale, up to `LARGEST`).
 
         Raises:
             InvalidInput: image and mask differ in size, or the mask is empty.
@@ -65,15 +74,16 @@ class ObjectCrop(NamedTuple):
         if not len(rows):
             raise InvalidInput("the mask of an object is empty")
         extents = [(int(found[0]), int(found[-1]) + 1) for found in (rows, columns)]
-        scale = min(1.0, side / max(stop - start for start, stop in extents))
+        longest = max(stop - start for start, stop in extents)
+        scale = min(1.0, LARGEST / longest) if side is None else min(MOST_ENLARGED, side / longest)
         margin = round(MARGIN / scale)
         top, left = (
             slice(max(0, start - margin), min(size, stop + margin))
             for (start, stop), size in zip(extents, mask.shape, strict=True)
         )
         part, inside = image[top, left], mask[top, left].astype(np.uint8)
-        if scale < 1:
-            part, inside = _reduced(part, scale), (_reduced(inside * 255, scale) > 127).astype(np.uint8)
+        if scale != 1:
+            part, inside = _scaled(part, scale), (_scaled(inside * 255, scale) > 127).astype(np.uint8)
         return cls(np.ascontiguousarray(part), inside, (top, left))
 
     def enlarged(self, values: np.ndarray) -> np.ndarray:
@@ -99,7 +109,7 @@ class ObjectRefiner:
     """
 
     refiner: Refiner
-    side: int = SIDES[0]
+    side: int | None = None
 
     def __post_init__(self) -> None:
         if self.refiner.num_classes not in (None, 2):
@@ -117,10 +127,10 @@ class ObjectRefiner:
         """
         if not self.refiner.reads_folder or not objects:
             return self
-        large, small = (self._of_folder(objects, side) for side in SIDES)
-        return small if _fit(small) > BETTER * _fit(large) else large
+        as_they_are, alike = (self._of_folder(objects, side) for side in (None, SIDE))
+        return alike if _fit(alike) > BETTER * _fit(as_they_are) else as_they_are
 
-    def _of_folder(self, objects: Sequence[tuple[np.ndarray, np.ndarray]], side: int) -> ObjectRefiner:
+    def _of_folder(self, objects: Sequence[tuple[np.ndarray, np.ndarray]], side: int | None) -> ObjectRefiner:
         crops = [ObjectCrop.of(image, mask, side) for image, mask in objects]
         known = self.refiner.of_folder([crop.image for crop in crops], [crop.mask for crop in crops])
         return ObjectRefiner(known, side)
@@ -142,7 +152,7 @@ class ObjectRefiner:
         if not labels.any():
             return RefinedObject(mask, expected_iou(probability, crop.mask > 0))
         whole = mask.copy()
-        # Only what changed comes from the crop, which may be reduced.
+        # Only what changed comes from the crop, whose scale may be another one.
         before, after = (crop.enlarged(values.astype(np.float32)) >= 0.5 for values in (crop.mask, labels))
         whole[crop.window] ^= before != after
         return RefinedObject(whole, expected_iou(probability, labels > 0))
@@ -165,6 +175,6 @@ def expected_iou(probability: np.ndarray, mask: np.ndarray) -> float:
     return inside / max(float(mask.sum()) + float(probability[~mask].sum()), 1e-9)
 
 
-def _reduced(values: np.ndarray, scale: float) -> np.ndarray:
+def _scaled(values: np.ndarray, scale: float) -> np.ndarray:
     height, width = (max(1, round(size * scale)) for size in values.shape[:2])
-    return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

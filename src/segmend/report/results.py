@@ -112,7 +112,7 @@ class ObjectRun(_Strict):
         kept: images whose objects are left from an earlier run.
         objects: how many objects have a refined mask, `changed` of them another one than before.
         expected_iou: mean over these objects of the IoU that their masks are expected to have (0..1).
-        longest_side: of an object on its crop, in pixels; larger ones were reduced.
+        object_side: longest side in pixels that all objects got, as errors grow with them; None: the image's scale.
         seconds: wall time by part, and ``total``; parts overlap.
         look: what ``refine`` saw of the objects first.
     """
@@ -126,7 +126,7 @@ class ObjectRun(_Strict):
     objects: int
     changed: int
     expected_iou: float | None
-    longest_side: int
+    object_side: int | None = None
     seconds: dict[str, float]
     look: FolderLook | None = None
     skipped: list[Skipped] = []
