@@ -373,7 +373,7 @@ def objects(name: str) -> str:
 
 
 def sets_of_objects(name: str) -> str:
-    """Gain in IoU of masks of single objects, by set, and the longest side that objects got, where it was one for all."""
+    """Gain in IoU of masks of single objects, by set, and the longest side that all got, where they got one."""
     rows = [row for row in raw(name).rows().values() if "masks" in row]
     sets = list(dict.fromkeys(row["set"] for row in rows))
 

@@ -25,8 +25,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from comparison import DATA  # noqa: E402
 from mask_folders import SETS  # noqa: E402
-from masks import constants_of, trained  # noqa: E402
 from masks import PARTS as LEFT_OUT  # noqa: E402
+from masks import constants_of, trained  # noqa: E402
 from raw import write_raw  # noqa: E402
 from tables import objects  # noqa: E402
 

@@ -122,7 +122,7 @@ def test_images_that_are_not_there_are_listed(tmp_path):
 
 def test_a_file_of_other_images_is_refused(tmp_path):
     path = written(tmp_path, coco({}, images=(("x.png", 1),)))
-    with pytest.raises(InvalidFile, match="images are called like 'a.png', here like 'x.png'"):
+    with pytest.raises(InvalidFile, match=r"images are called like 'a\.png', here like 'x\.png'"):
         ObjectFile.read(path).paired(open_dataset(tmp_path / "images"))
 
 

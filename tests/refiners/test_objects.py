@@ -56,7 +56,7 @@ def test_crops_end_at_the_sides_of_the_image():
 
 @pytest.mark.parametrize("mask", [np.zeros((300, 400), bool), np.ones((300, 401), bool)])
 def test_empty_masks_and_other_sizes_are_refused(mask):
-    with pytest.raises(InvalidInput, match="empty|expected one size"):
+    with pytest.raises(InvalidInput, match=r"empty|expected one size"):
         ObjectCrop.of(scene()[0], mask)
 
 

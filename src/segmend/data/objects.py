@@ -1,7 +1,8 @@
 """Files of objects: masks of single objects, which may overlap, in the format of COCO.
 
-A file is a JSON object with `images` and `annotations`, as COCO and most tools of annotation write it, or the bare list
-of detections that models write. All that is not a mask stays as it is: ids, scores, attributes, order, unknown keys.
+A file is a JSON object with `images` and `annotations`, as COCO and most tools of annotation write it, or the bare
+list of detections that models write. All that is not a mask stays as it is: ids, scores, attributes, order, unknown
+keys.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class ObjectFile:
         return self.content.get("images") or [] if isinstance(self.content, dict) else []
 
     def names(self) -> dict[str | int, str]:
-        """For each id of an image that has annotations its file name, or the id where the file lists no images."""
+        """For each id of an image that has annotations its file name; the id where the file lists no images."""
         listed = {one["id"]: str(one.get("file_name") or one["id"]) for one in self._images()}
         return {one["image_id"]: listed.get(one["image_id"], str(one["image_id"])) for one in self.annotations}
 
@@ -151,7 +152,7 @@ def mask_of(annotation: Annotation, height: int, width: int) -> np.ndarray:
 
 
 def with_mask(annotation: Annotation, mask: np.ndarray) -> Annotation:
-    """A copy of an annotation with another mask ``bool [H, W]``, as compressed run lengths, with its box and area."""
+    """A copy of an annotation with another mask ``bool [H, W]``: compressed run lengths, its box and area."""
     masks = _masks_of_coco()
     encoded = masks.encode(np.asfortranarray(mask.astype(np.uint8)))
     found = copy.deepcopy(annotation)
@@ -173,7 +174,7 @@ def _masks_of_coco() -> ModuleType:
         raise InvalidInput(
             f"files of objects need a package ({error.name}): pip install 'segmend[formats]'"
         ) from None
-    return mask  # type: ignore[no-any-return]
+    return mask
 
 
 def _unambiguous(records: Mapping[str, Record]) -> dict[str, Record]:

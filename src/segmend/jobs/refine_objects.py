@@ -64,12 +64,12 @@ def refine_objects(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> ObjectRun:
-    """Refine each mask of a file on a crop around it, and write the file with refined masks as ``annotations.json``.
+    """Refine each mask of a file on a crop around it, and write the file with refined masks: ``annotations.json``.
 
     Annotations keep their ids, order and all their keys; masks that change become run lengths. Each refined one has
     a new key `EXPECTED_IOU`. Groups of objects (`iscrowd`) and annotations that cannot be refined stay as they are;
     the latter are listed as skipped. The objects of each image are kept in ``objects/ID.json``, so that the same
-    call goes on where an earlier one was interrupted.
+    call resumes where an earlier one was interrupted.
 
     Args:
         name: how the refiner is called in the results.
@@ -193,9 +193,7 @@ def _kept(parts: Iterable[Path], made_with: str, overwrite: bool) -> dict[Path, 
             continue
         content = read_json(path)
         if not isinstance(content, dict) or "made_with" not in content:
-            raise InvalidFile(
-                path, "exists and was not written by this program: choose another output folder (--out)"
-            )
+            raise InvalidFile(path, "not written by this program: choose another output folder (--out)")
         if content["made_with"] != made_with and not overwrite:
             raise InvalidFile(
                 path,

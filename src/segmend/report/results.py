@@ -112,7 +112,8 @@ class ObjectRun(_Strict):
         kept: images whose objects are left from an earlier run.
         objects: how many objects have a refined mask, `changed` of them another one than before.
         expected_iou: mean over these objects of the IoU that their masks are expected to have (0..1).
-        object_side: longest side in pixels that all objects got, as errors grow with them; None: the image's scale.
+        object_side: longest side in pixels that all objects got, as errors grow with them; None: they kept the
+            image's scale.
         seconds: wall time by part, and ``total``; parts overlap.
         look: what ``refine`` saw of the objects first.
     """
