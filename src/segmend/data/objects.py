@@ -1,8 +1,8 @@
 """Files of objects: masks of single objects, which may overlap, in the format of COCO.
 
 A file is a JSON object with `images` and `annotations`, as COCO and most tools of annotation write it, or the bare
-list of detections that models write. All that is not a mask stays as it is: ids, scores, attributes, order, unknown
-keys.
+list of detections that models write. All that is not a mask stays as it is: ids, scores, attributes, order,
+unknown keys.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ObjectFile:
         return self.content.get("images") or [] if isinstance(self.content, dict) else []
 
     def names(self) -> dict[str | int, str]:
-        """For each id of an image that has annotations its file name; the id where the file lists no images."""
+        """For each id of an image that has annotations its file name, or the id without one."""
         listed = {one["id"]: str(one.get("file_name") or one["id"]) for one in self._images()}
         return {one["image_id"]: listed.get(one["image_id"], str(one["image_id"])) for one in self.annotations}
 

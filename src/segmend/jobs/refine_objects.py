@@ -66,18 +66,18 @@ def refine_objects(
 ) -> ObjectRun:
     """Refine each mask of a file on a crop around it, and write the file with refined masks: ``annotations.json``.
 
-    Annotations keep their ids, order and all their keys; masks that change become run lengths. Each refined one has
-    a new key `EXPECTED_IOU`. Groups of objects (`iscrowd`) and annotations that cannot be refined stay as they are;
-    the latter are listed as skipped. The objects of each image are kept in ``objects/ID.json``, so that the same
-    call resumes where an earlier one was interrupted.
+    Annotations keep their ids, order and all their keys; masks that change become run lengths. Each refined one
+    has a new key `EXPECTED_IOU`. Groups of objects (`iscrowd`) and annotations that cannot be refined stay as they
+    are; the latter are listed as skipped. The objects of each image are kept in ``objects/ID.json``, so that the
+    same call resumes where an earlier one was interrupted.
 
     Args:
         name: how the refiner is called in the results.
         overwrite: make again what an earlier run finished.
 
     Raises:
-        InvalidInput: no image of the file is there, the refiner is made for a number of classes, or `out` cannot be
-            written, or holds files of somebody else, or of other weights.
+        InvalidInput: no image of the file is there, the refiner is made for a number of classes, or `out` cannot
+            be written, or holds files of somebody else, or of other weights.
     """
     method = ObjectRefiner(refiner)
     check_writable_folder(out)
@@ -197,8 +197,8 @@ def _kept(parts: Iterable[Path], made_with: str, overwrite: bool) -> dict[Path, 
         if content["made_with"] != made_with and not overwrite:
             raise InvalidFile(
                 path,
-                "made with other weights or options: choose another output folder (--out), or make everything again "
-                "(--overwrite)",
+                "made with other weights or options: choose another output folder (--out), or make everything "
+                "again (--overwrite)",
             )
         if not overwrite:
             found[path] = content

@@ -1,8 +1,8 @@
 """Refine masks of single objects, each on a crop around it, at the image's or the object's scale.
 
 Some errors have a size in pixels, some grow with the object. Where a folder shows that they grow, all its objects
-are brought to one size. A mask is ``bool [H, W]``, an image ``uint8 [H, W, 3]``. Masks of one image may overlap: each
-is refined alone, against all that is around it.
+are brought to one size. A mask is ``bool [H, W]``, an image ``uint8 [H, W, 3]``. Masks of one image may overlap:
+each is refined alone, against all that is around it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_ENLARGED = 3.0
 """The most by which a small object is enlarged."""
 
 BETTER = 1.2
-"""So many times as many borders must lie on strong edges with objects of one size, or they keep the image's scale."""
+"""So many times as many borders must lie on strong edges before objects get one size."""
 
 MARGIN = 3 * REACH
 """Pixels around an object on its crop."""
