@@ -14,9 +14,7 @@ import torch
 
 from segmend.data.dataset import Dataset, open_dataset
 from segmend.data.masks import write_labels
-from segmend.jobs.border_profiles import of_folder
 from segmend.jobs.tune import TuneOptions, candidates, decide, gain_of_all, score_candidates
-from segmend.refiners import load
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "universal")]
@@ -65,8 +63,7 @@ def main() -> None:
         for split, count in (("train", POOL), ("val", SCORED)):
             folder = arguments.runs / "tune" / name / folder_of(kind) / split
             data = coarse_of(open_dataset(arguments.data / name, split), count, kind, folder)
-            universal = of_folder(load("universal"), data, quiet=True)
-            counts.append(score_candidates(data, tried, universal, options)[0])
+            counts.append(score_candidates(data, tried, data, options)[0])
         pool, scored = counts
         ids = data.scored_ids
         gains = 100 * gain_of_all(scored, ids)

@@ -267,7 +267,10 @@ def refine(
     ],
     out: Out,
     refiner: Annotated[
-        str, typer.Option(help="universal, crf, guided, a folder that train wrote, or a hub repository.")
+        str,
+        typer.Option(
+            help="universal, offset, crf, guided, a folder that train or tune wrote, or a hub repository."
+        ),
     ] = "universal",
     classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the maps hold).")] = None,
     ids: StoredIds = None,
@@ -377,12 +380,15 @@ def _refine_objects(method, name: str, images, coarse: Path, out: Path, overwrit
 def tune(
     images: Images,
     coarse: Annotated[Path, typer.Option(help="Folder of coarse maps: label files or .npz probabilities.")],
-    truth: Annotated[Path, typer.Option(help="Folder of good masks for 3 to 50 of the images.")],
+    truth: Annotated[Path, typer.Option(help="Folder of good masks for 3 or more of the images.")],
     out: Out,
     classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the masks hold).")] = None,
     ids: StoredIds = None,
     palette: PaletteFile = None,
     logits: Annotated[bool, typer.Option("--logits", help="The .npz files hold logits.")] = False,
+    training: Annotated[
+        bool, typer.Option("--train/--no-train", help="With 40 good masks or more also train correctors on them.")
+    ] = True,
     max_pixels: MaxPixels = None,
     quiet: Quiet = False,
 ) -> None:
@@ -403,7 +409,10 @@ def tune(
         max_pixels=max_pixels or MAX_PIXELS,
     )
     _reported(labelled)
-    result = job(labelled, out, TuneOptions(logits=logits, quiet=quiet), folder=folder, unpaired=unpaired)
+    options = TuneOptions(train=training, logits=logits, quiet=quiet)
+    result = job(labelled, out, options, folder=folder, unpaired=unpaired)
+    for note in result.notes:
+        errors.print(f"[yellow]note:[/yellow] {escape(note)}")
     for one in best_of_each(result):
         console.print(f"{one.name:36} {100 * one.gain:+5.1f} mIoU, if unlucky {100 * one.unlucky:+5.1f}")
     console.print(escape(sentence_of(result)))

@@ -1,5 +1,7 @@
 """Choosing a refiner by a few good masks."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,11 @@ from segmend.cli import app
 from segmend.data.corruptions import low_resolution
 from segmend.data.masks import read_labels, write_labels
 from segmend.data.probabilities import write_probabilities
-from segmend.jobs.tune import candidates, choose, cross_validated, decide, gains_of
+from segmend.jobs.trained_candidates import TRAINED, Trained
+from segmend.jobs.tune import SETTINGS, candidates, choose, cross_validated, decide, gains_of
 from segmend.labels import InvalidInput
 from segmend.metrics import confusion_matrix
-from segmend.refiners import DenseCRF, GuidedFilter, Unchanged, load
+from segmend.refiners import DenseCRF, GuidedFilter, SpatialPropagation, Unchanged, load
 from segmend.report.results import read_results
 
 COUNT = 5
@@ -73,7 +76,13 @@ def test_an_image_is_refined_as_the_other_folds_choose():
 def test_candidates():
     found = candidates(0)
     assert isinstance(found[0].refiner, Unchanged)
-    assert {one.method for one in found} == {"as they are", "universal", "dense CRF", "guided filter"}
+    assert {one.method for one in found} == {
+        "as they are",
+        "universal",
+        "offset correction",
+        "dense CRF",
+        "guided filter",
+    }
     assert DenseCRF() in [one.refiner for one in found]
     assert GuidedFilter() in [one.refiner for one in found]
     assert [str(one) for one in candidates(0)] == [str(one) for one in found]
@@ -163,3 +172,48 @@ def test_the_files_of_another_model_are_not_replaced(folder):
     assert isinstance(run.exception, InvalidInput)
     assert "holds another model" in str(run.exception)
     assert (folder / "model" / "config.json").read_text() == "{}"
+
+
+@pytest.fixture(autouse=True)
+def few_settings(monkeypatch):
+    """One random setting of each filter beside its default."""
+    for method in SETTINGS:
+        monkeypatch.setitem(SETTINGS, method, 2)
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Correctors are trained on five masks already, for two steps."""
+    monkeypatch.setattr("segmend.jobs.tune.FEWEST_TO_TRAIN", COUNT)
+    monkeypatch.setitem(TRAINED, "ECN", Trained("ecn_few_images", 2))
+    monkeypatch.setitem(TRAINED, "SPN", Trained("spn_few_images", 2))
+
+
+def test_correctors_are_tried_out_of_fold_and_the_chosen_one_is_trained_on_all(folder, few_steps, monkeypatch):
+    monkeypatch.setattr(
+        "segmend.jobs.tune.decide",
+        lambda counts, scored: (counts.shape[1] - 1, counts[:, [0, counts.shape[1] - 1]]),
+    )
+    run = tune(folder)
+    assert run.exit_code == 0, run.output
+    assert "chosen by 5 good masks: SPN" in run.output
+    names = [one.name for one in read_results(folder / "model" / "tuning.json").tried]
+    assert names[-2:] == ["ECN", "SPN"]
+    for recipe in ("ecn_few_images", "spn_few_images"):
+        for fold in (0, 1):
+            assert (folder / "model" / "trained" / f"{recipe}-without-{fold}" / "model.safetensors").is_file()
+    moved = folder / "elsewhere"
+    (folder / "model").rename(moved)
+    assert isinstance(load(moved), SpatialPropagation)
+
+
+def test_correctors_are_not_trained_where_that_is_not_wanted(folder, few_steps):
+    assert "ECN" not in tune(folder, "--no-train").output
+
+
+def test_without_the_packages_for_training_the_rest_is_tried(folder, few_steps, monkeypatch):
+    monkeypatch.setitem(sys.modules, "segmend.training.folder", None)
+    run = tune(folder)
+    assert run.exit_code == 0, run.output
+    assert "ECN was not tried" in run.output
+    assert "segmend[train,offline]" in run.output

@@ -86,7 +86,7 @@ class ObjectFile:
         return dict(found)
 
     def paired(self, images: Dataset) -> tuple[dict[str, list[int]], list[InvalidFile]]:
-        """Indices of annotations by the ID of their image; and the images of the file that are not in the folder."""
+        """Indices of annotations by the ID of their image; and images that are not in the folder."""
         records = {record.id: record for record in images}
         by_stem = _unambiguous(records)
         found: dict[str, list[int]] = {}

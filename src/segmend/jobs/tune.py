@@ -20,6 +20,7 @@ from segmend.devices import available_cores
 from segmend.jobs.border_profiles import of_folder
 from segmend.jobs.evaluate import open_truth
 from segmend.jobs.progress import bar
+from segmend.jobs.trained_candidates import TRAINED, Trained, out_of_fold, trained
 from segmend.labels import InvalidInput
 from segmend.metrics import confusion_by_threshold, confusion_matrix, iou
 from segmend.refiners import DenseCRF, GuidedFilter, Refiner, Unchanged, load, save_filter, save_tuned
@@ -35,6 +36,15 @@ SETTINGS = {"dense CRF": 16, "guided filter": 6}
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 """Minimum confidences that are tried."""
 
+FEWEST_TO_TRAIN = 40
+"""Good masks from which on correctors are trained."""
+
+MODELS = "trained"
+"""Folder, in that of the result, of the correctors that were trained."""
+
+OF_FOLDER = ("universal", "offset")
+"""Refiners of the package that are tried by name, as they look at the folder."""
+
 FOLDS = 5
 DRAWN = 200
 """Times that the images are drawn anew, for intervals."""
@@ -48,12 +58,12 @@ class Candidate(NamedTuple):
 
     Attributes:
         method: its kind, such as ``dense CRF``.
-        refiner: the name of one of the package, or a filter.
+        refiner: the name of one of the package, a filter, or what has to be trained.
         min_confidence: of changes; None: the refiner's own rule.
     """
 
     method: str
-    refiner: Filter | Unchanged | str
+    refiner: Filter | Unchanged | Trained | str
     min_confidence: float | None = None
 
     def __str__(self) -> str:
@@ -66,6 +76,7 @@ def candidates(seed: int) -> list[Candidate]:
     """The ways that are tried; the first one leaves all as it is."""
     found = [Candidate("as they are", Unchanged()), Candidate("universal", "universal")]
     found += [Candidate("universal", "universal", threshold) for threshold in THRESHOLDS]
+    found.append(Candidate("offset correction", "offset"))
     for method, default in (("dense CRF", DenseCRF()), ("guided filter", GuidedFilter())):
         found += [Candidate(method, setting) for setting in drawn_settings(default, SETTINGS[method], seed)]
     return found
@@ -76,11 +87,13 @@ class TuneOptions:
     """How it is chosen.
 
     Attributes:
+        train: whether correctors are trained where there are `FEWEST_TO_TRAIN` good masks or more.
         seed: of the settings that are drawn.
         logits: floats in coarse maps are logits.
         quiet: no progress bar.
     """
 
+    train: bool = True
     seed: int = 0
     logits: bool = False
     quiet: bool = False
@@ -144,11 +157,24 @@ def tune(
     if (out / "config.json").exists() and not (out / "tuning.json").exists():
         raise InvalidInput(f"{out}: holds another model: choose another folder")
     tried = candidates(options.seed)
-    universal = of_folder(load("universal"), folder or labelled, options.quiet)
-    counts, skipped = score_candidates(labelled, tried, universal, options)
+    counts, read, skipped = score_candidates(labelled, tried, folder or labelled, options)
     if len(counts) < FEWEST:
         first = f"; the first that cannot: {skipped[0].file}: {skipped[0].reason}" if skipped else ""
         raise InvalidInput(f"expected at least {FEWEST} good masks that can be read, found {len(counts)}{first}")
+    notes: list[str] = []
+    if options.train and len(counts) >= FEWEST_TO_TRAIN:
+        for method, kind in TRAINED.items():
+            try:
+                of_trained = out_of_fold(read, kind, out / MODELS, options.logits, options.quiet)
+            except ImportError as error:
+                needed = "pip install 'segmend[train,offline]'"
+                notes.append(f"{method} was not tried: training needs a package ({error.name}): {needed}")
+                continue
+            except InvalidInput as error:
+                notes.append(f"{method} was not tried: {error}")
+                continue
+            tried.append(Candidate(method, kind))
+            counts = np.concatenate((counts, of_trained[:, None]), axis=1)
     scored = labelled.scored_ids
     chosen, expected_counts = decide(counts, scored)
     gains = gains_of(counts, scored)
@@ -170,15 +196,19 @@ def tune(
             )
             for index, (one, gain) in enumerate(zip(tried, gain_of_all(counts, scored), strict=True))
         ],
+        notes=notes,
         skipped=[*unpaired, *skipped],
     )
-    _save(tried[chosen], out)
+    _save(tried[chosen], read, out, options.quiet)
     write_results(out / "tuning.json", results)
     return results
 
 
-def _save(candidate: Candidate, out: Path) -> None:
-    if isinstance(candidate.refiner, str):
+def _save(candidate: Candidate, labelled: Dataset, out: Path, quiet: bool) -> None:
+    if isinstance(candidate.refiner, Trained):
+        folder = trained(labelled, candidate.refiner, out / MODELS, quiet=quiet)
+        save_tuned(folder.relative_to(out).as_posix(), None, out)
+    elif isinstance(candidate.refiner, str):
         save_tuned(candidate.refiner, candidate.min_confidence, out)
     else:
         save_filter(candidate.refiner, out)
@@ -255,27 +285,32 @@ def _mean_iou(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
     return means
 
 
-def settings_of(refiner: Filter | Unchanged | str) -> dict[str, float]:
+def settings_of(refiner: Filter | Unchanged | Trained | str) -> dict[str, float]:
     """The parameters of a filter, to two digits; empty for others."""
     values = vars(refiner) if isinstance(refiner, (DenseCRF, GuidedFilter)) else {}
     return {name: float(f"{value:.2g}") for name, value in values.items()}
 
 
 def score_candidates(
-    labelled: Dataset, tried: Sequence[Candidate], universal: Refiner, options: TuneOptions
-) -> tuple[np.ndarray, list[Skipped]]:
-    """Confusion matrices ``[images, candidates, C, C + 1]`` of the good masks that can be read, and the others.
+    labelled: Dataset, tried: Sequence[Candidate], folder: Dataset, options: TuneOptions
+) -> tuple[np.ndarray, Dataset, list[Skipped]]:
+    """Try candidates without training.
 
     Args:
-        universal: the refiner that candidates name, which knows the folder.
+        folder: all images with coarse maps, at which refiners look first.
+
+    Returns:
+        Confusion matrices ``[images, candidates, C, C + 1]`` of the good masks that can be read; their records;
+        and what cannot be read.
     """
     records = [record for record in labelled if record.labels is not None]
-    found: list[np.ndarray] = []
+    known = {name: of_folder(load(name), folder, options.quiet) for name in OF_FOLDER}
+    found: dict[str, np.ndarray] = {}
     skipped = []
     with (
         bar("tune", len(records), options.quiet) as progress,
         ProcessPoolExecutor(
-            min(available_cores(), max(1, len(records))), get_context("spawn"), _prepare, (universal,)
+            min(available_cores(), max(1, len(records))), get_context("spawn"), _prepare, (known,)
         ) as pool,
     ):
         jobs = [pool.submit(_score, labelled, record, list(tried), options.logits) for record in records]
@@ -284,19 +319,20 @@ def score_candidates(
             if isinstance(result, str):
                 skipped.append(Skipped(file=str(record.labels), reason=result.removeprefix(f"{record.labels}: ")))
             else:
-                found.append(result)
+                found[record.id] = result
             progress.advance()
     classes = len(labelled.classes)
-    return np.stack(found) if found else np.zeros((0, len(tried), classes, classes + 1), np.int64), skipped
+    none = np.zeros((0, len(tried), classes, classes + 1), np.int64)
+    return np.stack(list(found.values())) if found else none, labelled.subset(set(found)), skipped
 
 
-_universal: Refiner
-"""Of a process that scores: the class-agnostic refiner, which knows the folder."""
+_known: dict[str, Refiner]
+"""Of a process that scores: the refiners that candidates name, which know the folder."""
 
 
-def _prepare(universal: Refiner) -> None:
-    global _universal
-    _universal = universal
+def _prepare(known: dict[str, Refiner]) -> None:
+    global _known
+    _known = known
     torch.set_num_threads(1)
 
 
@@ -319,14 +355,15 @@ def _score(labelled: Dataset, record: Record, tried: list[Candidate], logits: bo
 def _matrices(
     image: np.ndarray, coarse: np.ndarray, truth: np.ndarray, tried: list[Candidate], classes: int, logits: bool
 ) -> Iterator[np.ndarray]:
-    bold = _universal.refine(image, coarse, classes, min_confidence=THRESHOLDS[0], logits=logits)
+    bold = _known["universal"].refine(image, coarse, classes, min_confidence=THRESHOLDS[0], logits=logits)
     maps = (bold.labels.numpy(), truth, bold.coarse_labels.numpy(), bold.change_confidence.numpy())
     by_threshold = dict(zip(THRESHOLDS, confusion_by_threshold(*maps, classes, np.array(THRESHOLDS)), strict=True))
     for one in tried:
         if one.min_confidence is not None:
             yield by_threshold[one.min_confidence]
         else:
-            refiner = _universal if isinstance(one.refiner, str) else one.refiner
+            assert not isinstance(one.refiner, Trained)
+            refiner = _known[one.refiner] if isinstance(one.refiner, str) else one.refiner
             refined = refiner.refine(image, coarse, classes, logits=logits)
             yield confusion_matrix(refined.labels.numpy(), truth, classes)
 

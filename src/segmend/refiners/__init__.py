@@ -15,6 +15,7 @@ from segmend.refiners.dense_crf import DenseCRF
 from segmend.refiners.ecn import ECN
 from segmend.refiners.guided_filter import GuidedFilter
 from segmend.refiners.network import RefinerNetwork
+from segmend.refiners.offset_correction import OffsetCorrection
 from segmend.refiners.spatial_propagation import SpatialPropagation
 from segmend.refiners.unchanged import Unchanged
 from segmend.refiners.universal import UniversalPropagation, UniversalRefiner
@@ -28,6 +29,7 @@ REFINERS: dict[
     | type[SpatialPropagation]
     | type[DenseCRF]
     | type[GuidedFilter]
+    | type[OffsetCorrection]
     | type[Unchanged],
 ] = {
     "universal": UniversalRefiner,
@@ -37,6 +39,7 @@ REFINERS: dict[
     "spn": SpatialPropagation,
     "crf": DenseCRF,
     "guided": GuidedFilter,
+    "offset": OffsetCorrection,
     "unchanged": Unchanged,
 }
 """Every refiner, by the name that recipes and the command line use. To add a refiner, add it here."""
@@ -72,7 +75,8 @@ def load(name: str | Path) -> Refiner:
     config = read_config(name)
     found = config.pop("type")
     if found == TUNED:
-        refiner = load(config["refiner"])
+        inside = Path(name) / config["refiner"]
+        refiner = load(inside if inside.is_dir() else config["refiner"])
         refiner.min_confidence = config["min_confidence"]
         return refiner
     kind = {kind.__name__: kind for kind in REFINERS.values()}.get(found)
@@ -91,13 +95,17 @@ def load(name: str | Path) -> Refiner:
         ) from None
 
 
-def save_filter(refiner: DenseCRF | GuidedFilter | Unchanged, folder: Path) -> None:
+def save_filter(refiner: DenseCRF | GuidedFilter | OffsetCorrection | Unchanged, folder: Path) -> None:
     """Write a refiner without weights as a folder that `load` reads."""
     write_json(folder / "config.json", {"type": type(refiner).__name__, **dataclasses.asdict(refiner)})
 
 
 def save_tuned(name: str, min_confidence: float | None, folder: Path) -> None:
-    """Write a refiner of the package, by name, with a minimum confidence, as a folder that `load` reads."""
+    """Write a folder that `load` reads: a refiner with a minimum confidence.
+
+    Args:
+        name: of a refiner of the package, or a model folder inside `folder`.
+    """
     write_json(folder / "config.json", {"type": TUNED, "refiner": name, "min_confidence": min_confidence})
 
 
@@ -108,6 +116,7 @@ __all__ = [
     "BorderNetwork",
     "DenseCRF",
     "GuidedFilter",
+    "OffsetCorrection",
     "Refinement",
     "Refiner",
     "RefinerNetwork",

@@ -7,18 +7,15 @@ Shapes: image ``[B, 3, H, W]`` in 0..1, masks ``[B, H, W]``, any number of class
 import copy
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segmend.borders import BorderProfile, BorderStrength, Move, border_strength, evident_move
 from segmend.borders.evidence import PLANES, border_evidence, up_to_border
-from segmend.borders.pairs import DESCRIPTION, PairProfiles
+from segmend.borders.pairs import DESCRIPTION
 from segmend.borders.strength import deep
-from segmend.data.corruptions import fill_void
-from segmend.labels import void_of
 from segmend.ops import native
 from segmend.ops.winners import winners
 from segmend.refiners.base import Refinement
@@ -31,7 +28,7 @@ from segmend.refiners.encoder_decoder import (
     head,
     pad_to_stride,
 )
-from segmend.refiners.folder_of_masks import FolderOfMasks
+from segmend.refiners.folder_of_masks import FolderOfMasks, Mask
 from segmend.refiners.network import RefinerNetwork
 from segmend.refiners.present_classes import not_uniform, present_classes, void_filled
 
@@ -40,9 +37,6 @@ EMBEDDING = 16
 
 TRIED = 12
 """Masks of a folder on which the network is tried, at most."""
-
-BETTER = 1.4
-"""So many times the share of the borders lies on the strongest edges after a move, or it is not made."""
 
 LOG2_ERROR_SCALE = 4.0
 """``log2`` of 16 pixels: brings known border errors to about 0..1."""
@@ -101,24 +95,12 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
             images: some of the folder, ``uint8 [H, W, 3]`` each.
             masks: of these images, ids or void ``[H, W]``.
         """
-        given = [_Mask.of(image, mask) for image, mask in zip(images, masks, strict=True)]
-        given = [mask for mask in given if not mask.ignored.all()]
-        profile = BorderProfile.of(mask.measured() for mask in given)
-        move, moved = evident_move(profile), profile
-        if move is not None:
-            after = [mask.moved(move) for mask in given]
-            found = BorderProfile.of(mask.measured() for mask in after)
-            if found.share_on_border > BETTER * profile.share_on_border:
-                given, moved = after, found
-            else:
-                move = None
+        folder, given = FolderOfMasks.of(images, masks)
         known = copy.copy(self)
-        others = profile.precision().are_of_other_images
-        pairs = PairProfiles(moved.images, moved.areas)
-        known.folder = FolderOfMasks(profile, others, move, pairs, moved.share_on_border)
+        known.folder = folder
         tried = [given[i] for i in np.linspace(0, len(given) - 1, min(TRIED, len(given))).astype(int)]
         is_left = known._changes_little([(mask, *known._rivals(mask)) for mask in tried])
-        known.folder = known.folder._replace(is_left=is_left)
+        known.folder = folder._replace(is_left=is_left)
         return known
 
     def with_all_changes(self) -> Self:
@@ -181,7 +163,7 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
         """Probabilities ``[C, H, W]`` of one image."""
         pixels = (image.permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
         before = winners(filled[None])[1][0].cpu().numpy()
-        mask = _Mask(pixels, before, deep(void.cpu().numpy()))
+        mask = Mask(pixels, before, deep(void.cpu().numpy()))
         if self.folder is not None and self.folder.move is not None:
             mask = mask.moved(self.folder.move)
         rival, share = mask.labels, np.zeros(before.shape, np.float32)
@@ -201,7 +183,7 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
         return probabilities
 
     @torch.no_grad()
-    def _rivals(self, mask: "_Mask", border_error_px: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def _rivals(self, mask: Mask, border_error_px: float | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The rival of each pixel, and its share of the decision: 0 where no border is near, ``[H, W]`` each."""
         folder = None if self.folder is None else self.folder.moved
         evidence = border_evidence(mask.image, mask.labels, folder, ignored=mask.ignored)
@@ -218,7 +200,7 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
         share = np.where(evidence.near, share, np.float32(0))
         return evidence.rival, up_to_border(share, mask.labels, evidence.place)
 
-    def _changes_little(self, decisions: Iterable[tuple["_Mask", np.ndarray, np.ndarray]]) -> bool:
+    def _changes_little(self, decisions: Iterable[tuple[Mask, np.ndarray, np.ndarray]]) -> bool:
         """Whether masks, given with what `_rivals` found, would change by less than `least_change`."""
         limit = 0.5 / (1 - self.coarse_weight) if self.coarse_weight < 0.5 else 1.0
         counts: Counter[tuple[str, int]] = Counter()
@@ -230,22 +212,3 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
         both = {id_: counts["both", id_] for what, id_ in counts if what == "before"}
         agreement = [n / (counts["before", id_] + counts["after", id_] - n) for id_, n in both.items()]
         return not agreement or 1 - sum(agreement) / len(agreement) < self.least_change
-
-
-class _Mask(NamedTuple):
-    """A mask over an image: labels without void, and the pixels whose edges do not count."""
-
-    image: np.ndarray
-    labels: np.ndarray
-    ignored: np.ndarray
-
-    @classmethod
-    def of(cls, image: np.ndarray, mask: np.ndarray) -> Self:
-        """Of a mask with void, which becomes the nearest label."""
-        return cls(image, fill_void(torch.from_numpy(mask)).numpy(), deep(mask == void_of(mask)))
-
-    def moved(self, move: Move) -> "_Mask":
-        return self._replace(labels=move(self.labels, void_of(self.labels)))
-
-    def measured(self) -> BorderStrength:
-        return border_strength(self.image, self.labels, self.ignored)

@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from segmend.borders import BorderProfile, Move
+import numpy as np
+import torch
+
+from segmend.borders import BorderProfile, BorderStrength, Move, border_strength, evident_move
 from segmend.borders.pairs import PairProfiles
+from segmend.borders.strength import deep
+from segmend.data.corruptions import fill_void
+from segmend.labels import void_of
+
+BETTER = 1.4
+"""So many times the share of the borders lies on the strongest edges after a move, or it is not made."""
+
+
+class Mask(NamedTuple):
+    """A mask over an image.
+
+    Attributes:
+        image: ``uint8 [H, W, 3]``.
+        labels: ids without void, ``[H, W]``.
+        ignored: pixels whose edges do not count, ``bool [H, W]``.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    ignored: np.ndarray
+
+    @classmethod
+    def of(cls, image: np.ndarray, mask: np.ndarray) -> Mask:
+        """Of a mask with void, which becomes the nearest label."""
+        return cls(image, fill_void(torch.from_numpy(mask)).numpy(), deep(mask == void_of(mask)))
+
+    def moved(self, move: Move) -> Mask:
+        """The mask with its borders moved."""
+        return self._replace(labels=move(self.labels, void_of(self.labels)))
+
+    def measured(self) -> BorderStrength:
+        """The edges around its borders."""
+        return border_strength(self.image, self.labels, self.ignored)
 
 
 class FolderOfMasks(NamedTuple):
@@ -14,10 +51,10 @@ class FolderOfMasks(NamedTuple):
     Attributes:
         profile: of the borders of its masks.
         are_of_other_images: whether the masks seem to belong to other images; then they are left as they are.
-        move: of their borders, before the network decides; None where no offset is evident.
+        move: of their borders, where they are evidently too small, too large or shifted; None where not.
         moved: profiles of pairs of classes after the move.
         share_on_border: of the borders after the move, see `segmend.borders.BorderProfile.share_on_border`.
-        is_left: whether the network would change so little that it changes nothing.
+        is_left: whether a network would change so little beside the move that it changes nothing.
     """
 
     profile: BorderProfile
@@ -26,3 +63,24 @@ class FolderOfMasks(NamedTuple):
     moved: PairProfiles
     share_on_border: float
     is_left: bool = False
+
+    @classmethod
+    def of(cls, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> tuple[FolderOfMasks, list[Mask]]:
+        """Of some images and masks; and these masks after the move, without those that hold no label.
+
+        A move is made only where borders then lie on edges far more often.
+        """
+        given = [Mask.of(image, mask) for image, mask in zip(images, masks, strict=True)]
+        given = [mask for mask in given if not mask.ignored.all()]
+        profile = BorderProfile.of(mask.measured() for mask in given)
+        move, moved = evident_move(profile), profile
+        if move is not None:
+            after = [mask.moved(move) for mask in given]
+            found = BorderProfile.of(mask.measured() for mask in after)
+            if found.share_on_border > BETTER * profile.share_on_border:
+                given, moved = after, found
+            else:
+                move = None
+        others = profile.precision().are_of_other_images
+        pairs = PairProfiles(moved.images, moved.areas)
+        return cls(profile, others, move, pairs, moved.share_on_border), given

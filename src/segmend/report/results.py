@@ -465,6 +465,7 @@ class Tuning(_Strict):
         expected_gain: in mIoU, on masks that it is not chosen by (cross-validation), with its 95 % interval
             `low` to `high`.
         tried: all that was tried.
+        notes: what could not be tried, and why.
     """
 
     kind: Literal["tuning"] = "tuning"
@@ -477,6 +478,7 @@ class Tuning(_Strict):
     low: float
     high: float
     tried: list[Tried]
+    notes: list[str] = []
     skipped: list[Skipped] = []
 
 

@@ -107,8 +107,12 @@ class CorrectorRecipe(Recipe):
 
 def stages(recipe: CorrectorRecipe, bar: Bar) -> list[Stage]:
     """One stage."""
+    return stages_of(recipe.data.training_set(recipe.coarse.train, recipe.propagated), recipe, bar)
+
+
+def stages_of(dataset: Dataset, recipe: CorrectorRecipe, bar: Bar) -> list[Stage]:
+    """One stage, on the images of a data set that is open already."""
     options, maps = recipe.optimisation, recipe.coarse
-    dataset = recipe.data.training_set(maps.train, recipe.propagated)
     chosen = recipe.ecn or recipe.spn
     assert chosen is not None
     appearance = fit_appearance(dataset, bar) if chosen.appearance == "fit" else chosen.appearance
