@@ -24,15 +24,15 @@ from segmend.devices import available_cores
 from segmend.jobs.train import train
 from segmend.metrics import calibration_error
 from segmend.model_folder import load_model, read_config, save_model
-from segmend.refiners import UNIVERSAL, DenseCRF, UniversalPropagation, load
+from segmend.refiners import UNIVERSAL, DenseCRF, UniversalPropagation, UniversalRefiner, load
 from segmend.training.recipe import read_recipe
 from segmend.training.tasks.universal import UniversalRecipe
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from coarse_weight import find_coarse_weight  # noqa: E402
 from comparison import DATA, RECIPES  # noqa: E402
+from map_constants import find_map_constants  # noqa: E402
 from mosaics import write_mosaics  # noqa: E402
 from raw import write_raw  # noqa: E402
 from regions import write_regions  # noqa: E402
@@ -78,26 +78,34 @@ def trained(data: Path, runs: Path, seed: int) -> Path:
     return folder / "refiner" / str(seed)
 
 
-def with_coarse_weight(folder: Path, data: Path, runs: Path) -> Path:
-    """The folder of a trained refiner with its coarse weights chosen (see `find_coarse_weight`)."""
+def with_constants(folder: Path, data: Path, runs: Path) -> Path:
+    """The folder of a trained refiner with its constants chosen (see `find_map_constants`)."""
     trained = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
-    place = runs / "universal" / "with_coarse_weight" / trained
+    place = runs / "universal" / "with_constants" / trained
     if place.is_dir():
         return place
     torch.set_num_threads(1)
-    model = load_model(UniversalPropagation, folder)
-    config = {name: value for name, value in read_config(folder).items() if name != "type"}
-    coarse_weight = find_coarse_weight(model, held_out(data, runs), *set_aside(data))
-    print(coarse_weight, flush=True)
-    weighted = UniversalPropagation(**(config | coarse_weight._asdict())).eval()
-    weighted.load_state_dict(model.state_dict())
-    save_model(weighted, place)
+    loaded = load(folder)
+    model = loaded.maps if isinstance(loaded, UniversalRefiner) else loaded
+    assert isinstance(model, UniversalPropagation)
+    constants = find_map_constants(model, held_out(data, runs), set_aside(data))
+    print(constants, flush=True)
+    config = read_config(folder)
+    of_model = {name: value for name, value in config.get("maps", config).items() if name != "type"}
+    chosen = UniversalPropagation(**(of_model | constants._asdict())).eval()
+    chosen.load_state_dict(model.state_dict())
+    save_model(chosen, place)
     return place
 
 
-def ship(universal: UniversalPropagation) -> None:
-    """Put a trained refiner into the package, with its model card."""
-    save_model(universal, UNIVERSAL, model_card())
+def ship(folder: Path) -> None:
+    """Put a trained refiner of probability maps into the package, beside its refiner of masks."""
+    maps, shipped = load_model(UniversalPropagation, folder), load_model(UniversalRefiner, UNIVERSAL)
+    of_maps = {name: value for name, value in read_config(folder).items() if name != "type"}
+    whole = UniversalRefiner(read_config(UNIVERSAL)["masks"], of_maps).eval()
+    whole.masks.load_state_dict(shipped.masks.state_dict())
+    whole.maps.load_state_dict(maps.state_dict())
+    save_model(whole, UNIVERSAL, model_card())
 
 
 def draw_reliability(file: Path, counts: dict[str, np.ndarray]) -> None:
@@ -139,9 +147,9 @@ def main() -> None:
     ]
     compared, found = list(cases(arguments.data, arguments.runs)), []
     with ProcessPoolExecutor(available_cores(), multiprocessing.get_context("spawn")) as processes:
-        weigh = partial(with_coarse_weight, data=arguments.data, runs=arguments.runs)
-        weighted = list(processes.map(weigh, folders))
-        work = partial(scored, data=arguments.data, runs=arguments.runs, folders=weighted)
+        choose = partial(with_constants, data=arguments.data, runs=arguments.runs)
+        chosen = list(processes.map(choose, folders))
+        work = partial(scored, data=arguments.data, runs=arguments.runs, folders=chosen)
         for case, scores in zip(compared, processes.map(work, range(len(compared))), strict=True):
             found.append((case, scores))
             gain = scores[0]["universal"].mean_iou - scores[0]["coarse"].mean_iou
@@ -156,7 +164,7 @@ def main() -> None:
         )
         draw_reliability(HERE.parents[1] / "docs" / "results" / "universal_reliability.png", sums)
     if arguments.ship:
-        ship(load_model(UniversalPropagation, weighted[0]))
+        ship(chosen[0])
     print(gains(f"{HERE.name}/results"))
 
 

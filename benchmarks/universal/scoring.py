@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,47 +14,27 @@ from torch import Tensor
 
 from faces import PAIRS
 from segmend import metrics
-from segmend.data.corruptions import fill_void, grow, low_resolution, polygons, shifted
+from segmend.data.corruptions import fill_void, low_resolution
 from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse, pair_labels
-from segmend.labels import as_tensor, one_hot, void_of
+from segmend.labels import as_tensor, void_of
 from segmend.metrics.confidence import BINS
 from segmend.refiners import Refinement, Refiner
 
 IMAGES = 20
 """Images of each set whose ground truth is corrupted."""
 
-HELD_OUT = 150
-"""Approximate number of images of each set on which the coarse weight is chosen."""
+HELD_OUT = 60
+"""Approximate number of images of each set on which constants are chosen."""
 
 Coarsen = Callable[[Tensor, int], Tensor]
 """A coarse probability map ``[C, H, W]`` of true labels ``[H, W]`` and the number of classes."""
 
 
-def hard(change: Callable[[Tensor], Tensor]) -> Coarsen:
-    return lambda labels, count: one_hot(change(fill_void(labels)), count)
-
-
 CORRUPTION: dict[str, Coarsen] = {
-    "eroded, 3 px": hard(lambda labels: grow(labels, -3)),
-    "eroded, 9 px": hard(lambda labels: grow(labels, -9)),
-    "dilated, 3 px": hard(lambda labels: grow(labels, 3)),
-    "dilated, 9 px": hard(lambda labels: grow(labels, 9)),
-    "polygons, 20 corners": hard(lambda labels: polygons(labels, 20)),
-    "polygons, 5 corners": hard(lambda labels: polygons(labels, 5)),
-    "1/8 resolution": lambda labels, count: low_resolution(fill_void(labels), count, 8),
-    "1/16 resolution": lambda labels, count: low_resolution(fill_void(labels), count, 16),
-    "ground truth": hard(lambda labels: labels),
-    "off by one pixel": hard(lambda labels: shifted(labels, 1)),
+    f"1/{factor} resolution": lambda labels, count, factor=factor: low_resolution(fill_void(labels), count, factor)
+    for factor in (8, 16)
 }
-
-SOFT = ("1/8 resolution", "1/16 resolution")
-"""Kinds of `CORRUPTION` that give probability maps, not masks."""
-
-ERRORS = {"eroded, 3 px": 3.0, "eroded, 9 px": 9.0, "dilated, 3 px": 3.0, "dilated, 9 px": 9.0}
-"""Border errors in pixels of the kinds of `CORRUPTION` that are refined a second time with the error given."""
-
-GOOD = ("ground truth", "off by one pixel")
-"""Kinds of `CORRUPTION` that leave next to nothing to refine."""
+"""Probability maps that are made from ground truth."""
 
 REAL = (
     ("msrc21", "linear"),
@@ -67,34 +47,23 @@ REAL = (
 
 @dataclass(frozen=True)
 class Case:
-    """Coarse maps of one kind over one set, and the border error in pixels that is given (0: none is)."""
+    """Coarse maps of one kind over one set."""
 
     name: str
     kind: str
     dataset: Dataset
     coarse: Callable[[Record, Tensor], Tensor]
-    border_error_px: float = 0.0
 
 
 def cases(data: Path, runs: Path) -> Iterator[Case]:
-    """Segmenters' maps first, then corrupted ground truth, some of it also with the border error given."""
+    """Segmenters' maps first, then ground truth of low resolution."""
     for name, kind in REAL:
         root = runs / name / "data"
         dataset = open_dataset(root if root.is_dir() else data / name, "val")
         yield from of_segmenter(name, kind, dataset, runs / name / kind / "val")
     for name in ("msrc21", "camvid", "fasseg_frontal", "celebamask_hq_mini"):
         dataset = open_dataset(data / name, "val")
-        changed = list(corrupted(dataset.merged(PAIRS) if name == "celebamask_hq_mini" else dataset))
-        yield from [*changed, *with_errors(changed)]
-
-
-def with_errors(changed: list[Case]) -> list[Case]:
-    """The cases of `ERRORS`, with their border error given."""
-    return [
-        replace(c, kind=f"{c.kind}, border error given", border_error_px=ERRORS[c.kind])
-        for c in changed
-        if c.kind in ERRORS
-    ]
+        yield from corrupted(dataset.merged(PAIRS) if name == "celebamask_hq_mini" else dataset)
 
 
 def held_out(data: Path, runs: Path) -> Iterator[Case]:
@@ -109,18 +78,10 @@ def held_out(data: Path, runs: Path) -> Iterator[Case]:
         yield from of_segmenter(name, kind, few, runs / name / kind / folder)
 
 
-def set_aside(data: Path) -> tuple[list[Case], list[Case], list[Case]]:
-    """Corrupted ground truth of images that the weights are not trained on and that no table scores.
-
-    Probability maps, masks, and masks whose border error is given.
-    """
-    found = [
-        case
-        for name in ("msrc21", "camvid", "fasseg_frontal")
-        for case in corrupted(open_dataset(data / name, "train"))
-    ]
-    hard = [case for case in found if case.kind not in SOFT]
-    return [case for case in found if case.kind in SOFT], hard, with_errors(hard)
+def set_aside(data: Path) -> Iterator[Case]:
+    """Ground truth of low resolution of images that the weights are not trained on and that no table scores."""
+    for name in ("msrc21", "camvid", "fasseg_frontal"):
+        yield from corrupted(open_dataset(data / name, "train"))
 
 
 def of_segmenter(name: str, kind: str, dataset: Dataset, folder: Path) -> Iterator[Case]:
@@ -164,7 +125,7 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
     names = ["coarse", *refiners]
     confusion = {name: np.zeros((count, count + 1), np.int64) for name in names}
     boundary = {name: np.zeros((2, count), np.int64) for name in names}
-    own: dict[str, list[float]] = {name: [] for name in names}
+    own: dict[str, list[np.ndarray]] = {name: [] for name in names}
     bins = {name: np.zeros((BINS, 3)) for name in names}
     for record in case.dataset:
         image, labels = pair_labels(case.dataset, record)
@@ -172,14 +133,13 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
         valid = labels != void_of(labels)
         found = {"coarse": Refinement.of(coarse, coarse)}
         for name, refiner in refiners.items():
-            error = (case.border_error_px or None) if refiner.takes_border_error else None
-            found[name] = refiner.refine(image, coarse, border_error_px=error)
+            found[name] = refiner.refine(image, coarse)
         for name, refined in found.items():
             map_ = refined.labels.numpy()
             counts = metrics.confusion_matrix(map_, labels, count)
             confusion[name] += counts
             boundary[name] += metrics.boundary_iou_counts(map_, labels, count)
-            own[name].append(metrics.mean_iou(counts))
+            own[name].append(metrics.image_scores(counts))
             bins[name] += metrics.reliability(refined.confidence.numpy()[valid], (map_ == labels)[valid])
     return {
         name: Score(
@@ -194,7 +154,7 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
 
 def by_hand(case: Case) -> bool:
     """Whether the maps are corrupted ground truth, not a segmenter's."""
-    return case.kind in CORRUPTION or case.border_error_px > 0
+    return case.kind in CORRUPTION
 
 
 def figures_of(found: list[tuple[Case, list[dict[str, Score]]]]) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,6 @@
 """The class-agnostic refiner: what it is trained on, and how it is scored."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "universal"))
 
 import tables
-from coarse_weight import MASK_WEIGHTS, SOFT_WEIGHTS, CoarseWeight, find_coarse_weight
+from map_constants import CONFIDENT_WEIGHTS, MapConstants, find_map_constants
 from mosaics import SIDE, mosaic
 from raw import write_raw
 from regions import CLASSES, regions, write_regions
@@ -20,7 +19,7 @@ from scoring import CORRUPTION, Case, Score, figures_of, score
 from segmend.data.dataset import open_dataset, pair_labels
 from segmend.data.synthetic import generate_dataset
 from segmend.labels import one_hot
-from segmend.refiners import GuidedFilter, Refinement, Refiner, UniversalPropagation
+from segmend.refiners import GuidedFilter, Refinement, Refiner
 
 
 def test_regions_lie_between_borders_of_the_image():
@@ -47,7 +46,7 @@ def test_gains_of_a_refiner_over_corruption(synthetic, kind):
     change, count = CORRUPTION[kind], len(dataset.classes)
     case = Case("synthetic", kind, dataset, lambda record, labels: change(labels, count))
     found = score(case, {"guided": GuidedFilter()})
-    assert found["coarse"].mean_iou == 100 if kind == "ground truth" else 0 < found["coarse"].mean_iou < 100
+    assert 0 < found["coarse"].mean_iou < 100
     assert found["guided"].mean_iou != found["coarse"].mean_iou
     figures = figures_of([(case, [found])])
     assert list(figures) == [f"synthetic: {kind}", f"mean: {kind}"]
@@ -69,24 +68,22 @@ def test_a_mosaic_holds_small_images_and_their_labels(tmp_path):
 
 
 class Swaps(Refiner):
-    """Gives the top of the image to the next class, confidently enough for a coarse weight below 0.359."""
+    """Gives the top of the image to the next class, confidently enough for a coarse weight below 0.359.
 
-    takes_border_error = True
-    coarse_weight = coarse_weight_confident = coarse_weight_masks = coarse_weight_known_error = 0.0
+    An appearance weight makes all maps wrong.
+    """
+
+    coarse_weight = coarse_weight_confident = appearance = 0.0
+    keep_shares = 1.0
 
     def coarse_weight_for(self, coarse, border_error_px=None):
-        confidence = float(coarse.amax(dim=0).mean())
-        if confidence < 0.95:
-            return self.coarse_weight
-        if confidence < 0.99:
-            return self.coarse_weight_confident
-        return self.coarse_weight_known_error if border_error_px else self.coarse_weight_masks
+        return self.coarse_weight if float(coarse.amax(dim=0).mean()) < 0.95 else self.coarse_weight_confident
 
     def refine_batch(self, image, coarse, border_error_px=None):
         refined, rows = coarse.clone(), slice(0, coarse.shape[2] // 4)
         other = coarse.roll(1, dims=1)
         refined[..., rows, :] += 0.78 * (other - coarse)[..., rows, :]
-        return Refinement.of(refined, coarse)
+        return Refinement.of(refined.flip(1) if self.appearance else refined, coarse)
 
 
 @pytest.fixture
@@ -107,38 +104,18 @@ def kind(synthetic):
     return make
 
 
-SMOOTHING = (0.1, 0.02, 0.0, 0.0)
-LOWEST = CoarseWeight(SOFT_WEIGHTS[0], SOFT_WEIGHTS[0], MASK_WEIGHTS[0], MASK_WEIGHTS[0])
+SMOOTHING = (0.1, 0.02)
+LOWEST = MapConstants(0.0, CONFIDENT_WEIGHTS[0], 0.0, 1.0)
 
 
-def test_the_coarse_weight_gains_most_of_those_that_degrade_no_kind(kind):
+def test_constants_gain_most_of_those_that_degrade_no_kind(kind):
     wrong = [[kind(smoothing, True)] * 3 for smoothing in SMOOTHING]
-    wrong[3] = [replace(case, border_error_px=5.0) for case in wrong[3]]
-    assert find_coarse_weight(Swaps(), *wrong) == LOWEST
+    assert find_map_constants(Swaps(), *wrong) == LOWEST
     for number, cases in enumerate(wrong):  # their gain is larger than the loss on correct maps
-        true = replace(kind(SMOOTHING[number], False), border_error_px=cases[0].border_error_px)
-        weights = find_coarse_weight(Swaps(), *wrong[:number], [true, *cases], *wrong[number + 1 :])
-        for other, (found, lowest) in enumerate(zip(weights, LOWEST, strict=True)):
-            assert found > 0.359 if other == number else found == lowest
-
-
-def test_maps_that_are_good_already_may_lose_next_to_nothing(kind, monkeypatch):
-    wrong = [[kind(smoothing, True)] * 3 for smoothing in SMOOTHING]
-    wrong[2].append(kind(0.0, False, "ground truth"))
-    assert find_coarse_weight(Swaps(), *wrong).coarse_weight_masks > 0.359
-    monkeypatch.setattr("coarse_weight.MOST_LOST_OF_GOOD", 0.9)
-    assert find_coarse_weight(Swaps(), *wrong) == LOWEST
-
-
-def test_a_refiner_gets_the_border_error(kind):
-    network, case = UniversalPropagation().eval(), kind(0.0, False)
-    inputs = []
-    network.register_forward_pre_hook(lambda _, args: inputs.append(args[2]))
-    for border_error_px in (0.0, 5.0):
-        score(replace(case, border_error_px=border_error_px), {"universal": network})
-    without, given = inputs[: len(inputs) // 2], inputs[len(inputs) // 2 :]
-    assert set(without) == {None}
-    assert all(float(px) == 5 for px in given)
+        true = kind(SMOOTHING[number], False)
+        found = find_map_constants(Swaps(), *wrong[:number], [true, *cases], *wrong[number + 1 :])
+        assert found[number] > 0.359
+        assert found[1 - number] == LOWEST[1 - number]
 
 
 def test_means_and_spreads_over_seeds_are_of_gains(kind, tmp_path, monkeypatch):

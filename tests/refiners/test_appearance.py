@@ -12,8 +12,11 @@ from segmend.refiners.appearance import (
     POSITION_SCALE,
     ROUNDS,
     SAMPLE_DISTANCE,
+    SHARES_STEP,
     appearance_at_pixels,
     appearance_term,
+    combined,
+    combined_keeping_shares,
     with_appearance,
 )
 
@@ -99,3 +102,30 @@ def test_gradients_reach_the_coarse_map():
     logits = torch.randn(1, 3, 32, 32, requires_grad=True)
     with_appearance(torch.rand(1, 3, 32, 32), logits.softmax(dim=1))[:, 0].sum().backward()
     assert logits.grad.abs().min() > 0
+
+
+def appearance_example(seed=0, classes=4):
+    generator = torch.Generator().manual_seed(seed)
+    coarse = (3 * torch.randn(2, classes, 40, 56, generator=generator)).softmax(dim=1)
+    return coarse, 4 * torch.rand(2, classes, 40, 56, generator=generator)
+
+
+def test_without_keeping_shares_it_is_the_plain_combination():
+    coarse, appearance = appearance_example()
+    assert torch.equal(combined_keeping_shares(coarse, appearance, 0.5, 0.0), combined(coarse, appearance, 0.5))
+
+
+def test_the_share_of_each_class_is_kept():
+    """A bias of the appearance towards one class changes nothing where shares are kept, and much where not."""
+    coarse, appearance = appearance_example()
+    coarse, appearance = (F.interpolate(map_, scale_factor=SHARES_STEP) for map_ in (coarse, appearance))
+    appearance[:, 0] += 3
+    shares = coarse.mean(dim=(2, 3))
+    kept = combined_keeping_shares(coarse, appearance, 1.0, 1.0)
+    torch.testing.assert_close(kept.mean(dim=(2, 3)), shares, atol=5e-3, rtol=0)
+    torch.testing.assert_close(kept.sum(dim=1), torch.ones(2, *kept.shape[2:]))
+    assert (combined(coarse, appearance, 1.0).mean(dim=(2, 3)) - shares).abs().max() > 0.2
+    half = combined_keeping_shares(coarse, appearance, 1.0, 0.5).mean(dim=(2, 3))
+    assert (
+        (half[:, 0] > shares[:, 0] + 0.05) & (half[:, 0] < combined(coarse, appearance, 1.0)[:, 0].mean())
+    ).all()

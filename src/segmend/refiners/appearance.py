@@ -42,6 +42,9 @@ MAX_SAMPLES = 1024
 MIN_COARSE = 1e-4
 """Smaller probabilities of a coarse map count as this in log-probabilities."""
 
+SHARES_STEP, FITTINGS, SMALLEST_SHARE, LARGEST_CONSTANT = 4, 8, 1e-6, 6.0
+"""Of `combined_keeping_shares`: step in pixels, rounds, and limits of the shares and of the constants."""
+
 
 def with_appearance(image: Tensor, coarse: Tensor, weight: float = 1.0) -> Tensor:
     """The coarse map refined by its appearance term, ``[B, C, H, W]``; any H and W.
@@ -59,6 +62,29 @@ def with_appearance(image: Tensor, coarse: Tensor, weight: float = 1.0) -> Tenso
 def combined(coarse: Tensor, appearance: Tensor, weight: float) -> Tensor:
     """``softmax(log coarse + weight * appearance)``, all ``[B, C, H, W]``."""
     return (coarse.float().clamp_min(MIN_COARSE).log() + weight * appearance).softmax(dim=1)
+
+
+def combined_keeping_shares(coarse: Tensor, appearance: Tensor, weight: float, keep: float) -> Tensor:
+    """`combined`, with the share of each class in the image kept: ``softmax(log coarse + weight A + keep b)``.
+
+    The appearance term counts pixels, so that common classes spread, and small parts vanish. ``b`` is a constant
+    for each class, such that with `keep` 1 the mean of its probability over the image is that of the coarse map;
+    it is found by iterative proportional fitting at every `SHARES_STEP`-th pixel.
+
+    Args:
+        coarse, appearance: ``[B, C, H, W]``.
+        keep: 0 (`combined`) to 1 (all shares are kept).
+    """
+    logits = coarse.float().clamp_min(MIN_COARSE).log_() + weight * appearance
+    if keep <= 0:
+        return logits.softmax(dim=1)
+    few = logits[..., ::SHARES_STEP, ::SHARES_STEP]
+    shares = coarse.mean(dim=(2, 3)).clamp_min(SMALLEST_SHARE).log()
+    constants = torch.zeros_like(shares)
+    for _ in range(FITTINGS):
+        found = (few + constants[..., None, None]).softmax(dim=1).mean(dim=(2, 3))
+        constants += shares - found.clamp_min(SMALLEST_SHARE).log()
+    return (logits + keep * constants.clamp(-LARGEST_CONSTANT, LARGEST_CONSTANT)[..., None, None]).softmax(dim=1)
 
 
 def appearance_at_pixels(image: Tensor, coarse: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The class-agnostic network: any size, any classes, known and estimated border errors, coarse weights."""
 
+import copy
 import math
 
 import pytest
@@ -158,3 +159,17 @@ def test_gradients_reach_every_parameter():
     output = network(image, coarse, torch.tensor([0.0, 4.0]))
     (output.probabilities[:, 0].log().mean() + output.log2_border_error.mean()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_the_appearance_term_is_added_to_uncertain_maps_alone(network):
+    image, coarse = example(size=(160, 200))
+    uncertain = 0.8 * coarse + 0.2 / coarse.shape[1]
+    certain = torch.eye(coarse.shape[1])[coarse.argmax(dim=1)].movedim(-1, 1)
+    term = copy.copy(network)
+    term.appearance = 0.5
+    with torch.inference_mode():
+        plain, changed = (one.refine_batch(image, uncertain).probabilities for one in (network, term))
+        assert not torch.allclose(plain, changed)
+        shares = (changed - plain).mean(dim=(2, 3)).abs()
+        assert shares.max() < 0.02
+        assert torch.equal(*(one.refine_batch(image, certain.clone()).probabilities for one in (network, term)))

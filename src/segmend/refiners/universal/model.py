@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmend.ops import native
-from segmend.refiners.appearance import CELL, MIN_COARSE
-from segmend.refiners.base import Refinement
+from segmend.refiners.appearance import CELL, MIN_COARSE, appearance_at_pixels, combined_keeping_shares
+from segmend.refiners.base import EVERY, Refinement
 from segmend.refiners.encoder_decoder import (
     WIDTHS,
     Decoder,
@@ -84,6 +84,9 @@ class UniversalPropagation(RefinerNetwork, paper_url="https://arxiv.org/abs/1710
         coarse_weight_masks: the same for masks, which are confident everywhere and do not show where they may be
             wrong. From 0.5 on no mask is changed.
         coarse_weight_known_error: the same for masks with a known border error.
+        appearance: weight of the appearance term (`segmend.refiners.appearance`) that is added to the refined map
+            where the coarse map is uncertain far from its borders, as those of segmenters are.
+        keep_shares: how far the appearance term leaves the shares of the classes in the image as they are (0..1).
 
     Example::
 
@@ -102,10 +105,13 @@ class UniversalPropagation(RefinerNetwork, paper_url="https://arxiv.org/abs/1710
         coarse_weight_confident: float = 0.0,
         coarse_weight_masks: float = 0.0,
         coarse_weight_known_error: float = 0.0,
+        appearance: float = 0.0,
+        keep_shares: float = 1.0,
     ) -> None:
         super().__init__()
         self.coarse_weight, self.coarse_weight_confident = coarse_weight, coarse_weight_confident
         self.coarse_weight_masks, self.coarse_weight_known_error = coarse_weight_masks, coarse_weight_known_error
+        self.appearance, self.keep_shares = appearance, keep_shares
         base = WIDTHS[width]
         self.encoder = PyramidEncoder(PIXEL_FEATURES, base, hints=CELL_FEATURES + 1)
         self.decoder = Decoder(
@@ -161,9 +167,20 @@ class UniversalPropagation(RefinerNetwork, paper_url="https://arxiv.org/abs/1710
         restricted /= restricted.sum(dim=1, keepdim=True)
         restricted = void_filled(restricted, VOID_SHARE)
         error = torch.full((len(image),), border_error_px, device=image.device) if border_error_px else None
-        refined = self(image, restricted, error).probabilities
+        refined = self._with_appearance(image, restricted, self(image, restricted, error).probabilities)
         probabilities = native.empty_like(coarse, torch.float32).zero_().index_copy_(1, present, refined)
         return Refinement.of(probabilities, coarse)
+
+    def _with_appearance(self, image: Tensor, coarse: Tensor, refined: Tensor) -> Tensor:
+        """The refined maps with the appearance term of the coarse ones, all ``[B, C, H, W]``."""
+        if self.appearance <= 0:
+            return refined
+        far = [uncertainty(one[:, ::EVERY, ::EVERY]).shares()[1] for one in coarse]
+        if not any(far):
+            return refined
+        appearance = appearance_at_pixels(image, coarse)
+        appearance *= torch.tensor(far, device=image.device).view(-1, 1, 1, 1)
+        return combined_keeping_shares(refined, appearance, self.appearance, self.keep_shares)
 
     def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
         """The weight of masks, of confident maps or of uncertain ones, or between them, by their `uncertainty`."""
