@@ -15,6 +15,7 @@ from segmend.refiners.dense_crf import DenseCRF
 from segmend.refiners.ecn import ECN
 from segmend.refiners.guided_filter import GuidedFilter
 from segmend.refiners.network import RefinerNetwork
+from segmend.refiners.objects import ObjectRefiner
 from segmend.refiners.offset_correction import OffsetCorrection
 from segmend.refiners.spatial_propagation import SpatialPropagation
 from segmend.refiners.unchanged import Unchanged
@@ -116,6 +117,7 @@ __all__ = [
     "BorderNetwork",
     "DenseCRF",
     "GuidedFilter",
+    "ObjectRefiner",
     "OffsetCorrection",
     "Refinement",
     "Refiner",
