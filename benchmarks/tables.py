@@ -253,16 +253,7 @@ SET_NAMES = {
 
 MEAN = "mean"
 SEGMENTERS = "segmenters"
-IN_CARD = (
-    SEGMENTERS,
-    "eroded, 9 px",
-    "dilated, 9 px",
-    "polygons, 5 corners",
-    "1/16 resolution",
-    "ground truth",
-    "eroded, 9 px, border error given",
-    "dilated, 9 px, border error given",
-)
+IN_CARD = (SEGMENTERS, "1/8 resolution", "1/16 resolution")
 """Kinds of coarse maps in the table of the model card."""
 
 

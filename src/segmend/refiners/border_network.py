@@ -28,7 +28,7 @@ from segmend.refiners.encoder_decoder import (
     head,
     pad_to_stride,
 )
-from segmend.refiners.folder_of_masks import FolderOfMasks, Mask
+from segmend.refiners.folder_of_masks import FolderOfMasks, Mask, in_threads
 from segmend.refiners.network import RefinerNetwork
 from segmend.refiners.present_classes import not_uniform, present_classes, void_filled
 
@@ -99,7 +99,8 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
         known = copy.copy(self)
         known.folder = folder
         tried = [given[i] for i in np.linspace(0, len(given) - 1, min(TRIED, len(given))).astype(int)]
-        is_left = known._changes_little([(mask, *known._rivals(mask)) for mask in tried])
+        decided = in_threads(known._rivals, tried)
+        is_left = known._changes_little([(mask, *found) for mask, found in zip(tried, decided, strict=True)])
         known.folder = folder._replace(is_left=is_left)
         return known
 
