@@ -253,7 +253,8 @@ SET_NAMES = {
 
 MEAN = "mean"
 SEGMENTERS = "segmenters"
-IN_CARD = (SEGMENTERS, "1/8 resolution", "1/16 resolution")
+SEGMENTERS_AS_MASKS = f"{SEGMENTERS}, as masks"
+IN_CARD = (SEGMENTERS, SEGMENTERS_AS_MASKS, "1/8 resolution", "1/16 resolution")
 """Kinds of coarse maps in the table of the model card."""
 
 
@@ -265,7 +266,7 @@ def gains(name: str, chosen: str = "all") -> str:
             the model card) or ``corruptions``.
     """
     cases = raw(name).rows().values()
-    kinds = {f["coarse maps"] for f in cases if f["set"] == MEAN} - {SEGMENTERS}
+    kinds = {f["coarse maps"] for f in cases if f["set"] == MEAN} - {SEGMENTERS, SEGMENTERS_AS_MASKS}
 
     def groups(figures: Mapping[str, Any]) -> set[str]:
         by_hand = figures["coarse maps"] in kinds

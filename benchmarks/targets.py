@@ -11,6 +11,7 @@ from typing import Any
 from tables import (
     MEAN,
     SEGMENTERS,
+    SEGMENTERS_AS_MASKS,
     average,
     coarse_iou,
     davis_lead,
@@ -157,14 +158,16 @@ def universal() -> list[Target]:
     """The class-agnostic refiner of probability maps, on sets that its weights were never trained on."""
     rows = raw("universal/results").rows().values()
     means = {f["coarse maps"]: f["gains"] for f in rows if f["set"] == MEAN}
-    real = [f for f in rows if f["set"] != MEAN and f["coarse maps"] not in means]
+    every = [f for f in rows if f["set"] != MEAN and f["coarse maps"] not in means]
+    real = [f for f in every if not f["coarse maps"].endswith("as masks")]
     gains = [f["gains"]["universal"] for f in real]
     mean = average(means[SEGMENTERS]["universal"]["mIoU"])
     boundary = [
         statistics.mean(average(f["gains"][method]["boundary IoU"]) for f in real) for method in ("universal", CRF)
     ]
     linear = next(f for f in real if (f["set"], f["coarse maps"]) == ("msrc21", "linear"))["gains"]["universal"]
-    low = [average(of["universal"]["mIoU"]) for kind, of in means.items() if kind != SEGMENTERS]
+    of_low = [of for kind, of in means.items() if kind not in (SEGMENTERS, SEGMENTERS_AS_MASKS)]
+    low = [average(of["universal"]["mIoU"]) for of in of_low]
     maps, method = "segmenters' maps of four kinds", "universal"
     crf = "over the dense CRF with one setting"
     return [

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scoring import Case
+from scoring import Case, of_case
 
 from segmend import metrics
 from segmend.data.dataset import pair_labels
@@ -73,6 +73,7 @@ def _tried(
     """Gain in mIoU for each of the constants, and whether they are allowed."""
     count, scored, own = len(case.dataset.classes), case.dataset.scored_ids, []
     confusion = np.zeros((1 + len(tried), count, count + 1), np.int64)
+    refiner = of_case(refiner, case)
     for record in case.dataset:
         image, labels = pair_labels(case.dataset, record)
         coarse = case.coarse(record, torch.from_numpy(labels))

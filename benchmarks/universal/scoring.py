@@ -2,10 +2,10 @@
 
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,9 +16,11 @@ from faces import PAIRS
 from segmend import metrics
 from segmend.data.corruptions import fill_void, low_resolution
 from segmend.data.dataset import Dataset, Record, open_dataset, pair_coarse, pair_labels
+from segmend.jobs.border_profiles import MEASURED, SAMPLED_MAPS, sampled
 from segmend.labels import as_tensor, void_of
 from segmend.metrics.confidence import BINS
 from segmend.refiners import Refinement, Refiner
+from segmend.refiners.base import EVERY
 
 IMAGES = 20
 """Images of each set whose ground truth is corrupted."""
@@ -45,14 +47,20 @@ REAL = (
 """Data sets and segmenters."""
 
 
+R = TypeVar("R", bound=Refiner)
+
+MASKS = ", as masks"
+
+
 @dataclass(frozen=True)
 class Case:
-    """Coarse maps of one kind over one set."""
+    """Coarse maps of one kind over one set; `as_masks`: only their most likely labels are given."""
 
     name: str
     kind: str
     dataset: Dataset
     coarse: Callable[[Record, Tensor], Tensor]
+    as_masks: bool = False
 
 
 def cases(data: Path, runs: Path) -> Iterator[Case]:
@@ -60,7 +68,8 @@ def cases(data: Path, runs: Path) -> Iterator[Case]:
     for name, kind in REAL:
         root = runs / name / "data"
         dataset = open_dataset(root if root.is_dir() else data / name, "val")
-        yield from of_segmenter(name, kind, dataset, runs / name / kind / "val")
+        for case in of_segmenter(name, kind, dataset, runs / name / kind / "val"):
+            yield from (case, replace(case, kind=f"{kind}{MASKS}", as_masks=True))
     for name in ("msrc21", "camvid", "fasseg_frontal", "celebamask_hq_mini"):
         dataset = open_dataset(data / name, "val")
         yield from corrupted(dataset.merged(PAIRS) if name == "celebamask_hq_mini" else dataset)
@@ -123,6 +132,7 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
     """Scores of the coarse maps and of each refiner's."""
     count = len(case.dataset.classes)
     names = ["coarse", *refiners]
+    refiners = {name: of_case(refiner, case) for name, refiner in refiners.items()}
     confusion = {name: np.zeros((count, count + 1), np.int64) for name in names}
     boundary = {name: np.zeros((2, count), np.int64) for name in names}
     own: dict[str, list[np.ndarray]] = {name: [] for name in names}
@@ -133,7 +143,7 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
         valid = labels != void_of(labels)
         found = {"coarse": Refinement.of(coarse, coarse)}
         for name, refiner in refiners.items():
-            found[name] = refiner.refine(image, coarse)
+            found[name] = refiner.refine(image, coarse.argmax(dim=0) if case.as_masks else coarse, count)
         for name, refined in found.items():
             map_ = refined.labels.numpy()
             counts = metrics.confusion_matrix(map_, labels, count)
@@ -150,6 +160,17 @@ def score(case: Case, refiners: dict[str, Refiner]) -> dict[str, Score]:
         )
         for name in names
     }
+
+
+def of_case(refiner: R, case: Case) -> R:
+    """The refiner, after it looked at some of the maps or masks."""
+    few = sampled(case.dataset.records, MEASURED if case.as_masks else SAMPLED_MAPS)
+    pairs = [pair_labels(case.dataset, record) for record in few]
+    maps = [case.coarse(record, torch.from_numpy(labels)) for record, (_, labels) in zip(few, pairs, strict=True)]
+    if not case.as_masks:
+        return refiner.of_maps([map_[:, ::EVERY, ::EVERY] for map_ in maps])
+    masks = [map_.argmax(dim=0).byte().numpy() for map_ in maps]
+    return refiner.of_folder([image for image, _ in pairs], masks)
 
 
 def by_hand(case: Case) -> bool:
@@ -172,7 +193,7 @@ def figures_of(found: list[tuple[Case, list[dict[str, Score]]]]) -> dict[str, di
         }
     kinds: dict[str, list[dict]] = {}
     for case, _ in found:
-        kind = case.kind if by_hand(case) else SEGMENTERS
+        kind = case.kind if by_hand(case) else f"{SEGMENTERS}{MASKS}" if case.as_masks else SEGMENTERS
         kinds.setdefault(kind, []).append(figures[f"{case.name}: {case.kind}"]["gains"])
     for kind, rows in kinds.items():
         means = {

@@ -15,20 +15,24 @@ from segmend.data.corruptions import fill_void
 from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.files import InvalidFile
 from segmend.jobs.progress import bar
-from segmend.labels import Classes
+from segmend.labels import Classes, InvalidInput, as_probabilities, as_tensor
 from segmend.refiners import Refiner
+from segmend.refiners.base import EVERY
 from segmend.report.results import MeasuredBorders, MeasuredOffset
 
 MEASURED = 64
 """Images whose borders are measured, at most: a folder's profile needs no more."""
 
+SAMPLED_MAPS = 16
+"""Probability maps of a folder that are read first, at most."""
+
 WINDOW = 1400
 """Side in pixels of the part of a larger image that is measured, the one with most borders."""
 
 
-def sampled(records: Sequence[Record]) -> list[Record]:
-    """The records whose borders are measured: at most `MEASURED`, evenly spaced."""
-    chosen = np.linspace(0, len(records) - 1, min(MEASURED, len(records))).astype(int)
+def sampled(records: Sequence[Record], most: int = MEASURED) -> list[Record]:
+    """At most `most` of the records, evenly spaced."""
+    chosen = np.linspace(0, len(records) - 1, min(most, len(records))).astype(int)
     return [records[index] for index in chosen]
 
 
@@ -66,14 +70,21 @@ def count_classes(labels: np.ndarray, classes: Classes) -> np.ndarray:
 R = TypeVar("R", bound=Refiner)
 
 
-def of_folder(refiner: R, images: Dataset, quiet: bool = False) -> R:
-    """The refiner that knows the folder which masks are of; as it is, where the coarse maps are probabilities.
+def of_folder(refiner: R, images: Dataset, logits: bool = False, quiet: bool = False) -> R:
+    """The refiner that knows the folder which masks, or probability maps, are of.
 
     A sample of the folder is read. Files that cannot be read are left out here; whoever reads them all lists them.
+
+    Args:
+        logits: floats in coarse maps are logits.
     """
+    if not refiner.reads_folder:
+        return refiner
+    of_maps = [record for record in images if record.coarse and record.coarse.suffix == ".npz"]
+    refiner = _of_maps(refiner, images, of_maps, logits, quiet)
     read = []
     records = sampled([record for record in images if record.coarse and record.coarse.suffix != ".npz"])
-    if not refiner.reads_folder or not records:
+    if not records:
         return refiner
     with bar("look at the folder", len(records), quiet) as progress:
         for record in records:
@@ -81,6 +92,18 @@ def of_folder(refiner: R, images: Dataset, quiet: bool = False) -> R:
                 read.append(window(*pair_coarse(images, record, as_stored=True)))
             progress.advance()
     return refiner.of_folder([image for image, _ in read], [mask for _, mask in read])
+
+
+def _of_maps(refiner: R, images: Dataset, records: Sequence[Record], logits: bool, quiet: bool) -> R:
+    few = sampled(records, SAMPLED_MAPS)
+    read = []
+    with bar("look at the maps", len(few), quiet or not few) as progress:
+        for record in few:
+            with suppress(InvalidInput):
+                map_ = as_tensor(images.coarse(record, as_stored=True))[:, ::EVERY, ::EVERY]
+                read.append(as_probabilities(map_, len(images.classes), logits=logits))
+            progress.advance()
+    return refiner.of_maps(read) if read else refiner
 
 
 def measured_borders(profile: BorderProfile, names: Sequence[str]) -> MeasuredBorders:

@@ -119,7 +119,7 @@ def refine(
         read_as=f"{len(classes)} classes, {coding}, {images.images_read.reading}",
     )
     folder.check(images)
-    refiner = of_folder(refiner, images, options.quiet)
+    refiner = of_folder(refiner, images, options.logits, options.quiet)
     changed = pixels = filled = 0
 
     def read(record: Record) -> _Given | None:

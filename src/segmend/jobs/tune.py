@@ -304,7 +304,7 @@ def score_candidates(
         and what cannot be read.
     """
     records = [record for record in labelled if record.labels is not None]
-    known = {name: of_folder(load(name), folder, options.quiet) for name in OF_FOLDER}
+    known = {name: of_folder(load(name), folder, options.logits, options.quiet) for name in OF_FOLDER}
     found: dict[str, np.ndarray] = {}
     skipped = []
     with (

@@ -74,6 +74,14 @@ class Refiner(ABC):
         """
         return self
 
+    def of_maps(self, maps: Sequence[Tensor]) -> Self:
+        """The same refiner, which knows the folder that probability maps are of.
+
+        Args:
+            maps: some of the folder, every `EVERY`-th pixel of each, ``[C, h, w]``.
+        """
+        return self
+
     def with_all_changes(self) -> Self:
         """The same refiner without its own rules on what to keep: the caller gave a minimum confidence."""
         return self

@@ -52,7 +52,7 @@ R = TypeVar("R")
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """A function of each item, computed by a thread for each core: most of the time NumPy runs without the lock."""
+    """A function of each item, in a thread for each core: most of the time NumPy runs without the lock."""
     with ThreadPoolExecutor(available_cores()) as threads:
         return list(threads.map(function, items))
 

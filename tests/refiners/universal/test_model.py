@@ -173,3 +173,13 @@ def test_the_appearance_term_is_added_to_uncertain_maps_alone(network):
         shares = (changed - plain).mean(dim=(2, 3)).abs()
         assert shares.max() < 0.02
         assert torch.equal(*(one.refine_batch(image, certain.clone()).probabilities for one in (network, term)))
+
+
+def test_maps_of_a_folder_share_its_uncertainty():
+    network = UniversalPropagation(coarse_weight=0.6, coarse_weight_confident=0.9)
+    certain, uncertain = halves(1.0, 0.6), halves(0.8, 0.6)
+    assert network.of_maps([uncertain, uncertain]).coarse_weight_for(certain) == pytest.approx(0.6, abs=1e-4)
+    assert network.of_maps([certain]).coarse_weight_for(uncertain) == pytest.approx(0.9, abs=1e-4)
+    between = network.of_maps([certain, halves(1 - CERTAIN - UNCERTAIN, 0.6)])  # means of both kinds
+    assert between.coarse_weight_for(certain) == pytest.approx(0.75, abs=0.02)
+    assert network.coarse_weight_for(certain) == pytest.approx(0.9, abs=1e-4)  # the network itself knows nothing

@@ -4,8 +4,11 @@ Shapes: image ``[B, 3, H, W]`` in 0..1, coarse probability map ``[B, C, H, W]``,
 """
 
 # Annotations stay objects here (no `from __future__`): the hub mixin reads them to decode `config.json`.
-from typing import Literal, NamedTuple
+import copy
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,7 +28,7 @@ from segmend.refiners.encoder_decoder import (
 from segmend.refiners.network import RefinerNetwork
 from segmend.refiners.present_classes import present_classes, void_filled
 from segmend.refiners.spatial_propagation import SimilarityGates
-from segmend.refiners.universal.coarse_weight import uncertainty
+from segmend.refiners.universal.coarse_weight import Uncertainty, uncertainty
 from segmend.refiners.universal.combine import CombinationWeights, combine
 from segmend.refiners.universal.features import (
     CELL_FEATURES,
@@ -97,6 +100,9 @@ class UniversalPropagation(RefinerNetwork, paper_url="https://arxiv.org/abs/1710
 
     takes_border_error = True
 
+    folder_uncertainty: Uncertainty | None = None
+    """Mean over the maps of a folder; None: each map stands alone."""
+
     def __init__(
         self,
         width: Width = "quarter",
@@ -154,6 +160,16 @@ class UniversalPropagation(RefinerNetwork, paper_url="https://arxiv.org/abs/1710
         refined = combine(log_coarse, evidence, weights, self.gates(decoded, image))
         return UniversalOutput(refined[..., :height, :width], weights, estimate)
 
+    def of_maps(self, maps: Sequence[Tensor]) -> Self:
+        """The same network, which takes all maps for as uncertain as these are on average."""
+        known = copy.copy(self)
+        known.folder_uncertainty = Uncertainty(*np.mean([uncertainty(map_) for map_ in maps], axis=0).tolist())
+        return known
+
+    def _uncertainty(self, coarse: Tensor) -> Uncertainty:
+        """That of the folder, or of this map: every `EVERY`-th pixel ``[C, h, w]``."""
+        return self.folder_uncertainty or uncertainty(coarse)
+
     def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
         """Refine a batch (see `Refiner.refine_batch`).
 
@@ -175,7 +191,7 @@ class UniversalPropagation(RefinerNetwork, paper_url="https://arxiv.org/abs/1710
         """The refined maps with the appearance term of the coarse ones, all ``[B, C, H, W]``."""
         if self.appearance <= 0:
             return refined
-        far = [uncertainty(one[:, ::EVERY, ::EVERY]).shares()[1] for one in coarse]
+        far = [self._uncertainty(one[:, ::EVERY, ::EVERY]).shares()[1] for one in coarse]
         if not any(far):
             return refined
         appearance = appearance_at_pixels(image, coarse)
@@ -184,7 +200,7 @@ class UniversalPropagation(RefinerNetwork, paper_url="https://arxiv.org/abs/1710
 
     def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
         """The weight of masks, of confident maps or of uncertain ones, or between them, by their `uncertainty`."""
-        near, far = uncertainty(coarse).shares()
+        near, far = self._uncertainty(coarse).shares()
         masks = self.coarse_weight_known_error if border_error_px else self.coarse_weight_masks
         certain = masks + (self.coarse_weight_confident - masks) * near
         return certain + (self.coarse_weight - certain) * far

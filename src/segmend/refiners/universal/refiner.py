@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from segmend.labels import SMOOTHING
 from segmend.ops.winners import winners
@@ -42,17 +42,24 @@ class UniversalRefiner(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.010
 
     def of_folder(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> Self:
         """The same refiner, which knows the folder that masks are of (see `BorderNetwork.of_folder`)."""
-        return self._with(self.masks.of_folder(images, masks))
+        known = self._with(masks=self.masks.of_folder(images, masks))
+        known.folder = known.masks.folder
+        return known
+
+    def of_maps(self, maps: Sequence[Tensor]) -> Self:
+        """The same refiner, which knows the folder that maps are of (see `UniversalPropagation.of_maps`)."""
+        return self._with(maps=self.maps.of_maps(maps))
 
     def with_all_changes(self) -> Self:
         """The same refiner, which also changes masks little."""
-        return self._with(self.masks.with_all_changes())
+        bold = self._with(masks=self.masks.with_all_changes())
+        bold.folder = bold.masks.folder
+        return bold
 
-    def _with(self, masks: BorderNetwork) -> Self:
-        """The same refiner with another network for masks."""
+    def _with(self, **networks: nn.Module) -> Self:
+        """The same refiner with another network."""
         other = copy.copy(self)
-        other._modules = {**self._modules, "masks": masks}
-        other.folder = masks.folder
+        other._modules = {**self._modules, **networks}
         return other
 
     def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
