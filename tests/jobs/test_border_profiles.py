@@ -3,14 +3,15 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from segmend.borders import BorderProfile
 from segmend.cli import app
-from segmend.data.masks import write_labels
+from segmend.data.masks import read_labels, write_labels
 from segmend.data.probabilities import write_probabilities
 from segmend.jobs.border_profiles import WINDOW, borders_of, measured_borders, of_folder, sampled
-from segmend.refiners import BorderNetwork
+from segmend.refiners import BorderNetwork, UniversalRefiner
 from segmend.report.results import read_results
 
 COUNT = 6
@@ -97,3 +98,19 @@ def test_an_empty_profile_changes_nothing():
     borders = measured_borders(BorderProfile.of([]), ("background",))
     assert borders.offset is None
     assert not borders.are_of_other_images
+
+
+def test_of_probability_maps_the_uncertainty_is_known(tmp_path, write_scene, opened):
+    for seed in range(3):
+        write_scene(tmp_path, f"s{seed}", seed)
+    for file in sorted((tmp_path / "masks").iterdir()):
+        labels = torch.from_numpy(read_labels(file)[0].astype(np.int64))
+        sure = torch.eye(3)[labels].movedim(-1, 0)
+        write_probabilities(file.with_suffix(".npz"), (0.7 * sure + 0.1).numpy())
+        file.unlink()
+    given = opened(tmp_path)
+    known = of_folder(UniversalRefiner(), given, quiet=True)
+    assert known.folder is None
+    assert known.maps.folder_uncertainty.far_from_borders == pytest.approx(0.2, abs=0.01)
+    as_logits = of_folder(UniversalRefiner(), given, logits=True, quiet=True)
+    assert as_logits.maps.folder_uncertainty.far_from_borders > 0.4
