@@ -17,7 +17,8 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from segmend.cli import READ, WRITTEN, app
+from segmend.cli import app
+from segmend.cli.start import READ, WRITTEN
 from segmend.data.convert import FORMATS, convert
 from segmend.data.convert.camvid import SEGNET_CAMVID
 from segmend.data.convert.voc import _read_labels

@@ -1,0 +1,11 @@
+"""The command line: one function a command, only parsing and messages.
+
+`app` holds the command line itself, `options` what commands share, `messages` what they print; the other modules
+hold the commands.
+"""
+
+# Commands are listed in the order of these imports.
+from segmend.cli import start, training, refining, faces, video, evaluating, tags, doctor  # noqa: F401, I001
+from segmend.cli.app import app, main
+
+__all__ = ["app", "main"]
