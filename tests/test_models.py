@@ -2,8 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
+import segmend
 import segmend.models
 from segmend.dual import DualPredictor, DualSegmentation
 from segmend.labels import Classes, InvalidInput
@@ -130,3 +134,66 @@ def test_classes_of_dual_segmentation_are_read_without_weights(dual, segmenter, 
     save_model(ECN(CLASSES, "quarter"), tmp_path / "ecn")
     with pytest.raises(InvalidInput, match="holds a ECN, which is not a segmenter: use segmend refine"):
         segmend.models.check_dual(tmp_path / "ecn", "--tags")
+
+
+def scene():
+    """An image of a disc, and a mask of it that is 2 px too small."""
+    y, x = np.mgrid[:60, :80]
+    image = np.where(np.hypot(y - 30, x - 40)[..., None] < 20, (200, 120, 90), (60, 80, 70)).astype(np.uint8)
+    return image, (np.hypot(y - 30, x - 40) < 18).astype(np.uint8)
+
+
+def expected(image, mask):
+    return segmend.load("universal").refine(image, mask, min_confidence=0.5).labels.numpy()
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
+def test_an_array_gives_an_array_of_its_type(dtype):
+    image, mask = scene()
+    refined = segmend.refine(image, mask.astype(dtype), min_confidence=0.5)
+    assert refined.dtype == dtype
+    assert (refined == expected(image, mask)).all()
+    assert (refined != mask).any()
+
+
+def test_a_tensor_gives_a_tensor():
+    image, mask = scene()
+    refined = segmend.refine(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask), min_confidence=0.5)
+    assert refined.dtype == torch.uint8
+    assert (refined.numpy() == expected(image, mask)).all()
+
+
+def test_files_give_an_array_in_the_ids_of_the_file(tmp_path):
+    image, mask = scene()
+    Image.fromarray(image).save(tmp_path / "image.png")
+    Image.fromarray(mask * 255).save(tmp_path / "mask.png")
+    with pytest.warns(UserWarning, match="255 is read as foreground"):
+        refined = segmend.refine(tmp_path / "image.png", str(tmp_path / "mask.png"), min_confidence=0.5)
+    assert (refined == 255 * expected(image, mask)).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1"])
+def test_an_image_of_pillow_gives_one_of_its_mode(mode):
+    image, mask = scene()
+    given = Image.fromarray(mask * 255).convert("1") if mode == "1" else Image.fromarray(mask)
+    if mode == "P":
+        given.putpalette([0, 0, 0, 250, 10, 20])
+    refined = segmend.refine(Image.fromarray(image), given, min_confidence=0.5)
+    assert refined.mode == mode
+    assert (np.asarray(refined).astype(np.uint8) == expected(image, mask)).all()
+    if mode == "P":
+        assert refined.getpalette()[3:6] == [250, 10, 20]
+
+
+def test_probabilities_give_probabilities():
+    image, mask = scene()
+    coarse = np.stack((0.8 - 0.6 * mask, 0.2 + 0.6 * mask)).astype(np.float32)
+    refined = segmend.refine(image, coarse)
+    assert refined.shape == coarse.shape
+    assert np.allclose(refined.sum(axis=0), 1, atol=1e-4)
+
+
+def test_another_refiner_by_name_or_as_it_is():
+    image, mask = scene()
+    by_name = segmend.refine(image, mask, refiner="guided")
+    assert (by_name == segmend.refine(image, mask, refiner=segmend.load("guided"))).all()

@@ -1,8 +1,9 @@
 """Better image segmentation from imperfect labels.
 
 >>> import segmend
+>>> better = segmend.refine(image, mask)  # files, images of Pillow, arrays or tensors  # doctest: +SKIP
 >>> refiner = segmend.load("universal")  # or "crf", "guided", or a folder that `segmend train` wrote
->>> refined = refiner.refine(image, coarse)  # doctest: +SKIP
+>>> refined = refiner.refine(image, coarse)  # with confidence, and what changed  # doctest: +SKIP
 
 The functions and classes of `segmend.losses`, `segmend.metrics` and `segmend.ops` work in any PyTorch code;
 `segmend.video` propagates labels through videos, `segmend.borders` finds how far masks are off.
@@ -25,6 +26,7 @@ __all__ = [
     "metrics",
     "open_dataset",
     "ops",
+    "refine",
     "video",
 ]
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from segmend import borders, dual, losses, metrics, ops, video
     from segmend.data.dataset import open_dataset
     from segmend.labels import Classes, InvalidInput
-    from segmend.models import load
+    from segmend.models import load, refine
     from segmend.refiners import Refinement, Refiner
     from segmend.segmenters.base import Segmenter
 
@@ -44,6 +46,7 @@ _HOMES = {
     "Segmenter": "segmend.segmenters.base",
     "load": "segmend.models",
     "open_dataset": "segmend.data.dataset",
+    "refine": "segmend.models",
 }
 _SUBMODULES = ("borders", "dual", "losses", "metrics", "ops", "video")
 

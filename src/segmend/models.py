@@ -1,16 +1,23 @@
-"""Load any model of the package: a refiner, a segmenter, a network of DIS or one of motion."""
+"""Load any model of the package: a refiner, a segmenter, a network of DIS or one of motion; refine one mask."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
 from segmend import refiners
+from segmend.data.images import read_image
+from segmend.data.masks import read_labels
 from segmend.dual import DualPredictor, DualSegmentation, load_dual
-from segmend.labels import Classes, InvalidInput
+from segmend.labels import Classes, InvalidInput, as_label_map
 from segmend.model_folder import read_config
-from segmend.refiners import REFINERS, DenseCRF, GuidedFilter, UniversalRefiner
+from segmend.refiners import REFINERS, DenseCRF, GuidedFilter, Refiner, UniversalRefiner
 from segmend.segmenters import Segmenter, load_segmenter
 from segmend.video.motion import MotionNet, load_motion
 
@@ -52,6 +59,54 @@ def load(name: str | Path) -> Any:
             return load_dual(name)
         if kind == MotionNet.__name__:
             return load_motion(name)
+    return refiners.load(name)
+
+
+def refine(image: Any, mask: Any, *, refiner: Refiner | str | Path = "universal", **options: Any) -> Any:
+    """Refine the mask of one image, and give back what was given: a mask of the same kind.
+
+    Args:
+        image: RGB: a file, an image of Pillow, an array ``[H, W, 3]`` or a tensor ``[3, H, W]``.
+        mask: a label map: a file, an image of Pillow, an array or a tensor ``[H, W]``; or probabilities, an array
+            or a tensor ``[C, H, W]``.
+        refiner: one that was loaded, or what `segmend.refiners.load` takes.
+        options: those of `Refiner.refine`, such as `min_confidence`.
+
+    Returns:
+        The refined label map in the ids and of the type of `mask`: an image of Pillow with its palette, an array
+        (for files too) or a tensor. For probabilities, the refined ones.
+
+    Raises:
+        InvalidInput: what is given does not fit; the message says what to do.
+
+    Example:
+        >>> import numpy as np
+        >>> image, mask = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool)
+        >>> refine(image, mask, refiner="guided").dtype
+        dtype('bool')
+    """
+    method = refiner if isinstance(refiner, Refiner) else _kept(str(refiner))
+    pixels = read_image(image) if isinstance(image, str | Path) else image
+    given = read_labels(mask)[0] if isinstance(mask, str | Path) else mask
+    refined = method.refine(pixels, given, **options)
+    if as_label_map(given) is None:
+        return refined.probabilities if isinstance(given, Tensor) else refined.probabilities.numpy()
+    if isinstance(given, Tensor):
+        return refined.labels.to(given.dtype)
+    if not isinstance(given, Image.Image):
+        return refined.labels.numpy().astype(np.asarray(given).dtype)
+    labels = refined.labels.numpy()
+    if given.mode == "1":
+        return Image.fromarray(labels > 0)
+    found = Image.fromarray(labels.astype(np.uint8 if given.mode in ("L", "P") else np.int32))
+    if given.mode == "P":
+        found.putpalette(given.getpalette() or [])
+    return found
+
+
+@lru_cache(maxsize=1)
+def _kept(name: str) -> Refiner:
+    """The refiner that was used last, so that calls in a loop load it once."""
     return refiners.load(name)
 
 
