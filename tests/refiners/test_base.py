@@ -1,8 +1,11 @@
 """The protocol: what people hand in, what they get back, and images cut into tiles."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from segmend.labels import InvalidInput, one_hot
 from segmend.refiners.base import Refinement, Refiner, refine_bands
@@ -290,3 +293,16 @@ def test_a_border_error_reaches_refiners_that_use_it():
     assert given == [3.5, 3.5]
     with pytest.raises(InvalidInput, match="above 0"):
         Takes().refine(image, labels, border_error_px=0)
+
+
+def test_a_notebook_shows_what_changed():
+    coarse = torch.zeros(900, 600, dtype=torch.uint8)
+    coarse[:, 300:] = 7
+    coarse[:100] = 255
+    found = Refinement.of(one_hot(coarse.clamp_max(7).roll(60, 1), 9), one_hot(coarse.clamp_max(7), 9))
+    shown = np.asarray(Image.open(io.BytesIO(found._repr_png_())))
+    assert shown.shape == (450, 3 * 300, 3)
+    before, after, changed = shown[:, :300], shown[:, 300:600], shown[:, 600:]
+    assert (changed == 255 * found.changed[::2, ::2, None].numpy()).all()
+    assert ((before != after).any(axis=2) == (changed[..., 0] > 0)).all()
+    assert len(np.unique(after.reshape(-1, 3), axis=0)) == 2

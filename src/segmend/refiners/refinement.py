@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from segmend.coding import Coding
-from segmend.labels import most_likely, void_of
+from segmend.labels import Classes, most_likely, void_of
 from segmend.ops.winners import winners
+
+LARGEST_SHOWN = 480
+"""Longest side in pixels of a map in a notebook."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,22 @@ class Refinement:
         columns = {field.name: [getattr(band, field.name) for band in bands] for field in fields(cls)}
         whole: dict[str, Any] = {n: None if v[0] is None else torch.cat(v, dim=-2) for n, v in columns.items()}
         return cls(**whole)
+
+    def _repr_png_(self) -> bytes | None:
+        """In a notebook: the coarse map, the refined one, and in white what changed, side by side; not of batches."""
+        if self.labels.ndim != 2:
+            return None
+        step = max(1, -(-max(self.labels.shape[-2:]) // LARGEST_SHOWN))
+        before, after, changed = (
+            map_[..., ::step, ::step].cpu().numpy() for map_ in (self.coarse_labels, self.labels, self.changed)
+        )
+        ids, numbered = np.unique(np.stack((before, after)), return_inverse=True)
+        colours = np.array(Classes.numbered(max(2, len(ids))).palette, np.uint8)
+        white = np.repeat(changed[..., None] * np.uint8(255), 3, axis=-1)
+        shown = [*colours[numbered.reshape(2, *before.shape)], white]
+        file = io.BytesIO()
+        Image.fromarray(np.concatenate(shown, axis=1)).save(file, "PNG")
+        return file.getvalue()
 
     def _mapped(self, function: Callable[[Tensor], Tensor]) -> Refinement:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
