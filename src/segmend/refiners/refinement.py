@@ -94,7 +94,7 @@ class Refinement:
         return cls(**whole)
 
     def _repr_png_(self) -> bytes | None:
-        """In a notebook: the coarse map, the refined one, and in white what changed, side by side; not of batches."""
+        """In a notebook: coarse map, refined map, and in white what changed, side by side; not of batches."""
         if self.labels.ndim != 2:
             return None
         step = max(1, -(-max(self.labels.shape[-2:]) // LARGEST_SHOWN))
