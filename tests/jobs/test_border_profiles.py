@@ -114,3 +114,17 @@ def test_of_probability_maps_the_uncertainty_is_known(tmp_path, write_scene, ope
     assert known.maps.folder_uncertainty.far_from_borders == pytest.approx(0.2, abs=0.01)
     as_logits = of_folder(UniversalRefiner(), given, logits=True, quiet=True)
     assert as_logits.maps.folder_uncertainty.far_from_borders > 0.4
+
+
+def test_the_command_says_how_uncertain_maps_are(tmp_path, write_scene):
+    write_scene(tmp_path, "a", 0)
+    labels = torch.from_numpy(read_labels(tmp_path / "masks" / "a.png")[0].astype(np.int64))
+    sure = torch.eye(3)[labels].movedim(-1, 0)
+    (tmp_path / "masks" / "a.png").unlink()
+    for share, words in ((0.7, "as those of segmenters are"), (0.985, "labels change near borders")):
+        write_probabilities(tmp_path / "masks" / "a.npz", (share * sure + (1 - share) / 3).numpy())
+        out = tmp_path / str(share)
+        done = refine(tmp_path, out)
+        assert done.exit_code == 0, done.output
+        assert words in done.output
+        assert read_results(out / "results.json").far_uncertainty == pytest.approx(2 * (1 - share) / 3, abs=0.01)

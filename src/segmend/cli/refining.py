@@ -76,7 +76,7 @@ def refine(
     from segmend.jobs.refine import refine as job
     from segmend.refiners import load
     from segmend.refiners.base import check_options
-    from segmend.report.inspection import sentences_of_look
+    from segmend.report.inspection import sentence_of_maps, sentences_of_look
 
     check_folder(out)
     method = load(refiner)
@@ -112,6 +112,8 @@ def refine(
     run = job(method, pairs, out, options, name=refiner, unpaired=unpaired)
     for sentence in sentences_of_look(run.look) if run.look else ():
         console.print(escape(sentence))
+    if run.far_uncertainty is not None:
+        console.print(escape(sentence_of_maps(run.far_uncertainty)))
     if run.done and run.changed == 0:
         bolder = "--min-confidence 0.5 keeps every change of the refiner"
         if method.takes_border_error and border_error_px is None:

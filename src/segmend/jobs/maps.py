@@ -162,6 +162,7 @@ class MapFolder:
         changed: float | None = None,
         filled: int | None = None,
         look: FolderLook | None = None,
+        far_uncertainty: float | None = None,
     ) -> Run:
         """Write ``results.json`` and give back what it says."""
         run = Run(
@@ -177,6 +178,7 @@ class MapFolder:
             changed=changed,
             filled=filled,
             look=look,
+            far_uncertainty=far_uncertainty,
             skipped=outcome.skipped,
         )
         write_results(self.out / "results.json", run)

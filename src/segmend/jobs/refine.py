@@ -167,7 +167,13 @@ def refine(
     outcome.skipped[:0] = unpaired
     share = changed / pixels if pixels else None
     return folder.finish(
-        "refine", name or type(refiner).__name__, outcome, share, filled, look_of(refiner, classes.names)
+        "refine",
+        name or type(refiner).__name__,
+        outcome,
+        share,
+        filled,
+        look_of(refiner, classes.names),
+        refiner.far_uncertainty,
     )
 
 

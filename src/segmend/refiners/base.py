@@ -65,6 +65,9 @@ class Refiner(ABC):
     folder: FolderOfMasks | None = None
     """What is known of the folder that masks are of; None: each mask stands alone."""
 
+    far_uncertainty: float | None = None
+    """Mean uncertainty (0..1) of the folder's probability maps far from their borders, after `of_maps`."""
+
     def of_folder(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> Self:
         """The same refiner, which knows the folder that masks are of.
 

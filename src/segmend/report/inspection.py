@@ -6,6 +6,7 @@ from pathlib import Path
 
 from segmend.data.description import named
 from segmend.data.files import atomic_write
+from segmend.refiners.universal.coarse_weight import CERTAIN, UNCERTAIN
 from segmend.report import wording
 from segmend.report.charts import border_chart, series_key
 from segmend.report.html import environment, skipped_part
@@ -64,6 +65,16 @@ def sentences_of_look(look: FolderLook, what: str = "image") -> list[str]:
     if look.is_left:
         found.append(f"{'nothing else' if look.moved else 'nothing'} is changed: too little would be")
     return found
+
+
+def sentence_of_maps(far_uncertainty: float) -> str:
+    """How uncertain probability maps are far from their borders, and what a refiner makes of it."""
+    found = f"{100 * far_uncertainty:.1f} % uncertain far from borders"
+    if far_uncertainty >= UNCERTAIN:
+        return f"the maps are {found}, as those of segmenters are: labels also spread over similar colours"
+    if far_uncertainty <= CERTAIN:
+        return f"the maps are only {found}: labels change near borders, and little"
+    return f"the maps are {found}: labels change little"
 
 
 def _of_offset(offset: MeasuredOffset, measured: str) -> str:

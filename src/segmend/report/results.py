@@ -85,6 +85,7 @@ class Run(_Strict):
         changed: share of the pixels refined by this call whose label changed; None where it refined none.
         filled: void pixels that this call of ``refine`` filled.
         look: what ``refine`` saw of the folder first; None for probabilities, and refiners that do not look.
+        far_uncertainty: mean uncertainty (0..1) of some probability maps far from their borders; None for masks.
     """
 
     kind: Literal["run"] = "run"
@@ -101,6 +102,7 @@ class Run(_Strict):
     changed: float | None = None
     filled: int | None = None
     look: FolderLook | None = None
+    far_uncertainty: float | None = None
     skipped: list[Skipped] = []
 
 

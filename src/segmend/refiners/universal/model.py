@@ -163,7 +163,10 @@ class UniversalPropagation(RefinerNetwork, paper_url="https://arxiv.org/abs/1710
     def of_maps(self, maps: Sequence[Tensor]) -> Self:
         """The same network, which takes all maps for as uncertain as these are on average."""
         known = copy.copy(self)
-        known.folder_uncertainty = Uncertainty(*np.mean([uncertainty(map_) for map_ in maps], axis=0).tolist())
+        known.folder_uncertainty = found = Uncertainty(
+            *np.mean([uncertainty(map_) for map_ in maps], axis=0).tolist()
+        )
+        known.far_uncertainty = found.far_from_borders
         return known
 
     def _uncertainty(self, coarse: Tensor) -> Uncertainty:

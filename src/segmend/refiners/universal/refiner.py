@@ -48,7 +48,9 @@ class UniversalRefiner(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.010
 
     def of_maps(self, maps: Sequence[Tensor]) -> Self:
         """The same refiner, which knows the folder that maps are of (see `UniversalPropagation.of_maps`)."""
-        return self._with(maps=self.maps.of_maps(maps))
+        known = self._with(maps=self.maps.of_maps(maps))
+        known.far_uncertainty = known.maps.far_uncertainty
+        return known
 
     def with_all_changes(self) -> Self:
         """The same refiner, which also changes masks little."""
