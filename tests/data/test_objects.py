@@ -161,3 +161,23 @@ def test_a_sample_is_of_so_many_images_and_objects(counts):
     assert len({name for name, _ in found}) <= 3
     assert all(index in indices[name] for name, index in found)
     assert all(sum(name == one for one, _ in found) <= 2 for name in indices)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [((40, 50), "EXIF"), ((100, 80), "expected 100 x 80 as objects.json says")]
+)
+def test_images_of_another_size_than_the_file_says_are_refused(tmp_path, size, words):
+    content = coco({})
+    content["images"][0] |= dict(zip(("width", "height"), size, strict=True))
+    objects = ObjectFile.read(written(tmp_path, content))
+    with pytest.raises(InvalidFile, match=words):
+        objects.check_size([0], "a.png", 40, 50)
+    objects.check_size([], "a.png", 1, 1)
+
+
+def test_images_of_the_same_or_of_unknown_size_are_fine(tmp_path):
+    content = coco({}, {"image_id": 2})
+    del content["images"][1]["width"]
+    objects = ObjectFile.read(written(tmp_path, content))
+    objects.check_size([0], "a.png", 40, 50)
+    objects.check_size([1], "b.png", 7, 7)

@@ -7,7 +7,16 @@ import torch
 
 from segmend.labels import InvalidInput
 from segmend.refiners import BorderNetwork, GuidedFilter, load
-from segmend.refiners.objects import LARGEST, MARGIN, MOST_ENLARGED, SIDE, ObjectCrop, ObjectRefiner, expected_iou
+from segmend.refiners.objects import (
+    LARGEST,
+    MARGIN,
+    MOST_ENLARGED,
+    SIDE,
+    ObjectCrop,
+    ObjectRefiner,
+    expected_iou,
+    surroundings,
+)
 
 
 def disc(size, centre, radius):
@@ -126,3 +135,14 @@ def test_networks_that_look_at_no_folder_refine_too():
     image, mask = scene()
     torch.manual_seed(0)
     assert ObjectRefiner(BorderNetwork().eval()).of_folder([]).refine(image, mask).mask.shape == mask.shape
+
+
+@pytest.mark.parametrize("radius", [20, 60, 200])
+def test_the_surroundings_of_an_object_are_all_that_its_crops_need(radius):
+    image, mask = scene((900, 1000), (450, 300), radius)
+    part = surroundings(image, mask)
+    assert part[0].base is None
+    for side in (None, SIDE):
+        whole, cut = ObjectCrop.of(image, mask, side), ObjectCrop.of(*part, side)
+        assert (whole.image == cut.image).all()
+        assert (whole.mask == cut.mask).all()

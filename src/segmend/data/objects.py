@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -77,6 +77,18 @@ class ObjectFile:
         """For each id of an image that has annotations its file name, or the id without one."""
         listed = {one["id"]: str(one.get("file_name") or one["id"]) for one in self._images()}
         return {one["image_id"]: listed.get(one["image_id"], str(one["image_id"])) for one in self.annotations}
+
+    def check_size(self, indices: Sequence[int], image: Path | str, height: int, width: int) -> None:
+        """Raise `InvalidFile` where the file gives the image of some annotations, by index, another size."""
+        ids = {self.annotations[index]["image_id"] for index in indices}
+        for one in self._images():
+            size = one.get("width"), one.get("height")
+            if one["id"] in ids and None not in size and size != (width, height):
+                turned = ": is it turned by its EXIF orientation?" if size == (height, width) else ""
+                raise InvalidFile(
+                    image,
+                    f"{width} x {height} px, expected {size[0]} x {size[1]} as {self.path.name} says{turned}",
+                )
 
     def by_image(self) -> dict[str | int, list[int]]:
         """For each id of an image the indices of its annotations."""

@@ -24,7 +24,7 @@ from segmend.jobs.progress import bar
 from segmend.jobs.refine import look_of
 from segmend.labels import InvalidInput
 from segmend.refiners import Refiner
-from segmend.refiners.objects import ObjectRefiner
+from segmend.refiners.objects import ObjectRefiner, surroundings
 from segmend.report.results import ObjectRun, Skipped, check_replaceable, read_results, write_results
 
 ANNOTATIONS, RESULTS = "annotations.json", "results.json"
@@ -97,8 +97,11 @@ def refine_objects(
     def read(record: Record) -> _Given | None:
         annotations = [objects.annotations[index] for index in indices[record.id]]
         inputs = hash_of(record.image, text=json.dumps(annotations, sort_keys=True))
-        is_finished = bool(inputs) and kept.get(parts[record.id], {}).get("inputs") == inputs
-        return None if is_finished else _Given(inputs, images.image(record))
+        if inputs and kept.get(parts[record.id], {}).get("inputs") == inputs:
+            return None
+        image = images.image(record)
+        objects.check_size(indices[record.id], record.image or record.id, *image.shape[:2])
+        return _Given(inputs, image)
 
     def work(record: Record, given: _Given) -> _Made:
         made = _Made(given.inputs)
@@ -175,8 +178,7 @@ def _some(
                     image = images.image(by_id[identity])
                 if image is not None and not is_crowd(annotation):
                     mask = mask_of(annotation, *image.shape[:2])
-                    if mask.any():
-                        found.append((image, mask))
+                    found.append(surroundings(image, mask))
             progress.advance()
     return found
 

@@ -70,17 +70,7 @@ class ObjectCrop(NamedTuple):
             InvalidInput: image and mask differ in size, or the mask is empty.
         """
         check_same_size(image=image.transpose(2, 0, 1), mask=mask)
-        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-        if not len(rows):
-            raise InvalidInput("the mask of an object is empty")
-        extents = [(int(found[0]), int(found[-1]) + 1) for found in (rows, columns)]
-        longest = max(stop - start for start, stop in extents)
-        scale = min(1.0, LARGEST / longest) if side is None else min(MOST_ENLARGED, side / longest)
-        margin = round(MARGIN / scale)
-        top, left = (
-            slice(max(0, start - margin), min(size, stop + margin))
-            for (start, stop), size in zip(extents, mask.shape, strict=True)
-        )
+        top, left, scale = _window(mask, side)
         part, inside = image[top, left], mask[top, left].astype(np.uint8)
         if scale != 1:
             part, inside = _scaled(part, scale), (_scaled(inside * 255, scale) > 127).astype(np.uint8)
@@ -122,8 +112,7 @@ class ObjectRefiner:
         """The same, which knows some of the objects that it will refine, and has chosen a scale by them.
 
         Args:
-            objects: image ``uint8 [H, W, 3]`` and mask ``bool [H, W]`` of each. Parts of images with enough around
-                the object do as well.
+            objects: image ``uint8 [H, W, 3]`` and mask ``bool [H, W]`` of each, or their `surroundings`.
         """
         if not self.refiner.reads_folder or not objects:
             return self
@@ -162,6 +151,37 @@ def _fit(objects: ObjectRefiner) -> float:
     """How well borders lie on edges after a move; 0 where none was made."""
     folder = objects.refiner.folder
     return 0.0 if folder is None or folder.move is None else folder.share_on_border
+
+
+def surroundings(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The part of an image, and of the mask of an object, that `ObjectRefiner.of_folder` needs of it: a copy.
+
+    Raises:
+        InvalidInput: the mask is empty.
+    """
+    rows, columns = zip(*(_window(mask, side)[:2] for side in (None, SIDE)), strict=True)
+    part = max(rows, key=_length), max(columns, key=_length)
+    return image[part].copy(), mask[part].copy()
+
+
+def _window(mask: np.ndarray, side: int | None) -> tuple[slice, slice, float]:
+    """Rows and columns around an object, and the factor by which its crop is resized (see `ObjectCrop.of`)."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        raise InvalidInput("the mask of an object is empty")
+    extents = [(int(found[0]), int(found[-1]) + 1) for found in (rows, columns)]
+    longest = max(stop - start for start, stop in extents)
+    scale = min(1.0, LARGEST / longest) if side is None else min(MOST_ENLARGED, side / longest)
+    margin = round(MARGIN / scale)
+    top, left = (
+        slice(max(0, start - margin), min(size, stop + margin))
+        for (start, stop), size in zip(extents, mask.shape, strict=True)
+    )
+    return top, left, scale
+
+
+def _length(part: slice) -> int:
+    return int(part.stop) - int(part.start)
 
 
 def expected_iou(probability: np.ndarray, mask: np.ndarray) -> float:
