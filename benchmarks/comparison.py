@@ -160,11 +160,12 @@ class Comparison:
         return f"data.root={self.root}"
 
     def make_coarse(self) -> Coarse:
-        """Train the segmenter and its folds, and write all coarse maps."""
+        """Train the segmenter, and its folds where a method needs them, and write all coarse maps."""
         recipe = read_recipe(RECIPES / f"{self.kind}.yaml", (self.data, *self.segmenter))
         assert isinstance(recipe, SegmenterRecipe)
         segmenter = self.folder / "segmenter"
-        train(recipe, segmenter, folds=FOLDS)
+        out_of_fold = any(method.recipe or method.trained_as for method in self.methods)
+        train(recipe, segmenter, folds=FOLDS if out_of_fold else None)
         shown = TestTime(recipe.prediction.scales, recipe.prediction.mirror)
         scored, in_sample = self.folder / self.split, self.folder / "in_sample"
         predict(segmenter, self.truth(), scored, PredictOptions(shown, probs=True))
@@ -256,9 +257,11 @@ def main(
     parser.add_argument("--kind", choices=kinds, default=kinds[0], help="coarse maps")
     parser.add_argument("--seeds", type=int, default=3, help="fewer for a first look")
     parser.add_argument("--only", nargs="+", metavar="REFINER", help=f"make these rows and the {BASELINE}'s alone")
+    parser.add_argument("--alone", action="store_true", help=f"with --only: without the row of the {BASELINE}")
     arguments = parser.parse_args()
     names = [m.name for m in methods[arguments.kind]]
-    chosen = {BASELINE, *arguments.only} if arguments.only else set(names)
+    baseline = set() if arguments.alone else {BASELINE}
+    chosen = {*baseline, *arguments.only} if arguments.only else set(names)
     if not chosen <= set(names):
         parser.error(f"--only: expected some of {', '.join(names)}")
     compared = tuple(

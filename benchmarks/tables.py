@@ -157,6 +157,8 @@ def over_baseline(name: str) -> str:
         if method == BASELINE:
             continue
         run = file.run_of(method)
+        if BASELINE not in run.figures:
+            continue
         width, gain = lowest_trimap_gain(name, method)
         rows.append(
             [

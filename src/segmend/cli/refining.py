@@ -94,7 +94,7 @@ def refine(
         quiet=quiet,
     )
     check_options(method, min_confidence, border_error_px, tile)
-    if coarse.suffix.lower() == ".json" or coarse.is_file():
+    if coarse.suffix.lower() == ".json":
         _check_for_objects(options, classes=classes, ids=ids, palette=palette)
         _refine_objects(method, refiner, open_images(images, bands, max_pixels), coarse, out, overwrite, quiet)
         return
