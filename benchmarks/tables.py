@@ -467,6 +467,7 @@ def refine_sizes(name: str) -> dict[str, str]:
     for figures in raw(name).rows().values():
         done, seconds = figures["done"], figures["seconds"]
         size = f"{done} images of {figures['size']}, {figures['classes']} classes"
+        size += f", {figures['masks']} masks" if "masks" in figures else ""
         each = [f"{1000 * seconds[part] / done:.0f}" for part in ("network", "read", "write", "total")]
         parameters = f"{figures['parameters'] / 1e6:.1f} M" if figures["parameters"] else ""
         idle = f"{seconds['waited'] / seconds['total']:.1%}"
