@@ -26,11 +26,15 @@ FEATURES = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX-512 BF16",
 """Flags of ``/proc/cpuinfo`` that change speed or rounding, and their usual names."""
 
 
+PLACES = ("--data", "--runs")
+"""Options of benchmarks that are followed by a place on the machine."""
+
+
 class Provenance(BaseModel):
     """What made figures, and where.
 
     Attributes:
-        command: what was run, from the repository's root.
+        command: what was run, from the repository's root, without `PLACES`.
         commit: of the code, with ``+ changes`` where files differed; ``unknown`` for old figures.
         machine: cores, processor features and GPU, in words.
         versions: of the libraries, by name; empty where unknown.
@@ -110,7 +114,10 @@ def write_raw(
 def _command() -> str:
     script = Path(sys.argv[0]).resolve()
     name = script.relative_to(ROOT) if script.is_relative_to(ROOT) else script.name
-    return shlex.join(["python", str(name), *sys.argv[1:]])
+    arguments = iter(sys.argv[1:])
+    # Where data and runs lie is a matter of the machine.
+    kept = [one for one in arguments if one not in PLACES or next(arguments, None) is None]
+    return shlex.join(["python", str(name), *kept])
 
 
 def _commit() -> str:
