@@ -32,7 +32,9 @@ def test_a_run_without_a_row_in_the_table_is_dropped(tmp_path):
 
 def test_a_run_says_what_made_it(tmp_path, monkeypatch):
     script = Path(__file__).parents[2] / "benchmarks" / "consensus" / "run.py"
-    monkeypatch.setattr(sys, "argv", [str(script), "--data", "/somewhere", "--table", "two words", "--runs", "there"])
+    monkeypatch.setattr(
+        sys, "argv", [str(script), "--data", "/somewhere", "--table", "two words", "--runs", "there"]
+    )
     made = write_raw(tmp_path / "rows.json", {"a": {}}).runs[0].provenance
     assert made.command == "python benchmarks/consensus/run.py --table 'two words'"
     assert made.commit
