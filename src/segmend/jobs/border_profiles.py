@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
@@ -20,11 +21,14 @@ from segmend.refiners import Refiner
 from segmend.refiners.base import EVERY
 from segmend.report.results import MeasuredBorders, MeasuredOffset
 
-MEASURED = 64
+MEASURED = 32
 """Images whose borders are measured, at most: a folder's profile needs no more."""
 
 SAMPLED_MAPS = 16
 """Probability maps of a folder that are read first, at most."""
+
+READERS = 2
+"""Threads that read images."""
 
 WINDOW = 1400
 """Side in pixels of the part of a larger image that is measured, the one with most borders."""
@@ -86,10 +90,16 @@ def of_folder(refiner: R, images: Dataset, logits: bool = False, quiet: bool = F
     records = sampled([record for record in images if record.coarse and record.coarse.suffix != ".npz"])
     if not records:
         return refiner
-    with bar("look at the folder", len(records), quiet) as progress:
-        for record in records:
-            with suppress(InvalidFile):
-                read.append(window(*pair_coarse(images, record, as_stored=True)))
+
+    def part(record: Record) -> tuple[np.ndarray, np.ndarray] | None:
+        with suppress(InvalidFile):
+            return window(*pair_coarse(images, record, as_stored=True))
+        return None
+
+    with bar("look at the folder", len(records), quiet) as progress, ThreadPoolExecutor(READERS) as readers:
+        for found in readers.map(part, records):
+            if found is not None:
+                read.append(found)
             progress.advance()
     return refiner.of_folder([image for image, _ in read], [mask for _, mask in read])
 

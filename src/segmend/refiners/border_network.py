@@ -154,7 +154,8 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
             return Refinement.of(filled, coarse)
         void = ~not_uniform(winners(coarse)[0], coarse.shape[1])
         refined = [self._refined(*one, border_error_px) for one in zip(image, filled, void, strict=True)]
-        return Refinement.of(torch.stack(refined), coarse)
+        # One image is not copied again: maps of many classes are large.
+        return Refinement.of(refined[0][None] if len(refined) == 1 else torch.stack(refined), coarse)
 
     def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
         """`coarse_weight`, for all masks."""
