@@ -13,7 +13,7 @@ import pytest
 from segmend.data.files import InvalidFile
 from segmend.report.html import MOST_SKIPPED
 from segmend.report.page import write_report
-from segmend.report.results import Evaluation, Skipped, read_results, write_results
+from segmend.report.results import Evaluation, ObjectRun, Skipped, Tuning, read_results, write_results
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
 
@@ -169,6 +169,36 @@ def test_long_lists_of_skipped_inputs_are_cut(folder: Path) -> None:
 def test_empty_evaluation_makes_a_page(folder: Path) -> None:
     content = content_of(change(folder, per_image=[], run=None, skipped=[]))
     assert "0 images scored" in content
+
+
+def test_what_the_refiner_saw_of_the_folder_is_shown(folder: Path) -> None:
+    results = json.loads((folder / "results.json").read_text())
+    offset = {"pixels": 5.9, "low": 5.5, "high": 6.1, "is_evident": True, "curve": [0.0, 1.0]}
+    borders = {"images": 24, "largest": "a", "distances": [-0.5, 0.5], "offset": offset, "on_border": 0.6}
+    borders |= {"border_error_px": 0.5, "are_of_other_images": False}
+    run = results.get("run") or {"version": "0", "command": "refine", "model": "universal", "classes": ["a"]}
+    run |= {"done": 24, "seconds": {"total": 1.0}, "images_per_second": 24.0, "far_uncertainty": 0.06}
+    results["run"] = run | {"look": {"borders": borders, "moved": "borders are moved", "is_left": False}}
+    (folder / "results.json").write_text(json.dumps(results))
+    page = write_report(folder / "results.json").read_text()
+    for words in ("masks are about 5.9 px too small", "borders are moved", "6.0 % uncertain far from borders"):
+        assert words in page
+
+
+@pytest.mark.parametrize(
+    ("results", "words"),
+    [
+        (ObjectRun(version="0", model="m", done=1, objects=2, changed=1, expected_iou=0.5, seconds={}), "objects"),
+        (
+            Tuning(version="0", images=3, chosen="c", mean_iou=0.5, expected_gain=0, low=0, high=0, tried=[]),
+            "segmend tune",
+        ),
+    ],
+)
+def test_other_results_are_refused(tmp_path: Path, results: Any, words: str) -> None:
+    write_results(tmp_path / "results.json", results)
+    with pytest.raises(InvalidFile, match=words):
+        write_report(tmp_path / "results.json")
 
 
 def test_run_is_refused_with_a_hint(folder: Path) -> None:

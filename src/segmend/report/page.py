@@ -14,12 +14,15 @@ from segmend.report import charts, images, propagation, wording
 from segmend.report.cases import Case, Change, Pair
 from segmend.report.collect import Report, collect
 from segmend.report.html import Panel, displacement_panel, environment, is_page, shares_of_time, skipped_part
+from segmend.report.inspection import sentence_of_maps, sentences_of_look
 from segmend.report.results import (
     Evaluation,
     Inspection,
+    ObjectRun,
     Propagation,
     Run,
     TagCleaning,
+    Tuning,
     check_replaceable,
     read_results,
 )
@@ -87,6 +90,9 @@ def _page_of(files: Sequence[Path]) -> str:
                 f"expected an evaluation, found the results of `segmend {one.command}`: "
                 "score its label maps with `segmend evaluate` first",
             )
+        if isinstance(one, ObjectRun | Tuning):
+            command = "refine` over objects" if isinstance(one, ObjectRun) else "tune`"
+            raise InvalidFile(file, f"expected an evaluation, found the results of `segmend {command}")
         if isinstance(one, TagCleaning | Inspection):
             command, page = ("tags clean", "tags") if isinstance(one, TagCleaning) else ("inspect", "inspection")
             raise InvalidFile(
@@ -114,6 +120,7 @@ def render(report: Report) -> str:
         image_count=wording.images(len(evaluation.per_image)),
         evaluation=evaluation,
         run=run,
+        seen=_seen(run) if run else [],
         seconds=shares_of_time(run.seconds) if run else [],
         headline=wording.headline(report),
         balance=_balance(report),
@@ -131,6 +138,12 @@ def render(report: Report) -> str:
         wheel=images.wheel(),
         **skipped_part(skipped),
     )
+
+
+def _seen(run: Run) -> list[str]:
+    """What a refiner saw of the folder before it refined it."""
+    seen = sentences_of_look(run.look) if run.look else []
+    return seen if run.far_uncertainty is None else [*seen, sentence_of_maps(run.far_uncertainty)]
 
 
 def view_case(case: Case, classes: Classes) -> CaseView:
