@@ -11,8 +11,8 @@ from segmend.cli import app
 from segmend.data.corruptions import low_resolution
 from segmend.data.masks import read_labels, write_labels
 from segmend.data.probabilities import write_probabilities
-from segmend.jobs.trained_candidates import TRAINED, Trained
-from segmend.jobs.tune import SETTINGS, candidates, choose, cross_validated, decide, gains_of
+from segmend.jobs.trained_candidates import TRAINED, Trained, trained
+from segmend.jobs.tune import SETTINGS, candidates, choose, cross_validated, decide, gains_of, open_labelled
 from segmend.labels import InvalidInput
 from segmend.metrics import confusion_matrix
 from segmend.refiners import DenseCRF, GuidedFilter, SpatialPropagation, Unchanged, load
@@ -201,7 +201,7 @@ def test_correctors_are_tried_out_of_fold_and_the_chosen_one_is_trained_on_all(f
     assert names[-2:] == ["ECN", "SPN"]
     for recipe in ("ecn_few_images", "spn_few_images"):
         for fold in (0, 1):
-            assert (folder / "model" / "trained" / f"{recipe}-without-{fold}" / "model.safetensors").is_file()
+            assert list((folder / "model" / "trained").glob(f"{recipe}-*-without-{fold}/model.safetensors"))
     moved = folder / "elsewhere"
     (folder / "model").rename(moved)
     assert isinstance(load(moved), SpatialPropagation)
@@ -217,3 +217,16 @@ def test_without_the_packages_for_training_the_rest_is_tried(folder, few_steps, 
     assert run.exit_code == 0, run.output
     assert "ECN was not tried" in run.output
     assert "segmend[train,offline]" in run.output
+
+
+def test_correctors_of_other_masks_are_not_taken_again(folder, few_steps, opened_labelled):
+    """A mask that changed, or one more, moves images between the folds."""
+    first = trained(opened_labelled(), TRAINED["SPN"], folder / "trained", 0, quiet=True)
+    assert trained(opened_labelled(), TRAINED["SPN"], folder / "trained", 0, quiet=True) == first
+    (folder / "truth" / "s0.png").unlink()
+    assert trained(opened_labelled(), TRAINED["SPN"], folder / "trained", 0, quiet=True) != first
+
+
+@pytest.fixture
+def opened_labelled(folder):
+    return lambda: open_labelled(folder / "images", folder / "coarse", folder / "truth")[0]

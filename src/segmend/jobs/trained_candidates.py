@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from segmend.data.dataset import Dataset, Record, pair_coarse
+from segmend.jobs.outputs import hash_of
 from segmend.jobs.progress import bar
 from segmend.metrics import confusion_matrix
 from segmend.refiners import load
@@ -33,7 +34,7 @@ TRAINED = {"ECN": Trained("ecn_few_images", 400), "SPN": Trained("spn_few_images
 
 
 def trained(labelled: Dataset, kind: Trained, out: Path, fold: int | None = None, quiet: bool = False) -> Path:
-    """The folder of a corrector, trained if it does not exist.
+    """The folder of a corrector, trained if an earlier call did not train it on the same files.
 
     Args:
         labelled: records with image, coarse map and labels.
@@ -56,7 +57,9 @@ def trained(labelled: Dataset, kind: Trained, out: Path, fold: int | None = None
     recipe = read_recipe(kind.recipe, overrides)
     assert isinstance(recipe, CorrectorRecipe)
     rest = labelled if fold is None else labelled.fold(fold, FOLDS)[0]
-    folder = out / (kind.recipe if fold is None else f"{kind.recipe}-without-{fold}")
+    files = [file for record in labelled for file in (record.image, record.coarse, record.labels)]
+    name = f"{kind.recipe}-{hash_of(*files)}"
+    folder = out / (name if fold is None else f"{name}-without-{fold}")
     title = kind.recipe if fold is None else f"{kind.recipe}, fold {fold + 1} of {FOLDS}"
     train_stages(
         lambda recipe, progress: stages_of(rest, recipe, progress),
