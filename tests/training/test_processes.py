@@ -33,9 +33,7 @@ def test_two_processes_end_with_the_weights_of_one(synthetic, tmp_path):
     for name, launcher in (("one", []), ("two", together)):
         whole = [sys.executable, *launcher, *command, str(tmp_path / name)]
         done = subprocess.run(whole, capture_output=True, text=True, timeout=300, env=on_cpu)
-        # PyTorch's threads may abort a process at its exit, after all is written: then look at what it wrote.
-        aborted = "terminate called without an active exception" in done.stderr
-        assert done.returncode == 0 or aborted, done.stderr
+        assert done.returncode == 0, done.stderr
         assert done.stdout.count("Trained:") == 1
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys()

@@ -9,7 +9,7 @@ from segmend.jobs.progress import bar
 from segmend.labels import InvalidInput
 from segmend.training.folder import check_folder
 from segmend.training.options import Recipe
-from segmend.training.processes import is_first
+from segmend.training.processes import is_first, leave
 from segmend.training.reporting import Bar
 from segmend.training.tasks import TASKS
 
@@ -32,10 +32,12 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
     task = TASKS[recipe.task]
     check_folder(out, recipe)
     if folds is None:
-        return task.run(recipe, out, _bar("", quiet))
+        broken = task.run(recipe, out, _bar("", quiet))
+        leave()
+        return broken
     if task.folds is None:
         raise InvalidInput("folds are for segmenters: a corrector trains on their out-of-fold maps")
-    broken: list[str] = []
+    broken = []
     for index, fold in enumerate(task.folds(recipe, folds)):
         run = out / "folds" / str(index)
         broken += task.run(fold.recipe, run, _bar(f"fold {index + 1} of {folds}: ", quiet))
@@ -43,7 +45,9 @@ def train(recipe: Recipe, out: Path, folds: int | None = None, quiet: bool = Fal
             options = PredictOptions(fold.test_time, probs=True, quiet=quiet)
             maps = predict(run, fold.held_out, out / "out_of_fold", options)
             broken += [f"{skipped.file}: {skipped.reason}" for skipped in maps.skipped]
-    return list(dict.fromkeys(broken + task.run(recipe, out, _bar("all: ", quiet))))
+    broken += task.run(recipe, out, _bar("all: ", quiet))
+    leave()
+    return list(dict.fromkeys(broken))
 
 
 def _bar(prefix: str, quiet: bool) -> Bar:

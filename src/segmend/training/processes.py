@@ -59,6 +59,17 @@ def launch(options: Optimisation) -> Fabric:
     return fabric
 
 
+def leave() -> None:
+    """At the end, wait for all processes, and leave their group.
+
+    A process that exits with the group's threads running may be aborted, and ``torchrun`` then stops the others,
+    which may still be writing.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def _on_this_machine() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", world()))
 
