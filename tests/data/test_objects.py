@@ -179,5 +179,5 @@ def test_images_of_the_same_or_of_unknown_size_are_fine(tmp_path):
     content = coco({}, {"image_id": 2})
     del content["images"][1]["width"]
     objects = ObjectFile.read(written(tmp_path, content))
-    objects.check_size([0], "a.png", 40, 50)
-    objects.check_size([1], "b.png", 7, 7)
+    assert objects.check_size([0], "a.png", 40, 50) is None
+    assert objects.check_size([1], "b.png", 7, 7) is None

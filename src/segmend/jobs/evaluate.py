@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ from segmend.report.results import (
     Run,
     Skipped,
     check_replaceable,
+    holds,
     read_results,
     share_of,
     write_results,
@@ -121,7 +123,7 @@ def evaluate(
             more than `MOST_CLASSES` classes, or `out` cannot be written or holds something else.
     """
     if out is not None:
-        check_replaceable(out, _is_evaluation, "an evaluation")
+        check_replaceable(out, partial(holds, kind=Evaluation), "an evaluation")
     truth = truth.merged(merge) if merge else truth
     _check_number(truth)
     groups = groups or {}
@@ -423,13 +425,6 @@ def _check_number(truth: Dataset) -> None:
             f"{truth.name}: {len(truth.classes):,} classes: are these instances? Expected at most "
             f"{MOST_CLASSES:,}: write one id for all objects of a class"
         )
-
-
-def _is_evaluation(path: Path) -> bool:
-    try:
-        return isinstance(read_results(path), Evaluation)
-    except InvalidFile:
-        return False
 
 
 def _common(records: list[Record], kind: str) -> Path:

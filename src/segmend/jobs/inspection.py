@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ from segmend.report.results import (
     Inspection,
     Skipped,
     check_replaceable,
-    read_results,
+    holds,
     write_results,
 )
 
@@ -61,7 +62,7 @@ def inspect(
     """
     if out is not None:
         check_writable_folder(out)
-        check_replaceable(out / RESULTS, _is_inspection, "an inspection")
+        check_replaceable(out / RESULTS, partial(holds, kind=Inspection), "an inspection")
         check_replaceable(out / PAGE, is_page, "a page of segmend")
     records = list(images)
     measured = {record.id for record in sampled(records)}
@@ -81,13 +82,6 @@ def inspect(
         write_inspection_page(out / PAGE, results)
         write_results(out / RESULTS, results)
     return results
-
-
-def _is_inspection(path: Path) -> bool:
-    try:
-        return isinstance(read_results(path), Inspection)
-    except InvalidFile:
-        return False
 
 
 def _look(images: Dataset, record: Record, is_measured: bool) -> _Looked:

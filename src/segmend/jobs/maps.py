@@ -20,7 +20,7 @@ from segmend.jobs.outputs import INPUTS, check_outputs, hash_of, note_of
 from segmend.jobs.pipeline import Outcome
 from segmend.labels import VOID_16, Classes, InvalidInput
 from segmend.refiners.base import Refinement
-from segmend.report.results import FolderLook, Run, read_results, write_results
+from segmend.report.results import FolderLook, Run, holds, write_results
 
 SHARES = ("confidence", "change_confidence", "fusion_mask")
 """Details that are stored as 0..255."""
@@ -79,7 +79,7 @@ class MapFolder:
         for kind in self._kinds():
             check_writable_folder(self.folder(kind))
         results = self.out / "results.json"
-        if results.exists() and not _is_run(results):
+        if results.exists() and not holds(results, Run):
             raise InvalidFile(
                 results, "was not written by refine or predict: choose another output folder (--out)"
             )
@@ -218,10 +218,3 @@ class Maps:
             size = (*band.shape[:-2], *self.labels.shape)
             whole = self.details.setdefault(name, np.empty(size, dtype=band.dtype))
             whole[..., rows, :] = band
-
-
-def _is_run(results: Path) -> bool:
-    try:
-        return isinstance(read_results(results), Run)
-    except InvalidFile:
-        return False

@@ -18,7 +18,7 @@ from segmend.jobs.labelled_video import LabelledVideo
 from segmend.jobs.outputs import INPUTS, check_outputs, note_of
 from segmend.jobs.propagation_plan import Plan, Target
 from segmend.labels import Classes
-from segmend.report.results import Propagation, read_results
+from segmend.report.results import Propagation, holds
 
 KINDS = ("images", "labels", "confidence", "details")
 GIVEN = "labels as given"
@@ -92,7 +92,7 @@ class PropagatedFolder:
             if self._finished and describe(self.out).classes.names != self.classes.names:
                 raise InvalidFile(described, "describes a data set of other classes: choose another --out")
         results = self.out / "results.json"
-        if results.exists() and not _is_ours(results):
+        if results.exists() and not holds(results, Propagation):
             raise InvalidFile(results, "was not written by propagate: choose another output folder (--out)")
         self._check_files(plan)
         write_description(self.out, self.name, self.classes)
@@ -209,10 +209,3 @@ def _made_with(note: str) -> str:
 
 def _escaped(name: str) -> str:
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
-
-
-def _is_ours(results: Path) -> bool:
-    try:
-        return isinstance(read_results(results), Propagation)
-    except InvalidFile:
-        return False

@@ -25,7 +25,7 @@ from segmend.jobs.refine import look_of
 from segmend.labels import InvalidInput
 from segmend.refiners import Refiner
 from segmend.refiners.objects import ObjectRefiner, surroundings
-from segmend.report.results import ObjectRun, Skipped, check_replaceable, read_results, write_results
+from segmend.report.results import ObjectRun, Skipped, check_replaceable, holds, write_results
 
 ANNOTATIONS, RESULTS = "annotations.json", "results.json"
 
@@ -84,7 +84,7 @@ def refine_objects(
     for file in (ANNOTATIONS, RESULTS):
         if (out / file).resolve() == objects.path.resolve():
             raise InvalidFile(out / file, "an input, which the output would replace: choose another output folder")
-        check_replaceable(out / file, lambda path: _is_ours(path.parent / RESULTS), "refined objects")
+        check_replaceable(out / file, lambda path: holds(path.parent / RESULTS, ObjectRun), "refined objects")
     made_with = f"objects refined by {fingerprint(refiner)}"
     indices, missing = objects.paired(images)
     records = [record for record in images if record.id in indices]
@@ -205,10 +205,3 @@ def _kept(parts: Iterable[Path], made_with: str, overwrite: bool) -> dict[Path, 
         if not overwrite:
             found[path] = content
     return found
-
-
-def _is_ours(results: Path) -> bool:
-    try:
-        return isinstance(read_results(results), ObjectRun)
-    except InvalidFile:
-        return False

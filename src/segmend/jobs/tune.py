@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from segmend.jobs.trained_candidates import TRAINED, Trained, out_of_fold, train
 from segmend.labels import InvalidInput
 from segmend.metrics import confusion_by_threshold, confusion_matrix, iou
 from segmend.refiners import DenseCRF, GuidedFilter, Refiner, Unchanged, load, save_filter, save_tuned
-from segmend.report.results import Skipped, Tried, Tuning, check_replaceable, read_results, write_results
+from segmend.report.results import Skipped, Tried, Tuning, check_replaceable, holds, write_results
 from segmend.training.tasks.filter import Filter, drawn_settings
 
 FEWEST, MOST_CLASSES = 3, 200
@@ -153,7 +154,7 @@ def tune(
     if len(labelled.classes) > MOST_CLASSES:
         raise InvalidInput(f"expected at most {MOST_CLASSES} classes, found {len(labelled.classes)}")
     check_writable_folder(out)
-    check_replaceable(out / "tuning.json", _is_tuning, "a tuning")
+    check_replaceable(out / "tuning.json", partial(holds, kind=Tuning), "a tuning")
     if (out / "config.json").exists() and not (out / "tuning.json").exists():
         raise InvalidInput(f"{out}: holds another model: choose another folder")
     tried = candidates(options.seed)
@@ -366,10 +367,3 @@ def _matrices(
             refiner = _known[one.refiner] if isinstance(one.refiner, str) else one.refiner
             refined = refiner.refine(image, coarse, classes, logits=logits)
             yield confusion_matrix(refined.labels.numpy(), truth, classes)
-
-
-def _is_tuning(path: Path) -> bool:
-    try:
-        return isinstance(read_results(path), Tuning)
-    except InvalidInput:
-        return False

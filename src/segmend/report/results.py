@@ -488,6 +488,14 @@ Results = Run | ObjectRun | Evaluation | Propagation | TagCleaning | Inspection 
 _ANY: TypeAdapter[Results] = TypeAdapter(Annotated[Results, Field(discriminator="kind")])
 
 
+def holds(path: Path, kind: type[BaseModel]) -> bool:
+    """Whether a file holds results of one kind."""
+    try:
+        return isinstance(read_results(path), kind)
+    except InvalidFile:
+        return False
+
+
 def check_replaceable(path: Path, is_ours: Callable[[Path], bool], what: str) -> None:
     """Raise `InvalidFile` unless `path` can be written, and replaces no file but one of ours.
 
