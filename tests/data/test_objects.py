@@ -117,7 +117,7 @@ def test_lists_of_detections_name_images_by_their_id(tmp_path, image_id):
 def test_images_that_are_not_there_are_listed(tmp_path):
     path = written(tmp_path, coco({}, {"image_id": 3}, images=(("a.png", 1), ("c.png", 3))))
     _, missing = ObjectFile.read(path).paired(open_dataset(tmp_path / "images"))
-    assert [error.reason for error in missing] == ["no image called c.png for 1 objects: left out"]
+    assert [error.reason for error in missing] == ["no image called c.png for 1 object: left out"]
 
 
 def test_a_file_of_other_images_is_refused(tmp_path):

@@ -108,11 +108,9 @@ class ObjectFile:
             stem = Path(name.replace("\\", "/")).with_suffix("").as_posix() if "." in name else name
             record = records.get(stem) or by_stem.get(stem.rpartition("/")[2]) or _numbered(records, stem)
             if record is None:
-                missing.append(
-                    InvalidFile(
-                        self.path, f"no image called {name} for {len(indices[image_id])} objects: left out"
-                    )
-                )
+                count = len(indices[image_id])
+                counted = "1 object" if count == 1 else f"{count} objects"
+                missing.append(InvalidFile(self.path, f"no image called {name} for {counted}: left out"))
             else:
                 found.setdefault(record.id, []).extend(indices[image_id])
         if not found:
