@@ -8,12 +8,18 @@ from PIL import Image
 
 from segmend.data.dataset import open_dataset
 from segmend.data.files import InvalidFile
-from segmend.data.objects import ObjectFile, mask_of, with_mask
+from segmend.data.annotations import read_annotations
+from segmend.data.annotations.annotations import Shape
+from segmend.data.annotations.coco import mask_of, with_shape
 from segmend.jobs.refine_objects import refine_objects
 from segmend.labels import InvalidInput
 from segmend.refiners import GuidedFilter, load
 
 SIZE = (120, 160)
+
+
+def with_mask(one, mask):
+    return with_shape(one, Shape(mask))
 
 
 def disc(centre, radius):
@@ -50,7 +56,7 @@ def folder(tmp_path):
 
 
 def run(folder, refiner="universal", **options):
-    objects = ObjectFile.read(folder / "objects.json")
+    objects = read_annotations(folder / "objects.json")
     images = open_dataset(folder / "images")
     return refine_objects(load(refiner), images, objects, folder / "out", quiet=True, **options)
 
@@ -111,7 +117,7 @@ def test_files_of_somebody_else_are_not_replaced(folder):
 
 def test_the_input_is_never_the_output(folder):
     (folder / "objects.json").rename(folder / "annotations.json")
-    objects = ObjectFile.read(folder / "annotations.json")
+    objects = read_annotations(folder / "annotations.json")
     with pytest.raises(InvalidFile, match="an input"):
         refine_objects(GuidedFilter(), open_dataset(folder / "images"), objects, folder, quiet=True)
 
@@ -141,7 +147,7 @@ def test_a_refiner_of_a_number_of_classes_is_refused(folder):
     class OfCities(GuidedFilter):
         num_classes = 21
 
-    objects = ObjectFile.read(folder / "objects.json")
+    objects = read_annotations(folder / "objects.json")
     with pytest.raises(InvalidInput, match="21"):
         refine_objects(OfCities(), open_dataset(folder / "images"), objects, folder / "out", quiet=True)
     assert not (folder / "out").exists()

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from segmend.cli.app import app, console, errors
-from segmend.cli.messages import check_file, finish, reported
+from segmend.cli.messages import check_file, finish, printed, reported
 from segmend.cli.options import MaxPixels, PaletteFile, Quiet, StoredIds, classes_of, groups_of, ids_of
 
 WORTH_SAYING = 0.0005
@@ -18,9 +18,11 @@ WORTH_SAYING = 0.0005
 
 @app.command()
 def evaluate(
-    truth: Annotated[Path, typer.Option(help="Ground truth: a folder of label maps, or a data set.")],
-    pred: Annotated[Path, typer.Option(help="Folder of maps to score: label files or .npz probabilities.")],
-    coarse: Annotated[Path | None, typer.Option(help="Folder of the coarse maps, to compare with.")] = None,
+    truth: Annotated[Path, typer.Option(help="Ground truth: a folder of label maps, a data set, or annotations.")],
+    pred: Annotated[
+        Path, typer.Option(help="Maps to score: a folder of label files or .npz probabilities, or annotations.")
+    ],
+    coarse: Annotated[Path | None, typer.Option(help="The coarse maps, to compare with.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of images, for the report.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the data set that --truth names.")] = None,
     classes: Annotated[
@@ -44,8 +46,14 @@ def evaluate(
     from segmend.data.files import MAX_PIXELS
     from segmend.jobs.evaluate import evaluate as job
     from segmend.jobs.evaluate import open_truth
+    from segmend.jobs.painted import painted
 
     check_file(out)
+    limit = max_pixels or MAX_PIXELS
+    given = {"truth": truth, "pred": pred, "coarse": coarse}
+    paths = printed(painted(given, out.parent / "label_maps", images, limit))
+    truth, pred = paths.folders["truth"], paths.folders["pred"]
+    coarse = paths.folders.get("coarse")
     maps = [pred] if coarse is None else [pred, coarse]
     dataset = open_truth(
         truth,
@@ -55,14 +63,14 @@ def evaluate(
         classes=classes_of(classes),
         ids=None if ids is None else ids_of("ids", ids),
         palette=palette,
-        max_pixels=max_pixels or MAX_PIXELS,
+        max_pixels=limit,
     )
     dataset = reported(dataset)
     result = job(dataset, pred, coarse, out, quiet, groups_of("group", group), groups_of("merge", merge))
     _print_scores(result)
     for note in result.notes:
         errors.print(f"[yellow]note:[/yellow] {escape(note)}")
-    finish(f"Results: {out}", [f"{s.file}: {s.reason}" for s in result.skipped])
+    finish(f"Results: {out}", [f"{s.file}: {s.reason}" for s in (*paths.skipped, *result.skipped)])
 
 
 def _print_scores(result) -> None:  # type: ignore[no-untyped-def]

@@ -38,6 +38,13 @@ def reported(dataset):  # type: ignore[no-untyped-def]
     return dataset
 
 
+def printed(painted):  # type: ignore[no-untyped-def]
+    """Label maps painted of annotations (`segmend.jobs.painted`), after printing what was painted."""
+    for finding in painted.findings:
+        console.print(escape(finding))
+    return painted
+
+
 def limited(dataset, max_pixels: int | None):  # type: ignore[no-untyped-def]
     import dataclasses
 

@@ -29,6 +29,13 @@ MaxPixels = Annotated[int | None, typer.Option(help="Refuse images with more pix
 Probs = Annotated[bool, typer.Option("--probs", help="Also write probability maps (.npz).")]
 Quantised = Annotated[bool, typer.Option("--quantised", help="Probabilities as 0..255: half the size.")]
 PrecisionOption = Annotated[str, typer.Option(help="32, bf16, or auto: bf16 where the hardware is fast at it.")]
+Tolerance = Annotated[
+    float,
+    typer.Option(min=0, help="What polygons of refined or converted masks leave out, in pixels; 0: each step."),
+]
+RightAngles = Annotated[
+    bool, typer.Option("--right-angles", help="Polygons turn by right angles alone, as those of buildings.")
+]
 Tile = Annotated[int, typer.Option(min=64, help="Images with a larger side are cut into tiles.")]
 
 

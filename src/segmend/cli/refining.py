@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from segmend.cli.app import app, console, errors
-from segmend.cli.messages import check_folder, counted, finish, finish_run, open_images, reported
+from segmend.cli.messages import check_folder, counted, finish, finish_run, open_images, printed, reported
 from segmend.cli.options import (
     Bands,
     Images,
@@ -21,8 +23,10 @@ from segmend.cli.options import (
     Probs,
     Quantised,
     Quiet,
+    RightAngles,
     StoredIds,
     Tile,
+    Tolerance,
     bands_of,
     ids_of,
     precision_of,
@@ -36,7 +40,7 @@ def refine(
     coarse: Annotated[
         Path,
         typer.Option(
-            help="Folder of coarse maps: label files or .npz probabilities; or a file of objects (COCO, .json)."
+            help="Coarse maps: a folder of label files or .npz probabilities; or annotations (a file or a folder)."
         ),
     ],
     out: Out,
@@ -66,12 +70,16 @@ def refine(
     keep_void: Annotated[
         bool, typer.Option("--keep-void", help="Void pixels stay void; default: filled.")
     ] = False,
+    tolerance: Tolerance = 1.0,
+    right_angles: RightAngles = False,
     precision: PrecisionOption = "auto",
     max_pixels: MaxPixels = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Refine a folder of coarse maps, or a file of objects."""
+    """Refine a folder of coarse maps, or the objects of annotations (COCO, YOLO, labelme, CVAT, ...)."""
+    from segmend.data.annotations import is_annotations
+    from segmend.data.annotations.polygons import OutlineOptions
     from segmend.jobs.refine import RefineOptions, open_pairs
     from segmend.jobs.refine import refine as job
     from segmend.refiners import load
@@ -94,10 +102,14 @@ def refine(
         quiet=quiet,
     )
     check_options(method, min_confidence, border_error_px, tile)
-    if coarse.suffix.lower() == ".json":
+    outlines = OutlineOptions(tolerance, right_angles)
+    if is_annotations(coarse):
         _check_for_objects(options, classes=classes, ids=ids, palette=palette)
-        _refine_objects(method, refiner, open_images(images, bands, max_pixels), coarse, out, overwrite, quiet)
+        opened = open_images(images, bands, max_pixels)
+        _refine_objects(method, refiner, opened, coarse, out, outlines, overwrite, quiet)
         return
+    if outlines != OutlineOptions():
+        raise InvalidInput("--tolerance, --right-angles: for annotations, not for folders of maps: leave it out")
     pairs, unpaired = open_pairs(
         images,
         coarse,
@@ -123,32 +135,36 @@ def refine(
 
 
 def _check_for_objects(options, **others: object) -> None:  # type: ignore[no-untyped-def]
-    """Raise `InvalidInput` where an option is given that does nothing for files of objects."""
+    """Raise `InvalidInput` where an option is given that does nothing for annotations."""
     default = type(options)()
     given = [name for name, value in vars(options).items() if value != getattr(default, name)]
     given += [name for name, value in others.items() if value is not None]
     unused = [f"--{name.replace('_', '-')}" for name in given if name not in ("overwrite", "quiet")]
     if unused:
-        raise InvalidInput(f"{', '.join(unused)}: for folders of maps, not for files of objects: leave it out")
+        raise InvalidInput(f"{', '.join(unused)}: for folders of maps, not for annotations: leave it out")
 
 
-def _refine_objects(method, name: str, images, coarse: Path, out: Path, overwrite: bool, quiet: bool) -> None:  # type: ignore[no-untyped-def]
-    from segmend.data.objects import ObjectFile
-    from segmend.jobs.refine_objects import ANNOTATIONS
+def _refine_objects(  # type: ignore[no-untyped-def]
+    method, name: str, images, coarse: Path, out: Path, outlines, overwrite: bool, quiet: bool
+) -> None:
+    from segmend.data.annotations import read_annotations
     from segmend.jobs.refine_objects import refine_objects as job
     from segmend.report.inspection import sentences_of_look
 
-    objects = ObjectFile.read(coarse)
-    console.print(escape(f"{coarse}: {len(objects.annotations)} objects of {counted(len(objects.by_image()))}"))
-    run = job(method, images, objects, out, name=name, overwrite=overwrite, quiet=quiet)
+    found = read_annotations(coarse)
+    console.print(
+        escape(f"{coarse}: {found.title}, {len(found.objects)} objects of {counted(len(found.by_image))}")
+    )
+    run = job(method, images, found, out, outlines=outlines, name=name, overwrite=overwrite, quiet=quiet)
     for sentence in sentences_of_look(run.look, "object") if run.look else ():
         console.print(escape(sentence))
     if run.object_side:
         console.print(f"errors grow with the objects: refined at one size, a longest side of {run.object_side} px")
     quality = "" if run.expected_iou is None else f", expected IoU {100 * run.expected_iou:.0f} on average"
     kept = f"; {counted(run.kept)} kept from an earlier run" if run.kept else ""
-    message = f"{run.objects} objects of {counted(run.done + run.kept)} in {out / ANNOTATIONS}"
-    message += f", {run.changed} changed{quality}{kept}"
+    message = f"{run.objects} objects of {counted(run.done + run.kept)} in {out / found.output}"
+    drawn = f", polygons within {run.outline_error_px:.1f} px" if run.outline_error_px else ""
+    message += f", {run.changed} changed{quality}{drawn}{kept}"
     finish(message, [f"{s.file}: {s.reason}" for s in run.skipped], run.objects > 0)
 
 
@@ -198,7 +214,9 @@ def tune(
 @app.command()
 def inspect(
     images: Images,
-    coarse: Annotated[Path, typer.Option(help="Folder of masks: label files or .npz probabilities.")],
+    coarse: Annotated[
+        Path, typer.Option(help="Masks: a folder of label files or .npz probabilities, or annotations.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder for results.json and inspection.html (default: text alone).")
     ] = None,
@@ -214,22 +232,26 @@ def inspect(
     from segmend.data.pairs import open_pairs
     from segmend.jobs.inspection import PAGE
     from segmend.jobs.inspection import inspect as job
+    from segmend.jobs.painted import painted
     from segmend.report.inspection import sentences_of
     from segmend.report.results import Skipped
 
     if out is not None:
         check_folder(out)
-    pairs, unpaired = open_pairs(
-        images,
-        coarse,
-        classes=classes,
-        ids=ids_of("ids", ids) if ids else None,
-        palette=palette,
-        bands=bands_of(bands),
-        max_pixels=max_pixels or MAX_PIXELS,
-    )
-    skipped = [Skipped(file=str(error.path), reason=error.reason) for error in unpaired]
-    found = job(reported(pairs), out, skipped, quiet)
+    with ExitStack() as stack:
+        where = stack.enter_context(TemporaryDirectory()) if out is None else out / "label_maps"
+        paths = printed(painted({"coarse": coarse}, Path(where), images, max_pixels or MAX_PIXELS))
+        pairs, unpaired = open_pairs(
+            images,
+            paths.folders["coarse"],
+            classes=classes,
+            ids=ids_of("ids", ids) if ids else None,
+            palette=palette,
+            bands=bands_of(bands),
+            max_pixels=max_pixels or MAX_PIXELS,
+        )
+        skipped = [*paths.skipped, *(Skipped(file=str(error.path), reason=error.reason) for error in unpaired)]
+        found = job(reported(pairs), out, skipped, quiet)
     for sentence in sentences_of(found):
         console.print(escape(sentence))
     page = "" if out is None else f"; page: {out / PAGE}"

@@ -10,10 +10,13 @@ from rich.markup import escape
 
 from segmend.cli.app import app, console, errors
 from segmend.cli.messages import check_folder, counted, finish
-from segmend.cli.options import MaxPixels, Out, Quiet
+from segmend.cli.options import MaxPixels, Out, Quiet, RightAngles, Tolerance
 
-WRITTEN = "segmend, voc or camvid."
-READ = "segmend, voc, camvid, cityscapes, kitti, mapillary, mapillary-2.0, helen, part-labels or cofw."
+WRITTEN = "segmend, voc, camvid, huggingface, coco, yolo, labelme, cvat, label-studio or geojson."
+READ = (
+    "segmend, voc, camvid, huggingface, coco, yolo, labelme, cvat, label-studio, geojson; cityscapes, kitti, "
+    "mapillary, mapillary-2.0, ade20k, ade20k-full, helen, part-labels or cofw."
+)
 
 
 @app.command()
@@ -40,14 +43,18 @@ def convert(
     destination: Annotated[Path, typer.Argument(help="Folder to write to.")],
     from_format: Annotated[str, typer.Option("--from", help=READ)],
     to_format: Annotated[str, typer.Option("--to", help=WRITTEN)] = "segmend",
+    tolerance: Tolerance = 1.0,
+    right_angles: RightAngles = False,
     max_pixels: MaxPixels = None,
 ) -> None:
     """Convert a data set between formats. Images are copied, labels stay exact."""
+    from segmend.data.annotations.polygons import OutlineOptions
     from segmend.data.convert import convert as job
     from segmend.data.files import MAX_PIXELS
 
     check_folder(destination)
-    done = job(source, destination, from_format, to_format, max_pixels or MAX_PIXELS)
+    outlines = OutlineOptions(tolerance, right_angles)
+    done = job(source, destination, from_format, to_format, max_pixels or MAX_PIXELS, outlines)
     for finding in done.findings:
         errors.print(escape(finding))
     skipped = [f"{file}: {reason}" for file, reason in done.skipped]

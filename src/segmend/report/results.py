@@ -114,6 +114,8 @@ class ObjectRun(_Strict):
         kept: images whose objects are left from an earlier run.
         objects: how many objects have a refined mask, `changed` of them another one than before.
         expected_iou: mean over these objects of the IoU that their masks are expected to have (0..1).
+        outline_error_px: the largest distance in pixels between the border of a refined mask and the polygon that
+            was written for it; 0 where none was.
         object_side: longest side in pixels that all objects got, as errors grow with them; None: they kept the
             image's scale.
         seconds: wall time by part, and ``total``; parts overlap.
@@ -129,6 +131,7 @@ class ObjectRun(_Strict):
     objects: int
     changed: int
     expected_iou: float | None
+    outline_error_px: float = 0.0
     object_side: int | None = None
     seconds: dict[str, float]
     look: FolderLook | None = None

@@ -1,8 +1,9 @@
-"""Conversion of data sets between formats: our own layout, PASCAL VOC, CamVid, and others that are only read.
+"""Conversion of data sets between formats: our own layout, PASCAL VOC, CamVid, annotations, and others.
 
-`layout`, `voc` and `camvid` each read and write one format; `cityscapes`, `mapillary` and `faces` read. They share
-`source`, a data set that is converted; `labelmap`, the labels of a format and how masks show them; and `lists`,
-text files with a line for each image.
+`layout`, `voc`, `camvid` and `huggingface` each read and write one format; `cityscapes`, `mapillary`, `ade20k` and
+`faces` read. `annotated` reads and writes those of `segmend.data.annotations`, whose objects become label maps and
+back. They share `source`, a data set that is converted; `labelmap`, the labels of a format and how masks show
+them; and `lists`, text files with a line for each image.
 
 datumaro provides the default labels of VOC and CamVid, and the tests let its importers read what is written here.
 Lists and masks are read and written without it, because it separates masks by their colours and loses labels:
@@ -25,7 +26,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from segmend.data.convert import camvid, cityscapes, faces, layout, mapillary, voc
+from segmend.data.annotations import ANNOTATIONS
+from segmend.data.annotations.polygons import OutlineOptions
+from segmend.data.convert import ade20k, annotated, camvid, cityscapes, faces, huggingface, layout, mapillary, voc
 from segmend.data.convert.source import NothingUsable, SourceDataset
 from segmend.data.files import MAX_PIXELS, InvalidFile, check_claim, write_json
 from segmend.data.images import IMAGE_SUFFIXES
@@ -55,9 +58,13 @@ FORMATS = {
     "kitti": Format(cityscapes.read_kitti),
     "mapillary": Format(mapillary.read_v1),
     "mapillary-2.0": Format(mapillary.read_v2),
+    "ade20k": Format(ade20k.read_challenge),
+    "ade20k-full": Format(ade20k.read_full),
+    "huggingface": Format(huggingface.read, huggingface.write),
     "helen": Format(faces.read_helen),
     "part-labels": Format(faces.read_part_labels),
     "cofw": Format(faces.read_cofw),
+    **{name: Format(partial(annotated.read, name), partial(annotated.write, name)) for name in ANNOTATIONS},
 }
 """Formats by the name that users type. A new one is a file with these functions, and a line here."""
 
@@ -85,6 +92,7 @@ def convert(
     from_format: str,
     to_format: str = "segmend",
     max_pixels: int = MAX_PIXELS,
+    outlines: OutlineOptions | None = None,
 ) -> Conversion:
     """Convert a data set, one image at a time.
 
@@ -98,6 +106,7 @@ def convert(
         from_format: name of its format (a key of `FORMATS`).
         to_format: name of the format to write.
         max_pixels: larger images are skipped.
+        outlines: how label maps become polygons, for formats that hold polygons.
 
     Raises:
         InvalidInput: an unknown format, no data set of this format, one that the other cannot hold, or a
@@ -118,6 +127,7 @@ def convert(
             raise InvalidFile(source, f"expected images of a data set in the format {from_format}")
         asked = {"source": str(source.resolve()), "from": from_format.lower(), "to": to_format.lower()}
         check_claim(destination, MARKER, asked)
+        data.outlines = outlines or OutlineOptions()
         data.begin = partial(write_json, destination / MARKER, asked)
         with suppress(NothingUsable):
             write(data, destination)
@@ -127,7 +137,7 @@ def convert(
         raise InvalidFile(source, f"{error.reason}, {PLAIN}") from None
     except ModuleNotFoundError as error:
         needed = (error.name or "").split(".")[0]
-        if needed not in ("datumaro", "h5py"):
+        if needed not in ("datumaro", "h5py", "datasets", "pyarrow", "shapely"):
             raise
         raise InvalidInput(f"this format needs {needed}: pip install 'segmend[formats]'") from None
     return Conversion(data.written, data.skipped, data.unlabelled, _findings(data))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from segmend.data.annotations.polygons import OutlineOptions
 from segmend.data.files import InvalidFile, atomic_copy
 from segmend.data.images import orientation_of, read_image, write_image
 from segmend.data.tags import Tags
@@ -58,6 +59,7 @@ class SourceDataset:
     Attributes:
         more: further keys for its ``dataset.yaml``.
         skipped: files that could not be used, and why.
+        outlines: how label maps become polygons, for formats that hold polygons.
         begin: called before the first image is written.
         unturned: IDs of images that are turned by their EXIF orientation, and whose label maps have the size of
             the turned image already.
@@ -70,6 +72,7 @@ class SourceDataset:
     items: list[SourceImage] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     unturned: list[str] = field(default_factory=list)
+    outlines: OutlineOptions = field(default_factory=OutlineOptions)
     begin: Callable[[], None] = lambda: None
     written: int = 0
     unlabelled: int = 0
