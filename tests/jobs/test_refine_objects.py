@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segmend.data.dataset import open_dataset
-from segmend.data.files import InvalidFile
 from segmend.data.annotations import read_annotations
 from segmend.data.annotations.annotations import Shape
 from segmend.data.annotations.coco import mask_of, with_shape
+from segmend.data.dataset import open_dataset
+from segmend.data.files import InvalidFile
 from segmend.jobs.refine_objects import refine_objects
 from segmend.labels import InvalidInput
 from segmend.refiners import GuidedFilter, load

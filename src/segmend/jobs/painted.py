@@ -57,16 +57,16 @@ def painted(
     classes = _shared_classes(read, [path for name, path in given.items() if name not in read])
     known = None if images is None else open_dataset(images, max_pixels=max_pixels)
     folders, findings, skipped = dict(given), [], []
-    for name, annotations in read.items():
+    for name, one in read.items():
         root = out / name
-        check_claim(root, MARKER, {"painted": str(annotations.path.resolve())})
+        check_claim(root, MARKER, {"painted": str(one.path.resolve())})
         shutil.rmtree(root / "labels", ignore_errors=True)  # of an earlier state of the annotations
-        write_json(root / MARKER, {"painted": str(annotations.path.resolve())})
-        skipped += _paint(annotations, classes, root / "labels" / SPLIT, known)
-        write_description(root, annotations.path.stem, classes)
+        write_json(root / MARKER, {"painted": str(one.path.resolve())})
+        skipped += _paint(one, classes, root / "labels" / SPLIT, known)
+        write_description(root, one.path.stem, classes)
         folders[name] = root / "labels" / SPLIT
         findings.append(
-            f"{annotations.path}: {annotations.title}, {len(annotations.objects)} objects painted into label maps "
+            f"{one.path}: {one.title}, {len(one.objects)} objects painted into label maps "
             f"of {len(classes)} classes ({named(classes.names, 12)}): {root}"
         )
     return Painted(folders, tuple(findings), tuple(skipped))

@@ -145,7 +145,7 @@ def _outlines(masks: Sequence[Cropped], options: OutlineOptions) -> list[Outline
         before, after = shapely.coverage_union_all(exact[own]), shapely.coverage_union_all(simple[own])
         geometry = _parts(after)
         if options.right_angles:
-            geometry = _right_angled(geometry)
+            geometry = _right_angled(geometry, 2 * options.tolerance + 1)
         outlines.append(Outline(geometry, _distance(_parts(before), geometry)))
     return outlines
 
@@ -212,53 +212,78 @@ def _reach(one: MultiPolygon, other: MultiPolygon) -> float:
     return float(borders.query_nearest(points, return_distance=True, all_matches=False)[1].max())
 
 
-def _right_angled(geometry: MultiPolygon) -> MultiPolygon:
-    """The geometry with right angles, in the direction of its longest edges, where it still covers the same."""
+def _right_angled(geometry: MultiPolygon, shortest: float) -> MultiPolygon:
+    """The geometry with right angles, in the direction of its longest edges, where it still covers the same.
+
+    Args:
+        shortest: edges below this length in pixels go.
+    """
     import shapely
 
-    parts = []
-    for part in geometry.geoms:
-        rings = [part.exterior, *part.interiors]
-        direction = _direction(np.asarray(part.exterior.coords))
-        squared = [_squared(np.asarray(ring.coords)[:-1], direction) for ring in rings]
-        if any(len(ring) < 4 for ring in squared):
-            return geometry
-        parts.append(shapely.Polygon(squared[0], squared[1:]))
-    found = shapely.MultiPolygon(parts)
+    found = shapely.MultiPolygon([_right_angled_part(part, shortest) for part in geometry.geoms])
+    return found if found.is_valid else geometry
+
+
+def _right_angled_part(part: Polygon, shortest: float) -> Polygon:
+    import shapely
+
+    direction = _direction(np.asarray(part.simplify(shortest).exterior.coords))  # steps of pixels mislead
+    rings = [_squared(ring_of(ring), direction, shortest) for ring in (part.exterior, *part.interiors)]
+    found = shapely.Polygon(rings[0], rings[1:])
     if not found.is_valid:
-        return geometry
-    union = shapely.union(found, geometry).area
-    return found if shapely.intersection(found, geometry).area >= RIGHT_ANGLED_IOU * union else geometry
+        return part
+    union = shapely.union(found, part).area
+    return found if shapely.intersection(found, part).area >= RIGHT_ANGLED_IOU * union else part
 
 
 def _direction(corners: np.ndarray) -> float:
-    """The angle, modulo a right angle, that the edges of a ring have on average by their length."""
+    """The angle, modulo a right angle, that the edges of a ring have on average by their squared length."""
     edges = np.diff(corners, axis=0)
     lengths = np.hypot(edges[:, 0], edges[:, 1])
     four = 4 * np.arctan2(edges[:, 1], edges[:, 0])
     return float(np.arctan2((lengths**2 * np.sin(four)).sum(), (lengths**2 * np.cos(four)).sum()) / 4)
 
 
-def _squared(corners: Ring, direction: float) -> Ring:
-    """A ring of edges parallel or at right angles to a direction, each in the mean place of the edges it joins."""
+def _squared(corners: Ring, direction: float, shortest: float) -> Ring:
+    """A ring of edges parallel or at right angles to a direction; the ring itself where fewer than four remain.
+
+    Neighbouring edges of one kind become one, in their mean place by their length. Then the shortest edges go, one
+    after another, and those beside them become one.
+    """
     turn = np.array([[np.cos(direction), -np.sin(direction)], [np.sin(direction), np.cos(direction)]])
     along = corners @ turn
     edges = np.roll(along, -1, axis=0) - along
     level = np.abs(edges[:, 0]) >= np.abs(edges[:, 1])
     starts = np.flatnonzero(level != np.roll(level, 1))
     if len(starts) < 4:
-        return corners[:0]
-    places, kinds = [], []
+        return corners
+    places, weights = [], []
     for start, end in zip(starts, [*starts[1:], starts[0] + len(corners)], strict=True):
         run = np.arange(start, end) % len(corners)
         axis = 1 if level[start] else 0
-        middle = (along[run, axis] + along[(run + 1) % len(corners), axis]) / 2
-        weights = np.abs(edges[run, 1 - axis])
-        places.append(float(np.average(middle, weights=weights)) if weights.sum() else float(middle.mean()))
-        kinds.append(bool(level[start]))
+        lengths = np.abs(edges[run, 1 - axis])
+        places.append(
+            float(np.average((along[run, axis] + along[(run + 1) % len(corners), axis]) / 2, weights=lengths))
+        )
+        weights.append(float(lengths.sum()))
+    is_level = bool(level[starts[0]])
+    while len(places) > 4:
+        lengths = np.abs(np.roll(places, -1) - np.roll(places, 1))
+        at = int(lengths.argmin())
+        if lengths[at] >= shortest:
+            break
+        before, after = (at - 1) % len(places), (at + 1) % len(places)
+        places[before] = float(
+            np.average([places[before], places[after]], weights=[weights[before], weights[after]])
+        )
+        weights[before] += weights[after]
+        kept = [k for k in range(len(places)) if k not in (at, after)]
+        is_level ^= kept[0] % 2 == 1
+        places, weights = [places[k] for k in kept], [weights[k] for k in kept]
+    kinds = [is_level ^ (k % 2 == 1) for k in range(len(places))]
     found = [
-        (before, place) if is_level else (place, before)
-        for place, is_level, before in zip(places, kinds, np.roll(places, 1), strict=True)
+        (before, place) if kind else (place, before)
+        for place, kind, before in zip(places, kinds, np.roll(places, 1), strict=True)
     ]
     return np.asarray(found) @ turn.T
 

@@ -53,10 +53,10 @@ def _annotations_below(kind: type[Annotations], root: Path) -> list[Annotations]
     files = [path for path in find_all(root) if path.suffix.lower() in FILE_SUFFIXES]
     if kind.is_folder:
         lists = [path for path in files if path.suffix.lower() in (".yaml", ".yml") and kind.recognises(path)]
-        found = lists[:1] or [root]
+        found = lists[:1] or [next(path for path in (root / "annotations", root) if path.is_dir())]
     else:
         found = [path for path in files if kind.recognises(path)]
-    if not found or (found == [root] and not kind.recognises(root)):
+    if not found or (kind.is_folder and not kind.recognises(found[0])):
         raise InvalidFile(root, f"expected annotations of {kind.title}, found none")
     return [kind.read(path) for path in found]
 

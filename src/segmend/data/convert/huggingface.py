@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from segmend.data.convert.source import SourceDataset, SourceImage
-from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, read_json, too_large, write_json
-from segmend.data.masks import ids_in
+from segmend.data.files import MAX_PIXELS, InvalidFile, find_files, read_json, write_json
+from segmend.data.images import read_image
+from segmend.data.masks import read_labels
 from segmend.labels import VOID, Classes
-from segmend.pixels import turned
 
 IMAGES = ("image", "pixel_values", "img")
 MASKS = ("label", "labels", "annotation", "mask", "segmentation_mask", "semantic_segmentation")
@@ -100,32 +101,30 @@ def _identity(name: object, number: int) -> str:
     return known if known and not known.startswith(("/", "..")) else f"{number:06d}"
 
 
-def _opened(folder: Path, rows: Any, number: int, column: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    try:
-        stored = rows[number][column]
-        source = io.BytesIO(stored["bytes"]) if stored["bytes"] is not None else stored["path"]
-        image = Image.open(source)
-        if image.width * image.height > max_pixels:
-            raise too_large(folder, f"row {number}, {column} of {image.width} x {image.height}", max_pixels)
-        image.load()
-        return image
-    except InvalidFile:
-        raise
-    except Exception as error:  # what is no image raises a dozen types
-        raise InvalidFile(folder, f"row {number}, {column}: not readable as an image ({error})") from None
+def _stored(folder: Path, rows: Any, number: int, column: str, read: Callable[[Path], np.ndarray]) -> np.ndarray:
+    """What `read` finds in the image file that a cell holds, which lies in a file of its own while it is read.
+
+    Raises:
+        InvalidFile: it cannot be read.
+    """
+    cell = rows[number][column]
+    with TemporaryDirectory() as place:
+        path = Path(cell["path"] or "")
+        if cell["bytes"] is not None:
+            path = Path(place) / f"cell{path.suffix or '.png'}"
+            path.write_bytes(cell["bytes"])
+        try:
+            return read(path)
+        except InvalidFile as error:
+            raise InvalidFile(folder, f"row {number}, {column}: {error.reason}") from None
 
 
 def _labels(folder: Path, rows: Any, number: int, column: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    ids = ids_in(_opened(folder, rows, number, column, max_pixels))
-    if ids is None:
-        raise InvalidFile(folder, f"row {number}, {column}: expected class ids in one channel, found colours")
-    return ids
+    return _stored(folder, rows, number, column, lambda path: read_labels(path, max_pixels)[0])
 
 
 def _image(folder: Path, rows: Any, number: int, column: str, max_pixels: int) -> np.ndarray:
-    image = _opened(folder, rows, number, column, max_pixels)
-    orientation = int(image.getexif().get(0x0112, 1))
-    return turned(np.asarray(image.convert("RGB")), orientation, axes=(0, 1))
+    return _stored(folder, rows, number, column, lambda path: read_image(path, max_pixels))
 
 
 def _highest(splits: dict[str, Any], column: str) -> int:
