@@ -48,6 +48,8 @@ def test_classes_of_a_data_set_are_used_where_they_have_all_labels(tmp_path):
     found = painted({"truth": root / "labels" / "val", "pred": detections(tmp_path, "b.json")}, tmp_path / "out")
     assert ids(found.folders["pred"]) == {"0": [2, 255], "1": [0, 255]}
     assert found.folders["truth"] == root / "labels" / "val"
+    again = painted({"truth": root, "pred": tmp_path / "b.json"}, tmp_path / "again")
+    assert ids(again.folders["pred"]) == ids(found.folders["pred"])
 
 
 def test_paths_that_are_no_annotations_stay(tmp_path):

@@ -14,7 +14,7 @@ from segmend.cli.options import MaxPixels, Out, Quiet, RightAngles, Tolerance
 
 WRITTEN = "segmend, voc, camvid, huggingface, coco, yolo, labelme, cvat, label-studio or geojson."
 READ = (
-    "segmend, voc, camvid, huggingface, coco, yolo, labelme, cvat, label-studio, geojson; cityscapes, kitti, "
+    "segmend, voc, camvid, huggingface, coco, yolo, labelme, cvat, label-studio, geojson, cityscapes, kitti, "
     "mapillary, mapillary-2.0, ade20k, ade20k-full, helen, part-labels or cofw."
 )
 

@@ -75,7 +75,7 @@ def painted(
 def _shared_classes(read: Mapping[str, Annotations], others: list[Path]) -> Classes:
     found = classes_of(read.values())
     for path in others:
-        root = dataset_above(path) if path.is_dir() else None
+        root = path if (path / "dataset.yaml").is_file() else dataset_above(path)
         if root is not None:
             known = describe(root).classes
             if {name.lower() for name in found.names[1:]} <= {name.lower() for name in known.names}:

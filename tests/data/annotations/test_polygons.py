@@ -116,6 +116,15 @@ def test_what_has_no_right_angles_keeps_its_angles():
     assert plain.geometry.intersection(angled.geometry).area > 0.8 * plain.geometry.area
 
 
+@given(st.integers(1, 3), st.integers(1, 3), st.floats(0, 6))
+@settings(deadline=None)
+def test_no_object_is_too_small_to_keep_a_pixel(height, width, tolerance):
+    mask = np.zeros((9, 9), bool)
+    mask[4 : 4 + height, 3 : 3 + width] = True
+    (outline,) = outlines_of([Cropped.of(mask)], OutlineOptions(tolerance))
+    assert mask_of_geometry(outline.geometry, 9, 9).any()
+
+
 def test_what_cannot_be_outlined():
     with pytest.raises(InvalidInput, match="0 pixels or more"):
         OutlineOptions(-1)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Ring = np.ndarray
 """Corners ``float64 [K, 2]`` as x, y; the last one is joined to the first."""
 
+SMALL = 4.0
+"""Sides of a square, in tolerances, below whose area an outline may become too thin to cover a pixel."""
+
 RIGHT_ANGLED_IOU = 0.8
 """IoU with the outline as it is below which an outline with right angles is not taken."""
 
@@ -144,6 +147,8 @@ def _outlines(masks: Sequence[Cropped], options: OutlineOptions) -> list[Outline
         own = np.isin(ids, [region for region, objects in enumerate(members) if number in objects])
         before, after = shapely.coverage_union_all(exact[own]), shapely.coverage_union_all(simple[own])
         geometry = _parts(after)
+        if shapely.area(before) < (SMALL * options.tolerance) ** 2 and not _paints(geometry):
+            geometry = _parts(before)
         if options.right_angles:
             geometry = _right_angled(geometry, 2 * options.tolerance + 1)
         outlines.append(Outline(geometry, _distance(_parts(before), geometry)))
@@ -194,6 +199,14 @@ def _parts(geometry: object) -> MultiPolygon:
 def _distance(one: MultiPolygon, other: MultiPolygon) -> float:
     """The largest distance from a corner of one of two geometries to the border of the other."""
     return max(_reach(one, other), _reach(other, one))
+
+
+def _paints(geometry: MultiPolygon) -> bool:
+    """Whether an outline covers a pixel."""
+    if geometry.is_empty:
+        return False
+    _, _, right, bottom = geometry.bounds
+    return bool(mask_of_geometry(geometry, int(np.ceil(bottom)) + 1, int(np.ceil(right)) + 1).any())
 
 
 def _reach(one: MultiPolygon, other: MultiPolygon) -> float:

@@ -4,28 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
-from segmend.data.files import InvalidFile, find_files, found_instead
+from segmend.data.annotations.yolo import label_files, names_above, names_in
+from segmend.data.files import InvalidFile, found_instead
 from segmend.data.tags_from.entries import Entries
 from segmend.data.tags_from.names import ClassNames
 from segmend.data.tags_from.source import Source, read_text
-
-NAMES = ("classes.txt", "obj.names", "classes.names", "coco.names")
-"""Files that name a class in each line."""
-
-NOT_IDS = (
-    "classes.txt",
-    "readme.txt",
-    "readme.roboflow.txt",
-    "readme.dataset.txt",
-    "train.txt",
-    "val.txt",
-    "test.txt",
-)
-
-ABOVE = 3
-"""Folders above the labels in which their names are looked for."""
 
 BOX = 5
 """Numbers of a box: class, centre and size."""
@@ -59,11 +42,6 @@ def read(source: Source, names: ClassNames) -> Entries:
     if not entries.tags:
         raise InvalidFile(folder, f"none of its {len(files)} files can be read: {': '.join(entries.skipped[0])}")
     return entries
-
-
-def label_files(folder: Path) -> dict[str, Path]:
-    """The ``ID.txt`` below a folder by ID, without lists of names and of images."""
-    return {i: path for i, path in find_files(folder, (".txt",)).items() if path.name.lower() not in NOT_IDS}
 
 
 def looks_like_boxes(file: Path) -> bool:
@@ -100,29 +78,13 @@ def _boxes(file: Path, categories: dict[int, str]) -> list[tuple[str, float]]:
 def _categories(folder: Path, source: Source) -> tuple[Path, dict[int, str]]:
     """The names of the categories by number, and the file that says them: in the folder, or above it."""
     if not source.is_folder:
-        found = _names_in(source.path)
+        found = names_in(source.path)
         if not found:
             raise InvalidFile(source.path, "expected a YAML file with `names`: {0: person, 1: car, ...}")
         return source.path, found
-    for place in (folder.resolve(), *folder.resolve().parents)[:ABOVE]:
-        for path in (*sorted(place.glob("*.y*ml")), *(place / name for name in NAMES)):
-            if path.is_file() and (found := _names_in(path)):
-                return path, found
-    raise InvalidFile(folder, "no names of the categories: expected a data.yaml with `names`, or a classes.txt")
-
-
-def _names_in(path: Path) -> dict[int, str]:
-    """The names in a file; none if it has none."""
-    text = read_text(path)[0]
-    if path.suffix.lower() not in (".yaml", ".yml"):
-        return {i: line.strip() for i, line in enumerate(text.strip().splitlines())}
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidFile(path, f"not readable as YAML ({error})") from None
-    given = content.get("names") if isinstance(content, dict) else None
-    if isinstance(given, list):
-        given = dict(enumerate(given))
-    if not isinstance(given, dict) or not all(str(i).isdecimal() for i in given):
-        return {}
-    return {int(i): str(name) for i, name in given.items()}
+    path, found = names_above(folder)
+    if path is None:
+        raise InvalidFile(
+            folder, "no names of the categories: expected a data.yaml with `names`, or a classes.txt"
+        )
+    return path, found
