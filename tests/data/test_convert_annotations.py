@@ -56,6 +56,22 @@ def test_label_maps_come_back_from_annotations(tmp_path, dataset, name):
         assert (np.where(labels == 255, 0, labels) == after[key]).all()
 
 
+def test_what_is_written_for_cvat_is_what_datumaro_reads(tmp_path, dataset):
+    """A foreign reader, which looks for images in a folder of this name beside the annotations."""
+    cvat = pytest.importorskip("datumaro.plugins.data_formats.cvat.base")
+    convert(dataset, tmp_path / "there", "segmend", "cvat", outlines=EXACT)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "there" / "images" / "val").rename(tmp_path / "theirs" / "images")
+    (tmp_path / "there" / "annotations_val.xml").rename(tmp_path / "theirs" / "val.xml")
+    found = {item.id: item for item in cvat.CvatBase(str(tmp_path / "theirs" / "val.xml"))}
+    for (split, name), labels in label_maps(dataset).items():
+        if split == "val":
+            areas = {0: 0.0, 1: 0.0}
+            for polygon in found[name].annotations:
+                areas[polygon.label] += polygon.get_area()
+            assert areas == {i: (labels == i + 1).sum() for i in (0, 1)}
+
+
 def test_neighbours_share_their_border_at_any_tolerance(tmp_path, dataset):
     convert(dataset, tmp_path / "there", "segmend", "coco", outlines=OutlineOptions(3))
     convert(tmp_path / "there", tmp_path / "back", "coco")

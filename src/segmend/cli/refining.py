@@ -171,8 +171,10 @@ def _refine_objects(  # type: ignore[no-untyped-def]
 @app.command()
 def tune(
     images: Images,
-    coarse: Annotated[Path, typer.Option(help="Folder of coarse maps: label files or .npz probabilities.")],
-    truth: Annotated[Path, typer.Option(help="Folder of good masks for 3 or more of the images.")],
+    coarse: Annotated[
+        Path, typer.Option(help="Coarse maps: a folder of label files or .npz probabilities, or annotations.")
+    ],
+    truth: Annotated[Path, typer.Option(help="Good masks for 3 or more of the images: a folder, or annotations.")],
     out: Out,
     classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the masks hold).")] = None,
     ids: StoredIds = None,
@@ -186,23 +188,26 @@ def tune(
 ) -> None:
     """Choose by a few good masks how a folder is refined; the result is for `segmend refine --refiner`."""
     from segmend.data.files import MAX_PIXELS
+    from segmend.jobs.painted import painted
     from segmend.jobs.tune import TuneOptions, open_labelled
     from segmend.jobs.tune import tune as job
     from segmend.report.tuning import best_of_each, sentence_of
 
     check_folder(out)
+    limit = max_pixels or MAX_PIXELS
+    paths = printed(painted({"coarse": coarse, "truth": truth}, out / "label_maps", images, limit))
     labelled, folder, unpaired = open_labelled(
         images,
-        coarse,
-        truth,
+        paths.folders["coarse"],
+        paths.folders["truth"],
         classes=classes,
         ids=ids_of("ids", ids) if ids else None,
         palette=palette,
-        max_pixels=max_pixels or MAX_PIXELS,
+        max_pixels=limit,
     )
     reported(labelled)
     options = TuneOptions(train=training, logits=logits, quiet=quiet)
-    result = job(labelled, out, options, folder=folder, unpaired=unpaired)
+    result = job(labelled, out, options, folder=folder, unpaired=[*paths.skipped, *unpaired])
     for note in result.notes:
         errors.print(f"[yellow]note:[/yellow] {escape(note)}")
     for one in best_of_each(result):
