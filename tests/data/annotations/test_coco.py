@@ -174,6 +174,13 @@ def test_a_second_entry_for_an_image_is_listed(tmp_path):
     assert "second entry" in missing[0].reason
 
 
+def test_an_entry_without_objects_does_not_count_where_another_has_some(tmp_path):
+    path = written(tmp_path, coco({"image_id": 3}, images=(("x/a.png", 1), ("a.png", 3))))
+    found, missing = indices(read_annotations(path), tmp_path)
+    assert found == {"a": [0]}
+    assert not missing
+
+
 def test_a_file_of_other_images_is_refused(tmp_path):
     path = written(tmp_path, coco({}, images=(("x.png", 1),)))
     with pytest.raises(InvalidFile, match=r"images are called like 'a\.png', here like 'x\.png'"):

@@ -211,7 +211,8 @@ class Annotations(ABC):
         by_stem = _unambiguous(records)
         found: dict[str, int] = {}
         missing = []
-        for place, image in enumerate(self.images):
+        # entries with objects first: tools list an image anew when it is imported again
+        for place, image in sorted(enumerate(self.images), key=lambda one: one[0] not in self.by_image):
             stem = image.name.replace("\\", "/")
             if "." in stem.rpartition("/")[2] and stem not in records:
                 stem = stem.rpartition(".")[0]
