@@ -77,12 +77,12 @@ class FolderLook(_Strict):
 
 
 class Run(_Strict):
-    """What ``predict`` or ``refine`` did over a folder.
+    """What ``predict``, ``refine`` or ``tidy`` did over a folder.
 
     Attributes:
         seconds: wall time by part: ``read``, ``network``, ``write`` (they overlap), and ``total``.
         remade: images of `done` that replaced files which an earlier run had made of other inputs or options.
-        changed: share of the pixels refined by this call whose label changed; None where it refined none.
+        changed: share of the pixels refined or tidied by this call whose label changed; None without any.
         filled: void pixels that this call of ``refine`` filled.
         look: what ``refine`` saw of the folder first; None for probabilities, and refiners that do not look.
         far_uncertainty: mean uncertainty (0..1) of some probability maps far from their borders; None for masks.
@@ -91,7 +91,7 @@ class Run(_Strict):
     kind: Literal["run"] = "run"
     schema_version: int = SCHEMA
     version: str
-    command: Literal["predict", "refine"]
+    command: Literal["predict", "refine", "tidy"]
     model: str
     classes: list[str]
     done: int
