@@ -28,6 +28,7 @@ __all__ = [
     "open_dataset",
     "ops",
     "refine",
+    "refine_objects",
     "tidy",
     "video",
 ]
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from segmend import borders, dual, losses, metrics, ops, tidy, video
     from segmend.data.dataset import open_dataset
     from segmend.labels import Classes, InvalidInput
-    from segmend.models import load, refine
+    from segmend.models import load, refine, refine_objects
     from segmend.refiners import Refinement, Refiner
     from segmend.segmenters.base import Segmenter
 
@@ -49,6 +50,7 @@ _HOMES = {
     "load": "segmend.models",
     "open_dataset": "segmend.data.dataset",
     "refine": "segmend.models",
+    "refine_objects": "segmend.models",
 }
 _SUBMODULES = ("borders", "dual", "losses", "metrics", "ops", "tidy", "video")
 
