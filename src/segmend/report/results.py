@@ -19,6 +19,15 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class _Shown(_Strict):
+    """Results that show their main figures in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from segmend.report.notebook import html_of  # which reads these classes
+
+        return html_of(self)  # type: ignore[arg-type]
+
+
 class Skipped(_Strict):
     """An input that was skipped, and why."""
 
@@ -76,7 +85,7 @@ class FolderLook(_Strict):
     is_left: bool
 
 
-class Run(_Strict):
+class Run(_Shown):
     """What ``predict``, ``refine`` or ``tidy`` did over a folder.
 
     Attributes:
@@ -234,7 +243,7 @@ def share_of(change: Literal["improved", "degraded"], images: Sequence[ImageScor
     return sum(image.change == change for image in images) / max(1, len(images))
 
 
-class Evaluation(_Strict):
+class Evaluation(_Shown):
     """What ``evaluate`` found. Folders are as given, relative to ``results.json`` where they lie beside it.
 
     Attributes:
@@ -300,7 +309,7 @@ class Quality(_Strict):
     kept: float
 
 
-class Propagation(_Strict):
+class Propagation(_Shown):
     """What ``propagate`` did. Folders are as given, relative to ``results.json`` where they lie beside it.
 
     Attributes:
@@ -411,7 +420,7 @@ class InspectedClass(_Strict):
     offset: MeasuredOffset | None = None
 
 
-class Inspection(_Strict):
+class Inspection(_Shown):
     """What ``inspect`` found in a folder of images and masks.
 
     Attributes:
@@ -457,7 +466,7 @@ class Tried(_Strict):
     unlucky: float
 
 
-class Tuning(_Strict):
+class Tuning(_Shown):
     """What ``tune`` chose by good masks.
 
     Attributes:
