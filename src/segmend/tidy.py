@@ -8,7 +8,7 @@ same ids. Sizes are in pixels, 0 for none. Each function takes these arguments b
 
 * ``by_class``: the sizes of single classes, by their ids in the map.
 * ``void``: the ids of void. None: as a refiner reads the map, 255 or 65535 beside other ids, while 0 and 255 alone
-  are background and foreground.
+  are background and foreground. Maps of instances, with more ids than classes have, need it.
 * ``confirmed``: ``bool [H, W]``, where a person confirmed the label.
 """
 
@@ -359,9 +359,10 @@ def _votes(islands: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndar
         islands: number of each pixel's island, ``[N]``.
         around: labels of its neighbours, 0 for none, ``[N, 8]``.
     """
-    of_pixel, _ = np.nonzero(around)
-    pairs = np.stack((islands[of_pixel], around[around != 0].astype(islands.dtype)))
-    (island, label), counts = np.unique(pairs, axis=1, return_counts=True)
+    count = int(around.max(initial=0)) + 1
+    keys = (islands[:, None].astype(np.int64) * count + around)[around != 0]  # one number for each pair
+    pairs, counts = np.unique(keys, return_counts=True)
+    island, label = np.divmod(pairs, count)
     order = np.lexsort((-label, counts, island))
     last = np.append(np.diff(island[order]) != 0, True)[: len(order)]
     return island[order][last], label[order][last]

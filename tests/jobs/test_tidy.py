@@ -130,6 +130,8 @@ def test_files_of_others_and_the_masks_themselves_are_not_replaced(tmp_path, noi
     write_labels(tmp_path / "masks/a.png", noisy)
     with pytest.raises(InvalidFile, match="not written by this program"):
         run(tmp_path / "masks", tmp_path)
+    with pytest.raises(InvalidFile, match="holds the masks"):
+        run(tmp_path / "masks", tmp_path / "masks")
     np.testing.assert_array_equal(read_labels(tmp_path / "labels/a.png")[0], noisy)
 
 

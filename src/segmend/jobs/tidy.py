@@ -70,13 +70,16 @@ def tidy_masks(masks: Dataset, out: Path, options: TidyOptions) -> Run:
         What was done, also written to ``out/results.json``.
 
     Raises:
-        InvalidInput: before any work, where a class is not there, no confirmed mask has the ID of a mask, or `out`
-            cannot be written or holds files that are not replaced (see `segmend.jobs.refine.refine`).
+        InvalidInput: before any work, where there is no label map, a class is not there, no confirmed mask has the
+            ID of a mask, or `out` cannot be written or holds files that are not replaced (see
+            `segmend.jobs.refine.refine`).
     """
     coding = masks.coding or Coding.counted(len(masks.classes))
     numbers = numbers_by_name(masks.classes, coding)
     sizes = options.sizes.of_ids({name: coding.ids[number] for name, number in numbers.items()})
     records = [record for record in masks if record.labels is not None]
+    if not records:
+        raise InvalidInput(f"{masks.name}: no image has a label map to tidy")
     confirmed = {} if options.confirmed is None else find_masks(options.confirmed)
     skipped = _unpaired(records, confirmed)
     made_with = f"tidied by {sizes}"
@@ -143,6 +146,10 @@ def _path(out: Path, record: Record) -> Path:
     return out / "labels" / f"{record.id}.png"
 
 
+def _files(records: list[Record]) -> list[Path]:
+    return [record.labels for record in records if record.labels is not None]
+
+
 def _unpaired(records: list[Record], confirmed: Mapping[str, Path]) -> list[Skipped]:
     there = {record.id for record in records}
     alone = [path for name, path in confirmed.items() if name not in there]
@@ -157,10 +164,12 @@ def _check(
     """Raise `InvalidFile` unless all can be written, and nothing that is there is anybody else's."""
     check_writable_folder(out)
     check_writable_folder(out / "labels")
+    if out.exists() and any(folder.samefile(out) for folder in {path.parent for path in _files(records)}):
+        raise InvalidFile(out, "holds the masks: choose another output folder (--out)")
     results = out / "results.json"
     if results.exists() and not holds(results, Run):
         raise InvalidFile(results, "was not written by this command: choose another output folder (--out)")
-    inputs = [*(record.labels for record in records), *confirmed.values()]
+    inputs = [*_files(records), *confirmed.values()]
     check_outputs(((_path(out, record), made_with) for record in records), inputs, overwrite)
 
 
