@@ -114,6 +114,14 @@ def test_a_hole_at_the_edge_of_the_image_is_none_and_one_closed_diagonally_is():
     assert found[1:].min() == found[1:].max() == 1
 
 
+def test_a_checkerboard_becomes_the_larger_class_within_its_edge():
+    labels = np.indices((151, 151)).sum(axis=0).astype(np.uint8) % 2
+    labels[1] = 1
+    found = fill_holes(labels, 2)
+    assert (found[1:-1, 1:-1] == 1).all()
+    np.testing.assert_array_equal(fill_holes(1 - labels, 2), 1 - found)  # whichever id it has
+
+
 @settings(max_examples=200, deadline=None)
 @given(MAPS, st.integers(0, 12))
 def test_holes_are_filled_once_and_for_all(labels, size):
@@ -278,6 +286,8 @@ def test_classes_that_are_not_there_are_refused():
     sizes = Tidy.parse("bus:islands=5")
     with pytest.raises(InvalidInput, match="no class is called bus; there are sky, car, or their ids"):
         sizes.of_ids({"0": 0, "1": 1, "sky": 0, "car": 1})
+    with pytest.raises(InvalidInput, match="by the ids of classes, found bus"):
+        tidy(np.zeros((3, 3), np.uint8), sizes)
     with pytest.raises(InvalidInput, match="called by two names: car, 1"):
         Tidy.parse("car:islands=5,1:holes=3").of_ids({"1": 1, "car": 1})
 

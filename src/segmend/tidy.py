@@ -120,8 +120,15 @@ class Tidy:
         return Tidy(self.islands, self.holes, self.smooth, by_id)
 
     def sizes(self, kind: str) -> dict[int, float]:
-        """The sizes of one kind that single classes have, by their id."""
-        return {i: sizes[kind] for i, sizes in self.by_class.items() if kind in sizes}
+        """The sizes of one kind that single classes have, by their id.
+
+        Raises:
+            InvalidInput: a class that is called by a name.
+        """
+        names = [str(i) for i in self.by_class if not str(i).lstrip("-").isdigit()]
+        if names:
+            raise InvalidInput(f"tidy: expected sizes by the ids of classes, found {', '.join(names)}: see of_ids")
+        return {int(i): sizes[kind] for i, sizes in self.by_class.items() if kind in sizes}
 
     def __str__(self) -> str:
         parts = [f"{kind}={getattr(self, kind)}" for kind in KINDS if getattr(self, kind)]
@@ -196,8 +203,8 @@ def fill_holes(
     """A label map without holes of fewer than `size` pixels.
 
     A hole of a class is a 4-connected area of anything else, void too, that the class encloses within the image.
-    It gets that class, except its void pixels. Of holes inside holes, the outer one counts. A hole with a
-    confirmed pixel stays.
+    It gets that class, except its void pixels. Of holes inside holes, the outer one counts; where two classes
+    enclose parts of each other, the larger class. A hole with a confirmed pixel stays.
 
     Args:
         by_class, void, confirmed: see the module; `by_class` counts for the class that encloses the hole.
@@ -369,40 +376,23 @@ def _votes(islands: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _without_holes(numbers: np.ndarray, sizes: np.ndarray, confirmed: np.ndarray | None) -> np.ndarray:
-    places, of_hole, classes = [], [], []
-    for number, window in _windows(numbers):
+    filled, windows = numbers.copy(), dict(_windows(numbers))
+    pixels_of = np.bincount(numbers.ravel())
+    # Class after class, so that no two exchange their pixels, as they would in a checkerboard.
+    for number in sorted(windows, key=lambda number: -pixels_of[number]):
         if sizes[number] <= 1:
             continue
-        areas = cc3d.connected_components(numbers[window] != number, connectivity=4)
-        pixels = np.bincount(areas.ravel())
-        is_hole = pixels < sizes[number]
+        inner = filled[windows[number]]
+        areas = cc3d.connected_components(inner != number, connectivity=4)
+        is_hole = np.bincount(areas.ravel()) < sizes[number]
         # A hole has the class on all sides, so it never touches the edge of the window.
         for edge in (areas[0], areas[-1], areas[:, 0], areas[:, -1]):
             is_hole[edge] = False
         if confirmed is not None:
-            is_hole[areas[confirmed[window]]] = False
+            is_hole[areas[confirmed[windows[number]]]] = False
         is_hole[0] = False
-        inside = is_hole[areas] & (numbers[window] != 0)
-        if inside.any():
-            rows, columns = np.nonzero(inside)
-            places.append((rows + window[0].start) * numbers.shape[1] + columns + window[1].start)
-            of_hole.append(pixels[areas[inside]])
-            classes.append(np.full(len(rows), number, numbers.dtype))
-    if not places:
-        return numbers
-    filled, where = numbers.copy(), np.concatenate(places)
-    order = np.argsort(np.concatenate(of_hole), kind="stable")  # of holes inside holes the outer one comes last
-    filled.ravel()[where[order]] = np.concatenate(classes)[order]
-    # Where holes of two classes cross or touch, as in a checkerboard, filling one may open or close another.
-    is_settled = len(np.unique(where)) == len(where) and not _meet(filled, filled != numbers)
-    return filled if is_settled else _without_holes(filled, sizes, confirmed)
-
-
-def _meet(numbers: np.ndarray, mask: np.ndarray) -> bool:
-    """Whether two neighbours in a mask have different numbers."""
-    down = (numbers[1:] != numbers[:-1]) & mask[1:] & mask[:-1]
-    across = (numbers[:, 1:] != numbers[:, :-1]) & mask[:, 1:] & mask[:, :-1]
-    return bool(down.any() or across.any())
+        inner[is_hole[areas] & (inner != 0)] = number
+    return filled
 
 
 def _smoothed(numbers: np.ndarray, sizes: np.ndarray, confirmed: np.ndarray | None) -> np.ndarray:
