@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision import tv_tensors
 
 import segmend
 import segmend.models
@@ -17,6 +18,7 @@ from segmend.refiners import (
     REFINERS,
     DenseCRF,
     GuidedFilter,
+    ObjectRefiner,
     RefinerNetwork,
     SpatialPropagation,
     UniversalRefiner,
@@ -197,3 +199,69 @@ def test_another_refiner_by_name_or_as_it_is():
     image, mask = scene()
     by_name = segmend.refine(image, mask, refiner="guided")
     assert (by_name == segmend.refine(image, mask, refiner=segmend.load("guided"))).all()
+
+
+@pytest.fixture
+def discs():
+    """An image with two discs, and masks of them that are 2 px too small."""
+    y, x = np.mgrid[:70, :100]
+    distances = [np.hypot(y - 35, x - column) for column in (30, 70)]
+    inside = np.stack([distance < 20 for distance in distances])
+    image = np.where(inside.any(axis=0)[..., None], (200, 120, 90), (60, 80, 70)).astype(np.uint8)
+    return image, np.stack([distance < 18 for distance in distances])
+
+
+def test_masks_of_objects_are_refined_one_by_one_and_come_back_as_they_were_given(discs):
+    image, masks = discs
+    refiner = GuidedFilter()
+    alone = [ObjectRefiner(refiner).refine(image, mask) for mask in masks]
+    expected = np.stack([one.mask for one in alone])
+    assert (expected != masks).any()
+    for given in (
+        masks,
+        masks.astype(np.uint8) * 255,
+        masks.astype(np.float32),
+        torch.from_numpy(masks),
+        torch.from_numpy(masks).float(),
+    ):
+        refined = segmend.refine_objects(image, given, refiner=refiner)
+        assert type(refined.masks) is type(given)
+        assert refined.masks.dtype == given.dtype
+        np.testing.assert_array_equal(np.asarray(refined.masks), expected * np.asarray(given).max())
+        assert refined.expected_iou == [one.expected_iou for one in alone]
+    for kind in (np.asarray, torch.from_numpy):
+        refined = segmend.refine_objects(Image.fromarray(image), [kind(mask) for mask in masks], refiner=refiner)
+        assert isinstance(refined.masks, list)
+        np.testing.assert_array_equal(np.stack([np.asarray(mask) for mask in refined.masks]), expected)
+
+
+def test_empty_masks_stay_empty_and_no_masks_give_none(discs):
+    image, masks = discs
+    refined = segmend.refine_objects(image, np.stack([masks[0], masks[0] & False]), refiner="guided")
+    assert not refined.masks[1].any()
+    assert refined.expected_iou[1] == 0
+    for none in (masks[:0], torch.from_numpy(masks[:0]), []):
+        refined = segmend.refine_objects(image, none, refiner="guided")
+        assert refined.masks is none or refined.masks == none
+        assert refined.expected_iou == []
+
+
+def test_scores_labels_and_other_sizes_are_no_masks_of_objects(discs):
+    image, masks = discs
+    with pytest.raises(InvalidInput, match="threshold scores"):
+        segmend.refine_objects(image, masks * np.linspace(0.1, 1, 100, dtype=np.float32))
+    with pytest.raises(InvalidInput, match=r"masks of objects \[H, W\], found shape \(70,\)|\(100,\)"):
+        segmend.refine_objects(image, masks[0])
+    with pytest.raises(InvalidInput, match="expected one size"):
+        segmend.refine_objects(image, masks[:, 1:])
+
+
+def test_a_mask_of_torchvision_stays_one_with_its_shape(discs):
+    image, masks = discs
+    image = tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1))
+    for mask in (torch.from_numpy(masks[0]).long(), torch.from_numpy(masks[:1]).byte()):
+        refined = segmend.refine(image, tv_tensors.Mask(mask), refiner="guided")
+        assert type(refined) is tv_tensors.Mask
+        assert (refined.dtype, refined.shape) == (mask.dtype, mask.shape)
+        assert (refined != mask).any()
+        assert type(segmend.refine(image, mask, refiner="guided")) is torch.Tensor

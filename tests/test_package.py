@@ -16,8 +16,18 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 def test_the_package_lists_its_public_names_alone():
     assert sorted(dir(segmend)) == dir(segmend)
     assert set(dir(segmend)) == {
-        *("load", "refine", "open_dataset", "Classes", "InvalidInput", "Refinement", "Refiner", "Segmenter"),
-        *("borders", "dual", "losses", "metrics", "ops", "video", "__version__"),
+        *(
+            "load",
+            "refine",
+            "refine_objects",
+            "open_dataset",
+            "Classes",
+            "InvalidInput",
+            "Refinement",
+            "Refiner",
+            "Segmenter",
+        ),
+        *("borders", "dual", "losses", "metrics", "ops", "tidy", "video", "__version__"),
     }
     for name in dir(segmend):
         assert getattr(segmend, name) is not None

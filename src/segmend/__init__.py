@@ -6,7 +6,8 @@
 >>> refined = refiner.refine(image, coarse)  # with confidence, and what changed  # doctest: +SKIP
 
 The functions and classes of `segmend.losses`, `segmend.metrics` and `segmend.ops` work in any PyTorch code;
-`segmend.video` propagates labels through videos, `segmend.borders` finds how far masks are off.
+`segmend.video` propagates labels through videos, `segmend.borders` finds how far masks are off,
+`segmend.tidy` removes islands and holes and smooths borders.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -27,14 +28,16 @@ __all__ = [
     "open_dataset",
     "ops",
     "refine",
+    "refine_objects",
+    "tidy",
     "video",
 ]
 
 if TYPE_CHECKING:
-    from segmend import borders, dual, losses, metrics, ops, video
+    from segmend import borders, dual, losses, metrics, ops, tidy, video
     from segmend.data.dataset import open_dataset
     from segmend.labels import Classes, InvalidInput
-    from segmend.models import load, refine
+    from segmend.models import load, refine, refine_objects
     from segmend.refiners import Refinement, Refiner
     from segmend.segmenters.base import Segmenter
 
@@ -47,8 +50,9 @@ _HOMES = {
     "load": "segmend.models",
     "open_dataset": "segmend.data.dataset",
     "refine": "segmend.models",
+    "refine_objects": "segmend.models",
 }
-_SUBMODULES = ("borders", "dual", "losses", "metrics", "ops", "video")
+_SUBMODULES = ("borders", "dual", "losses", "metrics", "ops", "tidy", "video")
 
 
 def __getattr__(name: str) -> Any:

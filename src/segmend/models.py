@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
+from torchvision import tv_tensors
 
 from segmend import refiners
 from segmend.data.images import read_image
 from segmend.data.masks import read_labels
 from segmend.dual import DualPredictor, DualSegmentation, load_dual
-from segmend.labels import Classes, InvalidInput, as_label_map
+from segmend.labels import Classes, InvalidInput, as_image, as_label_map, as_tensor, check_same_size
 from segmend.model_folder import read_config
-from segmend.refiners import REFINERS, DenseCRF, GuidedFilter, Refiner, UniversalRefiner
+from segmend.refiners import REFINERS, DenseCRF, GuidedFilter, ObjectRefiner, Refiner, UniversalRefiner
 from segmend.segmenters import Segmenter, load_segmenter
 from segmend.video.motion import MotionNet, load_motion
 
@@ -74,7 +76,7 @@ def refine(image: Any, mask: Any, *, refiner: Refiner | str | Path = "universal"
 
     Returns:
         The refined label map in the ids and of the type of `mask`: an image of Pillow with its palette, an array
-        (for files too) or a tensor. For probabilities, the refined ones.
+        (for files too) or a tensor, also a `torchvision.tv_tensors.Mask`. For probabilities, the refined ones.
 
     Raises:
         InvalidInput: what is given does not fit; the message says what to do.
@@ -92,16 +94,89 @@ def refine(image: Any, mask: Any, *, refiner: Refiner | str | Path = "universal"
     if as_label_map(given) is None:
         return refined.probabilities if isinstance(given, Tensor) else refined.probabilities.numpy()
     if isinstance(given, Tensor):
-        return refined.labels.to(given.dtype)
+        found = refined.labels.to(given.dtype).reshape(given.shape)
+        return tv_tensors.wrap(found, like=given) if isinstance(given, tv_tensors.TVTensor) else found
     if not isinstance(given, Image.Image):
         return refined.labels.numpy().astype(np.asarray(given).dtype)
     labels = refined.labels.numpy()
     if given.mode == "1":
         return Image.fromarray(labels > 0)
-    found = Image.fromarray(labels.astype(np.uint8 if given.mode in ("L", "P") else np.int32))
+    painted = Image.fromarray(labels.astype(np.uint8 if given.mode in ("L", "P") else np.int32))
     if given.mode == "P":
-        found.putpalette(given.getpalette() or [])
-    return found
+        painted.putpalette(given.getpalette() or [])
+    return painted
+
+
+class RefinedMasks(NamedTuple):
+    """Refined masks of the objects of one image.
+
+    Attributes:
+        masks: of the kind of those that were given.
+        expected_iou: of each, the IoU with the ground truth (0..1) that the refiner's probabilities say.
+    """
+
+    masks: Any
+    expected_iou: list[float]
+
+
+def refine_objects(image: Any, masks: Any, *, refiner: Refiner | str | Path = "universal") -> RefinedMasks:
+    """Refine masks of single objects in one image, each alone on a crop around it; they may overlap.
+
+    Args:
+        image: RGB: a file, an image of Pillow, an array ``[H, W, 3]`` or a tensor ``[3, H, W]``.
+        masks: arrays or tensors ``[H, W]`` in a list, or one of them ``[N, H, W]``: booleans or numbers, 0 outside
+            of the object and one other value in it.
+        refiner: one of any number of classes that was loaded, or what `segmend.refiners.load` takes.
+
+    Returns:
+        Masks in a list, or an array or a tensor ``[N, H, W]``, as they were given, with the same values. A mask
+        without a pixel stays empty, with an expected IoU of 0.
+
+    Raises:
+        InvalidInput: what is given does not fit; the message says what to do.
+
+    Example:
+        >>> import numpy as np
+        >>> image, masks = np.zeros((60, 80, 3), np.uint8), np.zeros((2, 60, 80), bool)
+        >>> masks[0, 20:40, 30:50] = masks[1, 10:30, 40:60] = True
+        >>> refine_objects(image, masks, refiner="guided").masks.shape
+        (2, 60, 80)
+    """
+    method = ObjectRefiner(refiner if isinstance(refiner, Refiner) else _kept(str(refiner)))
+    unit = as_image(read_image(image) if isinstance(image, str | Path) else image)
+    pixels = (unit * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    given = masks if isinstance(masks, Tensor | np.ndarray) else list(masks)
+    found: list[Any] = []
+    quality: list[float] = []
+    for mask in given:
+        values = as_tensor(mask).detach().cpu().numpy()
+        inside, value = _object_in(values)
+        check_same_size(image=unit, mask=inside)
+        refined = method.refine(pixels, inside) if inside.any() else None
+        new = np.where(inside if refined is None else refined.mask, value, 0).astype(values.dtype)
+        found.append(torch.from_numpy(new).to(mask.device, mask.dtype) if isinstance(mask, Tensor) else new)
+        quality.append(0.0 if refined is None else refined.expected_iou)
+    if isinstance(given, list) or not found:
+        return RefinedMasks(found or given, quality)
+    return RefinedMasks(torch.stack(found) if isinstance(given, Tensor) else np.stack(found), quality)
+
+
+def _object_in(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """Where a mask is not 0, ``bool [H, W]``, and its value there (1 where it is nowhere).
+
+    Raises:
+        InvalidInput: no mask, or several values.
+    """
+    if values.ndim != 2 or values.size == 0:
+        raise InvalidInput(f"expected masks of objects [H, W], found shape {values.shape}")
+    kinds = np.unique(values[values != 0])
+    if len(kinds) > 1:
+        low, high = float(kinds[0]), float(kinds[-1])
+        raise InvalidInput(
+            f"expected the mask of one object, 0 and one other value, found several of {low:g}..{high:g}: "
+            "threshold scores (mask > 0.5) and logits (mask > 0), and give one mask for each object"
+        )
+    return values != 0, kinds[0] if len(kinds) else 1
 
 
 @lru_cache(maxsize=1)

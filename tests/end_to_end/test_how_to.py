@@ -21,9 +21,14 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
-    names = {}
+    names, missing = {}, []
     for block in blocks:
-        exec(compile(block, str(page), "exec"), names)
+        try:
+            exec(compile(block, str(page), "exec"), names)
+        except ModuleNotFoundError as error:  # a library that the block is about; the other blocks run without it
+            if error.name is None or error.name.startswith("segmend"):
+                raise
+            missing.append(error.name)
     if page.stem == "spread_colours":
         # The colour of the nearest stroke, which needs no edges, has a larger error.
         from scipy import ndimage
@@ -32,6 +37,8 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
         rows, columns = ndimage.distance_transform_edt(~strokes, return_distances=False, return_indices=True)
         nearest = (names["colours"][:, :, rows, columns] - names["colours"]).abs().mean() * 255
         assert names["error"] < 0.9 * nearest
+    if missing:
+        pytest.skip(f"blocks left out without {', '.join(missing)}; the others ran")
 
 
 def test_the_commands_of_the_tutorial_run(tmp_path, monkeypatch):

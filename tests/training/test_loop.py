@@ -54,7 +54,7 @@ class Stopper:
         self.index = index
         return nullcontext(self)
 
-    def stepped(self, step, value):
+    def stepped(self, step, value, learning_rate):
         self.steps.append((self.index, step))
         if (self.index, step) == self.stop:
             raise KeyboardInterrupt

@@ -28,6 +28,14 @@ Overwrite = Annotated[
 MaxPixels = Annotated[int | None, typer.Option(help="Refuse images with more pixels.")]
 Probs = Annotated[bool, typer.Option("--probs", help="Also write probability maps (.npz).")]
 Quantised = Annotated[bool, typer.Option("--quantised", help="Probabilities as 0..255: half the size.")]
+Tidied = Annotated[
+    str | None,
+    typer.Option(
+        "--tidy",
+        metavar="SIZES",
+        help="Tidy the label maps, sizes in pixels: islands=50,holes=50,smooth=2; of one class: car:islands=20.",
+    ),
+]
 PrecisionOption = Annotated[str, typer.Option(help="32, bf16, or auto: bf16 where the hardware is fast at it.")]
 Tolerance = Annotated[
     float,

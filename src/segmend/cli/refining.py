@@ -25,6 +25,7 @@ from segmend.cli.options import (
     Quiet,
     RightAngles,
     StoredIds,
+    Tidied,
     Tile,
     Tolerance,
     bands_of,
@@ -58,6 +59,7 @@ def refine(
     probs: Probs = False,
     details: Annotated[bool, typer.Option("--details", help="Also write confidence and changes (.npz).")] = False,
     quantised: Quantised = False,
+    tidy: Tidied = None,
     tile: Tile = 1152,
     min_confidence: Annotated[
         float | None,
@@ -85,6 +87,7 @@ def refine(
     from segmend.refiners import load
     from segmend.refiners.base import check_options
     from segmend.report.inspection import sentence_of_maps, sentences_of_look
+    from segmend.tidy import Tidy
 
     check_folder(out)
     method = load(refiner)
@@ -98,6 +101,7 @@ def refine(
         probs=probs,
         details=details,
         quantised=quantised,
+        tidy=None if tidy is None else Tidy.parse(tidy),
         overwrite=overwrite,
         quiet=quiet,
     )
@@ -130,7 +134,7 @@ def refine(
         bolder = "--min-confidence 0.5 keeps every change of the refiner"
         if method.takes_border_error and border_error_px is None:
             bolder = f"--border-error-px gives the refiner the border error in pixels, {bolder}"
-        console.print(f"No label changed. Where masks are known to be wrong: {bolder}.")
+        console.print(f"The refiner changed no label. Where masks are known to be wrong: {bolder}.")
     finish_run(run, out)
 
 

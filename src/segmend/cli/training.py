@@ -44,6 +44,10 @@ def train(
     folds: Annotated[
         int | None, typer.Option(min=2, help="Also train this many segmenters, and write out-of-fold maps.")
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Also write losses, learning rate and scores to OUT/tensorboard."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a segmenter or a refiner, or search a filter's parameters; a stopped training resumes.
@@ -61,7 +65,7 @@ def train(
     check_folder(out)
     if is_first():
         print_findings()
-    broken = job(read_recipe(recipe, overrides or []), out, folds, quiet)
+    broken = job(read_recipe(recipe, overrides or []), out, folds, quiet, tensorboard)
     if is_first():
         finish(f"Trained: {out}", broken)
 

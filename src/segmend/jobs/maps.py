@@ -21,6 +21,7 @@ from segmend.jobs.pipeline import Outcome
 from segmend.labels import VOID_16, Classes, InvalidInput
 from segmend.refiners.base import Refinement
 from segmend.report.results import FolderLook, Run, holds, write_results
+from segmend.tidy import Tidy, tidy
 
 SHARES = ("confidence", "change_confidence", "fusion_mask")
 """Details that are stored as 0..255."""
@@ -42,6 +43,7 @@ class MapFolder:
         read_as: how the inputs are read; part of the hash of inputs.
         split: of the data set that the maps are part of: their folders are ``labels/SPLIT`` (None: ``labels``).
         tags: also the scores of the tags, in ``tags/ID.npz``.
+        tidy: how label maps are tidied before they are written, with sizes by class; the other files are not.
         remade: how many images were made again, in place of files of ours of other inputs or options.
     """
 
@@ -56,6 +58,7 @@ class MapFolder:
     read_as: str = ""
     split: str | None = None
     tags: bool = False
+    tidy: Tidy | None = None
     remade: int = field(default=0, init=False)
 
     def path(self, kind: Kind, record: Record) -> Path:
@@ -101,6 +104,8 @@ class MapFolder:
 
     def _made_with(self, kind: Kind) -> str:
         text = self.made_with
+        if kind == "labels" and self.tidy is not None:
+            text += f", tidied by {self.tidy}"
         if kind == "labels" and self.coding is not None:
             text += f", ids {','.join(map(str, self.coding.ids))}"
         return f"{text}, quantised" if kind == "probs" and self.quantised else text
@@ -149,6 +154,8 @@ class MapFolder:
         if self.details:
             write_arrays(self.path("details", record), self._note("details", maps.inputs), **maps.details)
         labels, palette = maps.labels, self.classes.palette if self.coding is None else None
+        if self.tidy is not None:
+            labels = tidy(labels, self.tidy, void=(self.classes.void,))
         if self.coding is not None:
             labels = self.coding.encode(labels)
         write_labels(self.path("labels", record), labels, palette, self._note("labels", maps.inputs))

@@ -19,9 +19,11 @@ from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.outputs import fingerprint
 from segmend.jobs.pipeline import Pipeline
 from segmend.jobs.progress import bar
+from segmend.jobs.tidy import numbers_by_name
 from segmend.labels import Classes, InvalidInput, as_tensor
 from segmend.refiners.base import TILE, Refiner, check_options, refine_bands, void_mask
 from segmend.report.results import FolderLook, Run, Skipped
+from segmend.tidy import Tidy
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class RefineOptions:
         details: also write ``out/details/ID.npz``: ``confidence``, ``change_confidence`` and ``changed``, and,
             where the refiner has them, ``displacement`` (float16, pixels) and ``fusion_mask``; shares as 0..255.
         quantised: write probabilities as 0..255 instead of float16.
+        tidy: how refined label maps are tidied before they are written, with sizes by the names or stored ids of
+            classes; not together with `probs`. Details are those of the refiner.
         overwrite: make again what an earlier run finished, also with other weights or options.
         quiet: no progress bar.
     """
@@ -48,6 +52,7 @@ class RefineOptions:
     probs: bool = False
     details: bool = False
     quantised: bool = False
+    tidy: Tidy | None = None
     overwrite: bool = False
     quiet: bool = False
 
@@ -93,14 +98,19 @@ def refine(
 
     Raises:
         InvalidInput: before any work, where the refiner was made for another number of classes, an option is not
-            for it, `out` cannot be written, or holds files that are not replaced: inputs of this run, files that
-            this program did not write, or maps of other weights or options.
+            for it or for another one, `out` cannot be written, or holds files that are not replaced: inputs of
+            this run, files that this program did not write, or maps of other weights or options.
     """
     classes = images.classes
     check_options(refiner, options.min_confidence, options.border_error_px, options.tile)
     if refiner.num_classes is not None and refiner.num_classes != len(classes):
         raise InvalidInput(
             f"the refiner was made for {refiner.num_classes} classes, the coarse maps have {len(classes)}"
+        )
+    if options.tidy is not None and options.probs:
+        raise InvalidInput(
+            "probabilities would not be those of the tidied labels, and are read in their place: leave out --tidy "
+            "or --probs, or tidy the label maps afterwards (segmend tidy)"
         )
     made_by = fingerprint(refiner)
     device = pick_device()
@@ -115,6 +125,7 @@ def refine(
         details=options.details,
         quantised=options.quantised,
         overwrite=options.overwrite,
+        tidy=options.tidy and options.tidy.of_ids(numbers_by_name(classes, coding)),
         coding=None if coding is None or coding.is_plain else coding,
         read_as=f"{len(classes)} classes, {coding}, {images.images_read.reading}",
     )

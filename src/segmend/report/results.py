@@ -19,6 +19,15 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class _Shown(_Strict):
+    """Results that show their main figures in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from segmend.report.notebook import html_of  # which reads these classes
+
+        return html_of(self)  # type: ignore[arg-type]
+
+
 class Skipped(_Strict):
     """An input that was skipped, and why."""
 
@@ -76,13 +85,13 @@ class FolderLook(_Strict):
     is_left: bool
 
 
-class Run(_Strict):
-    """What ``predict`` or ``refine`` did over a folder.
+class Run(_Shown):
+    """What ``predict``, ``refine`` or ``tidy`` did over a folder.
 
     Attributes:
         seconds: wall time by part: ``read``, ``network``, ``write`` (they overlap), and ``total``.
         remade: images of `done` that replaced files which an earlier run had made of other inputs or options.
-        changed: share of the pixels refined by this call whose label changed; None where it refined none.
+        changed: share of the pixels refined or tidied by this call whose label changed; None without any.
         filled: void pixels that this call of ``refine`` filled.
         look: what ``refine`` saw of the folder first; None for probabilities, and refiners that do not look.
         far_uncertainty: mean uncertainty (0..1) of some probability maps far from their borders; None for masks.
@@ -91,7 +100,7 @@ class Run(_Strict):
     kind: Literal["run"] = "run"
     schema_version: int = SCHEMA
     version: str
-    command: Literal["predict", "refine"]
+    command: Literal["predict", "refine", "tidy"]
     model: str
     classes: list[str]
     done: int
@@ -237,7 +246,7 @@ def share_of(change: Literal["improved", "degraded"], images: Sequence[ImageScor
     return sum(image.change == change for image in images) / max(1, len(images))
 
 
-class Evaluation(_Strict):
+class Evaluation(_Shown):
     """What ``evaluate`` found. Folders are as given, relative to ``results.json`` where they lie beside it.
 
     Attributes:
@@ -303,7 +312,7 @@ class Quality(_Strict):
     kept: float
 
 
-class Propagation(_Strict):
+class Propagation(_Shown):
     """What ``propagate`` did. Folders are as given, relative to ``results.json`` where they lie beside it.
 
     Attributes:
@@ -414,7 +423,7 @@ class InspectedClass(_Strict):
     offset: MeasuredOffset | None = None
 
 
-class Inspection(_Strict):
+class Inspection(_Shown):
     """What ``inspect`` found in a folder of images and masks.
 
     Attributes:
@@ -460,7 +469,7 @@ class Tried(_Strict):
     unlucky: float
 
 
-class Tuning(_Strict):
+class Tuning(_Shown):
     """What ``tune`` chose by good masks.
 
     Attributes:

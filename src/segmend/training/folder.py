@@ -16,7 +16,7 @@ from segmend.model_folder import save_model
 from segmend.training.loop import Stage, train
 from segmend.training.options import Recipe
 from segmend.training.processes import is_first
-from segmend.training.reporting import Bar, TrainingLog
+from segmend.training.reporting import Bar, Scalars, TrainingLog
 
 RECIPE = "recipe.yaml"
 
@@ -43,13 +43,19 @@ def write_recipe(out: Path, recipe: Recipe) -> None:
 
 
 def train_stages(
-    stages: Callable[[Any, Bar], list[Stage]], title: str, recipe: Recipe, out: Path, bar: Bar
+    stages: Callable[[Any, Bar], list[Stage]],
+    title: str,
+    recipe: Recipe,
+    out: Path,
+    bar: Bar,
+    tensorboard: bool = False,
 ) -> list[str]:
     """Train the stages of a recipe into the folder `out`: a model folder, its training log and its checkpoint.
 
     Args:
         stages: of the recipe, with a progress bar for what it has to compute first.
         title: what the model is, for its card.
+        tensorboard: also write scalars for TensorBoard, to ``out/tensorboard``.
 
     Returns:
         Messages about files that could not be read.
@@ -63,9 +69,14 @@ def train_stages(
     made = stages(recipe, bar)
     if is_first():
         write_recipe(out, recipe)
+    scalars = Scalars(out) if tensorboard and is_first() else None
     with (out / "log.jsonl" if is_first() else Path(os.devnull)).open("a") as file:
-        log = TrainingLog(file, bar, [stage.optimisation.steps for stage in made])
-        model, broken = train(made, out, log.stage)
+        log = TrainingLog(file, bar, [stage.optimisation.steps for stage in made], scalars)
+        try:
+            model, broken = train(made, out, log.stage)
+        finally:
+            if scalars is not None:
+                scalars.close()
     if is_first():
         save_model(model, out, _card(title, made, recipe))  # type: ignore[arg-type]
     return broken

@@ -165,7 +165,7 @@ def _fit(
             if average is not None:
                 average.update_parameters(model)
             done += 1
-            report.stepped(done, loss.item())
+            report.stepped(done, loss.item(), learning_rate(optimiser, options))
             last = done == options.steps
             if stage.validation is not None and (last or done % stage.validation.every == 0):
                 figures, unread = stage.validation.score(kept.eval(), fabric)
@@ -256,6 +256,12 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, options: Optimisation, s
         return
     for group in optimiser.param_groups:
         group["lr"] = group["full_lr"] * schedule(options, step)
+
+
+def learning_rate(optimiser: torch.optim.Optimizer, options: Optimisation) -> float:
+    """The learning rate of the last step, of the parameters whose full one is `Optimisation.lr`."""
+    group = optimiser.param_groups[0]
+    return float(options.lr * group["lr"] / group["full_lr"])
 
 
 def schedule(options: Optimisation, step: int) -> float:

@@ -23,12 +23,13 @@ class Task(Generic[R]):
     Attributes:
         recipe: the class of its recipes.
         run: trains what a recipe describes into a folder, resuming what it finds there; gives back messages about
-            files that could not be read. Tasks of gradient descent share `train_stages`.
+            files that could not be read. The last argument: whether scalars for TensorBoard are written too. Tasks
+            of gradient descent share `train_stages`.
         folds: splits a recipe for out-of-fold maps; None for tasks that do not train segmenters.
     """
 
     recipe: type[R]
-    run: Callable[[R, Path, Bar], list[str]]
+    run: Callable[[R, Path, Bar, bool], list[str]]
     folds: Callable[[R, int], list[segmenter.Fold]] | None = None
 
 

@@ -59,7 +59,7 @@ class Round(TypedDict):
     mean_iou: list[float]
 
 
-def run(recipe: FilterRecipe, out: Path, bar: Bar) -> list[str]:
+def run(recipe: FilterRecipe, out: Path, bar: Bar, tensorboard: bool = False) -> list[str]:
     """Search the parameters with the best mIoU, and write them to `out`, a folder that `segmend.load` reads.
 
     ``search.json`` beside them holds every round's figures.
@@ -68,10 +68,12 @@ def run(recipe: FilterRecipe, out: Path, bar: Bar) -> list[str]:
         Messages about files that could not be read.
 
     Raises:
-        InvalidInput: unusable data, several processes, or `out` holds the run of another recipe.
+        InvalidInput: unusable data, several processes, `tensorboard`, or `out` holds the run of another recipe.
     """
     if world() > 1:
         raise InvalidInput("a filter's parameters are searched in one process: leave torchrun out")
+    if tensorboard:
+        raise InvalidInput("a filter's parameters are searched, not trained step by step: leave --tensorboard out")
     check_folder(out, recipe)
     if (out / "config.json").is_file():
         return []  # an earlier call finished it
