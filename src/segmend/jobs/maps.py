@@ -28,7 +28,7 @@ SHARES = ("confidence", "change_confidence", "fusion_mask")
 Kind = Literal["labels", "probs", "details", "tags"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class MapFolder:
     """Where a run's maps go, which of them are wanted, and which are there already.
 
@@ -42,7 +42,6 @@ class MapFolder:
         read_as: how the inputs are read; part of the hash of inputs.
         split: of the data set that the maps are part of: their folders are ``labels/SPLIT`` (None: ``labels``).
         tags: also the scores of the tags, in ``tags/ID.npz``.
-        remade: how many images were made again, in place of files of ours of other inputs or options.
     """
 
     out: Path
@@ -56,7 +55,6 @@ class MapFolder:
     read_as: str = ""
     split: str | None = None
     tags: bool = False
-    remade: int = field(default=0, init=False)
 
     def path(self, kind: Kind, record: Record) -> Path:
         """A record's file of a kind."""
@@ -152,19 +150,20 @@ class MapFolder:
         if self.coding is not None:
             labels = self.coding.encode(labels)
         write_labels(self.path("labels", record), labels, palette, self._note("labels", maps.inputs))
-        self.remade += again
+        maps.remade = again
 
     def finish(
         self,
         command: Literal["predict", "refine"],
         model: str,
         outcome: Outcome,
-        changed: float | None = None,
-        filled: int | None = None,
         look: FolderLook | None = None,
         far_uncertainty: float | None = None,
     ) -> Run:
         """Write ``results.json`` and give back what it says."""
+        counts = outcome.counts
+        share = counts["changed"] / counts["pixels"] if counts["pixels"] else None
+        is_refined = command == "refine"
         run = Run(
             version=__version__,
             command=command,
@@ -172,11 +171,11 @@ class MapFolder:
             classes=list(self.classes.names),
             done=outcome.done,
             kept=outcome.kept,
-            remade=self.remade,
+            remade=counts["remade"],
             seconds={part: round(seconds, 3) for part, seconds in outcome.seconds.items()},
             images_per_second=round(outcome.rate, 3),
-            changed=changed,
-            filled=filled,
+            changed=share if is_refined else None,
+            filled=counts["filled"] if is_refined else None,
             look=look,
             far_uncertainty=far_uncertainty,
             skipped=outcome.skipped,
@@ -192,6 +191,9 @@ class Maps:
     Attributes:
         inputs: hash of what they are made of.
         tag_scores: ``float32 [C]``, where wanted.
+        changed: pixels whose label was changed.
+        filled: void pixels that were filled.
+        remade: they replaced files of ours, of other inputs or options.
     """
 
     inputs: str
@@ -199,6 +201,15 @@ class Maps:
     probabilities: np.ndarray | None
     details: dict[str, np.ndarray] = field(default_factory=dict)
     tag_scores: np.ndarray | None = None
+    changed: int = 0
+    filled: int = 0
+    remade: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What is summed over a run."""
+        pixels = self.labels.size
+        return {"pixels": pixels, "changed": self.changed, "filled": self.filled, "remade": int(self.remade)}
 
     def fill(self, rows: slice, labels: Tensor, probabilities: Tensor) -> None:
         """Keep a band of rows."""
