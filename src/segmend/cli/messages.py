@@ -63,7 +63,9 @@ def print_findings() -> None:
 
 
 def finish_run(run, out: Path) -> None:  # type: ignore[no-untyped-def]
-    parts = [f"{counted(run.done)} written to {out}"]
+    from segmend.data.remote import address
+
+    parts = [f"{counted(run.done)} written to {address(out)}"]
     if run.remade:
         parts.append(f"{run.remade} of them made again")
     if run.kept:

@@ -29,6 +29,14 @@ MaxPixels = Annotated[int | None, typer.Option(help="Refuse images with more pix
 Probs = Annotated[bool, typer.Option("--probs", help="Also write probability maps (.npz).")]
 Quantised = Annotated[bool, typer.Option("--quantised", help="Probabilities as 0..255: half the size.")]
 PrecisionOption = Annotated[str, typer.Option(help="32, bf16, or auto: bf16 where the hardware is fast at it.")]
+EngineName = Annotated[
+    str,
+    typer.Option("--engine", help="local, or ray: on the machines of a Ray cluster."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="With --engine ray: processes (default: one for each GPU, or 4 cores)."),
+]
 Tile = Annotated[int, typer.Option(min=64, help="Images with a larger side are cut into tiles.")]
 
 
@@ -89,6 +97,19 @@ def one_of(option: str, value: str, *allowed: str):  # type: ignore[no-untyped-d
     if value not in allowed:
         raise InvalidInput(f"--{option} {value}: expected {', '.join(allowed[:-1])} or {allowed[-1]}")
     return value
+
+
+def engine_of(name: str, workers: int | None):  # type: ignore[no-untyped-def]
+    one_of("engine", name, "local", "ray")
+    if name == "ray":
+        from segmend.jobs.ray_engine import RayEngine
+
+        return RayEngine(workers)
+    from segmend.jobs.pipeline import LOCAL
+
+    if workers is not None:
+        raise InvalidInput(f"--workers {workers}: for --engine ray: leave it out")
+    return LOCAL
 
 
 def precision_of(name: str):  # type: ignore[no-untyped-def]

@@ -12,6 +12,7 @@ from segmend.cli.app import app, console, errors
 from segmend.cli.messages import check_folder, counted, finish, finish_run, open_images, reported
 from segmend.cli.options import (
     Bands,
+    EngineName,
     Images,
     MaxPixels,
     Out,
@@ -23,7 +24,9 @@ from segmend.cli.options import (
     Quiet,
     StoredIds,
     Tile,
+    Workers,
     bands_of,
+    engine_of,
     ids_of,
     precision_of,
 )
@@ -68,6 +71,8 @@ def refine(
     ] = False,
     precision: PrecisionOption = "auto",
     max_pixels: MaxPixels = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -78,6 +83,7 @@ def refine(
     from segmend.refiners.base import check_options
     from segmend.report.inspection import sentence_of_maps, sentences_of_look
 
+    where = engine_of(engine, workers)
     check_folder(out)
     method = load(refiner)
     options = RefineOptions(
@@ -95,7 +101,8 @@ def refine(
     )
     check_options(method, min_confidence, border_error_px, tile)
     if coarse.suffix.lower() == ".json":
-        _check_for_objects(options, classes=classes, ids=ids, palette=palette)
+        only_maps = {"engine": None if engine == "local" else engine, "workers": workers}
+        _check_for_objects(options, classes=classes, ids=ids, palette=palette, **only_maps)
         _refine_objects(method, refiner, open_images(images, bands, max_pixels), coarse, out, overwrite, quiet)
         return
     pairs, unpaired = open_pairs(
@@ -109,7 +116,7 @@ def refine(
         max_pixels=max_pixels,
     )
     reported(pairs)
-    run = job(method, pairs, out, options, name=refiner, unpaired=unpaired)
+    run = job(method, pairs, out, options, name=refiner, unpaired=unpaired, engine=where)
     for sentence in sentences_of_look(run.look) if run.look else ():
         console.print(escape(sentence))
     if run.far_uncertainty is not None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from segmend import __version__
 from segmend.coding import Coding
 from segmend.data.dataset import Dataset, Record
-from segmend.data.files import InvalidFile, check_writable_folder
+from segmend.data.files import InvalidFile, check_writable_folder, exists, fetched
 from segmend.data.masks import write_labels
 from segmend.data.probabilities import write_arrays, write_probabilities
 from segmend.jobs.outputs import INPUTS, check_outputs, hash_of, note_of
@@ -77,7 +77,7 @@ class MapFolder:
         for kind in self._kinds():
             check_writable_folder(self.folder(kind))
         results = self.out / "results.json"
-        if results.exists() and not holds(results, Run):
+        if exists(results) and not holds(results, Run):
             raise InvalidFile(
                 results, "was not written by refine or predict: choose another output folder (--out)"
             )
@@ -123,7 +123,7 @@ class MapFolder:
         path = self.path("tags", record)
         if not note_of(path):
             return None
-        with np.load(path, allow_pickle=False) as arrays:
+        with fetched(path) as file, np.load(file, allow_pickle=False) as arrays:
             return np.asarray(arrays["scores"])
 
     def new_maps(self, inputs: str, height: int, width: int) -> Maps:
@@ -138,7 +138,7 @@ class MapFolder:
 
     def write(self, record: Record, maps: Maps) -> None:
         """Write an image's maps, the label map last: where it exists, all is there."""
-        again = self.path("labels", record).exists()
+        again = exists(self.path("labels", record))
         if maps.probabilities is not None:
             note = self._note("probs", maps.inputs)
             write_probabilities(self.path("probs", record), maps.probabilities, self.quantised, note)

@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 
 from segmend.data.files import InvalidFile
+from segmend.data.remote import address, keep_copies
 from segmend.devices import pick_device
 from segmend.jobs.progress import Progress
 from segmend.labels import InvalidInput
@@ -27,6 +28,9 @@ Item = TypeVar("Item", contravariant=True)
 
 AHEAD = 2
 """How many images are read ahead, and how many results may wait to be written. This bounds the memory."""
+
+
+_ADDING = threading.Lock()
 
 
 class OutOfSpace(InvalidInput):
@@ -53,12 +57,20 @@ class Outcome:
     seconds: dict[str, float] = field(
         default_factory=lambda: {"read": 0.0, "network": 0.0, "write": 0.0, "waited": 0.0, "total": 0.0}
     )
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def rate(self) -> float:
         """Items a second."""
         return self.done / self.seconds["total"] if self.seconds["total"] else 0.0
+
+    def add(self, other: Outcome) -> None:
+        """Add the outcome of other items of the run; the total stays this run's own."""
+        self.done += other.done
+        self.kept += other.kept
+        self.skipped += other.skipped
+        self.counts.update(other.counts)
+        for part in self.seconds.keys() - {"total"}:
+            self.seconds[part] += other.seconds[part]
 
     def timed(self, part: str, function: Callable[..., T]) -> Callable[..., T]:
         """The function, with its time added to a part."""
@@ -68,7 +80,7 @@ class Outcome:
             try:
                 return function(*arguments)
             finally:
-                with self._lock:
+                with _ADDING:
                     self.seconds[part] += time.perf_counter() - start
 
         return run
@@ -183,12 +195,16 @@ class Pipeline(Generic[T, Read, Made]):
                 outcome.seconds["total"] = time.perf_counter() - start
         return outcome
 
+    def _read(self, item: T) -> Read | None:
+        with keep_copies():  # a file is hashed and decoded
+            return self.read(item)
+
     def _read_ahead(
         self, items: Iterable[T], readers: ThreadPoolExecutor, outcome: Outcome
     ) -> Iterator[tuple[T, Future[Read | None]]]:
         ahead: deque[tuple[T, Future[Read | None]]] = deque()
         for item in items:
-            ahead.append((item, readers.submit(outcome.timed("read", self.read), item)))
+            ahead.append((item, readers.submit(outcome.timed("read", self._read), item)))
             if len(ahead) > AHEAD:
                 yield ahead.popleft()
         yield from ahead
@@ -211,7 +227,7 @@ class Pipeline(Generic[T, Read, Made]):
                 "command again; what is finished is kept"
             ) from error
         if isinstance(error, InvalidFile):
-            outcome.skipped.append(Skipped(file=str(error.path), reason=error.reason))
+            outcome.skipped.append(Skipped(file=address(error.path), reason=error.reason))
         else:
             outcome.skipped.append(Skipped(file=self.name(item), reason=str(error)))
         progress.advance()

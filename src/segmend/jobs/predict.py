@@ -15,6 +15,7 @@ from torch import nn
 from segmend.coding import Coding
 from segmend.data.cityscapes import CLASSES, SERVER_IDS
 from segmend.data.dataset import Dataset, Record
+from segmend.data.remote import address
 from segmend.data.tags import Tags, implied_classes
 from segmend.devices import Precision, to_device
 from segmend.dual.prediction import DualPredictor, GivenTags
@@ -102,7 +103,8 @@ class PredictWorker:
         to_device(self.segmenter, device)
 
     def name(self, record: Record) -> str:
-        return str(record.image)
+        assert record.image is not None
+        return address(record.image)
 
     def read(self, record: Record) -> _Given | None:
         evidence = f", tags {sorted(self.tags[record.id].items())}" if record.id in self.tags else ""

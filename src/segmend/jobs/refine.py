@@ -14,6 +14,7 @@ from torch import nn
 from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.pairs import open_pairs as pair
+from segmend.data.remote import address
 from segmend.devices import Precision, pick_device, to_device
 from segmend.jobs.border_profiles import measured_borders, of_folder
 from segmend.jobs.maps import MapFolder, Maps
@@ -95,7 +96,8 @@ class RefineWorker:
             to_device(self.refiner, device)
 
     def name(self, record: Record) -> str:
-        return str(record.coarse)
+        assert record.coarse is not None
+        return address(record.coarse)
 
     def read(self, record: Record) -> _Given | None:
         inputs = self.folder.inputs_unless_finished(record)
@@ -240,4 +242,4 @@ def open_pairs(
     own = (getattr(refiner, "classes", None) or refiner.num_classes) if refiner else None
     limit = max_pixels or MAX_PIXELS
     pairs = pair(images, coarse, classes=classes or own, ids=ids, palette=palette, bands=bands, max_pixels=limit)
-    return pairs.dataset, [Skipped(file=str(error.path), reason=error.reason) for error in pairs.unpaired]
+    return pairs.dataset, [Skipped(file=address(error.path), reason=error.reason) for error in pairs.unpaired]
