@@ -11,11 +11,11 @@ from segmend.cli.app import SKIPPED_SOME, UNUSABLE, console, errors
 from segmend.cli.options import bands_of
 
 
-def check_folder(out: Path) -> None:
-    """Before any work: `out` is a folder that can be written, or can be made."""
+def check_folder(out: Path, takes_address: bool = False) -> None:
+    """Before any work: `out` is a folder that can be written, or can be made, or such an address."""
     from segmend.data.files import check_writable_folder
 
-    check_writable_folder(out)
+    check_writable_folder(out, takes_address)
 
 
 def check_file(out: Path) -> None:

@@ -84,7 +84,7 @@ def refine(
     from segmend.report.inspection import sentence_of_maps, sentences_of_look
 
     where = engine_of(engine, workers)
-    check_folder(out)
+    check_folder(out, takes_address=True)
     method = load(refiner)
     options = RefineOptions(
         min_confidence=min_confidence,

@@ -139,7 +139,7 @@ def predict(
     from segmend.segmenters.prediction import TestTime
 
     where = engine_of(engine, workers)
-    check_folder(out)
+    check_folder(out, takes_address=True)
     if overlap >= tile:
         raise InvalidInput(f"--overlap {overlap}: must be less than the tile of {tile}")
     if model in REFINERS and not Path(model).exists():

@@ -113,10 +113,16 @@ def too_large(path: Path, found: str, max_pixels: int) -> InvalidFile:
     )
 
 
-def check_writable_folder(folder: Path | str) -> None:
-    """Raise `InvalidFile` unless files can be written into `folder`, or it can be made. Nothing is left behind."""
+def check_writable_folder(folder: Path | str, takes_address: bool = False) -> None:
+    """Raise `InvalidFile` unless files can be written into `folder`, or it can be made. Nothing is left behind.
+
+    Args:
+        takes_address: whether whoever writes takes addresses (see `segmend.data.remote`).
+    """
     folder = Path(folder)
     if is_remote(folder):
+        if not takes_address:
+            raise InvalidFile(folder, "an address, expected a folder of this machine: write there, and copy it")
         return _check_writable_address(folder)
     try:
         if folder.exists() and not folder.is_dir():
@@ -190,7 +196,7 @@ def atomic_write(path: Path | str, content: bytes | memoryview) -> None:
 
 def atomic_copy(source: Path | str, path: Path | str) -> None:
     """Copy a file byte by byte, under a temporary name until it is whole."""
-    with Path(source).open("rb") as original, _temporary(Path(path)) as file:
+    with fetched(source) as here, here.open("rb") as original, _temporary(Path(path)) as file:
         shutil.copyfileobj(original, file)
 
 

@@ -73,9 +73,9 @@ class MapFolder:
             raise InvalidInput(
                 f"ids up to {max(self.coding.ids)} do not fit the 16 bits of label files: renumber them"
             )
-        check_writable_folder(self.out)
-        for kind in self._kinds():
-            check_writable_folder(self.folder(kind))
+        takes_address = not self.tags  # tags.json, which is added to, is a local file
+        for folder in (self.out, *map(self.folder, self._kinds())):
+            check_writable_folder(folder, takes_address)
         results = self.out / "results.json"
         if exists(results) and not holds(results, Run):
             raise InvalidFile(

@@ -209,12 +209,20 @@ def _marked(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _cluster() -> Iterator[None]:
-    """A connection to the cluster, or a cluster of this machine alone; an existing connection stays."""
+    """A connection to the cluster, or a cluster of this machine alone; a connection that is there already stays."""
     ray = _import_ray()
-    if ray.is_initialized():
-        with _silent():
+    is_connected = ray.is_initialized()
+    if not is_connected:
+        _connect(ray)
+    try:
+        with _silent(ray):
             yield
-        return
+    finally:
+        if not is_connected:
+            ray.shutdown()
+
+
+def _connect(ray: Any) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of what Ray Data does
     try:
@@ -222,11 +230,6 @@ def _cluster() -> Iterator[None]:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InvalidInput(f"no connection to the Ray cluster ({error}): check RAY_ADDRESS") from error
-    try:
-        with _silent():
-            yield
-    finally:
-        ray.shutdown()
 
 
 @contextmanager
@@ -245,9 +248,8 @@ def _no_standard_error() -> Iterator[None]:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def _silent(ray: Any) -> Iterator[None]:
     """No messages and progress bars of Ray Data: the run has its own."""
-    ray = _import_ray()
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.enable_operator_progress_bars = False
