@@ -19,7 +19,7 @@ import torch
 
 from segmend import __version__
 from segmend.data.files import InvalidFile, atomic_write, exists, remove
-from segmend.devices import pick_device
+from segmend.devices import available_cores, pick_device
 from segmend.jobs.pipeline import Outcome, Pipeline, Worker
 from segmend.jobs.progress import Progress, Silent
 from segmend.labels import InvalidInput
@@ -90,7 +90,7 @@ def actors_on(machines: Sequence[Machine], number: int | None = None) -> Actors:
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Items on the machines of a Ray cluster: that of ``RAY_ADDRESS`` or ``ray start``, else this machine alone.
+    """Items on the machines of the Ray cluster at ``RAY_ADDRESS``; without it, in processes of this machine.
 
     The worker is sent to every actor once, and the items in groups. Files are the same as those of `LocalEngine`.
     All machines must have this version of segmend, and see the same files.
@@ -209,7 +209,7 @@ def _marked(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _cluster() -> Iterator[None]:
-    """A connection to the cluster, or a cluster of this machine alone; a connection that is there already stays."""
+    """A connection to the cluster, or a cluster of this machine alone; one that is there already stays."""
     ray = _import_ray()
     is_connected = ray.is_initialized()
     if not is_connected:
@@ -225,11 +225,17 @@ def _cluster() -> Iterator[None]:
 def _connect(ray: Any) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of what Ray Data does
+    # Not Ray's own choice where no address is given: it waits for the last cluster here, even if it is gone.
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    here = {"num_cpus": available_cores()} if address == "local" else {}
     try:
         with _no_standard_error():  # where that level is announced
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InvalidInput(f"no connection to the Ray cluster ({error}): check RAY_ADDRESS") from error
+            ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **here)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise InvalidInput(
+            f"no connection to the Ray cluster ({error}): check RAY_ADDRESS, and that "
+            "RAY_AUTH_MODE and the token of ray get-auth-token are the same on all machines"
+        ) from error
 
 
 @contextmanager
