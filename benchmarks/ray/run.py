@@ -1,9 +1,9 @@
 """Images a second, start-up and memory of `segmend refine`, in one process and over Ray on this machine.
 
-    python benchmarks/ray/run.py --data DATA [--images 300]
+    python benchmarks/ray/run.py --data DATA [--images 120]
 
-Masks of the VOC 2012 subset, made ragged, are refined by the universal refiner: locally, and by 1 and 2 actors of a
-Ray cluster of this machine. Each row runs in a process of its own. The files of all rows must be the same.
+Masks of the VOC 2012 subset, made ragged, are refined by the universal refiner: locally, and by 1 and 2 actors of
+a Ray cluster of this machine. Each row runs in a process of its own. The files of all rows must be the same.
 """
 
 from __future__ import annotations
@@ -85,9 +85,6 @@ def measure(folder: Path, row: str) -> dict[str, float]:
         ``seconds`` in all, without the look at the folder; ``images_per_second`` between the first and the last
         images that came back.
     """
-    import faulthandler
-
-    faulthandler.dump_traceback_later(45, exit=False)
     keep_memory()  # as the command does
     workers = ROWS[row]
     engine = Timed(LOCAL if workers is None else RayEngine(workers))
@@ -129,7 +126,7 @@ def memory(process: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--images", type=int, default=300, help="how many")
+    parser.add_argument("--images", type=int, default=120, help="how many")
     arguments = parser.parse_args()
     wait_briefly()  # for the processes of the rows
     figures: dict[str, dict[str, float]] = {}
