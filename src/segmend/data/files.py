@@ -82,7 +82,7 @@ def fetched(path: Path | str) -> Iterator[Path]:
 def exists(path: Path) -> bool:
     """Whether there is a file, a link that leads nowhere, or a folder."""
     if is_remote(path):
-        return remote.is_file(path) or remote.is_folder(path)
+        return remote.exists(path)
     return os.path.lexists(path)
 
 
@@ -185,8 +185,10 @@ def atomic_write(path: Path | str, content: bytes | memoryview) -> None:
     if is_remote(path):
         try:
             remote.put(path, bytes(content))
-        except OSError as error:
-            if error.errno in FULL:
+        except InvalidInput:
+            raise
+        except Exception as error:  # each file system has types of its own
+            if isinstance(error, OSError) and error.errno in FULL:
                 raise
             raise InvalidFile(path, f"cannot be written ({error})") from error
         return

@@ -56,18 +56,27 @@ def _opened(path: Path) -> tuple[Any, str]:
         raise InvalidInput(f"{address(path)}: cannot be opened ({error})") from None
 
 
-def is_file(path: Path) -> bool:
-    """Whether there is a file at an address."""
+@contextmanager
+def _asked(path: Path) -> Iterator[tuple[Any, str]]:
+    """The same, to ask for what is there now; every way to fail becomes `InvalidInput`."""
     files, inside = _opened(path)
-    files.invalidate_cache()
-    return bool(files.isfile(inside))
+    try:
+        files.invalidate_cache()
+        yield files, inside
+    except Exception as error:  # each file system has types of its own
+        raise InvalidInput(f"{address(path)}: cannot be read ({error})") from error
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or a folder at an address."""
+    with _asked(path) as (files, inside):
+        return bool(files.exists(inside))
 
 
 def is_folder(path: Path) -> bool:
     """Whether there is a folder at an address, or files below it."""
-    files, inside = _opened(path)
-    files.invalidate_cache()
-    return bool(files.isdir(inside))
+    with _asked(path) as (files, inside):
+        return bool(files.isdir(inside))
 
 
 def walk(folder: Path, depth: int | None = None) -> list[Path]:
@@ -76,9 +85,9 @@ def walk(folder: Path, depth: int | None = None) -> list[Path]:
     Args:
         depth: 1 for those in the folder itself (None: at any depth).
     """
-    files, inside = _opened(folder)
-    files.invalidate_cache()
-    parts = [name.removeprefix(inside.rstrip("/")).lstrip("/") for name in files.find(inside, maxdepth=depth)]
+    with _asked(folder) as (files, inside):
+        names = files.find(inside, maxdepth=depth)
+    parts = [name.removeprefix(inside.rstrip("/")).lstrip("/") for name in names]
     return [folder / part for part in parts if not any(one.startswith(".") for one in part.split("/"))]
 
 

@@ -66,9 +66,10 @@ def hash_of(*files: Path | None, text: str = "") -> str:
             found.update(b"none")
             continue
         try:
-            with fetched(file) as here, here.open("rb") as stream:
-                check_file(here)
-                found.update(hashlib.file_digest(stream, _hash).digest())
+            with fetched(file) as here:
+                check_file(here)  # first: to open a pipe would wait
+                with here.open("rb") as stream:
+                    found.update(hashlib.file_digest(stream, _hash).digest())
         except OSError:
             return ""
     return found.hexdigest()
