@@ -3,12 +3,14 @@
     python benchmarks/ray/run.py --data DATA [--images 120]
 
 Masks of the VOC 2012 subset, made ragged, are refined by the universal refiner: locally, and by 1 and 2 actors of
-a Ray cluster of this machine. Each row runs in a process of its own. The files of all rows must be the same.
+a Ray cluster of this machine. Each row runs in a process of its own, twice, in turn; the quicker time counts, as a
+machine may have other work. The files of all rows must be the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import sys
 import tempfile
@@ -32,6 +34,8 @@ from segmend.refiners import load  # noqa: E402
 
 ROWS: dict[str, int | None] = {"local": None, "ray, 1 worker": 1, "ray, 2 workers": 2}
 """Rows, and their number of actors."""
+
+REPEATS = 2
 
 EVERY = 0.5
 """Seconds between looks at the memory."""
@@ -78,20 +82,23 @@ def prepare(data: Path, folder: Path, count: int) -> None:
         write_labels(folder / "masks" / f"{record.id}.png", ragged(labels, 6, 24).numpy())
 
 
-def measure(folder: Path, row: str) -> dict[str, float]:
+def measure(folder: Path, out: str, workers: int | None) -> dict[str, float]:
     """Refine the prepared folder.
+
+    Args:
+        out: name of the output folder in it.
+        workers: actors of Ray; None: locally.
 
     Returns:
         ``seconds`` in all, without the look at the folder; ``images_per_second`` between the first and the last
         images that came back.
     """
     keep_memory()  # as the command does
-    workers = ROWS[row]
     engine = Timed(LOCAL if workers is None else RayEngine(workers))
     refiner = load("universal")
     pairs, _ = open_pairs(folder / "images", folder / "masks", refiner, 21)
     start = time.perf_counter()
-    run = refine(refiner, pairs, folder / row, RefineOptions(precision="32", quiet=True), engine=engine)
+    run = refine(refiner, pairs, folder / out, RefineOptions(precision="32", quiet=True), engine=engine)
     assert not run.skipped
     times = engine.clock.times
     late = [at for at in times if at > times[0] + 0.5]  # groups of images come back together
@@ -133,20 +140,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(arguments.data, folder, arguments.images)
-        for row in ROWS:
+        for repeat, row in itertools.product(range(REPEATS), ROWS):
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as own:
-                running = own.submit(measure, folder, row)
+                running = own.submit(measure, folder, f"{row}, {repeat}", ROWS[row])
                 (process,) = own._processes
                 peak = 0.0
                 while not running.done():
                     peak = max(peak, memory(process))
                     time.sleep(EVERY)
-                figures[row] = {**running.result(), "peak_mb": peak}
-            print(row, figures[row], flush=True)
-        written = {
-            row: [path.read_bytes() for path in sorted((folder / row / "labels").iterdir())] for row in ROWS
-        }
-        assert all(files == written["local"] for files in written.values())
+                found = {**running.result(), "peak_mb": peak}
+            print(row, found, flush=True)
+            figures[row] = min(found, figures.get(row, found), key=lambda one: one["seconds"])
+        outputs = [folder / f"{row}, {repeat}" / "labels" for row in ROWS for repeat in range(REPEATS)]
+        written = [[path.read_bytes() for path in sorted(labels.iterdir())] for labels in outputs]
+        assert all(files == written[0] for files in written)
 
     from raw import write_raw
     from tables import engines
