@@ -478,6 +478,19 @@ def refine_sizes(name: str) -> dict[str, str]:
     return {size: markdown(head, rows) for size, rows in found.items()}
 
 
+def engines(name: str) -> str:
+    """Images a second, start-up and memory of each engine, and what a million images would take."""
+    rows = []
+    for row, figures in raw(name).rows().items():
+        rate, done = figures["images_per_second"], figures["images"]
+        start = max(0.0, figures["seconds"] - done / rate)
+        whole = f"{done / figures['seconds']:.2f}"
+        million = f"{(start + 1e6 / rate) / 3600:.0f}"
+        rows.append([row, f"{rate:.2f}", f"{start:.0f}", whole, f"{figures['peak_mb']:.0f}", million])
+    head = ["engine", "images a second", "start-up s", "images a second with it", "peak MB", "a million images, h"]
+    return markdown(head, rows)
+
+
 def operations(name: str) -> str:
     """Milliseconds of each operation, of PyTorch and of a copy."""
     rows = []

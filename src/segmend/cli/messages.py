@@ -11,11 +11,11 @@ from segmend.cli.app import SKIPPED_SOME, UNUSABLE, console, errors
 from segmend.cli.options import bands_of
 
 
-def check_folder(out: Path) -> None:
-    """Before any work: `out` is a folder that can be written, or can be made."""
+def check_folder(out: Path, takes_address: bool = False) -> None:
+    """Before any work: `out` is a folder that can be written, or can be made, or such an address."""
     from segmend.data.files import check_writable_folder
 
-    check_writable_folder(out)
+    check_writable_folder(out, takes_address)
 
 
 def check_file(out: Path) -> None:
@@ -70,7 +70,9 @@ def print_findings() -> None:
 
 
 def finish_run(run, out: Path) -> None:  # type: ignore[no-untyped-def]
-    parts = [f"{counted(run.done)} written to {out}"]
+    from segmend.data.remote import address
+
+    parts = [f"{counted(run.done)} written to {address(out)}"]
     if run.remade:
         parts.append(f"{run.remade} of them made again")
     if run.kept:

@@ -44,6 +44,14 @@ Tolerance = Annotated[
 RightAngles = Annotated[
     bool, typer.Option("--right-angles", help="Polygons turn by right angles alone, as those of buildings.")
 ]
+EngineName = Annotated[
+    str,
+    typer.Option("--engine", help="local, or ray: on the machines of a Ray cluster."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="With --engine ray: processes (default: one for each GPU, or 4 cores)."),
+]
 Tile = Annotated[int, typer.Option(min=64, help="Images with a larger side are cut into tiles.")]
 
 
@@ -104,6 +112,19 @@ def one_of(option: str, value: str, *allowed: str):  # type: ignore[no-untyped-d
     if value not in allowed:
         raise InvalidInput(f"--{option} {value}: expected {', '.join(allowed[:-1])} or {allowed[-1]}")
     return value
+
+
+def engine_of(name: str, workers: int | None):  # type: ignore[no-untyped-def]
+    one_of("engine", name, "local", "ray")
+    if name == "ray":
+        from segmend.jobs.ray_engine import RayEngine
+
+        return RayEngine(workers)
+    from segmend.jobs.pipeline import LOCAL
+
+    if workers is not None:
+        raise InvalidInput(f"--workers {workers}: for --engine ray: leave it out")
+    return LOCAL
 
 
 def precision_of(name: str):  # type: ignore[no-untyped-def]

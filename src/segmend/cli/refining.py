@@ -14,6 +14,7 @@ from segmend.cli.app import app, console, errors
 from segmend.cli.messages import check_folder, counted, finish, finish_run, open_images, printed, reported
 from segmend.cli.options import (
     Bands,
+    EngineName,
     Images,
     MaxPixels,
     Out,
@@ -28,7 +29,9 @@ from segmend.cli.options import (
     Tidied,
     Tile,
     Tolerance,
+    Workers,
     bands_of,
+    engine_of,
     ids_of,
     precision_of,
 )
@@ -76,6 +79,8 @@ def refine(
     right_angles: RightAngles = False,
     precision: PrecisionOption = "auto",
     max_pixels: MaxPixels = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -89,7 +94,8 @@ def refine(
     from segmend.report.inspection import sentence_of_maps, sentences_of_look
     from segmend.tidy import Tidy
 
-    check_folder(out)
+    where = engine_of(engine, workers)
+    check_folder(out, takes_address=True)
     method = load(refiner)
     options = RefineOptions(
         min_confidence=min_confidence,
@@ -108,7 +114,8 @@ def refine(
     check_options(method, min_confidence, border_error_px, tile)
     outlines = OutlineOptions(tolerance, right_angles)
     if is_annotations(coarse):
-        _check_for_objects(options, classes=classes, ids=ids, palette=palette)
+        only_maps = {"engine": None if engine == "local" else engine, "workers": workers}
+        _check_for_objects(options, classes=classes, ids=ids, palette=palette, **only_maps)
         opened = open_images(images, bands, max_pixels)
         _refine_objects(method, refiner, opened, coarse, out, outlines, overwrite, quiet)
         return
@@ -125,7 +132,7 @@ def refine(
         max_pixels=max_pixels,
     )
     reported(pairs)
-    run = job(method, pairs, out, options, name=refiner, unpaired=unpaired)
+    run = job(method, pairs, out, options, name=refiner, unpaired=unpaired, engine=where)
     for sentence in sentences_of_look(run.look) if run.look else ():
         console.print(escape(sentence))
     if run.far_uncertainty is not None:

@@ -12,6 +12,7 @@ from segmend.cli.app import app, console
 from segmend.cli.messages import check_folder, finish, finish_run, open_images, print_findings, reported
 from segmend.cli.options import (
     Bands,
+    EngineName,
     Images,
     MaxPixels,
     Out,
@@ -21,7 +22,9 @@ from segmend.cli.options import (
     Quantised,
     Quiet,
     Tile,
+    Workers,
     counts_of,
+    engine_of,
     numbers_of,
     precision_of,
 )
@@ -124,6 +127,8 @@ def predict(
     precision: PrecisionOption = "auto",
     bands: Bands = None,
     max_pixels: MaxPixels = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -137,7 +142,8 @@ def predict(
     from segmend.refiners import REFINERS
     from segmend.segmenters.prediction import TestTime
 
-    check_folder(out)
+    where = engine_of(engine, workers)
+    check_folder(out, takes_address=True)
     if overlap >= tile:
         raise InvalidInput(f"--overlap {overlap}: must be less than the tile of {tile}")
     if model in REFINERS and not Path(model).exists():
@@ -158,7 +164,7 @@ def predict(
     )
     opened = open_images(images, bands, max_pixels)
     given = None if tags is None else reported(open_tags(tags, opened, model)).of
-    run = job(model, opened, out, options, tags=given)
+    run = job(model, opened, out, options, tags=given, engine=where)
     if page:
         console.print(f"Page: {escape(str(out / 'steps.html'))}")
     finish_run(run, out)

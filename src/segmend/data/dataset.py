@@ -80,6 +80,10 @@ class Dataset:
         """Ids of the classes that scores are averaged over."""
         return self.classes.ids(self.scored or self.classes.names)
 
+    def without_records(self) -> Dataset:
+        """How records are read, without any: what a process needs to read those that it is handed."""
+        return replace(self, records=(), findings=())
+
     def __len__(self) -> int:
         return len(self.records)
 

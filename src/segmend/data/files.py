@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -11,15 +12,20 @@ import unicodedata
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from segmend.data import remote
+from segmend.data.remote import address, is_remote
 from segmend.labels import InvalidInput
 
 MAX_PIXELS = 178_956_970
 """Pixels above which an image is refused as a decompression bomb (Pillow's own limit)."""
 
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk without space."""
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 
@@ -33,9 +39,60 @@ class InvalidFile(InvalidInput):
     """
 
     def __init__(self, path: Path | str, message: str) -> None:
-        super().__init__(f"{path}: {message}")
+        super().__init__(f"{address(Path(path))}: {message}")
         self.path = Path(path)
         self.reason = message
+
+    def __reduce__(self) -> tuple[type[InvalidFile], tuple[Path, str]]:
+        return type(self), (self.path, self.reason)
+
+
+@contextmanager
+def fetched(path: Path | str) -> Iterator[Path]:
+    """A file to read: itself, or a temporary copy of one at an address (see `segmend.data.remote`).
+
+    An `InvalidFile` about the copy becomes one about the address.
+
+    Raises:
+        InvalidFile: it cannot be fetched.
+    """
+    path = Path(path)
+    if not is_remote(path):
+        yield path
+        return
+    with ExitStack() as stack:
+        try:
+            copy = stack.enter_context(remote.copy_of(path))
+        except FileNotFoundError:
+            raise InvalidFile(path, "no such file") from None
+        except InvalidInput:
+            raise
+        except Exception as error:  # each file system has types of its own
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
+            raise InvalidFile(path, f"cannot be fetched ({error})") from error
+        try:
+            yield copy
+        except InvalidFile as error:
+            if error.path != copy:
+                raise
+            raise InvalidFile(path, error.reason.replace(str(copy), address(path))) from error.__cause__
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file, a link that leads nowhere, or a folder."""
+    if is_remote(path):
+        return remote.exists(path)
+    return os.path.lexists(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, which may be missing."""
+    if is_remote(path):
+        with suppress(FileNotFoundError):
+            remote.remove(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def check_file(path: Path) -> None:
@@ -56,9 +113,17 @@ def too_large(path: Path, found: str, max_pixels: int) -> InvalidFile:
     )
 
 
-def check_writable_folder(folder: Path | str) -> None:
-    """Raise `InvalidFile` unless files can be written into `folder`, or it can be made. Nothing is left behind."""
+def check_writable_folder(folder: Path | str, takes_address: bool = False) -> None:
+    """Raise `InvalidFile` unless files can be written into `folder`, or it can be made. Nothing is left behind.
+
+    Args:
+        takes_address: whether whoever writes takes addresses (see `segmend.data.remote`).
+    """
     folder = Path(folder)
+    if is_remote(folder):
+        if not takes_address:
+            raise InvalidFile(folder, "an address, expected a folder of this machine: write there, and copy it")
+        return _check_writable_address(folder)
     try:
         if folder.exists() and not folder.is_dir():
             raise InvalidFile(folder, "a file, expected a folder")
@@ -69,6 +134,17 @@ def check_writable_folder(folder: Path | str) -> None:
             pass
     except OSError as error:
         raise InvalidFile(folder, f"a folder that cannot be written ({error.strerror}): choose another") from None
+
+
+def _check_writable_address(folder: Path) -> None:
+    probe = folder / f".segmend-{uuid.uuid4().hex}"
+    try:
+        remote.put(probe, b"")
+        remote.remove(probe)
+    except InvalidInput:
+        raise
+    except Exception as error:  # each file system has types of its own
+        raise InvalidFile(folder, f"an address that cannot be written ({error}): choose another") from error
 
 
 def check_writable_file(path: Path | str) -> None:
@@ -86,7 +162,8 @@ def read_json(path: Path | str) -> Any:
         InvalidFile: it is not there, or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        with fetched(path) as file:
+            return json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InvalidFile(path, "no such file") from None
     except (OSError, ValueError) as error:
@@ -100,14 +177,28 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def atomic_write(path: Path | str, content: bytes | memoryview) -> None:
-    """Write a file under a temporary name in its folder, then rename it: a file that exists is whole."""
-    with _temporary(Path(path)) as file:
+    """Write a file under a temporary name in its folder, then rename it: a file that exists is whole.
+
+    At an address it is put whole (see `segmend.data.remote`).
+    """
+    path = Path(path)
+    if is_remote(path):
+        try:
+            remote.put(path, bytes(content))
+        except InvalidInput:
+            raise
+        except Exception as error:  # each file system has types of its own
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
+            raise InvalidFile(path, f"cannot be written ({error})") from error
+        return
+    with _temporary(path) as file:
         file.write(content)
 
 
 def atomic_copy(source: Path | str, path: Path | str) -> None:
     """Copy a file byte by byte, under a temporary name until it is whole."""
-    with Path(source).open("rb") as original, _temporary(Path(path)) as file:
+    with fetched(source) as here, here.open("rb") as original, _temporary(Path(path)) as file:
         shutil.copyfileobj(original, file)
 
 
@@ -176,9 +267,9 @@ def found_instead(folder: Path | str) -> str:
 
 
 def _check_folder(folder: Path) -> None:
-    if folder.is_dir():
+    if remote.is_folder(folder) if is_remote(folder) else folder.is_dir():
         return
-    if not folder.exists():
+    if not exists(folder):
         raise InvalidFile(folder, "no such folder")
     if folder.suffix.lower() in ARCHIVES:
         raise InvalidFile(folder, "an archive, expected a folder: unpack it first")
@@ -186,6 +277,9 @@ def _check_folder(folder: Path) -> None:
 
 
 def _walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    if is_remote(folder):
+        yield from remote.walk(folder)
+        return
     info = folder.stat()
     place = (info.st_dev, info.st_ino)
     if place in above:  # a link back to where we came from

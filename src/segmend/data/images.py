@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from segmend.data import tiff
-from segmend.data.files import MAX_PIXELS, InvalidFile, atomic_write, check_file, too_large
+from segmend.data.files import MAX_PIXELS, InvalidFile, atomic_write, check_file, fetched, too_large
 from segmend.data.tiff import TiffPage
 from segmend.labels import InvalidInput
 from segmend.pixels import (
@@ -93,8 +93,8 @@ def unread_images(folder: Path | str) -> dict[str, Path]:
 @contextmanager
 def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """The decoded image at `path`; every way to fail, here or in the block, becomes `InvalidFile`."""
-    with _opened(path, max_pixels) as image:
-        _check_single(path, image)
+    with fetched(path) as file, _opened(file, max_pixels) as image:
+        _check_single(file, image)
         image.load()
         yield image
 
@@ -160,6 +160,11 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> ImageHeader:
     Raises:
         InvalidFile: unreadable, too large, or of several pages.
     """
+    with fetched(path) as file:
+        return _header(file, max_pixels)
+
+
+def _header(path: Path, max_pixels: int) -> ImageHeader:
     page = None
     with _failures_named(path, max_pixels):
         found = tiff.pages(path)
@@ -240,7 +245,8 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS, reading: ImageRea
     Raises:
         InvalidFile: unreadable, too large, or of several pages; the message says what to do.
     """
-    stored = _read_values(Path(path), max_pixels)
+    with fetched(path) as file:
+        stored = _read_values(file, max_pixels)
     try:
         image = to_rgb(stored.values, stored.has_alpha, reading)
     except InvalidInput as error:
@@ -408,8 +414,8 @@ def _header_if_any(path: Path, max_pixels: int) -> ImageHeader | None:
 
 
 def _values_if_any(path: Path, max_pixels: int) -> _Stored | None:
-    with suppress(InvalidFile):
-        return _read_values(path, max_pixels)
+    with suppress(InvalidFile), fetched(path) as file:
+        return _read_values(file, max_pixels)
     return None
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-from segmend.data.files import MAX_PIXELS, InvalidFile, atomic_write, check_file, too_large
+from segmend.data.files import MAX_PIXELS, InvalidFile, atomic_write, check_file, fetched, too_large
 from segmend.data.images import open_image
 from segmend.labels import VOID, InvalidInput, Palette, voc_colour
 from segmend.pixels import orientation_in, turned
@@ -61,7 +61,11 @@ def read_mask(path: Path | str, max_pixels: int = MAX_PIXELS) -> StoredMask:
     Raises:
         InvalidFile: unreadable, several pages or frames, or values that are no whole numbers.
     """
-    path = Path(path)
+    with fetched(path) as file:
+        return _stored_mask(file, max_pixels)
+
+
+def _stored_mask(path: Path, max_pixels: int) -> StoredMask:
     wide = _wide_tiff(path, max_pixels)
     if wide is not None:
         return StoredMask(_whole(path, wide))
@@ -244,7 +248,7 @@ def write_labels(path: Path | str, labels: np.ndarray, palette: Palette | None =
 
 def note_in(path: Path | str) -> str:
     """The note that `write_labels` put into a file; empty where there is none. No pixel is decoded."""
-    with suppress(OSError, ValueError, SyntaxError), Image.open(path) as image:
+    with suppress(OSError, ValueError, SyntaxError), fetched(path) as file, Image.open(file) as image:
         software = str(image.info.get(NOTE, ""))
         return software.partition(OURS)[2]
     return ""

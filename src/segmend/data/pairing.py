@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from segmend.data.files import InvalidFile
+from segmend.data.files import InvalidFile, fetched
 from segmend.data.images import orientation_of
 
 SEPARATORS = "_-. "
@@ -180,7 +180,7 @@ def turns_of(
 
 def _size_of(path: Path) -> tuple[int, int]:
     try:
-        with Image.open(path) as image:
+        with fetched(path) as file, Image.open(file) as image:
             return image.size
-    except (OSError, ValueError, SyntaxError):
+    except (InvalidFile, OSError, ValueError, SyntaxError):
         return (0, 0)

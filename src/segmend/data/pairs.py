@@ -14,6 +14,7 @@ from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.images import unread_image, unread_images
 from segmend.data.maps import count_planes, find_maps, label_files
 from segmend.data.reading import Found, Reading, read_plain
+from segmend.data.remote import address
 from segmend.labels import Classes
 
 
@@ -43,30 +44,35 @@ def open_pairs(
     Raises:
         InvalidFile: no images, no maps, no pair, or maps whose ids cannot be meant.
     """
+    images, coarse = Path(images), Path(coarse)
     maps = find_maps(coarse)
     dataset = open_dataset(images, bands=bands, max_pixels=max_pixels)
-    pairs = dataset.paired(Path(coarse), maps)
+    pairs = dataset.paired(coarse, maps)
     used = pairs.coarse_files
     if len(label_files(used)) < len(used):
         given = classes if isinstance(classes, Classes) else Classes.numbered(classes or count_planes(used))
         counted = "1 class" if len(given) == 1 else f"{len(given)} classes"
         found = Found(
-            given, Coding.of_names(given) or Coding.counted(len(given)), (f"{coarse}: probabilities of {counted}",)
+            given,
+            Coding.of_names(given) or Coding.counted(len(given)),
+            (f"{address(coarse)}: probabilities of {counted}",),
         )
     else:
         reading = Reading(classes, ids, palette, max_pixels)
-        found = _described(Path(coarse), reading) or read_plain(Path(coarse), used, reading)
+        found = _described(coarse, reading) or read_plain(coarse, used, reading)
     findings = (*pairs.findings, *found.findings)
     pairs = replace(pairs, classes=found.classes, coarse_coding=found.coding, findings=findings)
     with_map, paired = {r.id for r in pairs}, {r.coarse for r in pairs}
     unpaired = [
-        InvalidFile(r.image, f"no map of this ID in {coarse}") for r in dataset if r.id not in with_map and r.image
+        InvalidFile(r.image, f"no map of this ID in {address(coarse)}")
+        for r in dataset
+        if r.id not in with_map and r.image
     ]
     others = unread_images(images)
     for name, path in maps.items():
         if path not in paired:
             instead = f": {unread_image(others[name])}" if name in others else ""
-            unpaired.append(InvalidFile(path, f"no image of this ID in {images}{instead}"))
+            unpaired.append(InvalidFile(path, f"no image of this ID in {address(images)}{instead}"))
     return Pairs(pairs, unpaired)
 
 

@@ -10,7 +10,7 @@ from typing import IO
 
 import numpy as np
 
-from segmend.data.files import MAX_PIXELS, InvalidFile, atomic_write, check_file, too_large
+from segmend.data.files import MAX_PIXELS, InvalidFile, atomic_write, check_file, fetched, too_large
 from segmend.data.masks import OURS
 from segmend.labels import VOID, InvalidInput, as_tensor, normalised
 
@@ -36,7 +36,8 @@ def read_stored_probabilities(path: Path | str, max_pixels: int = MAX_PIXELS) ->
     """
     path = Path(path)
     try:
-        stored = _stored_probabilities(path, max_pixels)
+        with fetched(path) as file:
+            stored = _stored_probabilities(file, max_pixels)
     except InvalidFile:
         raise
     except (FileNotFoundError, NotADirectoryError):
@@ -123,7 +124,8 @@ def note_in_arrays(path: Path | str) -> str:
     """The note that `write_arrays` put into a file; empty where there is none. No other array is read."""
     with (
         suppress(Exception),
-        np.load(path, allow_pickle=False) as archive,
+        fetched(path) as file,
+        np.load(file, allow_pickle=False) as archive,
     ):  # raises a dozen types for broken files
         return str(archive[NOTE]).partition(OURS)[2]
     return ""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from segmend.coding import Coding
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.palette import read_palette
+from segmend.data.remote import address
 from segmend.data.survey import survey_masks
 from segmend.labels import Classes, InvalidInput
 
@@ -58,7 +59,7 @@ def read_plain(folder: Path, masks: Mapping[str, Path], reading: Reading = Readi
     if len(classes) != len(coding.ids):
         raise InvalidFile(folder, f"{len(classes)} classes were given, its masks are read as {len(coding.ids)}")
     names = [f"{i}" if name == f"class {i}" else name for i, name in zip(coding.ids, classes.names, strict=True)]
-    return Found(classes, coding, (f"{folder}: {survey.found(coding, names)}", *assumed))
+    return Found(classes, coding, (f"{address(folder)}: {survey.found(coding, names)}", *assumed))
 
 
 def _ids_in_names(classes: Classes | int | None, found: set[int]) -> tuple[int, ...] | None:

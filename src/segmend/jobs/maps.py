@@ -13,7 +13,7 @@ from torch import Tensor
 from segmend import __version__
 from segmend.coding import Coding
 from segmend.data.dataset import Dataset, Record
-from segmend.data.files import InvalidFile, check_writable_folder
+from segmend.data.files import InvalidFile, check_writable_folder, exists, fetched
 from segmend.data.masks import write_labels
 from segmend.data.probabilities import write_arrays, write_probabilities
 from segmend.jobs.outputs import INPUTS, check_outputs, hash_of, note_of
@@ -29,7 +29,7 @@ SHARES = ("confidence", "change_confidence", "fusion_mask")
 Kind = Literal["labels", "probs", "details", "tags"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class MapFolder:
     """Where a run's maps go, which of them are wanted, and which are there already.
 
@@ -44,7 +44,6 @@ class MapFolder:
         split: of the data set that the maps are part of: their folders are ``labels/SPLIT`` (None: ``labels``).
         tags: also the scores of the tags, in ``tags/ID.npz``.
         tidy: how label maps are tidied before they are written, with sizes by class; the other files are not.
-        remade: how many images were made again, in place of files of ours of other inputs or options.
     """
 
     out: Path
@@ -59,7 +58,6 @@ class MapFolder:
     split: str | None = None
     tags: bool = False
     tidy: Tidy | None = None
-    remade: int = field(default=0, init=False)
 
     def path(self, kind: Kind, record: Record) -> Path:
         """A record's file of a kind."""
@@ -78,11 +76,11 @@ class MapFolder:
             raise InvalidInput(
                 f"ids up to {max(self.coding.ids)} do not fit the 16 bits of label files: renumber them"
             )
-        check_writable_folder(self.out)
-        for kind in self._kinds():
-            check_writable_folder(self.folder(kind))
+        takes_address = not self.tags  # tags.json, which is added to, is a local file
+        for folder in (self.out, *map(self.folder, self._kinds())):
+            check_writable_folder(folder, takes_address)
         results = self.out / "results.json"
-        if results.exists() and not holds(results, Run):
+        if exists(results) and not holds(results, Run):
             raise InvalidFile(
                 results, "was not written by refine or predict: choose another output folder (--out)"
             )
@@ -130,7 +128,7 @@ class MapFolder:
         path = self.path("tags", record)
         if not note_of(path):
             return None
-        with np.load(path, allow_pickle=False) as arrays:
+        with fetched(path) as file, np.load(file, allow_pickle=False) as arrays:
             return np.asarray(arrays["scores"])
 
     def new_maps(self, inputs: str, height: int, width: int) -> Maps:
@@ -145,7 +143,7 @@ class MapFolder:
 
     def write(self, record: Record, maps: Maps) -> None:
         """Write an image's maps, the label map last: where it exists, all is there."""
-        again = self.path("labels", record).exists()
+        again = exists(self.path("labels", record))
         if maps.probabilities is not None:
             note = self._note("probs", maps.inputs)
             write_probabilities(self.path("probs", record), maps.probabilities, self.quantised, note)
@@ -159,19 +157,20 @@ class MapFolder:
         if self.coding is not None:
             labels = self.coding.encode(labels)
         write_labels(self.path("labels", record), labels, palette, self._note("labels", maps.inputs))
-        self.remade += again
+        maps.remade = again
 
     def finish(
         self,
         command: Literal["predict", "refine"],
         model: str,
         outcome: Outcome,
-        changed: float | None = None,
-        filled: int | None = None,
         look: FolderLook | None = None,
         far_uncertainty: float | None = None,
     ) -> Run:
         """Write ``results.json`` and give back what it says."""
+        counts = outcome.counts
+        share = counts["changed"] / counts["pixels"] if counts["pixels"] else None
+        is_refined = command == "refine"
         run = Run(
             version=__version__,
             command=command,
@@ -179,11 +178,11 @@ class MapFolder:
             classes=list(self.classes.names),
             done=outcome.done,
             kept=outcome.kept,
-            remade=self.remade,
+            remade=counts["remade"],
             seconds={part: round(seconds, 3) for part, seconds in outcome.seconds.items()},
             images_per_second=round(outcome.rate, 3),
-            changed=changed,
-            filled=filled,
+            changed=share if is_refined else None,
+            filled=counts["filled"] if is_refined else None,
             look=look,
             far_uncertainty=far_uncertainty,
             skipped=outcome.skipped,
@@ -199,6 +198,9 @@ class Maps:
     Attributes:
         inputs: hash of what they are made of.
         tag_scores: ``float32 [C]``, where wanted.
+        changed: pixels whose label was changed.
+        filled: void pixels that were filled.
+        remade: they replaced files of ours, of other inputs or options.
     """
 
     inputs: str
@@ -206,6 +208,15 @@ class Maps:
     probabilities: np.ndarray | None
     details: dict[str, np.ndarray] = field(default_factory=dict)
     tag_scores: np.ndarray | None = None
+    changed: int = 0
+    filled: int = 0
+    remade: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What is summed over a run."""
+        pixels = self.labels.size
+        return {"pixels": pixels, "changed": self.changed, "filled": self.filled, "remade": int(self.remade)}
 
     def fill(self, rows: slice, labels: Tensor, probabilities: Tensor) -> None:
         """Keep a band of rows."""

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from segmend.data.files import InvalidFile, check_file
+from segmend.data.files import InvalidFile, check_file, fetched
 from segmend.data.masks import note_in
 from segmend.data.probabilities import PROBABILITY_SUFFIXES, note_in_arrays
+from segmend.data.remote import is_remote, walk
+
+READERS = 8
+"""Threads that read notes."""
 
 INPUTS = "; inputs "
 """What stands in a note between how a file was made, and the hash of its inputs."""
@@ -61,9 +66,10 @@ def hash_of(*files: Path | None, text: str = "") -> str:
             found.update(b"none")
             continue
         try:
-            check_file(file)
-            with file.open("rb") as stream:
-                found.update(hashlib.file_digest(stream, _hash).digest())
+            with fetched(file) as here:
+                check_file(here)  # first: to open a pipe would wait
+                with here.open("rb") as stream:
+                    found.update(hashlib.file_digest(stream, _hash).digest())
         except OSError:
             return ""
     return found.hexdigest()
@@ -89,14 +95,15 @@ def check_outputs(
         overwrite: files of ours that were made with other weights or options may be replaced. Without, they are
             refused. Files that are not ours are refused in any case.
     """
-    there = [(path, made_with) for path, made_with in outputs if os.path.lexists(path)]
+    there = list(_there(outputs))
     read = {_identity(path) for path in inputs if path is not None} - {None} if there else set()
-    for path, made_with in there:
+    with ThreadPoolExecutor(READERS) as readers:
+        notes = list(readers.map(note_of, (path for path, _ in there)))
+    for (path, made_with), found in zip(there, notes, strict=True):
         if _identity(path) in read:
             raise InvalidFile(
                 path, "an input, which the output would replace: choose another output folder (--out)"
             )
-        found = note_of(path)
         if not found:
             raise InvalidFile(
                 path,
@@ -112,7 +119,23 @@ def check_outputs(
             )
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _there(outputs: Iterable[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
+    """Those that exist. At addresses, whole folders are listed: to ask for each file would take too long."""
+    listed: dict[Path, set[Path]] = {}
+    for path, made_with in outputs:
+        if not is_remote(path):
+            is_there = os.path.lexists(path)
+        else:
+            if path.parent not in listed:
+                listed[path.parent] = set(walk(path.parent, depth=1))
+            is_there = path in listed[path.parent]
+        if is_there:
+            yield path, made_with
+
+
+def _identity(path: Path) -> tuple[int, int] | Path | None:
+    if is_remote(path):
+        return path
     with suppress(OSError):
         info = path.stat()
         return info.st_dev, info.st_ino

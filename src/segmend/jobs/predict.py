@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import nn
 
 from segmend.coding import Coding
 from segmend.data.cityscapes import CLASSES, SERVER_IDS
 from segmend.data.dataset import Dataset, Record
+from segmend.data.remote import address
 from segmend.data.tags import Tags, implied_classes
-from segmend.devices import Precision, pick_device, to_device
+from segmend.devices import Precision, to_device
 from segmend.dual.prediction import DualPredictor, GivenTags
 from segmend.dual.samples import scores_of_tags
 from segmend.jobs.inference_page import check_page, write_page
 from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.outputs import fingerprint
-from segmend.jobs.pipeline import Pipeline
+from segmend.jobs.pipeline import LOCAL, Engine
 from segmend.jobs.predicted_dataset import PredictedDataset, check_no_dataset
 from segmend.jobs.predicted_tags import TagsFile, folder_of
 from segmend.jobs.progress import bar
@@ -73,6 +75,71 @@ class _Given(NamedTuple):
     image: np.ndarray
 
 
+@dataclass(frozen=True)
+class PredictWorker:
+    """Predicts the maps of one image after another.
+
+    Attributes:
+        images: how images are read; it needs no records of its own.
+        folder: where maps are written.
+        tags: of images, by ID: evidence for networks of dual image segmentation, with the classes that tags pass
+            over.
+        dataset: the data set that the maps are part of.
+    """
+
+    segmenter: Segmenter | DualPredictor
+    images: Dataset
+    folder: MapFolder
+    options: PredictOptions
+    tags: Mapping[str, Tags] = field(default_factory=dict)
+    dataset: PredictedDataset | None = None
+
+    @property
+    def out(self) -> Path:
+        """See `segmend.jobs.pipeline.Worker`, also for the methods."""
+        return self.folder.out
+
+    def to(self, device: torch.device) -> None:
+        to_device(self.segmenter, device)
+
+    def name(self, record: Record) -> str:
+        assert record.image is not None
+        return address(record.image)
+
+    def read(self, record: Record) -> _Given | None:
+        evidence = f", tags {sorted(self.tags[record.id].items())}" if record.id in self.tags else ""
+        is_copied = self.dataset is None or self.dataset.has_image(record)
+        inputs = self.folder.inputs_unless_finished(record, evidence, is_copied)
+        return None if inputs is None else _Given(inputs, self.images.image(record))
+
+    def work(self, record: Record, given: _Given) -> Maps:
+        segmenter, size = self.segmenter, given.image.shape[:2]
+        maps = self.folder.new_maps(given.inputs, *size)
+        network: nn.Module = segmenter
+        if isinstance(segmenter, DualPredictor):
+            own = self.tags.get(record.id)
+            network = GivenTags(segmenter, None if own is None else scores_of_tags(own, segmenter.classes.names))
+        shown = _shown(self.options.test_time, segmenter, size)
+        for rows, band in predict_bands(network, given.image, shown, self.options.precision):
+            labels = most_likely(band)
+            if self.options.min_confidence is not None:
+                labels[band.amax(dim=0) < self.options.min_confidence] = segmenter.classes.void
+            maps.fill(rows, labels, band)
+        if isinstance(network, GivenTags):
+            maps.tag_scores = network.scores.cpu().numpy()
+        return maps
+
+    def write(self, record: Record, maps: Maps) -> None:
+        if self.dataset is not None:
+            self.dataset.remove(record)
+        self.folder.write(record, maps)
+        if self.dataset is not None:
+            self.dataset.write(record)
+
+    def counts(self, maps: Maps) -> dict[str, int]:
+        return maps.counts
+
+
 def predict(
     model: Path | str,
     images: Dataset,
@@ -80,6 +147,7 @@ def predict(
     options: PredictOptions = PredictOptions(),
     *,
     tags: Mapping[str, Tags] | None = None,
+    engine: Engine = LOCAL,
 ) -> Run:
     """Write ``out/labels/ID.png`` and, with `probs`, ``out/probs/ID.npz`` for every image.
 
@@ -95,19 +163,18 @@ def predict(
         tags: of images, by ID (see `segmend.jobs.predicted_tags.open_tags`): evidence for models of dual image
             segmentation. Images without are predicted from the image alone. Where tags pass over classes that
             most images hold, such as the background, every tagged image is taken to hold them.
+        engine: where images are predicted; every engine writes the same files.
 
     Raises:
         InvalidInput: before any work, where `server_ids` are asked of a model of other classes than theirs, or
             options of a model that does not have them, `out` cannot be written, or holds files that are not
             replaced (see `segmend.jobs.refine.refine`).
     """
-    device = pick_device()
     if tags is not None or options.page:
         check_dual(model, "--page" if options.page else "--tags")
     segmenter = load_predictor(model, options.closed_form, options.inference_steps)
     if options.server_ids and segmenter.classes.names != CLASSES.names:
         raise InvalidInput(f"{model}: expected Cityscapes' classes, as only they have ids on its server")
-    to_device(segmenter, device)
     folder = _folder(out, segmenter, images, options)
     dataset = None if options.dataset is None else PredictedDataset(folder, images)
     given, implied = tags or {}, _implied(segmenter, tags or {})
@@ -125,41 +192,13 @@ def predict(
     page = out / "steps.html"
     if options.page:
         check_page(page)
+    reading = images.without_records()
     if dataset is not None:
         dataset.start()
-
-    def read(record: Record) -> _Given | None:
-        evidence = f", tags {sorted(complete[record.id].items())}" if record.id in complete else ""
-        is_copied = dataset is None or dataset.has_image(record)
-        inputs = folder.inputs_unless_finished(record, evidence, is_copied)
-        return None if inputs is None else _Given(inputs, images.image(record))
-
-    def work(record: Record, read: _Given) -> Maps:
-        maps = folder.new_maps(read.inputs, *read.image.shape[:2])
-        shown = _shown(options.test_time, segmenter, read.image.shape[:2])
-        network: nn.Module = segmenter
-        if isinstance(segmenter, DualPredictor):
-            own = complete.get(record.id)
-            network = GivenTags(segmenter, None if own is None else scores_of_tags(own, segmenter.classes.names))
-        for rows, band in predict_bands(network, read.image, shown, options.precision):
-            labels = most_likely(band)
-            if options.min_confidence is not None:
-                labels[band.amax(dim=0) < options.min_confidence] = segmenter.classes.void
-            maps.fill(rows, labels, band)
-        if isinstance(network, GivenTags):
-            maps.tag_scores = network.scores.cpu().numpy()
-        return maps
-
-    def write(record: Record, maps: Maps) -> None:
-        if dataset is not None:
-            dataset.remove(record)
-        folder.write(record, maps)
-        if dataset is not None:
-            dataset.write(record)
-
-    pipeline = Pipeline[Record, _Given, Maps](lambda r: str(r.image), read, work, write)
+        dataset = PredictedDataset(folder, reading)
+    worker = PredictWorker(segmenter, reading, folder, options, complete, dataset)
     with bar("predict", len(images), options.quiet) as progress:
-        outcome = pipeline.run(images, progress)
+        outcome = engine.run(worker, images.records, progress)
     if tags_file is not None:
         tags_file.write(images, given)
     if options.page and isinstance(segmenter, DualPredictor):

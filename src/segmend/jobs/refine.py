@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import nn
 
 from segmend.data.dataset import Dataset, Record, pair_coarse
 from segmend.data.files import MAX_PIXELS, InvalidFile
 from segmend.data.pairs import open_pairs as pair
+from segmend.data.remote import address
 from segmend.devices import Precision, pick_device, to_device
 from segmend.jobs.border_profiles import measured_borders, of_folder
 from segmend.jobs.maps import MapFolder, Maps
 from segmend.jobs.outputs import fingerprint
-from segmend.jobs.pipeline import Pipeline
+from segmend.jobs.pipeline import LOCAL, Engine
 from segmend.jobs.progress import bar
 from segmend.jobs.tidy import numbers_by_name
 from segmend.labels import Classes, InvalidInput, as_tensor
@@ -75,6 +77,77 @@ class _Given(NamedTuple):
     coarse: np.ndarray
 
 
+@dataclass(frozen=True)
+class RefineWorker:
+    """Refines the coarse map of one record after another.
+
+    Attributes:
+        images: how records are read; it needs no records of its own.
+        folder: where maps are written.
+    """
+
+    refiner: Refiner
+    images: Dataset
+    folder: MapFolder
+    options: RefineOptions
+
+    @property
+    def out(self) -> Path:
+        """See `segmend.jobs.pipeline.Worker`, also for the methods."""
+        return self.folder.out
+
+    def to(self, device: torch.device) -> None:
+        if isinstance(self.refiner, nn.Module):
+            to_device(self.refiner, device)
+
+    def name(self, record: Record) -> str:
+        assert record.coarse is not None
+        return address(record.coarse)
+
+    def read(self, record: Record) -> _Given | None:
+        inputs = self.folder.inputs_unless_finished(record)
+        if inputs is None:
+            return None
+        return _Given(inputs, *pair_coarse(self.images, record, as_stored=True))
+
+    def work(self, record: Record, given: _Given) -> Maps:
+        options = self.options
+        maps = self.folder.new_maps(given.inputs, *given.image.shape[:2])
+        bands = refine_bands(
+            self.refiner,
+            given.image,
+            given.coarse,
+            len(self.images.classes),
+            min_confidence=options.min_confidence,
+            border_error_px=options.border_error_px,
+            logits=options.logits,
+            keep_void=options.keep_void,
+            tile=options.tile,
+            precision=options.precision,
+            device=pick_device(),
+        )
+        for rows, refined in bands:
+            maps.fill(rows, refined.labels, refined.probabilities)
+            maps.changed += int(refined.changed.sum())
+            if options.details:
+                maps.fill_details(rows, refined)
+        void = void_mask(as_tensor(given.coarse))
+        if void is not None:
+            maps.filled = int((maps.labels[void.numpy()] != self.images.classes.void).sum())
+        return maps
+
+    def write(self, record: Record, maps: Maps) -> None:
+        is_void = not (maps.labels != self.images.classes.void).any()
+        if is_void:  # its note never counts as finished, so that every run lists it
+            maps.inputs += ", no label"
+        self.folder.write(record, maps)
+        if is_void:
+            raise InvalidFile(record.coarse or record.id, "every pixel is void: written as it is, not refined")
+
+    def counts(self, maps: Maps) -> dict[str, int]:
+        return maps.counts
+
+
 def refine(
     refiner: Refiner,
     images: Dataset,
@@ -83,6 +156,7 @@ def refine(
     *,
     name: str = "",
     unpaired: Sequence[Skipped] = (),
+    engine: Engine = LOCAL,
 ) -> Run:
     """Refine every image of `images` (records with an image and a coarse map) into ``out/labels/ID.png``.
 
@@ -92,6 +166,7 @@ def refine(
     Args:
         name: how the refiner is called in the results.
         unpaired: what the caller had to skip already, to be listed with the rest.
+        engine: where images are refined; every engine writes the same files.
 
     Returns:
         What was done, also written to ``out/results.json``.
@@ -101,90 +176,42 @@ def refine(
             for it or for another one, `out` cannot be written, or holds files that are not replaced: inputs of
             this run, files that this program did not write, or maps of other weights or options.
     """
-    classes = images.classes
     check_options(refiner, options.min_confidence, options.border_error_px, options.tile)
-    if refiner.num_classes is not None and refiner.num_classes != len(classes):
+    if refiner.num_classes is not None and refiner.num_classes != len(images.classes):
         raise InvalidInput(
-            f"the refiner was made for {refiner.num_classes} classes, the coarse maps have {len(classes)}"
+            f"the refiner was made for {refiner.num_classes} classes, the coarse maps have {len(images.classes)}"
         )
     if options.tidy is not None and options.probs:
         raise InvalidInput(
             "probabilities would not be those of the tidied labels, and are read in their place: leave out --tidy "
             "or --probs, or tidy the label maps afterwards (segmend tidy)"
         )
-    made_by = fingerprint(refiner)
-    device = pick_device()
+    folder = _folder(out, refiner, images, options)
+    folder.check(images)
     if isinstance(refiner, nn.Module):
-        to_device(refiner, device)
+        to_device(refiner, pick_device())
+    refiner = of_folder(refiner, images, options.logits, options.quiet)
+    worker = RefineWorker(refiner, images.without_records(), folder, options)
+    with bar("refine", len(images), options.quiet) as progress:
+        outcome = engine.run(worker, images.records, progress)
+    outcome.skipped[:0] = unpaired
+    look = look_of(refiner, images.classes.names)
+    return folder.finish("refine", name or type(refiner).__name__, outcome, look, refiner.far_uncertainty)
+
+
+def _folder(out: Path, refiner: Refiner, images: Dataset, options: RefineOptions) -> MapFolder:
     coding = images.coarse_coding
-    folder = MapFolder(
+    return MapFolder(
         out,
-        classes,
-        made_with=f"refined by {made_by}, {options.made_with}",
+        images.classes,
+        made_with=f"refined by {fingerprint(refiner)}, {options.made_with}",
         probs=options.probs,
         details=options.details,
         quantised=options.quantised,
         overwrite=options.overwrite,
-        tidy=options.tidy and options.tidy.of_ids(numbers_by_name(classes, coding)),
+        tidy=options.tidy and options.tidy.of_ids(numbers_by_name(images.classes, coding)),
         coding=None if coding is None or coding.is_plain else coding,
-        read_as=f"{len(classes)} classes, {coding}, {images.images_read.reading}",
-    )
-    folder.check(images)
-    refiner = of_folder(refiner, images, options.logits, options.quiet)
-    changed = pixels = filled = 0
-
-    def read(record: Record) -> _Given | None:
-        inputs = folder.inputs_unless_finished(record)
-        if inputs is None:
-            return None
-        return _Given(inputs, *pair_coarse(images, record, as_stored=True))
-
-    def work(record: Record, given: _Given) -> Maps:
-        nonlocal changed, pixels, filled
-        maps = folder.new_maps(given.inputs, *given.image.shape[:2])
-        bands = refine_bands(
-            refiner,
-            given.image,
-            given.coarse,
-            len(classes),
-            min_confidence=options.min_confidence,
-            border_error_px=options.border_error_px,
-            logits=options.logits,
-            keep_void=options.keep_void,
-            tile=options.tile,
-            precision=options.precision,
-            device=device,
-        )
-        for rows, refined in bands:
-            maps.fill(rows, refined.labels, refined.probabilities)
-            changed += int(refined.changed.sum())
-            if options.details:
-                maps.fill_details(rows, refined)
-        void = void_mask(as_tensor(given.coarse))
-        pixels += maps.labels.size
-        filled += 0 if void is None else int((maps.labels[void.numpy()] != classes.void).sum())
-        return maps
-
-    def write(record: Record, maps: Maps) -> None:
-        if (maps.labels != classes.void).any():
-            return folder.write(record, maps)
-        # its note never counts as finished, so that every run lists it
-        folder.write(record, replace(maps, inputs=f"{maps.inputs}, no label"))
-        raise InvalidFile(record.coarse or record.id, "every pixel is void: written as it is, not refined")
-
-    pipeline = Pipeline[Record, _Given, Maps](lambda r: str(r.coarse), read, work, write)
-    with bar("refine", len(images), options.quiet) as progress:
-        outcome = pipeline.run(images, progress)
-    outcome.skipped[:0] = unpaired
-    share = changed / pixels if pixels else None
-    return folder.finish(
-        "refine",
-        name or type(refiner).__name__,
-        outcome,
-        share,
-        filled,
-        look_of(refiner, classes.names),
-        refiner.far_uncertainty,
+        read_as=f"{len(images.classes)} classes, {coding}, {images.images_read.reading}",
     )
 
 
@@ -226,4 +253,4 @@ def open_pairs(
     own = (getattr(refiner, "classes", None) or refiner.num_classes) if refiner else None
     limit = max_pixels or MAX_PIXELS
     pairs = pair(images, coarse, classes=classes or own, ids=ids, palette=palette, bands=bands, max_pixels=limit)
-    return pairs.dataset, [Skipped(file=str(error.path), reason=error.reason) for error in pairs.unpaired]
+    return pairs.dataset, [Skipped(file=address(error.path), reason=error.reason) for error in pairs.unpaired]
