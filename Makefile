@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format
+.PHONY: demo test check docs dist format
 
 demo: $(VENV)/ready
 	$(BIN)/segmend demo --out demo
@@ -17,6 +17,16 @@ check: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python benchmarks/render.py --check
+
+docs: $(VENV)/ready
+	$(BIN)/mkdocs build --strict
+
+# The source, the wheel with the native library (for any Python on this system), and the wheel for any system.
+dist: $(VENV)/ready
+	rm -rf dist
+	SEGMEND_RELEASE=1 $(BIN)/python -m build
+	CC=false $(BIN)/pip wheel --quiet --no-deps --wheel-dir dist dist/segmend-*.tar.gz
+	$(BIN)/python -m pytest -m dist tests/test_dist.py
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix src tests benchmarks
