@@ -3,6 +3,9 @@
 The pages stay readable where the repository is hosted: links are relative to files, equations stand between dollars.
 """
 
+import importlib
+import importlib.util
+import logging
 import os
 import re
 from html import unescape
@@ -19,6 +22,8 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 from segmend.cli import app
+
+log = logging.getLogger("mkdocs.hooks")
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = "reference/command_line.md"
@@ -68,6 +73,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     text = typer.cli.get_docs_for_click(
         obj=commands, ctx=typer.Context(commands, info_name="segmend"), name="segmend", title="Command line"
     )
+    text = re.sub(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+", "", text)  # lists of sentences that are cut short
     files.append(File.generated(config, COMMANDS, content=text))
     return files
 
@@ -95,7 +101,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Equations become MathML, which browsers draw without a script."""
+    """Equations become MathML, which browsers draw without a script. No public name may be missing."""
+    folder, _, name = page.file.src_uri.removesuffix(".md").rpartition("/")
+    if folder == "reference" and importlib.util.find_spec(f"segmend.{name}"):
+        for public in getattr(importlib.import_module(f"segmend.{name}"), "__all__", ()):
+            if not re.search(rf'id="segmend\.[\w.]*\b{public}"', html):
+                log.warning("%s: segmend.%s.%s is missing", page.file.src_uri, name, public)
     return EQUATION.sub(_drawn, html)
 
 
@@ -111,8 +122,12 @@ class Examples(griffe.Extension):
         if obj.docstring:
             obj.docstring.value = _fenced(obj.docstring.value)
 
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        self.on_object(obj=pkg)  # which is not called for the outermost module
+
 
 def _fenced(text: str) -> str:
+    text = re.sub(r" +# doctest: \+\w+$", "", text, flags=re.MULTILINE)
     for heading, language in (("Example::\n\n", "python"), ("Example:\n", "")):
         block = re.compile(rf"^{heading}((?:    .*\n?|\n)+)", re.MULTILINE)
         fence = f"```{language}\n{{}}\n```\n\n" if language else "{}\n\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -28,6 +28,11 @@ from segmend.cli.options import (
     precision_of,
 )
 from segmend.invalid import InvalidInput
+
+if TYPE_CHECKING:
+    from segmend.data.dataset import Dataset
+    from segmend.jobs.refine import RefineOptions
+    from segmend.refiners import Refiner
 
 
 @app.command()
@@ -122,7 +127,7 @@ def refine(
     finish_run(run, out)
 
 
-def _check_for_objects(options, **others: object) -> None:  # type: ignore[no-untyped-def]
+def _check_for_objects(options: RefineOptions, **others: object) -> None:
     """Raise `InvalidInput` where an option is given that does nothing for files of objects."""
     default = type(options)()
     given = [name for name, value in vars(options).items() if value != getattr(default, name)]
@@ -132,7 +137,9 @@ def _check_for_objects(options, **others: object) -> None:  # type: ignore[no-un
         raise InvalidInput(f"{', '.join(unused)}: for folders of maps, not for files of objects: leave it out")
 
 
-def _refine_objects(method, name: str, images, coarse: Path, out: Path, overwrite: bool, quiet: bool) -> None:  # type: ignore[no-untyped-def]
+def _refine_objects(
+    method: Refiner, name: str, images: Dataset, coarse: Path, out: Path, overwrite: bool, quiet: bool
+) -> None:
     from segmend.data.objects import ObjectFile
     from segmend.jobs.refine_objects import ANNOTATIONS
     from segmend.jobs.refine_objects import refine_objects as job

@@ -184,7 +184,8 @@ def _masks_of_coco() -> ModuleType:
         raise InvalidInput(
             f"files of objects need a package ({error.name}): pip install 'segmend[formats]'"
         ) from None
-    return mask
+    found: ModuleType = mask
+    return found
 
 
 def _unambiguous(records: Mapping[str, Record]) -> dict[str, Record]:
