@@ -12,8 +12,8 @@ test: $(VENV)/ready
 	$(BIN)/python -m pytest
 
 check: $(VENV)/ready
-	$(BIN)/ruff check src tests benchmarks setup.py
-	$(BIN)/ruff format --check src tests benchmarks setup.py
+	$(BIN)/ruff check src tests benchmarks docs setup.py
+	$(BIN)/ruff format --check src tests benchmarks docs setup.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python benchmarks/render.py --check
@@ -29,8 +29,8 @@ dist: $(VENV)/ready
 	$(BIN)/python -m pytest -m dist tests/test_dist.py
 
 format: $(VENV)/ready
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks docs
+	$(BIN)/ruff format src tests benchmarks docs
 
 $(VENV)/ready: pyproject.toml setup.py constraints.txt $(wildcard src/segmend/ops/csrc/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,6 +1,6 @@
 """What MkDocs does not do by itself: pages of other folders, links to them, equations, and examples in docstrings.
 
-The pages stay readable where the repository is hosted: links are relative to files, equations stand between dollars.
+Pages stay readable where the repository is hosted: links are relative to files, equations stand between dollars.
 """
 
 import importlib
@@ -26,7 +26,6 @@ from segmend.cli import app
 log = logging.getLogger("mkdocs.hooks")
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = "reference/command_line.md"
 NAMED = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
 """Pages of the repository's root."""
 
@@ -61,7 +60,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add pages that lie outside the folder, and the page of the command line, which the program describes itself."""
+    """Add pages from outside the folder."""
     logs = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("benchmarks/*/log.md"))
     for name in (*NAMED, *logs):
         level = InclusionLevel.INCLUDED if name in NAMED else InclusionLevel.NOT_IN_NAV
@@ -69,13 +68,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(
             File(name, str(ROOT), config.site_dir, config.use_directory_urls, dest_uri=target, inclusion=level)
         )
-    commands = typer.main.get_command(app)
-    text = typer.cli.get_docs_for_click(
-        obj=commands, ctx=typer.Context(commands, info_name="segmend"), name="segmend", title="Command line"
-    )
-    text = re.sub(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+", "", text)  # lists of sentences that are cut short
-    files.append(File.generated(config, COMMANDS, content=text))
     return files
+
+
+def _described() -> str:
+    """The commands with their options, as the program describes itself."""
+    commands = typer.main.get_command(app)
+    context = typer.Context(commands, info_name="segmend")
+    text = typer.cli.get_docs_for_click(obj=commands, ctx=context, name="segmend")
+    text = text[text.index("\n## ") :]  # after the title and the options of all commands: --help
+    return re.sub(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+", "", text)  # lists of sentences that are cut short
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -96,6 +98,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     parts = FENCED.split(markdown)
     for i in range(0, len(parts), 2):  # between blocks of code
         text = LINK.sub(to_page, parts[i]).replace("<details>", "<details markdown>")
+        text = text.replace("<!-- commands -->", _described()) if "<!-- commands -->" in text else text
         parts[i] = re.sub(r"^<!--.*-->$", r"\n\g<0>\n", text, flags=re.MULTILINE)  # else what follows is HTML too
     return "".join(parts)
 

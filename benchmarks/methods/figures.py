@@ -1,6 +1,8 @@
-"""The figures of docs/methods: what each method computes, on the synthetic set and on a photo of scikit-image (CC0).
+"""The figures of docs/methods: what each method computes, on the synthetic set and a photo of scikit-image (CC0).
 
 make demo && python benchmarks/methods/figures.py
+
+It trains a small ECN first, in some minutes on a core.
 """
 
 import argparse
@@ -22,6 +24,8 @@ from segmend.data.dataset import open_dataset
 from segmend.data.synthetic import generate_image
 from segmend.dual import Guide, reconstruct_by_colours
 from segmend.dual.reconstruction import cielab, of_mean_colours
+from segmend.jobs.demo import recipe
+from segmend.jobs.train import train
 from segmend.labels import voc_colour
 from segmend.ops import blob_sums, find_blobs, scan4, similarity_gates
 from segmend.video import Frame, LearnedMotion, follow, load_motion, propagate_labels
@@ -33,19 +37,23 @@ VOID = 255
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the figures of the methods.")
     parser.add_argument("--demo", type=Path, default=Path("demo"), help="folder that `segmend demo` wrote")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the trainings")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    ecn(arguments.demo)
+    ecn(arguments.demo, arguments.runs / "methods" / "ecn")
     spn()
     svc()
     vplr()
     dis()
 
 
-def ecn(demo: Path) -> None:
-    """An image that the demo's corrector was not trained on: displacement, both branches, the mask, their fusion."""
-    corrector = refiners.load(demo / "corrector")
+def ecn(demo: Path, folder: Path) -> None:
+    """An image that the network was not trained on: displacement, both branches, the mask, their fusion."""
+    # The demo's corrector, but for the share: without it, the mask takes all from one branch.
+    options = recipe(demo / "data", demo / "coarse" / "train", steps=350)
+    train(options.model_copy(update={"fusion_share": 0.2}), folder)
+    corrector = refiners.load(folder)
     assert isinstance(corrector, refiners.ECN)
     truth = open_dataset(demo / "data", "val").with_coarse(demo / "coarse" / "val")
     record = truth.records[7]
@@ -150,7 +158,7 @@ def vplr() -> None:
 
 
 def dis() -> None:
-    """A label map that is too large, the image that it explains by one colour a class, and both after sharpening."""
+    """A label map that is too large, the image that it explains by one colour a class, and both sharpened."""
     image, labels = generate_image(np.random.default_rng(31))
     target = torch.from_numpy(labels.astype(np.int64))
     classes = int(target.max()) + 1
@@ -172,8 +180,7 @@ def as_tensor(image: np.ndarray) -> Tensor:
 def coloured(labels: Tensor, palette: Sequence[tuple[int, int, int]] | None = None) -> np.ndarray:
     """A label map in the colours of its classes."""
     colours = np.array(palette or [voc_colour(i) for i in range(VOID)], np.uint8)
-    ids = labels.numpy().astype(int)
-    return np.where((ids < len(colours))[..., None], colours[np.minimum(ids, len(colours) - 1)], 255).astype(np.uint8)
+    return np.vstack((colours, np.full((VOID + 1 - len(colours), 3), 255, np.uint8)))[labels.numpy()]
 
 
 def heat(values: Tensor, name: str = "viridis") -> np.ndarray:

@@ -48,7 +48,7 @@ def open_images(folder: Path, bands: str | None, max_pixels: int | None) -> Data
 
 
 def reported(opened: Opened) -> Opened:
-    """What was opened, such as a data set, after printing what was found and assumed when its folders were opened."""
+    """What was opened, such as a data set, after printing what was found and assumed then."""
     for finding in opened.findings:
         console.print(escape(finding))
     return opened
