@@ -24,7 +24,7 @@ docs: $(VENV)/ready
 # The source, the wheel with the native library (for any Python on this system), and the wheel for any system.
 dist: $(VENV)/ready
 	rm -rf dist
-	SEGMEND_RELEASE=1 $(BIN)/python -m build
+	SEGMEND_RELEASE=1 $(BIN)/python -m build --quiet
 	CC=false $(BIN)/pip wheel --quiet --no-deps --wheel-dir dist dist/segmend-*.tar.gz
 	$(BIN)/python -m pytest -m dist tests/test_dist.py
 

@@ -41,18 +41,20 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    ecn(arguments.demo, arguments.runs / "methods" / "ecn")
+    error_correction(arguments.demo, arguments.runs / "methods" / "ecn")
     spn()
     svc()
     vplr()
     dis()
 
 
-def ecn(demo: Path, folder: Path) -> None:
+def error_correction(demo: Path, folder: Path) -> None:
     """An image that the network was not trained on: displacement, both branches, the mask, their fusion."""
-    # The demo's corrector, but for the share: without it, the mask takes all from one branch.
+    # The demo's corrector, but as in the paper: where replacement starts from the coarse map, the mask soon takes all
+    # from it on these images.
     options = recipe(demo / "data", demo / "coarse" / "train", steps=350)
-    train(options.model_copy(update={"fusion_share": 0.2}), folder)
+    ecn = options.ecn.model_copy(update={"residual": False, "coarse_weight": 0.0})
+    train(options.model_copy(update={"ecn": ecn}), folder)
     corrector = refiners.load(folder)
     assert isinstance(corrector, refiners.ECN)
     truth = open_dataset(demo / "data", "val").with_coarse(demo / "coarse" / "val")
