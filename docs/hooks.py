@@ -55,7 +55,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         return [one for item in items for one in expanded(item)]
 
     own = named(config.nav)
-    config.nav = all_of(config.nav or [])
+    config.nav = all_of(config.nav)
     return config
 
 

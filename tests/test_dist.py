@@ -21,7 +21,7 @@ pytestmark = pytest.mark.dist
 
 DIST = Path(__file__).parents[1] / "dist"
 VERSION = segmend.__version__
-WHEELS = {"native": f"segmend-{VERSION}-py3-none-*linux*.whl", "pure": f"segmend-{VERSION}-py3-none-any.whl"}
+WHEELS = {"native": f"segmend-{VERSION}-py3-none-*_*.whl", "pure": f"segmend-{VERSION}-py3-none-any.whl"}
 CLEAN = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SEGMEND_RELEASE", "SEGMEND_REFERENCE")}
 
 USE = """

@@ -50,8 +50,8 @@ def main() -> None:
 
 def error_correction(demo: Path, folder: Path) -> None:
     """An image that the network was not trained on: displacement, both branches, the mask, their fusion."""
-    # The demo's corrector, but as in the paper: where replacement starts from the coarse map, the mask soon takes all
-    # from it on these images.
+    # The demo's corrector, but as in the paper: where replacement starts from the coarse map, the mask soon takes
+    # everything from it on these images.
     options = recipe(demo / "data", demo / "coarse" / "train", steps=350)
     ecn = options.ecn.model_copy(update={"residual": False, "coarse_weight": 0.0})
     train(options.model_copy(update={"ecn": ecn}), folder)
