@@ -1,8 +1,6 @@
 """The figures of docs/methods: what each method computes, on the synthetic set and a photo of scikit-image (CC0).
 
 make demo && python benchmarks/methods/figures.py
-
-It trains a small ECN first, in some minutes on a core.
 """
 
 import argparse
@@ -24,8 +22,6 @@ from segmend.data.dataset import open_dataset
 from segmend.data.synthetic import generate_image
 from segmend.dual import Guide, reconstruct_by_colours
 from segmend.dual.reconstruction import cielab, of_mean_colours
-from segmend.jobs.demo import recipe
-from segmend.jobs.train import train
 from segmend.labels import voc_colour
 from segmend.ops import blob_sums, find_blobs, scan4, similarity_gates
 from segmend.video import Frame, LearnedMotion, follow, load_motion, propagate_labels
@@ -37,33 +33,30 @@ VOID = 255
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the figures of the methods.")
     parser.add_argument("--demo", type=Path, default=Path("demo"), help="folder that `segmend demo` wrote")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the trainings")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    error_correction(arguments.demo, arguments.runs / "methods" / "ecn")
+    ecn(arguments.demo)
     spn()
     svc()
     vplr()
     dis()
 
 
-def error_correction(demo: Path, folder: Path) -> None:
-    """An image that the network was not trained on: displacement, both branches, the mask, their fusion."""
-    # The demo's corrector, but as in the paper: where replacement starts from the coarse map, the mask soon takes
-    # everything from it on these images.
-    options = recipe(demo / "data", demo / "coarse" / "train", steps=350)
-    ecn = options.ecn.model_copy(update={"residual": False, "coarse_weight": 0.0})
-    train(options.model_copy(update={"ecn": ecn}), folder)
-    corrector = refiners.load(folder)
+def ecn(demo: Path) -> None:
+    """An image that the demo's corrector was not trained on: the displacement, and the maps of both branches.
+
+    The fusion mask is left out: on these images it takes nearly everything from the replaced map.
+    """
+    corrector = refiners.load(demo / "corrector")
     assert isinstance(corrector, refiners.ECN)
     truth = open_dataset(demo / "data", "val").with_coarse(demo / "coarse" / "val")
-    record = truth.records[7]
+    record = truth.records[26]
     image, coarse = truth.image(record), torch.from_numpy(truth.coarse(record))
     with torch.no_grad():
         found = corrector(as_tensor(image), coarse[None])
     assert found.displacement is not None
-    assert found.mask is not None
+    assert found.propagated is not None
     assert found.replaced is not None
     moved = found.displacement[0].numpy()
     length = np.hypot(*moved)
@@ -71,19 +64,17 @@ def error_correction(demo: Path, folder: Path) -> None:
     strength = (255 * np.minimum(1, length / np.percentile(length, 99))).astype(np.uint8)
     hues = cv2.cvtColor(np.dstack((angle, strength, np.full_like(angle, 255))), cv2.COLOR_HSV2RGB)
     palette = truth.classes.palette
-    maps = (coarse, found.propagated[0], found.replaced[0], found.probabilities[0])
-    before, propagated, replaced, fused = (coloured(map_.argmax(dim=0), palette) for map_ in maps)
+    maps = (coarse, found.propagated[0], found.replaced[0])
+    before, propagated, replaced = (coloured(map_.argmax(dim=0), palette) for map_ in maps)
     panels = [
         ("image", image),
         ("coarse map", before),
+        ("ground truth", coloured(torch.from_numpy(truth.labels(record)), palette)),
         ("displacement (hue: direction)", hues),
         ("propagated", propagated),
         ("replaced", replaced),
-        ("fusion mask (bright: propagated)", heat(found.mask[0, 0], "gray")),
-        ("fused", fused),
-        ("ground truth", coloured(torch.from_numpy(truth.labels(record)), palette)),
     ]
-    write("ecn", panels, columns=4)
+    write("ecn", panels, columns=3)
 
 
 def spn() -> None:
