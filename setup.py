@@ -8,6 +8,7 @@ SEGMEND_RELEASE set the build fails instead.
 import atexit
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,15 @@ def compiled() -> Path | None:
     return library
 
 
+def glibc_of(library: bytes) -> str | None:
+    """The oldest glibc that has all symbols which a library uses, as a wheel's tag names it: 2_17 or newer.
+
+    None for a library that uses no symbols of glibc, but those of another C library.
+    """
+    used = {(int(major), int(minor)) for major, minor in re.findall(rb"GLIBC_(\d+)\.(\d+)", library)}
+    return "{}_{}".format(*max(used | {(2, 17)})) if used else None
+
+
 class BuildWithLibrary(build_py):
     """Copies the library beside the Python files."""
 
@@ -60,7 +70,7 @@ class BuildWithLibrary(build_py):
 
 
 class PlatformWheel(bdist_wheel):
-    """A wheel for any Python: of this platform with the library, of any platform without."""
+    """A wheel for any Python: of this platform and the glibc it needs; without the library, of any platform."""
 
     @property
     def root_is_pure(self) -> bool:
@@ -76,7 +86,11 @@ class PlatformWheel(bdist_wheel):
         super().run()
 
     def get_tag(self) -> tuple[str, str, str]:
-        return "py3", "none", super().get_tag()[2]
+        platform = super().get_tag()[2]
+        library = compiled()
+        if library is not None and platform.startswith("linux_") and (glibc := glibc_of(library.read_bytes())):
+            platform = platform.replace("linux", f"manylinux_{glibc}", 1)
+        return "py3", "none", platform
 
 
 setup(cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": PlatformWheel})

@@ -1,4 +1,4 @@
-"""What a build puts into wheels, and the tags of these; a stand-in for the compiler writes an empty library."""
+"""What a build puts into wheels, and the tags of these; a stand-in for the compiler writes names of symbols."""
 
 import os
 import shutil
@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 
 STAND_IN = """
 import sys
-open(sys.argv[sys.argv.index("-o") + 1], "w").close()
+with open(sys.argv[sys.argv.index("-o") + 1], "w") as library:
+    library.write("memcpy@GLIBC_2.14 expf@GLIBC_2.27 floor@GLIBC_2.2.5")
 """
 
 
@@ -50,6 +51,8 @@ def test_a_wheel_of_a_platform_holds_library_recipes_weights_templates_and_licen
     wheel = build(tree, "build_wheel", works(tree))
     assert "-py3-none-" in wheel.name
     assert not wheel.name.endswith("-any.whl")
+    if sys.platform == "linux":
+        assert "-manylinux_2_27_" in wheel.name, "the newest version of glibc that the library names"
     with zipfile.ZipFile(wheel) as content:
         names = set(content.namelist())
         licences = {name.rpartition("dist-info/licenses/")[2] for name in names if "dist-info/licenses/" in name}

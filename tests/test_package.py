@@ -35,12 +35,21 @@ def test_the_package_lists_its_public_names_alone():
         segmend.refine_all  # noqa: B018
 
 
+HEAVY = ("torch", "numpy", "PIL", "cv2", "matplotlib", "pydantic", "kornia", "torchmetrics", "torchvision")
+
+
+@pytest.mark.parametrize("use", ["import segmend; dir(segmend)", "from segmend.cli import app; app(['--help'])"])
+def test_the_package_and_its_help_load_nothing_heavy(use):
+    code = f"import atexit, sys; atexit.register(lambda: print('LOADED', *sys.modules)); {use}"
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    _, _, loaded = result.stdout.rpartition("LOADED")
+    assert "segmend" in loaded.split()
+    assert not set(HEAVY) & set(loaded.split())
+
+
 def test_submodules_are_reachable_and_torch_is_loaded_at_their_first_use():
-    code = (
-        "import segmend, sys; dir(segmend); assert 'torch' not in sys.modules;"
-        "segmend.losses.ConsensusLoss; segmend.metrics.MeanIoU; segmend.ops.scan4; assert 'torch' in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    code = "import segmend, sys; segmend.losses.ConsensusLoss; segmend.metrics.MeanIoU; segmend.ops.scan4"
+    subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' in sys.modules"], check=True)
 
 
 @pytest.mark.parametrize(

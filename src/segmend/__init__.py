@@ -12,7 +12,7 @@ The functions and classes of `segmend.losses`, `segmend.metrics` and `segmend.op
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 __all__ = [
     "Classes",
     "InvalidInput",

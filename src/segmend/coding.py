@@ -165,7 +165,8 @@ class Coding:
         table[: len(self.ids)] = self.ids
         used_void = bool((labels == self.classes_void).any())
         largest = max(max(self.ids), void if used_void else 0)
-        return table[labels].astype(np.uint8 if largest <= VOID else np.int32)
+        stored: np.ndarray = table[labels].astype(np.uint8 if largest <= VOID else np.int32)
+        return stored
 
     def _expected(self) -> str:
         ids = f"ids 0..{len(self.ids) - 1}" if self.is_plain else f"ids {listed(self.ids)}"

@@ -29,7 +29,7 @@ def available_cores() -> int:
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware (Tensor cores; AVX-512 BF16, which AMX comes with)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
@@ -46,7 +46,8 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:
     """The model on the device, its weights laid out channels last, which convolutions like best."""
-    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    moved: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 def device_of(model: nn.Module) -> torch.device | None:

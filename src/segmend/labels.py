@@ -177,7 +177,8 @@ def as_tensor(value: Any) -> Tensor:
             )
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
         value = torch.from_numpy(array if array.flags.writeable else array.copy())
-    return value.to(_WIDER[value.dtype]) if value.dtype in _WIDER else value
+    found: Tensor = value.to(_WIDER[value.dtype]) if value.dtype in _WIDER else value
+    return found
 
 
 def as_image(image: Any) -> Tensor:

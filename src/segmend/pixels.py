@@ -128,7 +128,8 @@ def scaled(values: np.ndarray, value_range: Range) -> np.ndarray:
     black, white = value_range
     with np.errstate(over="ignore"):  # of float64; what is infinite is clipped
         shades = (values.astype(np.float32) - np.float32(black)) * np.float32(255 / (white - black))
-    return np.clip(np.rint(np.nan_to_num(shades)), 0, 255).astype(np.uint8)
+    found: np.ndarray = np.clip(np.rint(np.nan_to_num(shades)), 0, 255).astype(np.uint8)
+    return found
 
 
 def values_of(image: Image.Image) -> tuple[np.ndarray, bool]:

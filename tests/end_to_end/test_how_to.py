@@ -1,4 +1,4 @@
-"""The code of the how-to pages and the commands of the tutorial run as they stand there."""
+"""The code of the how-to pages, that of the methods, and the commands of the tutorial run as they stand there."""
 
 import re
 import shlex
@@ -13,7 +13,7 @@ from segmend.data.synthetic import generate_dataset
 from segmend.jobs.demo import corrupt
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted((DOCS / "how_to").glob("*.md"))
+PAGES = sorted({*DOCS.glob("how_to/*.md"), *DOCS.glob("methods/*.md")} - {DOCS / "methods" / "index.md"})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -46,7 +46,7 @@ def test_a_library_that_cannot_be_loaded_is_broken(monkeypatch, tmp_path):
 
 def test_every_extra_of_the_package_is_checked(monkeypatch):
     extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    assert doctor.EXTRAS.keys() == extras["optional-dependencies"].keys() - {"all", "dev"}
+    assert doctor.EXTRAS.keys() == extras["optional-dependencies"].keys() - {"all", "dev", "docs"}
     assert {f"extra {name}" for name in doctor.EXTRAS} <= by_name().keys()
 
 

@@ -175,7 +175,8 @@ def _share_beyond(
     index = place.astype(np.int64)
     share = place - index
     inside = curves[pair, index] * (1 - share) + curves[pair, index + 1] * share
-    return np.where(is_inside, inside, 1 - inside)
+    found: np.ndarray = np.where(is_inside, inside, 1 - inside)
+    return found
 
 
 def _colour_ratio(lab: np.ndarray, own: np.ndarray, rival: np.ndarray, classes: int) -> np.ndarray:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from segmend.cli.app import app, console, errors
-from segmend.cli.messages import check_file, finish, printed, reported
+from segmend.cli.messages import check_file, finish, reported
 from segmend.cli.options import MaxPixels, PaletteFile, Quiet, StoredIds, classes_of, groups_of, ids_of
+
+if TYPE_CHECKING:
+    from segmend.report.results import Evaluation
 
 WORTH_SAYING = 0.0005
 """Gain in mIoU (0..1) that shows in a figure with one decimal."""
@@ -51,7 +54,7 @@ def evaluate(
     check_file(out)
     limit = max_pixels or MAX_PIXELS
     given = {"truth": truth, "pred": pred, "coarse": coarse}
-    paths = printed(painted(given, out.parent / "label_maps", images, limit))
+    paths = reported(painted(given, out.parent / "label_maps", images, limit))
     truth, pred = paths.folders["truth"], paths.folders["pred"]
     coarse = paths.folders.get("coarse")
     maps = [pred] if coarse is None else [pred, coarse]
@@ -73,7 +76,7 @@ def evaluate(
     finish(f"Results: {out}", [f"{s.file}: {s.reason}" for s in (*paths.skipped, *result.skipped)])
 
 
-def _print_scores(result) -> None:  # type: ignore[no-untyped-def]
+def _print_scores(result: Evaluation) -> None:
     before = result.coarse_scores
     rows = [("mIoU", "mean_iou"), ("pixel accuracy", "pixel_accuracy"), ("boundary IoU", "boundary_iou")]
     for title, name in rows:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import typer
 from rich.markup import escape
 
 from segmend.cli.app import SKIPPED_SOME, UNUSABLE, console, errors
 from segmend.cli.options import bands_of
+
+if TYPE_CHECKING:
+    from segmend.data.dataset import Dataset
+    from segmend.report.results import Run
+
+
+class WithFindings(Protocol):
+    """What was opened, with sentences on what was found and assumed."""
+
+    @property
+    def findings(self) -> Sequence[str]: ...
+
+
+Opened = TypeVar("Opened", bound=WithFindings)
 
 
 def check_folder(out: Path, takes_address: bool = False) -> None:
@@ -25,27 +41,20 @@ def check_file(out: Path) -> None:
     check_writable_file(out)
 
 
-def open_images(folder: Path, bands: str | None, max_pixels: int | None):  # type: ignore[no-untyped-def]
+def open_images(folder: Path, bands: str | None, max_pixels: int | None) -> Dataset:
     from segmend.data.dataset import open_dataset
 
     return reported(limited(open_dataset(folder, bands=bands_of(bands)), max_pixels))
 
 
-def reported(dataset):  # type: ignore[no-untyped-def]
-    """The data set, after printing what was found and assumed when its folders were opened."""
-    for finding in dataset.findings:
+def reported(opened: Opened) -> Opened:
+    """What was opened, such as a data set, after printing what was found and assumed then."""
+    for finding in opened.findings:
         console.print(escape(finding))
-    return dataset
+    return opened
 
 
-def printed(painted):  # type: ignore[no-untyped-def]
-    """Label maps painted of annotations (`segmend.jobs.painted`), after printing what was painted."""
-    for finding in painted.findings:
-        console.print(escape(finding))
-    return painted
-
-
-def limited(dataset, max_pixels: int | None):  # type: ignore[no-untyped-def]
+def limited(dataset: Dataset, max_pixels: int | None) -> Dataset:
     import dataclasses
 
     return dataset if max_pixels is None else dataclasses.replace(dataset, max_pixels=max_pixels)
@@ -69,7 +78,7 @@ def print_findings() -> None:
     logger.setLevel(logging.INFO)
 
 
-def finish_run(run, out: Path) -> None:  # type: ignore[no-untyped-def]
+def finish_run(run: Run, out: Path) -> None:
     from segmend.data.remote import address
 
     parts = [f"{counted(run.done)} written to {address(out)}"]

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from segmend.invalid import InvalidInput
+
+if TYPE_CHECKING:
+    from segmend.devices import Precision
+    from segmend.jobs.pipeline import Engine
+    from segmend.labels import Classes
+
+Choice = TypeVar("Choice", bound=str)
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 Images = Annotated[Path, typer.Option(help="Folder of images.")]
@@ -55,7 +62,7 @@ Workers = Annotated[
 Tile = Annotated[int, typer.Option(min=64, help="Images with a larger side are cut into tiles.")]
 
 
-def classes_of(text: str | None):  # type: ignore[no-untyped-def]
+def classes_of(text: str | None) -> Classes | int | None:
     """A number of classes, or classes by their names."""
     from segmend.labels import Classes
 
@@ -108,13 +115,14 @@ def ids_of(option: str, text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def one_of(option: str, value: str, *allowed: str):  # type: ignore[no-untyped-def]
-    if value not in allowed:
-        raise InvalidInput(f"--{option} {value}: expected {', '.join(allowed[:-1])} or {allowed[-1]}")
-    return value
+def one_of(option: str, value: str, *allowed: Choice) -> Choice:
+    for choice in allowed:
+        if value == choice:
+            return choice
+    raise InvalidInput(f"--{option} {value}: expected {', '.join(allowed[:-1])} or {allowed[-1]}")
 
 
-def engine_of(name: str, workers: int | None):  # type: ignore[no-untyped-def]
+def engine_of(name: str, workers: int | None) -> Engine:
     one_of("engine", name, "local", "ray")
     if name == "ray":
         from segmend.jobs.ray_engine import RayEngine
@@ -127,7 +135,5 @@ def engine_of(name: str, workers: int | None):  # type: ignore[no-untyped-def]
     return LOCAL
 
 
-def precision_of(name: str):  # type: ignore[no-untyped-def]
-    if name not in ("auto", "32", "bf16"):
-        raise InvalidInput(f"--precision {name}: expected auto, 32 or bf16")
-    return name
+def precision_of(name: str) -> Precision:
+    return one_of("precision", name, "auto", "32", "bf16")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from segmend.cli.app import app, console, errors
-from segmend.cli.messages import check_folder, counted, finish, finish_run, open_images, printed, reported
+from segmend.cli.messages import check_folder, counted, finish, finish_run, open_images, reported
 from segmend.cli.options import (
     Bands,
     EngineName,
@@ -36,6 +36,12 @@ from segmend.cli.options import (
     precision_of,
 )
 from segmend.invalid import InvalidInput
+
+if TYPE_CHECKING:
+    from segmend.data.annotations.polygons import OutlineOptions
+    from segmend.data.dataset import Dataset
+    from segmend.jobs.refine import RefineOptions
+    from segmend.refiners import Refiner
 
 
 @app.command()
@@ -145,7 +151,7 @@ def refine(
     finish_run(run, out)
 
 
-def _check_for_objects(options, **others: object) -> None:  # type: ignore[no-untyped-def]
+def _check_for_objects(options: RefineOptions, **others: object) -> None:
     """Raise `InvalidInput` where an option is given that does nothing for annotations."""
     default = type(options)()
     given = [name for name, value in vars(options).items() if value != getattr(default, name)]
@@ -155,8 +161,15 @@ def _check_for_objects(options, **others: object) -> None:  # type: ignore[no-un
         raise InvalidInput(f"{', '.join(unused)}: for folders of maps, not for annotations: leave it out")
 
 
-def _refine_objects(  # type: ignore[no-untyped-def]
-    method, name: str, images, coarse: Path, out: Path, outlines, overwrite: bool, quiet: bool
+def _refine_objects(
+    method: Refiner,
+    name: str,
+    images: Dataset,
+    coarse: Path,
+    out: Path,
+    outlines: OutlineOptions,
+    overwrite: bool,
+    quiet: bool,
 ) -> None:
     from segmend.data.annotations import read_annotations
     from segmend.jobs.refine_objects import refine_objects as job
@@ -206,7 +219,7 @@ def tune(
 
     check_folder(out)
     limit = max_pixels or MAX_PIXELS
-    paths = printed(painted({"coarse": coarse, "truth": truth}, out / "label_maps", images, limit))
+    paths = reported(painted({"coarse": coarse, "truth": truth}, out / "label_maps", images, limit))
     labelled, folder, unpaired = open_labelled(
         images,
         paths.folders["coarse"],
@@ -256,7 +269,7 @@ def inspect(
         check_folder(out)
     with ExitStack() as stack:
         where = stack.enter_context(TemporaryDirectory()) if out is None else out / "label_maps"
-        paths = printed(painted({"coarse": coarse}, Path(where), images, max_pixels or MAX_PIXELS))
+        paths = reported(painted({"coarse": coarse}, Path(where), images, max_pixels or MAX_PIXELS))
         pairs, unpaired = open_pairs(
             images,
             paths.folders["coarse"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -23,6 +23,9 @@ from segmend.cli.options import (
     ids_of,
     one_of,
 )
+
+if TYPE_CHECKING:
+    from segmend.report.results import Propagation
 
 
 @app.command()
@@ -116,7 +119,7 @@ def propagate(
     finish(message, skipped, result.done + result.kept > 0)
 
 
-def _print_propagation(result) -> None:  # type: ignore[no-untyped-def]
+def _print_propagation(result: Propagation) -> None:
     """What was kept of each class, how good labels are by distance, and what else a reader must know."""
     if result.mode == "lp":  # jointly propagated labels are all kept
         for name, share in result.kept_share.items():

@@ -176,7 +176,8 @@ def ids_of_colours(path: Path, colours: np.ndarray, ids: dict[Colour, int]) -> n
             f"found the colours {colours_in(colours[missing])} on {int(missing.sum())} pixels, which no class "
             "has: name them in the palette",
         )
-    return table[place, 1].astype(np.uint8 if table[:, 1].max() <= VOID else np.int32)
+    found: np.ndarray = table[place, 1].astype(np.uint8 if table[:, 1].max() <= VOID else np.int32)
+    return found
 
 
 def ids_in(image: Image.Image) -> np.ndarray | None:

@@ -78,7 +78,8 @@ def _stored_probabilities(path: Path, max_pixels: int) -> np.ndarray:
             shape = _shape_of(member)
         if math.prod(shape[-2:]) > max_pixels:
             raise too_large(path, f"an array of shape {list(shape)}", max_pixels)
-        return archive["p"]
+        found: np.ndarray = archive["p"]
+        return found
 
 
 def _shape_of(file: IO[bytes]) -> tuple[int, ...]:

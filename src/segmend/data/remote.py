@@ -51,9 +51,10 @@ def _opened(path: Path) -> tuple[Any, str]:
     import fsspec
 
     try:
-        return fsspec.core.url_to_fs(address(path))
+        files, inside = fsspec.core.url_to_fs(address(path))
     except (ImportError, ValueError) as error:  # an unknown protocol, or one whose package is missing
         raise InvalidInput(f"{address(path)}: cannot be opened ({error})") from None
+    return files, str(inside)
 
 
 @contextmanager

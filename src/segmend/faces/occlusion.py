@@ -67,7 +67,8 @@ class Occlusions(NamedTuple):
     @property
     def labels(self) -> np.ndarray:
         """y, ``uint8 [H, W]``: background, face and occlusion are 0, 1 and 2 (eq. 2)."""
-        return np.minimum(self.blobs, OCCLUSION).astype(np.uint8)
+        found: np.ndarray = np.minimum(self.blobs, OCCLUSION).astype(np.uint8)
+        return found
 
 
 def fill_hull(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:

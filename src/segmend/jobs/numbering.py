@@ -65,4 +65,5 @@ def _accuracy(confusion: np.ndarray, ids: Sequence[int], shift: int = 0) -> np.n
     place = {i: c for c, i in enumerate(ids)}
     right = np.array([confusion[c, place[i - shift]] if i - shift in place else 0 for c, i in enumerate(ids)])
     pixels = confusion.sum(axis=1)
-    return np.divide(right, pixels, out=np.full(len(ids), np.nan), where=pixels > 0)
+    found: np.ndarray = np.divide(right, pixels, out=np.full(len(ids), np.nan), where=pixels > 0)
+    return found

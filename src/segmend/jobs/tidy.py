@@ -200,4 +200,4 @@ def _confirmed(path: Path, ids: np.ndarray, max_pixels: int) -> np.ndarray:
         check_same_size(mask=ids, confirmed=marks)
     except InvalidInput as error:
         raise InvalidFile(path, str(error)) from None
-    return marks != 0
+    return np.asarray(marks != 0)

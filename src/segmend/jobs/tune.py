@@ -259,7 +259,8 @@ def gains_of(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         ],
         axis=1,
     )
-    return np.nan_to_num(means - means[:, :1])
+    gains: np.ndarray = np.nan_to_num(means - means[:, :1])
+    return gains
 
 
 def cross_validated(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
@@ -275,7 +276,8 @@ def cross_validated(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
 def gain_of_all(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
     """Gain of each candidate in mIoU over the first, ``[candidates]``."""
     means = _mean_iou(counts.sum(axis=0), scored)
-    return np.nan_to_num(means - means[0])
+    gains: np.ndarray = np.nan_to_num(means - means[0])
+    return gains
 
 
 def _mean_iou(counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:

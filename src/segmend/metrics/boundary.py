@@ -330,7 +330,8 @@ def _one_image(preds: LabelMap, target: LabelMap, num_classes: int) -> tuple[np.
 
 def _distance(border: np.ndarray, measure: int = cv2.DIST_L2) -> np.ndarray:
     """Distance ``float32 [H, W]`` in pixels to the nearest pixel that is not 0; whole numbers are exact."""
-    return cv2.distanceTransform((border == 0).view(np.uint8), measure, cv2.DIST_MASK_PRECISE)
+    found: np.ndarray = cv2.distanceTransform((border == 0).view(np.uint8), measure, cv2.DIST_MASK_PRECISE)
+    return found
 
 
 def _near_other_label(labels: np.ndarray, void: int, steps: int) -> np.ndarray:

@@ -89,4 +89,5 @@ def confusion_by_threshold(
         element = true[moved].astype(np.int64) * (num_classes + 1) + labels[moved]
         undone += sign * np.bincount(first * pairs + element, minlength=steps * pairs).reshape(steps, pairs)
     changes = undone[:-1].cumsum(axis=0).reshape(-1, num_classes, num_classes + 1)
-    return count_pairs(after, true, num_classes) + changes
+    found: np.ndarray = count_pairs(after, true, num_classes) + changes
+    return found

@@ -416,7 +416,8 @@ def each_image(*maps: LabelMap) -> Iterator[tuple[LabelMap, ...]]:
 def share(part: Any, whole: Any) -> np.ndarray:
     """part / whole in ``float64``, element by element; NaN where `whole` is 0."""
     part, whole = np.broadcast_arrays(part, whole)
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole != 0)
+    found: np.ndarray = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole != 0)
+    return found
 
 
 def mean_of_valid(values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import cc3d
 import numpy as np
@@ -242,12 +243,12 @@ def _(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
     return torch.empty_like(logits, memory_format=torch.contiguous_format)
 
 
-def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     logits, ids, _ = inputs
     ctx.save_for_backward(logits, ids)
 
 
-def _gradients(ctx, weights: Tensor):  # type: ignore[no-untyped-def]
+def _gradients(ctx: Any, weights: Tensor) -> tuple[Tensor | None, ...]:
     return torch.ops.segmend.blob_softmax_sums_backward(*ctx.saved_tensors, weights), None, None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -138,12 +138,12 @@ def _(features: Tensor, grad: Tensor, connections: int) -> Tensor:
     return torch.empty_like(features, memory_format=torch.contiguous_format)
 
 
-def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     features, ctx.connections = inputs
     ctx.save_for_backward(features)
 
 
-def _gradients(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
+def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     backward = torch.ops.segmend.neighbour_distances_backward
     return backward(*ctx.saved_tensors, grad, ctx.connections), None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -175,12 +175,12 @@ def _(logits: Tensor, target: Tensor, strict: Tensor, radius: int, ignore_index:
     return torch.empty_like(logits, memory_format=torch.contiguous_format)
 
 
-def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     logits, target, strict, ctx.radius, ctx.ignore_index = inputs
     ctx.save_for_backward(logits, target, strict)
 
 
-def _gradients(ctx, scale: Tensor):  # type: ignore[no-untyped-def]
+def _gradients(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
     backward = torch.ops.segmend.relaxed_cross_entropy_backward
     return backward(*ctx.saved_tensors, ctx.radius, ctx.ignore_index, scale), None, None, None, None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -185,12 +185,12 @@ def _(x: Tensor, gates: Tensor, grad: Tensor, directions: Sequence[int], summed:
     return x.new_empty(x.shape), gates.new_empty(gates.shape)
 
 
-def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     x, gates, *ctx.how = inputs
     ctx.save_for_backward(x, gates)
 
 
-def _gradients(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
+def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return (*torch.ops.segmend.scan_backward(*ctx.saved_tensors, grad, *ctx.how), None, None)
 
 

@@ -77,7 +77,7 @@ def load(name: str | Path) -> Refiner:
     found = config.pop("type")
     if found == TUNED:
         inside = Path(name) / config["refiner"]
-        refiner = load(inside if inside.is_dir() else config["refiner"])
+        refiner: Refiner = load(inside if inside.is_dir() else config["refiner"])
         refiner.min_confidence = config["min_confidence"]
         return refiner
     kind = {kind.__name__: kind for kind in REFINERS.values()}.get(found)

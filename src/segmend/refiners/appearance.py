@@ -118,7 +118,8 @@ def appearance_term(image: Tensor, coarse: Tensor, rounds: int = ROUNDS) -> Tens
     log_coarse = q.clamp_min(MIN_COARSE).log()
     for _ in range(rounds - 1):
         q = (log_coarse + _kernel_means(samples, samples, q)).softmax(dim=1)
-    return _kernel_means(cells, samples, q).unflatten(2, (height // CELL, width // CELL))
+    found: Tensor = _kernel_means(cells, samples, q).unflatten(2, (height // CELL, width // CELL))
+    return found
 
 
 def _colours_and_positions(image: Tensor, colour_scale: float) -> Tensor:

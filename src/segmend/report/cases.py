@@ -157,7 +157,9 @@ class Sources:
         """Entropy of a probability map, ``uint8 [H, W]``: 255 where all classes are equally likely."""
         probabilities = read_probabilities(path)
         entropy = -(probabilities * np.log(probabilities.clip(1e-7))).sum(axis=0)
-        return np.rint(255 * (entropy / np.log(max(2, len(probabilities)))).clip(0, 1)).astype(np.uint8)
+        share = (entropy / np.log(max(2, len(probabilities)))).clip(0, 1)
+        shades: np.ndarray = np.rint(255 * share).astype(np.uint8)
+        return shades
 
     def has_probabilities(self, identity: str) -> bool:
         """Whether the scored map of an image has probabilities that it still agrees with (see `newer_of`)."""

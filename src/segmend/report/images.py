@@ -102,7 +102,8 @@ def _flow_colours(field: np.ndarray) -> np.ndarray:
     flow = flow / flow.norm(dim=0).clamp_min(1)
     # torchvision divides by the longest vector: one of length 1, in a column that is cut off, keeps the scale.
     unit = torch.tensor([1.0, 0.0]).view(2, 1, 1).expand(2, flow.shape[1], 1)
-    return flow_to_image(torch.cat((flow, unit), dim=2))[..., :-1].permute(1, 2, 0).numpy()
+    colours: np.ndarray = flow_to_image(torch.cat((flow, unit), dim=2))[..., :-1].permute(1, 2, 0).numpy()
+    return colours
 
 
 def _distinct_colour(number: int) -> tuple[int, int, int]:

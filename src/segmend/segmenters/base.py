@@ -39,10 +39,10 @@ class Segmenter(
         self,
         classes: Classes,
         network: str,
-        arguments: dict,
+        arguments: dict[str, Any],
         stride: int = 32,
-        mean: tuple = IMAGENET_MEAN,
-        std: tuple = IMAGENET_STD,
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
         super().__init__()
         self.classes = classes
@@ -62,7 +62,8 @@ class Segmenter(
             )
         if logits.shape[2:] != x.shape[2:]:
             logits = F.interpolate(logits, size=x.shape[2:], mode="bilinear", align_corners=False)
-        return logits[:, :, :height, :width]
+        found: Tensor = logits[:, :, :height, :width]
+        return found
 
 
 def import_network(path: str) -> type[nn.Module]:

@@ -80,7 +80,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         ready = self.before(x)
-        return self.layers(ready) + (x if self.shortcut is None else self.shortcut(ready))
+        found: Tensor = self.layers(ready) + (x if self.shortcut is None else self.shortcut(ready))
+        return found
 
 
 class DeepLabV3PlusWide(nn.Module):

@@ -268,4 +268,5 @@ def _noisy(image: np.ndarray) -> np.ndarray:
     if torch.rand(()) >= share:
         return image
     noise = torch.randn(image.shape) * float(torch.rand(())) * strongest
-    return (image + noise.numpy()).clip(0, 255).astype(np.uint8)
+    found: np.ndarray = (image + noise.numpy()).clip(0, 255).astype(np.uint8)
+    return found

@@ -270,7 +270,7 @@ def schedule(options: Optimisation, step: int) -> float:
         return (step + 1) / options.warmup
     progress = (step - options.warmup) / max(1, options.steps - options.warmup)
     if options.schedule == "poly":
-        return (1 - progress) ** options.power
+        return float((1 - progress) ** options.power)
     if options.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * progress))
     return 1.0

@@ -117,4 +117,5 @@ class RAFTFlow:
         ]
         with torch.inference_mode():
             found = self.network(*images)[-1]
-        return -found[0, :, :height, :width].float().cpu().clone()
+        displacement: Tensor = -found[0, :, :height, :width].float().cpu().clone()
+        return displacement

@@ -104,7 +104,8 @@ class LearnedMotion:
         moved = torch.stack(flows, dim=1) if flows else torch.zeros(2, 0, *frames[0].size)
         with torch.inference_mode(), autocast(self.device, "auto"):
             found = self.network(shown, moved[None].to(self.device))
-        return found[0].float().cpu().clone()
+        displacement: Tensor = found[0].float().cpu().clone()
+        return displacement
 
 
 class MotionNet(nn.Module, PyTorchModelHubMixin):

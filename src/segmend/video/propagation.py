@@ -222,4 +222,5 @@ def likeness(before: Frame, after: Frame) -> float:
 
 def _histogram(lab: np.ndarray) -> np.ndarray:
     counts = cv2.calcHist([lab], [0, 1, 2], None, [8, 8, 8], [0, 256] * 3)
-    return counts / counts.sum()
+    shares: np.ndarray = counts / counts.sum()
+    return shares

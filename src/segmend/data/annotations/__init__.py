@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segmend.data.annotations.annotations import Annotations
+from segmend.data.annotations.annotations import Annotations as Annotations
 from segmend.data.annotations.coco import Coco
 from segmend.data.annotations.cvat import Cvat
 from segmend.data.annotations.geojson import GeoJson

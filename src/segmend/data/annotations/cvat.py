@@ -68,7 +68,7 @@ class Cvat(Annotations):
         if path.suffix.lower() != ".xml" or not path.is_file():
             return False
         try:
-            return next(ElementTree.iterparse(path, ("start",)))[1].tag == "annotations"
+            return bool(next(ElementTree.iterparse(path, ("start",)))[1].tag == "annotations")
         except (ElementTree.ParseError, StopIteration):
             return False
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from segmend.labels import InvalidInput
 
 if TYPE_CHECKING:
-    from shapely import MultiPolygon, Polygon
+    from shapely import LinearRing, MultiPolygon, Polygon
 
 Ring = np.ndarray
 """Corners ``float64 [K, 2]`` as x, y; the last one is joined to the first."""
@@ -298,7 +299,7 @@ def _squared(corners: Ring, direction: float, shortest: float) -> Ring:
         (before, place) if kind else (place, before)
         for place, kind, before in zip(places, kinds, np.roll(places, 1), strict=True)
     ]
-    return np.asarray(found) @ turn.T
+    return np.asarray(np.asarray(found) @ turn.T)
 
 
 def mask_of_rings(rings: Sequence[Ring], height: int, width: int) -> np.ndarray:
@@ -328,9 +329,10 @@ def mask_of_geometry(geometry: MultiPolygon | Polygon, height: int, width: int) 
     return found
 
 
-def ring_of(line: object) -> Ring:
+def ring_of(line: LinearRing) -> Ring:
     """The corners of a closed line, without the last, which is the first again."""
-    return np.asarray(line.coords, np.float64)[:-1, :2]  # type: ignore[attr-defined]
+    corners: Ring = np.asarray(line.coords, np.float64)
+    return corners[:-1, :2]
 
 
 def single_ring(geometry: MultiPolygon) -> Ring:
@@ -361,7 +363,7 @@ def _nearest(one: Ring, other: Ring) -> tuple[int, int]:
     return int((one == here).all(1).argmax()), int((other == there).all(1).argmax())
 
 
-def masks_of_coco():  # type: ignore[no-untyped-def]
+def masks_of_coco() -> ModuleType:
     """The module that paints polygons, `pycocotools.mask`."""
     try:
         from pycocotools import mask

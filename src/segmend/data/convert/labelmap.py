@@ -128,7 +128,8 @@ def read_ids(path: Path, ours: np.ndarray, max_pixels: int) -> np.ndarray:
     if theirs.max() >= len(ours):
         wrong = np.unique(theirs[theirs >= len(ours)])[:5]
         raise InvalidFile(path, f"expected ids 0..{len(ours) - 1}, found {', '.join(map(str, wrong))}")
-    return ours[theirs]
+    found: np.ndarray = ours[theirs]
+    return found
 
 
 def names_for(to_format: str, classes: Classes, forbidden: str) -> list[str]:

@@ -148,7 +148,8 @@ def develop(canvas: Canvas) -> Array:
         quality = int(rng.integers(60, 95))
         packed = cv2.imencode(".jpg", pixels[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))[1]
         pixels = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))[:, :, ::-1].copy()
-    return pixels
+    recorded: Array = pixels
+    return recorded
 
 
 def majority(labels: Array) -> Array:

@@ -227,7 +227,8 @@ def arc(ends: Sequence[Point] | Array, bend: float = 0.0) -> Array:
     first, last = np.asarray(ends, dtype=float)
     chord = last - first
     t = _BENT if bend else _STRAIGHT
-    return first + t * chord + 4 * bend * t * (1 - t) * (chord[::-1] * (-1, 1))
+    points: Array = first + t * chord + 4 * bend * t * (1 - t) * (chord[::-1] * (-1, 1))
+    return points
 
 
 _STRAIGHT, _BENT = np.linspace(0, 1, 2)[:, None], np.linspace(0, 1, 7)[:, None]

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from segmend.data.annotations.yolo import label_files
 from segmend.data.dataset import Dataset
 from segmend.data.description import named
 from segmend.data.files import InvalidFile, find_files, found_instead
@@ -137,7 +138,7 @@ def _guess(source: Source) -> str:
 
 
 def _guess_folder(folder: Path) -> str:
-    texts = yolo.label_files(folder)
+    texts = label_files(folder)
     if any(map(yolo.looks_like_boxes, islice((p for p in texts.values() if p.stat().st_size), LOOKED_AT))):
         return "yolo"
     if texts:

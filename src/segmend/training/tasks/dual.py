@@ -211,7 +211,7 @@ def _loss(maps: bool = True, images: bool = True, inferred: _Inferred | None = N
                 found, fitting = inferred.targets.infer(own, features, given["cells"][tagged], tags[tagged])
             tags = tags.index_put((tagged,), fitting.to(tags.dtype))
         output = network(seen, valid)
-        total = output.map_logits.new_zeros(())
+        total: Tensor = output.map_logits.new_zeros(())
         if maps:
             labelled = ~tagged
             total = total + tag_loss(output.tag_logits, tags).mean()
