@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -366,7 +367,6 @@ def _nearest(one: Ring, other: Ring) -> tuple[int, int]:
 def masks_of_coco() -> ModuleType:
     """The module that paints polygons, `pycocotools.mask`."""
     try:
-        from pycocotools import mask
+        return import_module("pycocotools.mask")
     except ImportError as error:
         raise InvalidInput(f"annotations need a package ({error.name}): pip install 'segmend[formats]'") from None
-    return mask
