@@ -47,7 +47,7 @@ class Outcome:
         skipped: items that could not be used, with the reason.
         counts: sums over the items that this run worked on, by name.
         seconds: time by part (``read``, ``network``, ``write``, which overlap) and ``total``; ``waited`` is the
-            part of the total in which the network waited for files.
+            part of the total in which the network waited for files. Of several processes, parts are summed.
     """
 
     done: int = 0

@@ -59,8 +59,8 @@ def actors_on(machines: Sequence[Machine], number: int | None = None) -> Actors:
     """Share the machines out among actors: one for each GPU, or else for each group of cores.
 
     Args:
-        number: of actors (None: as many as there are GPUs, or groups of `CORES`). Each gets as many
-            cores as fit so many times into the machines.
+        number: of actors (None: as many as there are GPUs, or groups of `CORES`). Each gets as many cores as fit
+            so many times into the machines.
 
     Raises:
         InvalidInput: more actors than there are GPUs, or cores.
@@ -154,8 +154,9 @@ def _outcomes(
             yield row["number"], pickle.loads(row["outcome"])
     except ray.exceptions.RayActorError as error:
         raise InvalidInput(
-            f"a worker died on the same images {1 + RETRIES} times ({error}): where memory is short, use fewer "
-            "(--workers); what is finished is kept, and the same command resumes"
+            f"workers died, up to {1 + RETRIES} times on the same images ({error}): check that segmend is installed "
+            "on every machine, and use fewer workers (--workers) where memory is short; what is finished is kept, "
+            "and the same command resumes"
         ) from error
 
 
