@@ -85,10 +85,10 @@ def _serve(opened, folders: dict[str, Path], log, out: Path, port: int) -> None:
     log.open(**folders)
     session = Session(opened, log)
     server = ReviewServer(session, port)
-    console.print(f"{counted(len(opened.ids))}, {len(log.decisions)} decided before. Open in a browser:")
-    console.print(escape(server.address))
-    console.print("Decisions are saved as they are made. Ctrl-C ends.")
     with suppress(KeyboardInterrupt):
+        console.print(f"{counted(len(opened.ids))}, {len(log.decisions)} decided before. Open in a browser:")
+        console.print(escape(server.address))
+        console.print("Decisions are saved as they are made. Ctrl-C ends.")
         server.serve()
     console.print(f"{len(log.decisions)} of {counted(len(opened.ids))} decided, saved in {escape(str(log.path))}")
     console.print(f"Write the labels: segmend review --apply --out {escape(str(out))}")
