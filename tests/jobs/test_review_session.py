@@ -48,6 +48,7 @@ def test_a_view_holds_the_image_the_maps_and_the_regions(session):
     assert np.array_equal(ids[maps[0]], coarse)
     assert np.array_equal(ids[maps[1]], refined)
     assert np.array_equal(maps[2], found.numbers)
+    assert [c["colour"] for c in view.about["classes"]][:2] == [(20, 20, 20), (200, 60, 40)]  # of the palette
     photo = np.asarray(Image.open(io.BytesIO(view.photo))).astype(int)
     assert photo.shape == (60, 80, 3)
     assert [c["name"] for c in view.about["classes"]][-1] == "void"
@@ -99,7 +100,7 @@ def test_an_image_that_several_ask_for_is_read_once(session, monkeypatch):
 
 
 def test_looking_ahead_finds_the_scores_of_all_images(session):
-    assert session.list()["scores"] == [None] * 4
+    assert session.listing()["scores"] == [None] * 4
     session.look_ahead()
     found = session.since(0)
     expected = {k: change_weight(*session.review.maps(i)) for k, i in enumerate(session.review.ids)}
@@ -111,7 +112,7 @@ def test_looking_ahead_finds_the_scores_of_all_images(session):
 def test_scores_of_a_check_are_taken_and_its_kinds_shown(write_review, open_session, tmp_path):
     box = Suggested((5, 5, 12, 13), "missed", 0.9)
     session = open_session(write_review(tmp_path), scores={"00": 0.3, "01": 0.7}, suggested={"01": [box]})
-    assert session.list()["scores"] == [0.3, 0.7, None, None]
+    assert session.listing()["scores"] == [0.3, 0.7, None, None]
     assert [r["kind"] for r in session.view(1).about["regions"]] == ["missed", ""]
     session.look_ahead()
     assert [event.image for event in session.events] == [2, 3]
@@ -121,7 +122,7 @@ def test_a_decision_is_kept_and_one_on_other_files_is_said_to_be_stale(session, 
     about = session.about(1)
     assert session.decide(1, about["inputs"], Decision(2, (2,))) == "partly"
     assert session.about(1)["accepted"] == (2,)
-    assert session.list()["states"] == ["", "partly", "", ""]
+    assert session.listing()["states"] == ["", "partly", "", ""]
     with pytest.raises(InvalidInput, match="changed since"):
         session.decide(1, "another", Decision(2, (2,)))
     with pytest.raises(InvalidInput, match="changed since"):

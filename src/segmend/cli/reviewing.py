@@ -71,7 +71,7 @@ def _apply(opened, out: Path, in_place: bool, quiet: bool) -> None:  # type: ign
     )
     finish(
         f"{done.accepted_regions} regions accepted, {done.kept_regions} kept: {done.changed_pixels} pixels of "
-        f"{counted(done.changed)} changed; written {where}",
+        f"{counted(done.changed)} changed; written {where}; what was decided: {out / 'confirmed'}",
         [f"{s.file}: {s.reason}" for s in done.skipped],
     )
 
@@ -90,5 +90,7 @@ def _serve(opened, folders: dict[str, Path], log, out: Path, port: int) -> None:
         console.print(escape(server.address))
         console.print("Decisions are saved as they are made. Ctrl-C ends.")
         server.serve()
-    console.print(f"{len(log.decisions)} of {counted(len(opened.ids))} decided, saved in {escape(str(log.path))}")
+    console.print(
+        f"{len(log.decisions)} of {counted(len(opened.ids))} with decisions, saved in {escape(str(log.path))}"
+    )
     console.print(f"Write the labels: segmend review --apply --out {escape(str(out))}")

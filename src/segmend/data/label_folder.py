@@ -14,6 +14,7 @@ from segmend.data.images import orientation_of
 from segmend.data.masks import NOTE, OURS, note_in, read_labels, write_labels
 from segmend.data.pairing import turns_of
 from segmend.data.png import with_ids
+from segmend.labels import Palette
 from segmend.pixels import turned
 
 REVIEWED = "reviewed"
@@ -72,6 +73,10 @@ class LabelFolder:
         ids = read_labels(self.original(identity), self.max_pixels)[0]
         return turned(ids, self._turn(identity))
 
+    def palette(self, identity: str) -> Palette | None:
+        """The colours of ids, where the file has a palette."""
+        return read_labels(self.original(identity), self.max_pixels)[1]
+
     def write(self, identity: str, labels: np.ndarray) -> None:
         """Write other ids ``[H, W]``, of the bit depth and palette of the file; in place with a backup.
 
@@ -87,8 +92,7 @@ class LabelFolder:
             ids = turned(ids, UNTURNED.get(own := orientation_of(original), own))
             atomic_write(self.target(identity), with_ids(original, ids, (NOTE, OURS + REVIEWED)))
         else:
-            palette = read_labels(original, self.max_pixels)[1]
-            write_labels(self.target(identity), ids, palette, REVIEWED)
+            write_labels(self.target(identity), ids, self.palette(identity), REVIEWED)
 
     def copy(self, identity: str) -> None:
         """Write the map as it was before the review: PNG files byte by byte, others as PNG."""

@@ -26,7 +26,7 @@ from segmend.data.pairing import match_names, pair_names
 from segmend.jobs.outputs import hash_of
 from segmend.jobs.progress import bar
 from segmend.jobs.review_log import DecisionLog, Logged
-from segmend.labels import VOID, VOID_16, Classes, InvalidInput, voc_colour
+from segmend.labels import VOID, VOID_16, Classes, InvalidInput, Palette, voc_colour
 from segmend.report.results import Review as Results
 from segmend.report.results import Skipped, check_replaceable, holds, write_results
 from segmend.review import Regions, combine, confirmed, regions_of
@@ -58,10 +58,20 @@ class Differences(NamedTuple):
 
 @dataclass(frozen=True)
 class ClassNames:
-    """How stored ids are called and coloured, where that is known."""
+    """How stored ids are called and coloured, where that is known.
+
+    Attributes:
+        ids: the stored id of each class.
+        palette: the colours of ids, where nothing else gives them one.
+    """
 
     classes: Classes | None = None
     ids: tuple[int, ...] = ()
+    palette: Palette = ()
+
+    def with_palette(self, palette: Palette | None) -> ClassNames:
+        """The same, with the palette of a label file."""
+        return replace(self, palette=palette or ())
 
     def name(self, identity: int) -> str:
         """The name of the class of an id."""
@@ -77,7 +87,7 @@ class ClassNames:
         """The colour of the class of an id."""
         if self.classes is not None and identity in self.ids:
             return self.classes.palette[self.ids.index(identity)]
-        return voc_colour(identity)
+        return self.palette[identity] if 0 <= identity < len(self.palette) else voc_colour(identity)
 
 
 @dataclass(frozen=True)
@@ -255,7 +265,7 @@ def _class_names(images: Path, coarse: Path, refined: Path) -> ClassNames:
                     return _plain(classes)
                 if above is not None and coding.is_plain and len(describe(above).classes) == len(classes):
                     return _plain(describe(above).classes)
-                return ClassNames(coding.classes, coding.ids)
+                return ClassNames(ids=coding.ids)
     return ClassNames()
 
 

@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: ReviewServer
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "segmend", ""
-    timeout = 60
+    timeout = 300
 
     def do_GET(self) -> None:
         """Pages, the list of images, and what is shown of one."""
@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         match path.split("/"):
             case ["list"]:
-                self._json(session.list())
+                self._json(session.listing())
             case ["events", count] if count.isdecimal():
                 self._json(session.since(int(count)))
             case ["images", index, what] if index.isdecimal() and what in ("about", "photo", "maps"):

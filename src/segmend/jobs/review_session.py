@@ -124,7 +124,7 @@ class Session:
     def __post_init__(self) -> None:
         self._idle.set()
 
-    def list(self) -> dict[str, Any]:
+    def listing(self) -> dict[str, Any]:
         """All images by name, with the scores and states that are known without opening a file."""
         review, decisions = self.review, self.log.decisions
         return {
@@ -209,6 +209,7 @@ class Session:
         Image.fromarray(image).reduce(reduced.factor).save(photo, "JPEG", quality=QUALITY)
         maps = np.stack((reduced.coarse, reduced.refined, reduced.numbers))
         ids = set(reduced.ids)
+        palette = review.classes.with_palette(review.labels.palette(identity))
         voids = {i for i in ids if review.classes.is_void(i) and not ids <= {0, i}}  # 0 and 255 alone are classes
         confidence = review.change_confidence(identity, differences.coarse.shape)
         about = {
@@ -221,7 +222,7 @@ class Session:
                 {
                     "id": i,
                     "name": "void" if i in voids else self._class_name(i),
-                    "colour": review.classes.colour(i),
+                    "colour": palette.colour(i),
                     "void": i in voids,
                 }
                 for i in reduced.ids

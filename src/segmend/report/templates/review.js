@@ -11,7 +11,7 @@ const ROW = 28, KEPT_IMAGES = 8, ZOOM = 1.5, LARGE = 8192;
 let ids = [], scores = [], states = [], order = [], seen = 0, at = 0;
 let checked = false, weighted = false, out = "", found = 0, complete = false;
 let item = null, view = "difference", region = 0, zoom = 1, centre = [0, 0];
-const loaded = new Map(), undoable = [];
+const loaded = new Map(), undoable = [], decidedHere = new Set();
 
 // ---- what the server gives ----
 
@@ -75,7 +75,7 @@ async function poll() {
   complete = answer.complete;
   for (const [index, score, state] of answer.events) {
     scores[index] = score;
-    if (state) states[index] = state;
+    if (state && !decidedHere.has(index)) states[index] = state;
     else if (score === 0 && !states[index]) states[index] = "same";
   }
   if (answer.events.length) sort();
@@ -137,14 +137,20 @@ function stateOf(marks) {
 
 function store() {
   const { index, about } = item;
+  decidedHere.add(index);
   states[index] = stateOf(item.marks);
   const body = { inputs: about.inputs, regions: about.regions.length, accepted: numbersWith(ACCEPTED), kept: numbersWith(KEPT) };
   waiting.push([index, body]);
   save();
 }
 
+/** Whether the image that was asked for is in sight: keys that come before act on nothing. */
+function isShown() {
+  return item && !item.error && item.index === order[at];
+}
+
 function decide(change) {
-  if (!item || item.error) return false;
+  if (!isShown()) return false;
   if (item.marks.length > 1) {
     undoable.push([item.index, item.marks.slice()]);
     change(item.marks);
@@ -226,7 +232,7 @@ function nextUndecided() {
 }
 
 function chooseRegion(number) {
-  const count = item && !item.error ? item.about.regions.length : 0;
+  const count = isShown() ? item.about.regions.length : 0;
   if (!count) return;
   region = ((number - 1 + count) % count) + 1;
   const [x0, y0, x1, y1] = item.about.regions[region - 1].box;
@@ -465,9 +471,8 @@ function showImage() {
   document.title = `${ids[order[at]] ?? ""} – segmend review`;
   $("regions").replaceChildren();
   $("classes").replaceChildren();
-  const isShown = item && !item.error;
-  for (const id of ["accept", "keep", "rest"]) $(id).disabled = !isShown;
-  if (!isShown) {
+  for (const id of ["accept", "keep", "rest"]) $(id).disabled = !isShown();
+  if (!isShown()) {
     $("facts").textContent = `image ${at + 1} of ${ids.length}`;
     return message(item?.error ?? "");
   }
