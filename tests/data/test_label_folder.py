@@ -103,3 +103,42 @@ def test_in_place_files_that_are_no_png_are_refused(tmp_path):
     folder, labels = _folder(tmp_path, "a.tif", in_place=True)
     with pytest.raises(InvalidFile, match="only PNG files are changed in place"):
         folder.write("a", labels + 1)
+
+
+COLOURS = (((128, 0, 0), 0), ((0, 128, 0), 1), ((0, 0, 128), 2), ((0, 0, 0), 255))
+
+
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "P"])
+def test_maps_that_are_read_by_their_colours_are_written_in_them(tmp_path, kind):
+    folder, _ = _folder(tmp_path)
+    ids = np.array([[0, 1, 2, 255], [1, 1, 1, 2], [0, 0, 0, 0]], np.uint8)
+    of_id = {i: colour for colour, i in COLOURS}
+    painted = Image.fromarray(np.array([[of_id[i] for i in row] for row in ids.tolist()], np.uint8))
+    if kind == "P":
+        painted = painted.quantize(palette=_palette([(0, 0, 0), (0, 0, 128), (0, 128, 0), (128, 0, 0)]), dither=0)
+    painted.convert(kind).save(tmp_path / "masks/a.png")
+    folder = LabelFolder(folder.files, folder.images, folder.out, colours=COLOURS)
+    assert np.array_equal(folder.read("a"), ids)
+    ids[2] = (2, 1, 255, 0)
+    folder.write("a", ids)
+    with Image.open(tmp_path / "out/labels/a.png") as written:
+        assert written.mode == kind
+        found = np.asarray(written.convert("RGB"))
+    assert np.array_equal(found, [[of_id[i] for i in row] for row in ids.tolist()])
+    ids[0, 0] = 9
+    with pytest.raises(InvalidFile, match="the palette has none for id 9"):
+        folder.write("a", ids)
+
+
+def _palette(colours):
+    image = Image.new("P", (1, 1))
+    image.putpalette([value for colour in colours for value in colour])
+    return image
+
+
+def test_painted_maps_of_other_formats_become_ids_with_the_colours_as_they_are(tmp_path):
+    folder, _ = _folder(tmp_path, "a.bmp")
+    Image.fromarray(np.array([[(0, 128, 0), (0, 0, 128)]], np.uint8)).save(tmp_path / "masks/a.bmp")
+    folder = LabelFolder(folder.files, folder.images, folder.out, colours=COLOURS)
+    folder.copy("a")
+    assert read_mask(tmp_path / "out/labels/a.png").ids.tolist() == [[1, 2]]

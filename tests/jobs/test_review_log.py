@@ -24,7 +24,7 @@ def test_the_last_decision_on_an_image_holds_and_an_empty_one_takes_it_back(log,
         log.add(identity, "hash", decision)
     again = DecisionLog(log.path)
     assert {i: one.decision for i, one in again.decisions.items()} == {"a": PART, "ä/b": PART}
-    assert again.opened.folders == tuple(str(tmp_path / name) for name in ("images", "coarse", "refined"))
+    assert again.opened.paths == {name: tmp_path / name for name in ("images", "coarse", "refined")}
     assert len(log.path.read_bytes().splitlines()) == 6
 
 

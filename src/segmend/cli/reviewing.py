@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from segmend.cli.app import app, console, errors
 from segmend.cli.messages import check_folder, counted, finish
-from segmend.cli.options import MaxPixels, Out, Quiet
+from segmend.cli.options import MaxPixels, Out, PaletteFile, Quiet
 from segmend.invalid import InvalidInput
 
 
@@ -24,6 +24,7 @@ def review(
         Path | None,
         typer.Option(help="Folder that refine or check wrote, or of other label maps (default: as before)."),
     ] = None,
+    palette: PaletteFile = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page (default: a free one).")] = 0,
     apply: Annotated[
         bool, typer.Option("--apply", help="Write the decided label maps to OUT/labels, without a page.")
@@ -42,18 +43,18 @@ def review(
         raise InvalidInput("--in-place: only with --apply")
     check_folder(out)
     log = DecisionLog(out / LOG)
-    given = {"images": images, "coarse": coarse, "refined": refined}
-    before = log.opened.model_dump() if log.opened else {}
-    folders = {name: folder or Path(before[name]) for name, folder in given.items() if folder or name in before}
-    if missing := [f"--{name}" for name in given if name not in folders]:
+    given = {"images": images, "coarse": coarse, "refined": refined, "palette": palette}
+    before = log.opened.paths if log.opened else {}
+    paths = before | {name: path for name, path in given.items() if path is not None}
+    if missing := [f"--{name}" for name in ("images", "coarse", "refined") if name not in paths]:
         raise InvalidInput(f"{out} holds no review yet: give {', '.join(missing)}")
-    opened = open_review(**folders, out=out, max_pixels=max_pixels)
+    opened = open_review(**paths, out=out, max_pixels=max_pixels)
     for finding in (*opened.findings, *log.notes):
         console.print(escape(finding))
     if apply:
         _apply(opened, out, in_place, quiet)
     else:
-        _serve(opened, folders, log, out, port)
+        _serve(opened, paths, log, out, port)
 
 
 def _apply(opened, out: Path, in_place: bool, quiet: bool) -> None:  # type: ignore[no-untyped-def]
@@ -65,7 +66,7 @@ def _apply(opened, out: Path, in_place: bool, quiet: bool) -> None:  # type: ign
         parts.insert(1, f"{done.partly} partly decided")
     if done.without_refined:
         parts.append(f"{done.without_refined} more without a refined map")
-    console.print(f"{counted(done.images)}: {', '.join(parts)}. What is undecided keeps the coarse map.")
+    console.print(f"{counted(done.images)}: {', '.join(parts)}; what is undecided keeps the coarse map")
     where = (
         f"over the coarse maps, their first versions to {out / 'backup'}" if in_place else f"to {out / 'labels'}"
     )
@@ -76,13 +77,13 @@ def _apply(opened, out: Path, in_place: bool, quiet: bool) -> None:  # type: ign
     )
 
 
-def _serve(opened, folders: dict[str, Path], log, out: Path, port: int) -> None:  # type: ignore[no-untyped-def]
+def _serve(opened, paths: dict[str, Path], log, out: Path, port: int) -> None:  # type: ignore[no-untyped-def]
     from segmend.jobs.review_server import ReviewServer
     from segmend.jobs.review_session import Session
 
     for one in opened.unpaired:
         errors.print(escape(f"skipped: {one.file}: {one.reason}"))
-    log.open(**folders)
+    log.open(**paths)
     session = Session(opened, log)
     server = ReviewServer(session, port)
     with suppress(KeyboardInterrupt):

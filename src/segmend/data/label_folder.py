@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from segmend.coding import Coding
 from segmend.data.files import MAX_PIXELS, InvalidFile, atomic_copy, atomic_write
 from segmend.data.images import orientation_of
-from segmend.data.masks import NOTE, OURS, note_in, read_labels, write_labels
+from segmend.data.maps import read_ids
+from segmend.data.masks import NOTE, OURS, note_in, read_mask, write_labels
 from segmend.data.pairing import turns_of
-from segmend.data.png import with_ids
+from segmend.data.png import is_painted, with_ids
+from segmend.data.survey import Colours
 from segmend.labels import Palette
 from segmend.pixels import turned
 
@@ -36,6 +39,7 @@ class LabelFolder:
         images: the images that they belong to.
         out: the folder of the review.
         in_place: write over `files`.
+        colours: the id of each colour, where the maps are read by their colours.
         max_pixels: larger maps are refused.
 
     Example:
@@ -48,6 +52,7 @@ class LabelFolder:
     images: Mapping[str, Path]
     out: Path
     in_place: bool = False
+    colours: Colours = ()
     max_pixels: int = MAX_PIXELS
 
     @property
@@ -70,12 +75,11 @@ class LabelFolder:
         Raises:
             InvalidFile: unreadable, or painted in colours.
         """
-        ids = read_labels(self.original(identity), self.max_pixels)[0]
-        return turned(ids, self._turn(identity))
+        return turned(self._ids(self.original(identity)), self._turn(identity))
 
     def palette(self, identity: str) -> Palette | None:
         """The colours of ids, where the file has a palette."""
-        return read_labels(self.original(identity), self.max_pixels)[1]
+        return read_mask(self.original(identity), self.max_pixels).palette
 
     def write(self, identity: str, labels: np.ndarray) -> None:
         """Write other ids ``[H, W]``, of the bit depth and palette of the file; in place with a backup.
@@ -90,7 +94,8 @@ class LabelFolder:
             self._back_up(identity, original, is_png)
         if is_png:
             ids = turned(ids, UNTURNED.get(own := orientation_of(original), own))
-            atomic_write(self.target(identity), with_ids(original, ids, (NOTE, OURS + REVIEWED)))
+            values = self._stored_values(original, ids) if self.colours else ids
+            atomic_write(self.target(identity), with_ids(original, values, (NOTE, OURS + REVIEWED)))
         else:
             write_labels(self.target(identity), ids, self.palette(identity), REVIEWED)
 
@@ -102,7 +107,7 @@ class LabelFolder:
         if original.suffix.lower() == target.suffix.lower():
             atomic_copy(original, target)
         else:
-            write_labels(target, *read_labels(original, self.max_pixels), REVIEWED)
+            write_labels(target, self._ids(original), self.palette(identity), REVIEWED)
 
     def is_ours(self, identity: str) -> bool:
         """Whether the file that is written may be replaced: a review wrote it, or it is the map as it was."""
@@ -120,6 +125,30 @@ class LabelFolder:
         """A map ``[H, W]`` of the upright image, turned as the label file is."""
         turn = self._turn(identity)
         return turned(labels, UNTURNED.get(turn, turn))
+
+    def _ids(self, file: Path) -> np.ndarray:
+        """The ids in a file, as it lies."""
+        return read_ids(file, Coding((), colours=self.colours), self.max_pixels)
+
+    def _stored_values(self, file: Path, ids: np.ndarray) -> np.ndarray:
+        """What a file that is read by its colours holds for ids: colours ``[H, W, 3]``, or places in its palette.
+
+        Raises:
+            InvalidFile: an id without a colour, or a colour that the palette of the file lacks.
+        """
+        found = np.unique(ids).tolist()
+        colour_of = {i: colour for colour, i in reversed(self.colours)}
+        if missing := [i for i in found if i not in colour_of]:
+            raise InvalidFile(file, f"is painted in colours, and the palette has none for id {missing[0]}")
+        if is_painted(file):
+            values = np.array([colour_of[i] for i in found], np.uint8)
+        elif (palette := read_mask(file, self.max_pixels).palette) is not None:
+            if lacking := [colour_of[i] for i in found if colour_of[i] not in palette]:
+                raise InvalidFile(file, f"its own palette lacks the colour {lacking[0]}")
+            values = np.array([palette.index(colour_of[i]) for i in found])
+        else:
+            return ids
+        return values[np.searchsorted(found, ids)]
 
     def _turn(self, identity: str) -> int:
         """The EXIF orientation by which the map is turned, as it was made of the image as stored."""

@@ -18,8 +18,6 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, INDEXED, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 """Kinds of PNG files by their number in the header."""
 
-BANDS = {GREY: 1, RGB: 3, INDEXED: 1, GREY_ALPHA: 2, RGBA: 4}
-
 
 class _Header(NamedTuple):
     width: int
@@ -30,6 +28,19 @@ class _Header(NamedTuple):
     filter: int
     interlace: int
 
+    @classmethod
+    def of(cls, data: bytes) -> _Header:
+        return cls(*struct.unpack(">IIBBBBB", data))
+
+
+def is_painted(path: Path) -> bool:
+    """Whether a PNG file holds red, green and blue for each pixel.
+
+    Raises:
+        InvalidFile: no PNG file.
+    """
+    return _Header.of(next(_chunks(path))[1]).kind in (RGB, RGBA)
+
 
 def with_ids(path: Path, ids: np.ndarray, note: tuple[str, str] | None = None) -> bytes:
     """The content of a PNG label file with other ids.
@@ -38,7 +49,8 @@ def with_ids(path: Path, ids: np.ndarray, note: tuple[str, str] | None = None) -
 
     Args:
         path: the file; its pixels are not read.
-        ids: ``[H, W]``, as they lie in the file (not turned by an EXIF orientation).
+        ids: ``[H, W]``, as they lie in the file (not turned by an EXIF orientation); of a file that is painted in
+            colours also its colours ``[H, W, 3]``.
         note: the key and the text of a ``tEXt`` chunk that replaces those of this key.
 
     Raises:
@@ -46,8 +58,8 @@ def with_ids(path: Path, ids: np.ndarray, note: tuple[str, str] | None = None) -
             bits in a file with a palette or three bands.
     """
     chunks = list(_chunks(path))
-    header = _Header(*struct.unpack(">IIBBBBB", chunks[0][1]))
-    if (header.height, header.width) != ids.shape:
+    header = _Header.of(chunks[0][1])
+    if (header.height, header.width) != ids.shape[:2]:
         found = f"{header.width} x {header.height}"
         raise InvalidFile(path, f"expected {ids.shape[1]} x {ids.shape[0]} pixels, found {found}")
     header = header._replace(depth=_depth_for(path, header, ids), interlace=0)
@@ -97,10 +109,10 @@ def _depth_for(path: Path, header: _Header, ids: np.ndarray) -> int:
 
 def _rows(ids: np.ndarray, header: _Header) -> bytes:
     """The rows of the file, each behind the number of its filter (0: none)."""
-    bands = BANDS[header.kind]
-    values = np.repeat(ids[..., None], bands, axis=-1)
+    colours = 3 if header.kind in (RGB, RGBA) else 1
+    values = ids if ids.ndim == 3 else np.repeat(ids[..., None], colours, axis=-1)
     if header.kind in (GREY_ALPHA, RGBA):
-        values[..., -1] = 255
+        values = np.concatenate((values, np.full_like(values[..., :1], 255)), axis=-1)
     if header.depth == 16:
         rows = values.astype(">u2").view(np.uint8).reshape(header.height, -1)
     elif header.depth == 8:

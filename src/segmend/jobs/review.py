@@ -23,6 +23,7 @@ from segmend.data.label_folder import LabelFolder
 from segmend.data.maps import find_masks
 from segmend.data.masks import note_in, read_labels, write_labels
 from segmend.data.pairing import match_names, pair_names
+from segmend.data.palette import read_palette
 from segmend.jobs.outputs import hash_of
 from segmend.jobs.progress import bar
 from segmend.jobs.review_log import DecisionLog, Logged
@@ -129,7 +130,8 @@ class Review:
 
     def inputs(self, identity: str) -> str:
         """The hash of an image's files, which decisions on them refer to; empty where one cannot be read."""
-        return hash_of(self.images[identity], self.labels.original(identity), self.refined[identity], text=RULE)
+        files = self.images[identity], self.labels.original(identity), self.refined[identity]
+        return hash_of(*files, text=f"{RULE} {self.labels.colours}" if self.labels.colours else RULE)
 
     def is_current(self, identity: str, logged: Logged) -> bool:
         """Whether a decision was made on the files as they are now."""
@@ -167,7 +169,14 @@ class Review:
         return confidence if confidence is not None and confidence.shape == shape else None
 
 
-def open_review(images: Path, coarse: Path, refined: Path, out: Path, max_pixels: int | None = None) -> Review:
+def open_review(
+    images: Path,
+    coarse: Path,
+    refined: Path,
+    out: Path,
+    palette: Path | None = None,
+    max_pixels: int | None = None,
+) -> Review:
     """Find what is under review: images, coarse and refined label maps of the same ID.
 
     Args:
@@ -175,6 +184,7 @@ def open_review(images: Path, coarse: Path, refined: Path, out: Path, max_pixels
         coarse: folder of coarse label maps; also one that ``predict`` or ``refine`` wrote.
         refined: folder of other label maps of the same images, as ``refine`` or ``check`` write it.
         out: folder of the review.
+        palette: for coarse maps painted in colours, a file of names and colours (see `read_palette`).
         max_pixels: larger images and maps are refused.
 
     Raises:
@@ -191,7 +201,8 @@ def open_review(images: Path, coarse: Path, refined: Path, out: Path, max_pixels
     again = match_names(paired, others)[0] or pair_names(paired, others, str(images), str(refined)).partner
     both = {i: file for i, file in files.items() if i in again}
     limit = max_pixels or MAX_PIXELS
-    labels = LabelFolder(both, {i: found[i] for i in both}, out, max_pixels=limit)
+    named, colours = read_palette(palette) if palette else (None, ())
+    labels = LabelFolder(both, {i: found[i] for i in both}, out, colours=colours, max_pixels=limit)
     alone = {i: file for i, file in files.items() if i not in both}
     used, used_again = set(pairing.partner.values()), set(again.values())
     review = Review(
@@ -200,7 +211,7 @@ def open_review(images: Path, coarse: Path, refined: Path, out: Path, max_pixels
         refined={i: others[again[i]] for i in both},
         details=_details_beside(refined, both),
         others=replace(labels, files=alone, images={i: found[i] for i in alone}) if alone else None,
-        classes=_class_names(images, coarse, refined),
+        classes=_plain(named) if named else _class_names(images, coarse, refined),
         findings=(*pairing.findings, *_counted_unpaired(found, files, alone, others.keys() - used_again)),
         unpaired=(
             *(

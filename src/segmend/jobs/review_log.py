@@ -28,7 +28,7 @@ class _Line(BaseModel):
 
 
 class Opened(_Line):
-    """The folders that a review was opened with; the last such line holds."""
+    """The folders, and the palette if any, that a review was opened with; the last such line holds."""
 
     kind: Literal["opened"] = "opened"
     schema_version: int = SCHEMA
@@ -36,11 +36,13 @@ class Opened(_Line):
     images: str
     coarse: str
     refined: str
+    palette: str | None = None
 
     @property
-    def folders(self) -> tuple[str, str, str]:
-        """Images, coarse maps, refined maps."""
-        return self.images, self.coarse, self.refined
+    def paths(self) -> dict[str, Path]:
+        """What the review was opened with, by option."""
+        found = {"images": self.images, "coarse": self.coarse, "refined": self.refined, "palette": self.palette}
+        return {name: Path(path) for name, path in found.items() if path is not None}
 
 
 class Decided(_Line):
@@ -129,7 +131,7 @@ class DecisionLog:
         else:
             self.decisions[line.id] = Logged(line.inputs, decision)
 
-    def open(self, images: Path, coarse: Path, refined: Path) -> None:
+    def open(self, images: Path, coarse: Path, refined: Path, palette: Path | None = None) -> None:
         """Get ready to add decisions on the maps of these folders. Half a line at the end is removed.
 
         Raises:
@@ -140,11 +142,10 @@ class DecisionLog:
         _lock(self._file, self.path)
         self._read_anew()
         self._file.truncate(self._whole)
-        folders = Opened(
-            images=str(images.absolute()), coarse=str(coarse.absolute()), refined=str(refined.absolute())
-        )
-        if self.opened is None or self.opened.folders != folders.folders:
-            self._append(folders)
+        given = {"images": images, "coarse": coarse, "refined": refined, "palette": palette}
+        opened = Opened.model_validate({name: path and str(path.absolute()) for name, path in given.items()})
+        if self.opened is None or self.opened.paths != opened.paths:
+            self._append(opened)
 
     def _read_anew(self) -> None:
         """Read again: another process may have added lines before this one had the lock."""
