@@ -11,7 +11,7 @@ from PIL import Image
 
 from segmend.data.files import InvalidFile
 from segmend.data.masks import read_mask, write_labels
-from segmend.jobs.review import LOG, RESULTS, apply, open_review
+from segmend.jobs.review import LOG, RESULTS, ClassNames, apply, open_review
 from segmend.jobs.review_log import DecisionLog
 from segmend.report.results import Review, read_results
 from segmend.review import Decision
@@ -180,7 +180,8 @@ def test_a_run_and_its_details_are_read_and_names_are_those_of_its_classes(write
     (run / RESULTS).write_text(json.dumps({"kind": "run", "classes": ["sky", "road", "car", "tree"]}))
     review = open_review(images, coarse, run, tmp_path / "out")
     assert len(review.ids) == 4
-    assert [review.classes.name(i) for i in (0, 3, 255, 9)] == ["sky", "tree", "void", "class 9"]
+    assert [review.classes.name(i) for i in (0, 3, 255, 9)] == ["sky", "tree", "class 255", "class 9"]
+    assert review.classes.voids((0, 255)) == {255}
     assert np.array_equal(review.change_confidence("00", (60, 80)), confidence)
     assert review.change_confidence("01", (60, 80)) is None
     assert review.change_confidence("02", (60, 80)) is None
@@ -191,23 +192,24 @@ def test_what_check_found_gives_the_order_and_the_kinds(write_review, tmp_path):
     checked = tmp_path / "checked"
     shutil.move(refined, checked / "labels")
     region = {
-        "image": "01",
+        "id": "01",
         "box": [5, 5, 12, 13],
         "pixels": 56,
-        "kind": "missed",
+        "kind": "missing",
         "given": 0,
         "suggested": 2,
         "score": 0.9,
     }
     content = {
-        "images": [{"id": "02", "score": 0.9, "kinds": []}, {"id": "01", "score": 0.4, "kinds": []}],
+        "images": "photos",
+        "checked": [{"id": "02", "score": 0.9, "kinds": []}, {"id": "01", "score": 0.4, "kinds": []}],
         "regions": [region],
     }
     (checked / RESULTS).write_text(json.dumps(content))
     review = open_review(images, coarse, checked, tmp_path / "out")
     assert review.scores == {"01": 0.4, "02": 0.9}
-    assert review.suggested["01"][0].kind == "missed"
-    (checked / RESULTS).write_text(json.dumps({"images": [{"id": "02"}]}))
+    assert review.suggested["01"][0].kind == "missing"
+    (checked / RESULTS).write_text(json.dumps({"checked": [{"id": "02"}]}))
     review = open_review(images, coarse, checked, tmp_path / "out")
     assert not review.scores
     assert "scores cannot be read" in review.findings[-1]
@@ -219,6 +221,8 @@ def test_what_check_found_gives_the_order_and_the_kinds(write_review, tmp_path):
         (lambda f: f | {"refined": f["coarse"]}, "the folder of coarse maps itself"),
         (lambda f: f | {"images": f["coarse"]}, "is given as the image and as the map"),
         (lambda f: f | {"refined": f["refined"] / "none"}, "no such folder"),
+        (lambda f: f | {"out": f["coarse"]}, "would mix what is written with the coarse maps"),
+        (lambda f: f | {"out": f["images"] / "review"}, "would mix what is written with the images"),
         (lambda f: f | {"out": f["coarse"] / "00.png"}, "a file, expected a folder"),
     ],
 )
@@ -232,7 +236,7 @@ def test_folders_that_cannot_be_meant_are_refused(write_review, tmp_path, change
 def test_a_run_is_no_folder_to_review_into(write_review, tmp_path):
     images, coarse, refined = write_review(tmp_path)
     shutil.move(coarse, tmp_path / "run/labels")
-    with pytest.raises(InvalidFile, match="holds the coarse maps"):
+    with pytest.raises(InvalidFile, match="would mix what is written with the coarse maps"):
         open_review(images, tmp_path / "run/labels", refined, tmp_path / "run")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / RESULTS).write_text("{}")
@@ -244,3 +248,33 @@ def test_an_empty_review_has_counts_of_nothing(review, tmp_path):
     done = apply(review, quiet=True)
     assert isinstance(done, Review)
     assert (done.decided, done.partly, done.undecided, done.changed_pixels) == (0, 0, 4, 0)
+
+
+def test_a_full_disk_ends_the_run_with_a_message(review, tmp_path, monkeypatch):
+    _decide(review, tmp_path, i00=((1,), ()))
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("segmend.data.label_folder.atomic_copy", full)
+    with pytest.raises(InvalidFile, match=r"labels/01\.png: cannot be written \(No space left on device\)"):
+        apply(review, quiet=True)
+
+
+def test_names_that_are_no_text_are_listed(write_review, tmp_path):
+    folders = write_review(tmp_path)
+    for folder in folders:
+        (folder / "00.png").rename(folder / os.fsdecode(b"\xff.png"))
+    review = open_review(*folders, tmp_path / "out")
+    assert review.ids == ("01", "02", "03")
+    assert [s.reason for s in review.unpaired] == ["its name is not valid Unicode: rename it"]
+    assert json.dumps(review.unpaired[0].model_dump()).isascii()
+
+
+def test_where_classes_are_not_known_0_and_255_are_two_of_them():
+    unknown, known = ClassNames(), ClassNames(ids=(0, 1, 2))
+    assert unknown.voids((0, 255)) == unknown.voids((255,)) == unknown.voids(()) == set()
+    assert unknown.voids((0, 1, 255)) == {255}
+    assert unknown.voids((1, 65535)) == {65535}
+    assert known.voids((0, 255)) == {255}
+    assert ClassNames(ids=(0, 255)).voids((0, 255)) == set()

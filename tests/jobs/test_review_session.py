@@ -110,10 +110,10 @@ def test_looking_ahead_finds_the_scores_of_all_images(session):
 
 
 def test_scores_of_a_check_are_taken_and_its_kinds_shown(write_review, open_session, tmp_path):
-    box = Suggested((5, 5, 12, 13), "missed", 0.9)
+    box = Suggested((5, 5, 12, 13), "missing")
     session = open_session(write_review(tmp_path), scores={"00": 0.3, "01": 0.7}, suggested={"01": [box]})
     assert session.listing()["scores"] == [0.3, 0.7, None, None]
-    assert [r["kind"] for r in session.view(1).about["regions"]] == ["missed", ""]
+    assert [r["kind"] for r in session.view(1).about["regions"]] == ["missing", ""]
     session.look_ahead()
     assert [event.image for event in session.events] == [2, 3]
 

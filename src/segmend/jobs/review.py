@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -38,6 +38,9 @@ LOG, RESULTS = "decisions.jsonl", "results.json"
 CONFIRMED = "confirmed by a person"
 """The note in the files that show which pixels were decided on."""
 
+STALE = "decided on another version of the image, the coarse or the refined map: not applied, decide again"
+"""Why a decision is not applied."""
+
 Colour = tuple[int, int, int]
 
 
@@ -46,7 +49,6 @@ class Suggested(NamedTuple):
 
     box: tuple[int, int, int, int]
     kind: str
-    score: float
 
 
 class Differences(NamedTuple):
@@ -78,11 +80,12 @@ class ClassNames:
         """The name of the class of an id."""
         if self.classes is not None and identity in self.ids:
             return self.classes.names[self.ids.index(identity)]
-        return "void" if self.is_void(identity) else f"class {identity}"
+        return f"class {identity}"
 
-    def is_void(self, identity: int) -> bool:
-        """Whether an id means no class."""
-        return identity in (VOID, VOID_16) and identity not in self.ids
+    def voids(self, found: Collection[int]) -> set[int]:
+        """Which of the ids that an image holds mean no class; where classes are not known, none of two with 0."""
+        voids = {VOID, VOID_16}.intersection(found).difference(self.ids)
+        return set() if not self.ids and any({*found} <= {0, void} for void in voids) else voids
 
     def colour(self, identity: int) -> Colour:
         """The colour of the class of an id."""
@@ -195,6 +198,7 @@ def open_review(
     found, masks, others = find_images(images), find_masks(_labels_in(coarse)), find_masks(_labels_in(refined))
     if _labels_in(coarse).resolve() == _labels_in(refined).resolve():
         raise InvalidFile(refined, "the folder of coarse maps itself: give the maps that a refiner wrote")
+    _check_out(out, {"images": images, "coarse maps": _labels_in(coarse), "refined maps": _labels_in(refined)})
     pairing = pair_names(found, masks, str(images), str(coarse))
     files = {i: masks[mask] for i, mask in pairing.partner.items() if _is_text(i)}
     paired = {i: found[i] for i in files}
@@ -222,7 +226,6 @@ def open_review(
             *(_unreadable_name(found[i]) for i in pairing.partner if not _is_text(i)),
         ),
     )
-    _check_out(review)
     return _with_checked(review, refined)
 
 
@@ -286,59 +289,46 @@ def _plain(classes: Classes) -> ClassNames:
 
 def _results_in(folder: Path) -> dict[str, Any]:
     """What ``results.json`` of a folder says; empty where there is none that can be read."""
-    for place in (folder, folder.parent):
-        if (place / RESULTS).is_file():
-            try:
-                content = read_json(place / RESULTS)
-            except InvalidFile:
-                continue
-            return content if isinstance(content, dict) else {}
+    place = folder.parent if folder.name == "labels" else folder
+    with suppress(InvalidFile):
+        content = read_json(place / RESULTS)
+        return content if isinstance(content, dict) else {}
     return {}
 
 
 def _with_checked(review: Review, refined: Path) -> Review:
     """The review with the scores and regions that ``segmend check`` wrote beside the refined maps, if it did."""
     results = _results_in(refined)
-    images, regions = results.get("images"), results.get("regions")
-    if not isinstance(images, list):
+    checked, regions = results.get("checked"), results.get("regions")
+    if not isinstance(checked, list):
         return review
     scores: dict[str, float] = {}
     suggested: dict[str, list[Suggested]] = {}
     try:
-        for one in images:
+        for one in checked:
             scores[str(one["id"])] = float(one["score"])
         for one in regions or ():
             x0, y0, x1, y1 = map(int, one["box"])
-            entry = Suggested((x0, y0, x1, y1), str(one.get("kind", "")), float(one.get("score", 0)))
-            suggested.setdefault(str(one.get("image", one.get("id"))), []).append(entry)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+            suggested.setdefault(str(one["id"]), []).append(Suggested((x0, y0, x1, y1), str(one["kind"])))
+    except (TypeError, ValueError, KeyError) as error:
         note = f"{refined / RESULTS}: its scores cannot be read ({error!r}): images are sorted by changed pixels"
         return replace(review, findings=(*review.findings, note))
     known = {i: scores[i] for i in review.ids if i in scores}
     return replace(review, scores=known, suggested=suggested)
 
 
-def _check_out(review: Review) -> None:
-    """Raise `InvalidFile` unless the folder of the review can be written, and is nobody else's."""
-    out = review.labels.out
+def _check_out(out: Path, inputs: Mapping[str, Path]) -> None:
+    """Raise `InvalidFile` unless `out` can be written, is nobody else's folder, and lies apart from what is read.
+
+    Args:
+        inputs: the folders that are read, by what they hold.
+    """
     check_writable_folder(out)
     check_replaceable(out / RESULTS, partial(holds, kind=Results), "the results of a review")
-    written = _identity(out / "labels")
-    for what, files in (("coarse", review.labels.files), ("refined", review.refined)):
-        first = next(iter(files.values()))
-        if written is not None and written in map(_identity, first.parents):
-            raise InvalidFile(
-                out / "labels",
-                f"holds the {what} maps, which the reviewed ones would replace: choose another folder (--out)",
-            )
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    try:
-        info = folder.stat()
-    except OSError:
-        return None
-    return info.st_dev, info.st_ino
+    for what, folder in inputs.items():
+        inside, labels = folder.resolve(), (out / "labels").resolve()
+        if inside in (out.resolve(), *out.resolve().parents) or labels in (inside, *inside.parents):
+            raise InvalidFile(out, f"would mix what is written with the {what}: choose another folder (--out)")
 
 
 @dataclass
@@ -369,7 +359,8 @@ def apply(review: Review, in_place: bool = False, quiet: bool = False) -> Result
         applied: they are listed as skipped, and so are files that cannot be read or written.
 
     Raises:
-        InvalidFile: before anything is written, where a file is there already that no review wrote.
+        InvalidFile: before anything is written, where a file is there already that no review wrote; or the disk
+            is full.
     """
     folder, out = replace(review.labels, in_place=in_place), review.labels.out
     log = DecisionLog(out / LOG)
@@ -389,6 +380,11 @@ def apply(review: Review, in_place: bool = False, quiet: bool = False) -> Result
                     _apply_one(review, one, identity, logged.get(identity), tally)
                 except InvalidFile as error:
                     skipped.append(Skipped(file=str(error.path), reason=error.reason))
+                except OSError as error:
+                    raise InvalidFile(
+                        error.filename or one.target(identity),
+                        f"cannot be written ({error.strerror}): run the same command again, what is written stays",
+                    ) from error
                 progress.advance()
     results = Results(
         version=__version__,
@@ -417,9 +413,9 @@ def _check_targets(folder: LabelFolder) -> None:
                 "exists and was not written by segmend review, or was changed since: choose another "
                 "folder (--out), or move it",
             )
-        shown = _confirmed_file(folder, identity)
-        if os.path.lexists(shown) and note_in(shown) != CONFIRMED:
-            raise InvalidFile(shown, "exists and was not written by segmend review: choose another folder (--out)")
+        marks = _confirmed_file(folder, identity)
+        if os.path.lexists(marks) and note_in(marks) != CONFIRMED:
+            raise InvalidFile(marks, "exists and was not written by segmend review: choose another folder (--out)")
 
 
 def _confirmed_file(folder: LabelFolder, identity: str) -> Path:
@@ -428,10 +424,10 @@ def _confirmed_file(folder: LabelFolder, identity: str) -> Path:
 
 def _apply_one(review: Review, folder: LabelFolder, identity: str, logged: Logged | None, tally: _Tally) -> None:
     """Write one image's label map, and what was confirmed of it."""
-    shown = _confirmed_file(folder, identity)
+    marks = _confirmed_file(folder, identity)
     if logged is None or not review.is_current(identity, logged):
         folder.copy(identity)
-        shown.unlink(missing_ok=True)
+        marks.unlink(missing_ok=True)
         if logged is not None:
             raise InvalidFile(folder.files[identity], STALE)
         return
@@ -445,12 +441,8 @@ def _apply_one(review: Review, folder: LabelFolder, identity: str, logged: Logge
     else:
         folder.copy(identity)
     mask = folder.as_stored(identity, confirmed(found.numbers, decision))
-    write_labels(shown, np.where(mask, 255, 0).astype(np.uint8), note=CONFIRMED)
+    write_labels(marks, np.where(mask, 255, 0).astype(np.uint8), note=CONFIRMED)
     tally.partly += decision.state == "partly"
     tally.decided += decision.state != "partly"
     tally.accepted += len(decision.accepted)
     tally.kept += len(decision.kept)
-
-
-STALE = "decided on another version of the image, the coarse or the refined map: not applied, decide again"
-"""Why a decision is not applied."""

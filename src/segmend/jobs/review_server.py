@@ -15,7 +15,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_error(HTTPStatus.NOT_FOUND)
 
     def _image(self, index: int, what: str) -> None:
-        side = parse_qs(urlsplit(self.path).query).get("side", [str(SIDE)])[0]
+        side = parse_qs(self.path.partition("?")[2]).get("side", [str(SIDE)])[0]
         if not side.isdecimal() or int(side) < 1:
             self.send_error(HTTPStatus.BAD_REQUEST)
             return
@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not allowed or origin not in (None, f"http://{self.headers['Host']}"):
             self._refuse()
             return None
-        token, _, path = urlsplit(self.path).path.removeprefix("/").partition("/")
+        token, _, path = self.path.partition("?")[0].removeprefix("/").partition("/")
         if not hmac.compare_digest(token.encode(errors="replace"), self.server.token.encode()):
             self._refuse()
             return None

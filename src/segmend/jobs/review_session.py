@@ -6,7 +6,7 @@ import io
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -208,9 +208,8 @@ class Session:
         photo = io.BytesIO()
         Image.fromarray(image).reduce(reduced.factor).save(photo, "JPEG", quality=QUALITY)
         maps = np.stack((reduced.coarse, reduced.refined, reduced.numbers))
-        ids = set(reduced.ids)
         palette = review.classes.with_palette(review.labels.palette(identity))
-        voids = {i for i in ids if review.classes.is_void(i) and not ids <= {0, i}}  # 0 and 255 alone are classes
+        voids = review.classes.voids(reduced.ids)
         confidence = review.change_confidence(identity, differences.coarse.shape)
         about = {
             "id": identity,
@@ -221,7 +220,7 @@ class Session:
             "classes": [
                 {
                     "id": i,
-                    "name": "void" if i in voids else self._class_name(i),
+                    "name": "void" if i in voids else review.classes.name(i),
                     "colour": palette.colour(i),
                     "void": i in voids,
                 }
@@ -230,10 +229,6 @@ class Session:
             "regions": _regions(differences, confidence, review.suggested.get(identity, ()), reduced.ids),
         }
         return View(inputs, about, photo.getvalue(), zlib.compress(maps.tobytes(), 1))
-
-    def _class_name(self, identity: int) -> str:
-        name = self.review.classes.name(identity)
-        return f"class {identity}" if name == "void" else name
 
     # ---- in the background ----
 
@@ -276,7 +271,7 @@ class Session:
 def _regions(
     differences: Differences,
     confidence: np.ndarray | None,
-    suggested: list[Suggested] | tuple[()],
+    suggested: Sequence[Suggested],
     ids: tuple[int, ...],
 ) -> list[dict[str, Any]]:
     """The regions of an image for JSON; classes by their place in `ids`."""
@@ -297,7 +292,7 @@ def _regions(
     ]
 
 
-def _kind_of(region: Region, suggested: list[Suggested] | tuple[()]) -> str:
+def _kind_of(region: Region, suggested: Sequence[Suggested]) -> str:
     """What ``segmend check`` calls the region of its list whose box overlaps this one most; empty for none."""
     if region.parts > 1:
         return ""

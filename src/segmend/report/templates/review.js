@@ -24,8 +24,8 @@ async function get(path) {
 
 async function fetchItem(index, side) {
   const query = side ? `?side=${side}` : "";
-  const [about, photo, maps] = await Promise.all([
-    get(`images/${index}/about${query}`).then((answer) => answer.json()),
+  const about = await get(`images/${index}/about${query}`).then((answer) => answer.json());
+  const [photo, maps] = await Promise.all([
     get(`images/${index}/photo${query}`).then((answer) => answer.blob()).then((blob) => createImageBitmap(blob)),
     get(`images/${index}/maps${query}`).then((answer) => answer.arrayBuffer()),
   ]);
@@ -43,9 +43,7 @@ async function fetchItem(index, side) {
 
 function load(index) {
   if (!loaded.has(index)) {
-    const promise = fetchItem(index).catch((error) => ({ index, error: error.message }));
-    loaded.set(index, promise);
-    promise.then((made) => made.error && loaded.delete(index)); // tried again when it is shown again
+    loaded.set(index, fetchItem(index).catch((error) => ({ index, error: error.message })));
     for (const other of loaded.keys()) {
       if (loaded.size <= KEPT_IMAGES) break;
       if (other !== index && other !== order[at]) loaded.delete(other);
@@ -92,7 +90,8 @@ async function watch() {
 
 // ---- decisions ----
 
-let waiting = [], isSaving = false;
+const waiting = [];
+let isSaving = false;
 
 async function save() {
   if (isSaving) return;
@@ -453,7 +452,7 @@ function regionRow(about, number) {
   const left = about.more + Math.max(0, about.changes.length - (about.parts > 1 ? 2 : 4));
   if (left) facts.push(`${many(left, "more change")}`);
   if (about.confidence !== null) facts.push(`confidence ${about.confidence.toFixed(2)}`);
-  if (about.kind) facts.push(about.kind);
+  if (about.kind) facts.push(`check: ${about.kind}`);
   select.append(Object.assign(document.createElement("small"), { textContent: facts.join(", ") }));
   select.addEventListener("click", () => chooseRegion(number));
   const button = Object.assign(document.createElement("button"), { type: "button", className: "toggle" });
