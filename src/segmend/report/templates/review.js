@@ -346,11 +346,12 @@ function paint(canvas, name) {
     context.imageSmoothingEnabled = false;
     context.drawImage(layer(name, () => tinted(name)), 0, 0);
     const lines = layer("lines", () => outlines(numbers, ...about.shown));
+    const share = one > 0.4 ? 0.65 : 1; // thinner, where lines would cover what they surround
     const stroke = (path, outer, inner) => {
       context.lineCap = "square";
       for (const [style, thick] of [["rgb(15 15 14 / 85%)", outer], ["#fff", inner]]) {
         context.strokeStyle = style;
-        context.lineWidth = thick * one;
+        context.lineWidth = thick * share * one;
         context.stroke(path);
       }
     };
@@ -468,6 +469,7 @@ function showImage() {
   for (const button of document.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", button.dataset.view === view);
   $("name").textContent = ids[order[at]] ?? "";
   document.title = `${ids[order[at]] ?? ""} – segmend review`;
+  const focused = document.activeElement.closest("#regions li") && document.activeElement.className;
   $("regions").replaceChildren();
   $("classes").replaceChildren();
   for (const id of ["accept", "keep", "rest"]) $(id).disabled = !isShown();
@@ -482,11 +484,12 @@ function showImage() {
   if (states[item.index]) facts.push({ partly: "partly decided", mixed: "decided", same: "" }[states[item.index]] ?? states[item.index]);
   $("facts").textContent = facts.filter(Boolean).join(", ");
   $("regions-title").textContent = many(count, "region");
-  $("regions").append(...about.regions.map((one, place) => regionRow(one, place + 1)));
+  $("regions").append(...about.regions.map((one, at) => regionRow(one, at + 1)));
+  if (focused && region) $("regions").children[region - 1].querySelector(`.${focused}`).focus({ preventScroll: true });
   $("regions").querySelector(".current")?.scrollIntoView({ block: "nearest" });
-  $("classes").append(...about.classes.map((one, place) => {
+  $("classes").append(...about.classes.map((one, at) => {
     const made = document.createElement("li");
-    made.append(swatch(place), one.name);
+    made.append(swatch(at), one.name);
     return made;
   }));
   $("stage").setAttribute("aria-label", `${view} of ${about.id}, ${many(count, "region")}`);
