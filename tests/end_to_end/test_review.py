@@ -177,7 +177,9 @@ def test_buttons_regions_and_the_list_work_by_mouse_also_on_a_narrow_screen(writ
         page.focus("#regions li:nth-child(1) .toggle")
         page.keyboard.press("Space")  # acts on what has the focus, which stays there
         page.keyboard.press("Space")
-        assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Region 1, coarse map")
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith(
+            "Region 1, coarse map"
+        )
         page.set_viewport_size({"width": 400, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
         page.click("#accept")

@@ -208,7 +208,7 @@ def test_what_check_found_gives_the_order_and_the_kinds(write_review, tmp_path):
     (checked / RESULTS).write_text(json.dumps(content))
     review = open_review(images, coarse, checked, tmp_path / "out")
     assert review.scores == {"01": 0.4, "02": 0.9}
-    assert review.suggested["01"][0].kind == "missing"
+    assert review.suspected["01"][0].kind == "missing"
     (checked / RESULTS).write_text(json.dumps({"checked": [{"id": "02"}]}))
     review = open_review(images, coarse, checked, tmp_path / "out")
     assert not review.scores

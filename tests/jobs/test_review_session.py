@@ -10,7 +10,7 @@ from PIL import Image
 
 from segmend.data.files import InvalidFile
 from segmend.data.masks import write_labels
-from segmend.jobs.review import LOG, Review, Suggested, open_review
+from segmend.jobs.review import LOG, Review, Suspected, open_review
 from segmend.jobs.review_log import DecisionLog
 from segmend.jobs.review_session import Session
 from segmend.labels import InvalidInput
@@ -110,10 +110,11 @@ def test_looking_ahead_finds_the_scores_of_all_images(session):
 
 
 def test_scores_of_a_check_are_taken_and_its_kinds_shown(write_review, open_session, tmp_path):
-    box = Suggested((5, 5, 12, 13), "missing")
-    session = open_session(write_review(tmp_path), scores={"00": 0.3, "01": 0.7}, suggested={"01": [box]})
+    box, other = Suspected((5, 5, 12, 13), "missing"), Suspected((40, 30, 60, 50), "border")
+    session = open_session(write_review(tmp_path), scores={"00": 0.3, "01": 0.7}, suspected={"01": [box, other]})
     assert session.listing()["scores"] == [0.3, 0.7, None, None]
     assert [r["kind"] for r in session.view(1).about["regions"]] == ["missing", ""]
+    assert session.view(1).about["suspected"] == [{"box": (40, 30, 60, 50), "kind": "border"}]
     session.look_ahead()
     assert [event.image for event in session.events] == [2, 3]
 

@@ -81,8 +81,9 @@ def _serve(opened, paths: dict[str, Path], log, out: Path, port: int) -> None:  
     from segmend.jobs.review_server import ReviewServer
     from segmend.jobs.review_session import Session
 
-    for one in opened.unpaired:
-        errors.print(escape(f"skipped: {one.file}: {one.reason}"))
+    if opened.unpaired:
+        first = opened.unpaired[0]
+        errors.print(escape(f"{len(opened.unpaired)} skipped, the first: {first.file}: {first.reason}"))
     log.open(**paths)
     session = Session(opened, log)
     server = ReviewServer(session, port)

@@ -44,7 +44,7 @@ STALE = "decided on another version of the image, the coarse or the refined map:
 Colour = tuple[int, int, int]
 
 
-class Suggested(NamedTuple):
+class Suspected(NamedTuple):
     """A region that ``segmend check`` listed."""
 
     box: tuple[int, int, int, int]
@@ -105,7 +105,7 @@ class Review:
         others: coarse maps without a refined one, in which there is nothing to decide.
         classes: how ids are called.
         scores: of images, the higher the worse, where ``segmend check`` listed them.
-        suggested: the regions that ``segmend check`` listed, by image.
+        suspected: the regions that ``segmend check`` listed, by image.
         findings: what was found and assumed, in sentences.
         unpaired: what has no partner.
     """
@@ -117,7 +117,7 @@ class Review:
     others: LabelFolder | None = None
     classes: ClassNames = ClassNames()
     scores: Mapping[str, float] = field(default_factory=dict)
-    suggested: Mapping[str, list[Suggested]] = field(default_factory=dict)
+    suspected: Mapping[str, list[Suspected]] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
     unpaired: tuple[Skipped, ...] = ()
 
@@ -303,18 +303,18 @@ def _with_checked(review: Review, refined: Path) -> Review:
     if not isinstance(checked, list):
         return review
     scores: dict[str, float] = {}
-    suggested: dict[str, list[Suggested]] = {}
+    suspected: dict[str, list[Suspected]] = {}
     try:
         for one in checked:
             scores[str(one["id"])] = float(one["score"])
         for one in regions or ():
             x0, y0, x1, y1 = map(int, one["box"])
-            suggested.setdefault(str(one["id"]), []).append(Suggested((x0, y0, x1, y1), str(one["kind"])))
+            suspected.setdefault(str(one["id"]), []).append(Suspected((x0, y0, x1, y1), str(one["kind"])))
     except (TypeError, ValueError, KeyError) as error:
         note = f"{refined / RESULTS}: its scores cannot be read ({error!r}): images are sorted by changed pixels"
         return replace(review, findings=(*review.findings, note))
     known = {i: scores[i] for i in review.ids if i in scores}
-    return replace(review, scores=known, suggested=suggested)
+    return replace(review, scores=known, suspected=suspected)
 
 
 def _check_out(out: Path, inputs: Mapping[str, Path]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from segmend.data.files import InvalidFile
-from segmend.jobs.review import STALE, Differences, Review, Suggested
+from segmend.jobs.review import STALE, Differences, Review, Suspected
 from segmend.jobs.review_log import DecisionLog
 from segmend.labels import InvalidInput
 from segmend.review import Decision, Region, Regions, change_weight, mean_of_regions, shown
@@ -28,6 +28,9 @@ CACHE_BYTES = 128 * 1024**2
 
 LISTED_CHANGES = 4
 """How many changes of a region are listed."""
+
+SAME_BOX = 0.5
+"""IoU from which on the boxes of two regions mean the same."""
 
 QUALITY = 90
 
@@ -210,6 +213,7 @@ class Session:
         maps = np.stack((reduced.coarse, reduced.refined, reduced.numbers))
         palette = review.classes.with_palette(review.labels.palette(identity))
         voids = review.classes.voids(reduced.ids)
+        suspected = review.suspected.get(identity, ())
         confidence = review.change_confidence(identity, differences.coarse.shape)
         about = {
             "id": identity,
@@ -226,7 +230,8 @@ class Session:
                 }
                 for i in reduced.ids
             ],
-            "regions": _regions(differences, confidence, review.suggested.get(identity, ()), reduced.ids),
+            "regions": _regions(differences, confidence, suspected, reduced.ids),
+            "suspected": [one._asdict() for one in _without_region(suspected, differences.found)],
         }
         return View(inputs, about, photo.getvalue(), zlib.compress(maps.tobytes(), 1))
 
@@ -271,7 +276,7 @@ class Session:
 def _regions(
     differences: Differences,
     confidence: np.ndarray | None,
-    suggested: Sequence[Suggested],
+    suspected: Sequence[Suspected],
     ids: tuple[int, ...],
 ) -> list[dict[str, Any]]:
     """The regions of an image for JSON; classes by their place in `ids`."""
@@ -286,19 +291,25 @@ def _regions(
             "changes": [(place[c.before], place[c.after], c.pixels) for c in region.changes[:LISTED_CHANGES]],
             "more": max(0, len(region.changes) - LISTED_CHANGES),
             "confidence": None if means is None else round(means[region.number - 1], 3),
-            "kind": _kind_of(region, suggested),
+            "kind": _kind_of(region, suspected),
         }
         for region in found.regions
     ]
 
 
-def _kind_of(region: Region, suggested: Sequence[Suggested]) -> str:
+def _kind_of(region: Region, suspected: Sequence[Suspected]) -> str:
     """What ``segmend check`` calls the region of its list whose box overlaps this one most; empty for none."""
     if region.parts > 1:
         return ""
-    overlaps = [(_overlap(region.box, one.box), one.kind) for one in suggested]
+    overlaps = [(_overlap(region.box, one.box), one.kind) for one in suspected]
     best = max(overlaps, default=(0.0, ""))
-    return best[1] if best[0] >= 0.5 else ""
+    return best[1] if best[0] >= SAME_BOX else ""
+
+
+def _without_region(suspected: Sequence[Suspected], found: Regions) -> list[Suspected]:
+    """What ``segmend check`` listed where the labels do not change: it looks wrong, without a suggestion."""
+    boxes = [region.box for region in found.regions if region.parts == 1]
+    return [one for one in suspected if all(_overlap(one.box, box) < SAME_BOX for box in boxes)]
 
 
 def _overlap(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> float:

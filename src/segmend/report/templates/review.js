@@ -365,15 +365,18 @@ function paint(canvas, name) {
     if (region && lines[region] && canvas === $("stage")) stroke(lines[region], 5.5, 2.5);
   }
   context.restore();
-  if (region && name !== "image") {
-    const [x0, y0, x1, y1] = about.regions[region - 1].box, space = (7 * ratio) / scale;
+  const frame = ([x0, y0, x1, y1], space, colour, dash) => {
     const box = [x0 - space, y0 - space, x1 - x0 + 2 * space, y1 - y0 + 2 * space];
-    for (const [style, thick] of [["rgb(15 15 14 / 85%)", 3], ["#ffe14d", 1.5]]) {
+    for (const [style, thick] of [["rgb(15 15 14 / 85%)", 3], [colour, 1.5]]) {
+      context.setLineDash(style === colour ? dash.map((length) => (length * ratio) / scale) : []);
       context.strokeStyle = style;
       context.lineWidth = (thick * ratio) / scale;
       context.strokeRect(...box);
     }
-  }
+  };
+  if (name === "image") return;
+  about.suspected.forEach((one) => frame(one.box, 0, "#8fd3ff", [6, 5]));
+  if (region) frame(about.regions[region - 1].box, (7 * ratio) / scale, "#ffe14d", []);
 }
 
 function show() {
@@ -482,6 +485,8 @@ function showImage() {
   const changed = about.regions.reduce((sum, one) => sum + one.pixels, 0);
   facts.push(changed ? `${many(changed, "pixel")} differ` : "no difference: nothing to decide");
   if (states[item.index]) facts.push({ partly: "partly decided", mixed: "decided", same: "" }[states[item.index]] ?? states[item.index]);
+  const kinds = [...new Set(about.suspected.map((one) => one.kind))].join(", ");
+  if (kinds) facts.push(`dashed: looks wrong to segmend check (${kinds}), without a suggestion`);
   $("facts").textContent = facts.filter(Boolean).join(", ");
   $("regions-title").textContent = many(count, "region");
   $("regions").append(...about.regions.map((one, at) => regionRow(one, at + 1)));
