@@ -140,7 +140,7 @@ class Review:
         """Whether a decision was made on the files as they are now."""
         try:
             return logged.inputs == self.inputs(identity)
-        except InvalidFile:
+        except (InvalidFile, OSError):
             return False
 
     def image(self, identity: str) -> np.ndarray:

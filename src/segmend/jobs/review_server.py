@@ -19,7 +19,6 @@ from urllib.parse import parse_qs
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from segmend.data.files import InvalidFile
 from segmend.jobs.review_session import SIDE, Session
 from segmend.labels import InvalidInput
 from segmend.review import Decision
@@ -138,17 +137,18 @@ class _Handler(BaseHTTPRequestHandler):
             return
         session = self.server.session
         try:
-            if what == "about":
-                self._json(session.about(index, int(side)))
-            elif what == "photo":
-                self._answer(session.view(index, int(side)).photo, "image/jpeg")
-            else:
-                maps = session.view(index, int(side)).maps
-                self._answer(maps, "application/octet-stream", {"Content-Encoding": "deflate"})
+            view, about = session.view(index, int(side)), session.about(index, int(side))
         except IndexError:
             self.send_error(HTTPStatus.NOT_FOUND)
-        except InvalidFile as error:
+        except (InvalidInput, OSError) as error:
             self._json({"error": str(error)}, HTTPStatus.UNPROCESSABLE_ENTITY)
+        else:
+            if what == "about":
+                self._json(about)
+            elif what == "photo":
+                self._answer(view.photo, "image/jpeg")
+            else:
+                self._answer(view.maps, "application/octet-stream", {"Content-Encoding": "deflate"})
 
     def do_POST(self) -> None:
         """A decision."""
@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.BAD_REQUEST)
             return
         try:
-            self._json({"state": self.server.session.decide(index, posted.inputs, decision)})
+            state = self.server.session.decide(index, posted.inputs, decision)
         except IndexError:
             self.send_error(HTTPStatus.NOT_FOUND)
         except InvalidInput as error:
@@ -183,6 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError as error:
             reason = f"{error.filename or self.server.session.log.path}: {error.strerror}"
             self._json({"error": reason}, HTTPStatus.INSUFFICIENT_STORAGE)
+        else:
+            self._json({"state": state})
 
     def _path(self) -> str | None:
         """The path behind the token; None where the request was refused."""

@@ -262,7 +262,7 @@ class Session:
             try:
                 maps = self.review.maps(identity)
                 score = change_weight(*maps, self.review.change_confidence(identity, maps[0].shape))
-            except InvalidFile:
+            except (InvalidFile, OSError):
                 state = "unreadable"
         return Event(index, score, state)
 
