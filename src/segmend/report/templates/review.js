@@ -646,7 +646,7 @@ function press(event) {
   if (isButton && (event.key === " " || event.key === "Enter")) return;
   if (event.target === $("list") && event.key.startsWith("Arrow")) return;
   const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!action || (event.repeat && "akz Enter".includes(event.key))) return; // a key held down decides once
+  if (!action || (event.repeat && ["a", "k", "z", " ", "Enter"].includes(event.key))) return; // a key held down decides once
   event.preventDefault();
   action();
   scrollToCurrent();
