@@ -87,3 +87,32 @@ def filmed(tmp_path, scene):
         return tmp_path
 
     return write
+
+
+@pytest.fixture
+def write_review():
+    """A function that writes images, coarse and refined label maps, as they are reviewed."""
+    return _write_review
+
+
+def _write_review(root, count=4, size=(60, 80)):
+    """`count` images with palette masks; the refined map of image i has i + 1 squares of other classes.
+
+    The refined map of the last image is its coarse map.
+    """
+    from segmend.data.images import write_image
+    from segmend.data.masks import write_labels
+
+    palette = ((20, 20, 20), (200, 60, 40), (60, 160, 220), (90, 200, 90))
+    for index in range(count):
+        rng = np.random.default_rng(index)
+        image = rng.integers(0, 255, (*size, 3)).astype(np.uint8)
+        coarse = np.zeros(size, np.uint8)
+        coarse[10:40, 15:50], coarse[50:] = 1, 255
+        refined = coarse.copy()
+        for k in range(index + 1 if index < count - 1 else 0):
+            refined[5 + 14 * (k % 3) : 13 + 14 * (k % 3), 5 + 15 * (k // 3) : 12 + 15 * (k // 3)] = 2 + k % 2
+        write_image(root / "images" / f"{index:02}.png", image)
+        write_labels(root / "coarse" / f"{index:02}.png", coarse, palette)
+        write_labels(root / "refined" / f"{index:02}.png", refined, palette)
+    return root / "images", root / "coarse", root / "refined"

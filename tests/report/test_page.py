@@ -13,7 +13,7 @@ import pytest
 from segmend.data.files import InvalidFile
 from segmend.report.html import MOST_SKIPPED
 from segmend.report.page import write_report
-from segmend.report.results import Evaluation, ObjectRun, Skipped, Tuning, read_results, write_results
+from segmend.report.results import Evaluation, ObjectRun, Review, Skipped, Tuning, read_results, write_results
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
 
@@ -192,6 +192,19 @@ def test_what_the_refiner_saw_of_the_folder_is_shown(folder: Path) -> None:
         (
             Tuning(version="0", images=3, chosen="c", mean_iou=0.5, expected_gain=0, low=0, high=0, tried=[]),
             "segmend tune",
+        ),
+        (
+            Review(
+                version="0",
+                images=3,
+                decided=1,
+                partly=0,
+                changed=1,
+                accepted_regions=1,
+                kept_regions=0,
+                changed_pixels=9,
+            ),
+            "segmend review",
         ),
     ],
 )

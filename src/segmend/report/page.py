@@ -20,6 +20,7 @@ from segmend.report.results import (
     Inspection,
     ObjectRun,
     Propagation,
+    Review,
     Run,
     TagCleaning,
     Tuning,
@@ -90,8 +91,8 @@ def _page_of(files: Sequence[Path]) -> str:
                 f"expected an evaluation, found the results of `segmend {one.command}`: "
                 "score its label maps with `segmend evaluate` first",
             )
-        if isinstance(one, ObjectRun | Tuning):
-            command = "refine` over objects" if isinstance(one, ObjectRun) else "tune`"
+        if isinstance(one, ObjectRun | Tuning | Review):
+            command = {ObjectRun: "refine` over objects", Tuning: "tune`", Review: "review`"}[type(one)]
             raise InvalidFile(file, f"expected an evaluation, found the results of `segmend {command}")
         if isinstance(one, TagCleaning | Inspection):
             command, page = ("tags clean", "tags") if isinstance(one, TagCleaning) else ("inspect", "inspection")

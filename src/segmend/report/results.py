@@ -496,7 +496,41 @@ class Tuning(_Shown):
     skipped: list[Skipped] = []
 
 
-Results = Run | ObjectRun | Evaluation | Propagation | TagCleaning | Inspection | Tuning
+class Review(_Strict):
+    """What ``review --apply`` wrote.
+
+    Attributes:
+        images: how many images were under review.
+        decided: how many of them have no undecided region left.
+        partly: how many have decided and undecided regions; the undecided ones keep the coarse map.
+        changed: in how many images a region was accepted.
+        accepted_regions, kept_regions: how many regions were decided, either way.
+        changed_pixels: how many pixels differ from the coarse maps.
+        without_refined: coarse maps without a refined one, which were written as they are.
+        in_place: whether the coarse maps were written over.
+    """
+
+    kind: Literal["review"] = "review"
+    schema_version: int = SCHEMA
+    version: str
+    images: int
+    decided: int
+    partly: int
+    changed: int
+    accepted_regions: int
+    kept_regions: int
+    changed_pixels: int
+    without_refined: int = 0
+    in_place: bool = False
+    skipped: list[Skipped] = []
+
+    @property
+    def undecided(self) -> int:
+        """In how many images nothing was decided: their coarse map is written as it is."""
+        return self.images - self.decided - self.partly
+
+
+Results = Run | ObjectRun | Evaluation | Propagation | TagCleaning | Inspection | Tuning | Review
 _ANY: TypeAdapter[Results] = TypeAdapter(Annotated[Results, Field(discriminator="kind")])
 
 
