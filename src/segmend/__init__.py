@@ -2,6 +2,7 @@
 
 >>> import segmend
 >>> better = segmend.refine(image, mask)  # files, images of Pillow, arrays or tensors  # doctest: +SKIP
+>>> snapped, expected_iou = segmend.refine_region(image, mask_of_one_object)  # doctest: +SKIP
 >>> refiner = segmend.load("universal")  # or "crf", "guided", or a folder that `segmend train` wrote
 >>> refined = refiner.refine(image, coarse)  # with confidence, and what changed  # doctest: +SKIP
 
@@ -27,6 +28,7 @@ __all__ = [
     "open_dataset",
     "ops",
     "refine",
+    "refine_region",
     "video",
 ]
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from segmend import borders, dual, losses, metrics, ops, video
     from segmend.data.dataset import open_dataset
     from segmend.labels import Classes, InvalidInput
-    from segmend.models import load, refine
+    from segmend.models import load, refine, refine_region
     from segmend.refiners import Refinement, Refiner
     from segmend.segmenters.base import Segmenter
 
@@ -47,6 +49,7 @@ _HOMES = {
     "load": "segmend.models",
     "open_dataset": "segmend.data.dataset",
     "refine": "segmend.models",
+    "refine_region": "segmend.models",
 }
 _SUBMODULES = ("borders", "dual", "losses", "metrics", "ops", "video")
 
