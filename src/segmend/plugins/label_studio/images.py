@@ -89,7 +89,7 @@ class ImageSource:
         return self._bytes_of(urllib.request.Request(url, headers=headers))
 
     def _authorization(self) -> str:
-        """A personal access token (with dots in it) is exchanged for a short-lived one, a legacy one sent as it is."""
+        """A personal access token (with dots in it) is exchanged for a short one, a legacy one sent as it is."""
         if self.token.count(".") != 2:
             return f"Token {self.token}"
         request = urllib.request.Request(
