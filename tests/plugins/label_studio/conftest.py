@@ -15,7 +15,7 @@ CONFIG = """
   <Image name="img" value="$photo"/>
   <BrushLabels name="brush" toName="img"><Label value="Cell"/><Label value="Debris"/></BrushLabels>
   <PolygonLabels name="polygon" toName="img"><Label value="Cell"/></PolygonLabels>
-  <Choices name="quality" toName="img"><Choice value="sharp"/></Choices>
+  <Choices name="quality" toName="img"><Choice value="no"/></Choices>
 </View>
 """
 

@@ -59,7 +59,7 @@ class Backend:
                 raise InvalidInput(f"expected one task with regions in the context, found {len(tasks)}")
             items = [item for item in context["result"] if has_mask(item)]
             if not items:
-                raise InvalidInput("expected a brush or polygon region: draw one around the object")
+                raise InvalidInput("expected a brush or polygon region: other shapes say too little of a border")
             return self._answer([self._refined(tasks[0], items, images)])
         results: list[Any] = []
         errors: dict[str, str] = {}
