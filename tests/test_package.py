@@ -16,7 +16,17 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 def test_the_package_lists_its_public_names_alone():
     assert sorted(dir(segmend)) == dir(segmend)
     assert set(dir(segmend)) == {
-        *("load", "refine", "refine_region", "open_dataset", "Classes", "InvalidInput", "Refinement", "Refiner", "Segmenter"),
+        *(
+            "load",
+            "refine",
+            "refine_region",
+            "open_dataset",
+            "Classes",
+            "InvalidInput",
+            "Refinement",
+            "Refiner",
+            "Segmenter",
+        ),
         *("borders", "dual", "losses", "metrics", "ops", "video", "__version__"),
     }
     for name in dir(segmend):

@@ -85,7 +85,12 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
     contours = sorted(contours, key=cv2.contourArea, reverse=True)
     least = SMALLEST_PART * cv2.contourArea(contours[0])
     kept = [contours[0], *(one for one in contours[1:] if cv2.contourArea(one) >= least)]
-    simple = [cv2.approxPolyDP(one, TOLERANCE * SUBPIXELS, closed=True)[:, 0] for one in kept]
     # The contour runs through the centres of the outermost parts of pixels, half such a part inside the border.
-    found = [((one + 0.5) / SUBPIXELS) + (columns[0], rows[0]) for one in simple]
-    return [one for one in found if len(one) >= 3]
+    found = [((one + 0.5) / SUBPIXELS) + (columns[0], rows[0]) for one in map(_simplified, kept)]
+    return found
+
+
+def _simplified(contour: np.ndarray) -> np.ndarray:
+    """Few corners ``[N, 2]`` of a contour ``[n, 1, 2]``; all where too few would be left, as of a single pixel."""
+    simple = cv2.approxPolyDP(contour, TOLERANCE * SUBPIXELS, closed=True)
+    return np.asarray(simple if len(simple) >= 3 else contour)[:, 0]

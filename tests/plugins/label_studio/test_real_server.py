@@ -108,7 +108,13 @@ def project(label_studio, photo, config, disc, region, png):
         given = [
             region(disc(34)),
             region(disc(34), "polygonlabels", id="Cd4"),
-            {"id": "Ef5", "type": "choices", "from_name": "quality", "to_name": "img", "value": {"choices": ["no"]}},
+            {
+                "id": "Ef5",
+                "type": "choices",
+                "from_name": "quality",
+                "to_name": "img",
+                "value": {"choices": ["no"]},
+            },
         ]
         label_studio.call("/api/predictions", {"task": task, "result": given, "model_version": "a rough model"})
         backend = label_studio.call(

@@ -53,11 +53,11 @@ class Backend:
         if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
             raise InvalidInput("expected `tasks`, a list of tasks of Label Studio")
         images = _images_of(request.get("label_config"))
-        context = (request.get("params") or {}).get("context") or {}
-        if context.get("result"):
+        drawn = _context_of(request)
+        if drawn:
             if len(tasks) != 1:
                 raise InvalidInput(f"expected one task with regions in the context, found {len(tasks)}")
-            items = [item for item in context["result"] if has_mask(item)]
+            items = [item for item in drawn if has_mask(item)]
             if not items:
                 raise InvalidInput("expected a brush or polygon region: other shapes say too little of a border")
             return self._answer([self._refined(tasks[0], items, images)])
@@ -113,6 +113,16 @@ class Backend:
         except InvalidInput as error:
             raise InvalidInput(f"region {region.get('id')}: {error}") from None
         return image, mask
+
+
+def _context_of(request: dict[str, Any]) -> list[Any]:
+    """What an annotator drew; nothing where predictions are asked for."""
+    found: Any = request
+    for key in ("params", "context", "result"):
+        if not isinstance(found, dict):
+            raise InvalidInput("expected `params` with `context` with `result`, each an object or null")
+        found = found.get(key) or {}
+    return list(found)
 
 
 def _images_of(config: Any) -> dict[str, str]:

@@ -41,8 +41,8 @@ def snapped(
 ) -> SnappedLabels:
     """Refine labels, each alone against all that is around it.
 
-    A label takes pixels without a label, and gives pixels back to them. Pixels of other labels change only where these
-    give them back; what two labels want goes to the one with the higher expected IoU.
+    A label takes pixels that have none, or that another refined label gives up, and no others. What two labels
+    want goes to the one with the higher expected IoU.
 
     Args:
         image: ``uint8 [H, W, 3]``.
@@ -136,6 +136,8 @@ def plane_index(point: Sequence[float], axes: Sequence[int], shape: Sequence[int
         if axis not in axes:
             at = round(float(point[axis]))
             if not 0 <= at < size:
-                raise InvalidInput(f"the layer shows nothing at {at} of its axis {axis}, of {size}: move the slider")
+                raise InvalidInput(
+                    f"the layer shows nothing at {at} of its axis {axis}, of {size}: move the slider"
+                )
             index[axis] = at
     return tuple(index)

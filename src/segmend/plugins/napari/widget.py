@@ -27,23 +27,33 @@ class SnapLabels(Container):
     Changes are one step of the labels layer's history each: Ctrl-Z undoes it.
 
     Args:
-        viewer: whose layers are offered.
+        napari_viewer: whose layers are offered. napari gives it by this name.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        self.viewer = viewer
-        self.image = ComboBox(label="image", choices=lambda _: self._layers(Image))
-        self.labels = ComboBox(label="labels", choices=lambda _: self._layers(Labels))
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        self.viewer = napari_viewer
+        self.image_layer = ComboBox(label="image", choices=lambda _: self._layers(Image))
+        self.labels_layer = ComboBox(label="labels", choices=lambda _: self._layers(Labels))
         self.only_view = CheckBox(text="Within the current view alone", value=False)
-        self.selected = PushButton(text="Snap selected label to image")
-        self.all = PushButton(text="Refine all labels")
+        self.snap_button = PushButton(text="Snap selected label to image")
+        self.all_button = PushButton(text="Refine all labels")
         self.message = Label(value="")
+        self.message.native.setWordWrap(True)
         super().__init__(
-            widgets=[self.image, self.labels, self.only_view, self.selected, self.all, self.message], labels=True
+            widgets=[
+                self.image_layer,
+                self.labels_layer,
+                self.only_view,
+                self.snap_button,
+                self.all_button,
+                self.message,
+            ],
+            labels=True,
         )
-        self.selected.changed.connect(lambda: self._start(selected_only=True))
-        self.all.changed.connect(lambda: self._start(selected_only=False))
-        for event in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.layers.events.reordered):
+        self.snap_button.changed.connect(lambda: self._start(selected_only=True))
+        self.all_button.changed.connect(lambda: self._start(selected_only=False))
+        events = self.viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
             event.connect(self._offer_layers)
         self._offer_layers()
 
@@ -61,7 +71,7 @@ class SnapLabels(Container):
             self._show(str(error), warn=True)
             return
         self._show("Refining ...")
-        self.selected.enabled = self.all.enabled = False
+        self.snap_button.enabled = self.all_button.enabled = False
         worker = thread_worker(work)()
         worker.returned.connect(self._write)
         worker.errored.connect(lambda error: self._show(str(error), warn=True))
@@ -69,7 +79,7 @@ class SnapLabels(Container):
         worker.start()
 
     def _work(self, selected_only: bool) -> Callable[[], tuple[Any, ...]]:
-        image, labels = self.image.value, self.labels.value
+        image, labels = self.image_layer.value, self.labels_layer.value
         if image is None or labels is None:
             raise InvalidInput("add an image layer and a labels layer first")
         if labels.multiscale:
@@ -78,7 +88,9 @@ class SnapLabels(Container):
         values = image.data[0] if image.multiscale else image.data
         shape = values.shape[:-1] if image.rgb else values.shape
         self._check_aligned(image, labels)
-        pixels = as_rgb(np.asarray(values[self._index(image, shape)]), None if image.rgb else image.contrast_limits)
+        pixels = as_rgb(
+            np.asarray(values[self._index(image, shape)]), None if image.rgb else image.contrast_limits
+        )
         before = np.array(labels.data[index])
         chosen = [int(labels.selected_label)] if selected_only else None
         region = self._view(labels) if self.only_view.value else None
@@ -95,15 +107,14 @@ class SnapLabels(Container):
         for name in ("scale", "translate"):
             of_image, of_labels = (getattr(one, name)[self._axes(one)] for one in (image, labels))
             if not np.allclose(of_image, of_labels):
-                raise InvalidInput(
-                    f"image and labels do not lie on each other: {name} {of_image.tolist()} and {of_labels.tolist()}"
-                )
+                found = f"{name} {of_image.tolist()} and {of_labels.tolist()}"
+                raise InvalidInput(f"image and labels do not lie on each other: {found}")
 
     def _view(self, labels: Any) -> Region:
         (top, left), (bottom, right) = labels.corner_pixels[:, self._axes(labels)]
         return left, top, right + 1, bottom + 1
 
-    def _write(self, done: tuple[Any, tuple[int | slice, ...], np.ndarray, SnappedLabels]) -> None:
+    def _write(self, done: tuple[Any, ...]) -> None:
         """Take the changed pixels over, as one step that can be undone."""
         labels, index, before, found = done
         if not np.array_equal(labels.data[index], before):
@@ -120,7 +131,7 @@ class SnapLabels(Container):
         self._show(_sentence(found, len(rows)))
 
     def _finish(self) -> None:
-        self.selected.enabled = self.all.enabled = True
+        self.snap_button.enabled = self.all_button.enabled = True
 
     def _show(self, text: str, warn: bool = False) -> None:
         self.message.value = text
@@ -132,7 +143,7 @@ def _sentence(found: SnappedLabels, changed: int) -> str:
     iou = 100 * float(np.mean(list(found.expected_iou.values())))
     labels = list(found.expected_iou)
     what = f"Label {labels[0]}" if len(labels) == 1 else f"{len(labels)} labels"
-    return f"{what}: {changed} pixels changed, expected IoU {iou:.0f} %"
+    return f"{what}: {changed} pixels changed,\nexpected IoU {iou:.0f} %"
 
 
 @cache

@@ -1,0 +1,20 @@
+"""The serverless function of CVAT, as Nuclio calls it; what it does is in `segmend.plugins.cvat`."""
+
+import json
+
+from segmend.labels import InvalidInput
+from segmend.plugins.cvat import answer, objects_of
+
+
+def init_context(context):
+    context.user_data.refiner = objects_of("universal")
+    context.logger.info("segmend is ready")
+
+
+def handler(context, event):
+    try:
+        status, body = 200, answer(event.body, context.user_data.refiner)
+    except InvalidInput as error:
+        context.logger.warn(str(error))
+        status, body = 400, {"error": str(error)}
+    return context.Response(body=json.dumps(body), headers={}, content_type="application/json", status_code=status)
