@@ -133,7 +133,7 @@ def test_large_files_and_images_are_refused(site, photo, png, monkeypatch):
 
 
 def test_a_server_that_is_not_there_is_said():
-    with pytest.raises(InvalidInput, match="not reached.*--label-studio-url"):
+    with pytest.raises(InvalidInput, match=r"not reached.*--label-studio-url"):
         ImageSource("http://127.0.0.1:1", "", (), 100).read("/image")
     for address in ("localhost:8080", "file:///tmp", "http://"):
         with pytest.raises(InvalidInput, match="expected the address of Label Studio"):
