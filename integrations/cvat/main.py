@@ -3,11 +3,12 @@
 import json
 
 from segmend.labels import InvalidInput
-from segmend.plugins.cvat import answer, objects_of
+from segmend.plugins import object_refiner
+from segmend.plugins.cvat import answer
 
 
 def init_context(context):
-    context.user_data.refiner = objects_of("universal")
+    context.user_data.refiner = object_refiner("universal")
     context.logger.info("segmend is ready")
 
 

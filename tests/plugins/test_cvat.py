@@ -14,7 +14,8 @@ from PIL import Image
 
 import segmend
 from segmend.labels import InvalidInput
-from segmend.plugins.cvat import answer, create, objects_of, snapped_outline
+from segmend.plugins import object_refiner
+from segmend.plugins.cvat import answer, create, snapped_outline
 from segmend.plugins.polygons import filled
 
 FOLDER = Path(__file__).parents[2] / "integrations" / "cvat"
@@ -37,7 +38,7 @@ def iou(one, other):
 
 @pytest.fixture(scope="module")
 def refiner():
-    return objects_of("universal")
+    return object_refiner("universal")
 
 
 @pytest.fixture(scope="module")

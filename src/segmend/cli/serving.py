@@ -19,11 +19,6 @@ TOKEN = "LABEL_STUDIO_API_KEY"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-@serve_app.callback()
-def serve() -> None:
-    """Refinement inside annotation tools."""  # a callback, so that the one command keeps its name
-
-
 @serve_app.command("label-studio")
 def label_studio(
     label_studio_url: Annotated[
@@ -44,21 +39,15 @@ def label_studio(
 
     A user's token of Label Studio, by which images are read, is taken from the variable LABEL_STUDIO_API_KEY.
     """
-    from torch import nn
-
     from segmend.data.files import MAX_PIXELS
-    from segmend.devices import pick_device, to_device
+    from segmend.plugins import object_refiner
     from segmend.plugins.label_studio import Backend, ImageSource, server_of
-    from segmend.refiners import ObjectRefiner, load
 
     token = os.environ.get(TOKEN, "")
     images = ImageSource(label_studio_url, token, tuple(image_host or ()), max_pixels or MAX_PIXELS)
-    method = load(refiner)
-    objects = ObjectRefiner(method)
-    if isinstance(method, nn.Module):
-        to_device(method, pick_device())
+    backend = Backend(object_refiner(refiner), images.read, refiner)
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    with server_of(Backend(objects, images.read, refiner), host, port) as server:
+    with server_of(backend, host, port) as server:
         address = f"http://{host}:{server.server_port}"
         console.print(escape(f"Listening at {address} for Label Studio at {label_studio_url}; Ctrl-C stops"))
         if not token:

@@ -16,12 +16,12 @@ import numpy as np
 from PIL import Image
 
 from segmend.data.files import MAX_PIXELS
-from segmend.devices import pick_device, to_device
 from segmend.labels import InvalidInput
 from segmend.models import RefinedRegion, refine_region
 from segmend.pixels import to_rgb, values_of
+from segmend.plugins import object_refiner
 from segmend.plugins.polygons import filled
-from segmend.refiners import ObjectRefiner, load
+from segmend.refiners import ObjectRefiner
 
 if TYPE_CHECKING:
     from cvat_sdk.auto_annotation import (
@@ -83,16 +83,6 @@ def _image_of(encoded: Any) -> np.ndarray:
         raise InvalidInput(f"expected `image`, a file of an image in base 64 ({error})") from None
 
 
-def objects_of(refiner: str) -> ObjectRefiner:
-    """The refiner of objects with a name, as `segmend.refiners.load` takes it, on this machine's accelerator."""
-    from torch import nn
-
-    method = load(refiner)
-    if isinstance(method, nn.Module):
-        to_device(method, pick_device())
-    return ObjectRefiner(method)
-
-
 class Interactor:
     """An interaction function of `cvat_sdk.auto_annotation`: positive points are the corners of an outline."""
 
@@ -139,4 +129,4 @@ def create(refiner: str = "universal") -> Interactor:
         import cvat_sdk.auto_annotation  # noqa: F401
     except ImportError as error:
         raise InvalidInput(f"CVAT's agents need a package ({error.name}): pip install cvat-sdk cvat-cli") from None
-    return Interactor(objects_of(refiner))
+    return Interactor(object_refiner(refiner))

@@ -107,7 +107,7 @@ def test_a_data_url_needs_no_server(site, photo, data_url):
         ("../../etc/passwd", "http and https alone"),
         ("s3://bucket/a.png", "http and https alone"),
         ("/missing", "answered 404"),
-        ("/secret", "answered 401.*check LABEL_STUDIO_API_KEY"),
+        ("/secret", "answered 401.*check the token in LABEL_STUDIO_API_KEY"),
         ("/text", "not an image"),
         ("//example.com/a.png", "answered 404"),
         ("data:image/png;base64,###", "not base64"),

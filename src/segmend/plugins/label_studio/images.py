@@ -110,7 +110,7 @@ class ImageSource:
         except InvalidInput:
             raise
         except urllib.error.HTTPError as error:
-            advice = ": check LABEL_STUDIO_API_KEY" if error.code in (401, 403) else ""
+            advice = ": check the token in LABEL_STUDIO_API_KEY" if error.code in (401, 403) else ""
             raise InvalidInput(f"{url:.200}: the server answered {error.code} {error.reason}{advice}") from None
         except (OSError, ValueError) as error:  # no such host, refused, timed out; no URL
             reason = getattr(error, "reason", error)

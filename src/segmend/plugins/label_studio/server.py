@@ -121,8 +121,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         if self.close_connection:
             self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body)
+        try:
+            self.end_headers()
+            self.wfile.write(body)
+        except ConnectionError:  # Label Studio waits for a time that it was given
+            self.close_connection = True
+            logger.warning("%s: who asked has not waited for the answer: send fewer tasks at once", self.path)
 
     def log_message(self, format: str, *args: Any) -> None:
         logger.info(format, *args)

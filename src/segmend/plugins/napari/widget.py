@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +11,9 @@ from napari.layers import Image, Labels
 from napari.qt.threading import thread_worker
 from napari.utils.notifications import show_warning
 
-from segmend.devices import pick_device, to_device
 from segmend.labels import InvalidInput
+from segmend.plugins import object_refiner
 from segmend.plugins.napari.layers import Region, SnappedLabels, as_rgb, plane_index, snapped
-from segmend.refiners import ObjectRefiner, load
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -94,7 +92,12 @@ class SnapLabels(Container):
         before = np.array(labels.data[index])
         chosen = [int(labels.selected_label)] if selected_only else None
         region = self._view(labels) if self.only_view.value else None
-        return lambda: (labels, index, before, snapped(pixels, before, chosen, region, _refiner()))
+        return lambda: (
+            labels,
+            index,
+            before,
+            snapped(pixels, before, chosen, region, object_refiner("universal")),
+        )
 
     def _axes(self, layer: Any) -> list[int]:
         """The axes of a layer that are shown, in the order of its data."""
@@ -144,11 +147,3 @@ def _sentence(found: SnappedLabels, changed: int) -> str:
     labels = list(found.expected_iou)
     what = f"Label {labels[0]}" if len(labels) == 1 else f"{len(labels)} labels"
     return f"{what}: {changed} pixels changed,\nexpected IoU {iou:.0f} %"
-
-
-@cache
-def _refiner() -> ObjectRefiner:
-    """The class-agnostic refiner, loaded at its first use."""
-    network = load("universal")
-    to_device(network, pick_device())
-    return ObjectRefiner(network)
