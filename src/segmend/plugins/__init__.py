@@ -5,8 +5,23 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from segmend.refiners import ObjectRefiner
+
+LOOKED_AT = 64
+"""Regions of an image that a refiner looks at before it refines all, at most."""
+
+
+def looked_at(count: int) -> list[int]:
+    """Which of so many regions a refiner looks at (`ObjectRefiner.of_folder`): evenly spread.
+
+    Example:
+        >>> looked_at(3), len(looked_at(1000))
+        ([0, 1, 2], 64)
+    """
+    return [int(index) for index in np.unique(np.linspace(0, count - 1, min(count, LOOKED_AT)).astype(int))]
 
 
 @lru_cache(maxsize=1)

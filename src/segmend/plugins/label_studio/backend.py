@@ -12,6 +12,7 @@ import numpy as np
 from segmend import __version__
 from segmend.labels import InvalidInput
 from segmend.models import refine_region
+from segmend.plugins import looked_at
 from segmend.plugins.label_studio.regions import Region, has_mask, mask_of, with_mask
 from segmend.refiners.objects import ObjectRefiner, surroundings
 
@@ -89,16 +90,18 @@ class Backend:
         return str(prediction.get("model_version") or "").startswith("segmend ")
 
     def _refined(self, task: dict[str, Any], items: list[Any], images: dict[str, str]) -> dict[str, Any]:
-        """A prediction: all items of a result, those with masks refined by a refiner that has looked at all."""
-        given = {index: self._mask(task, item, images) for index, item in enumerate(items) if has_mask(item)}
-        known = self.refiner.of_folder([surroundings(*pair) for pair in given.values()])
+        """A prediction: all items of a result, those with masks refined by a refiner that has looked at them."""
+        regions = [item for item in items if has_mask(item)]
+        # Masks are made twice, as those of hundreds of regions at once would fill memory.
+        several = (self._mask(task, regions[index], images) for index in looked_at(len(regions)))
+        known = self.refiner.of_folder([surroundings(*pair) for pair in several])
         result: list[Region] = []
         scores = []
-        for index, item in enumerate(items):
-            if index not in given:
+        for item in items:
+            if not has_mask(item):
                 result.append(item)
                 continue
-            refined = refine_region(*given[index], refiner=known)
+            refined = refine_region(*self._mask(task, item, images), refiner=known)
             scores.append(refined.expected_iou)
             result += with_mask(item, refined.mask, refined.expected_iou)
         return {"result": result, "score": round(float(np.mean(scores)), 4), "model_version": self.model_version}

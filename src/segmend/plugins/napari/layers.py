@@ -10,11 +10,9 @@ import numpy as np
 from segmend.labels import InvalidInput, as_image
 from segmend.models import refine_region
 from segmend.pixels import scaled
+from segmend.plugins import looked_at
 from segmend.refiners import ObjectRefiner
 from segmend.refiners.objects import surroundings
-
-LOOKED_AT = 64
-"""Labels that the refiner looks at before it refines several, at most."""
 
 Region = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels; right and bottom not included."""
@@ -64,8 +62,8 @@ def snapped(
     if not chosen or 0 in chosen:
         raise InvalidInput("no label to refine: paint one, or select one other than 0 that is shown")
     if len(chosen) > 1:
-        several = [chosen[i] for i in np.unique(np.linspace(0, len(chosen) - 1, LOOKED_AT).astype(int))]
-        refiner = refiner.of_folder([surroundings(image, labels == label) for label in several])
+        several = (labels == chosen[index] for index in looked_at(len(chosen)))
+        refiner = refiner.of_folder([surroundings(image, mask) for mask in several if mask.any()])
     found = np.array(labels, order="C")
     wanted: list[tuple[float, int, np.ndarray]] = []  # with the places of pixels: masks of many would fill memory
     for label in chosen:

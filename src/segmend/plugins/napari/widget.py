@@ -32,7 +32,7 @@ class SnapLabels(Container):
         self.viewer = napari_viewer
         self.image_layer = ComboBox(label="image", choices=lambda _: self._layers(Image))
         self.labels_layer = ComboBox(label="labels", choices=lambda _: self._layers(Labels))
-        self.only_view = CheckBox(text="Within the current view alone", value=False)
+        self.only_view = CheckBox(text="Within the current view only", value=False)
         self.snap_button = PushButton(text="Snap selected label to image")
         self.all_button = PushButton(text="Refine all labels")
         self.message = Label(value="")
