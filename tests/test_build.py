@@ -60,7 +60,7 @@ def test_a_wheel_of_a_platform_holds_library_recipes_weights_templates_and_licen
     assert licences == {"LICENSE"} | notices
     source = ROOT / "src" / "segmend"
     wanted = [source / "py.typed", *source.glob("recipes/*.yaml"), *source.glob("report/templates/*")]
-    wanted += source.glob("*/weights/*/*")
+    wanted += [*source.glob("*/weights/*/*"), source / "plugins" / "napari" / "napari.yaml"]
     assert len(wanted) > 20
     assert {str(path.relative_to(source.parent)) for path in wanted} | {"segmend/ops/_native.so"} <= names
     assert not any("csrc" in name for name in names)

@@ -265,3 +265,92 @@ def test_a_mask_of_torchvision_stays_one_with_its_shape(discs):
         assert (refined.dtype, refined.shape) == (mask.dtype, mask.shape)
         assert (refined != mask).any()
         assert type(segmend.refine(image, mask, refiner="guided")) is torch.Tensor
+
+
+def small_disc():
+    """An image of a disc, and a mask of it that is 6 px too small."""
+    y, x = np.mgrid[:120, :160]
+    noise = np.random.default_rng(0).normal(0, 10, (120, 160, 3))
+    image = np.where(np.hypot(y - 60, x - 80)[..., None] < 40, (200, 120, 90), (60, 80, 70)) + noise
+    return image.clip(0, 255).astype(np.uint8), np.hypot(y - 60, x - 80) < 34
+
+
+def iou(one, other):
+    return (one & other).sum() / (one | other).sum()
+
+
+def test_a_region_snaps_to_the_image():
+    image, mask = small_disc()
+    y, x = np.mgrid[:120, :160]
+    truth = np.hypot(y - 60, x - 80) < 40
+    refined = segmend.refine_region(image, mask)
+    objects = ObjectRefiner(load("universal")).refine(image, mask)
+    assert (refined.mask == objects.mask).all()
+    assert refined.expected_iou == objects.expected_iou
+    assert iou(refined.mask, truth) > iou(mask, truth) + 0.1
+
+
+def test_nothing_changes_outside_the_region():
+    image, mask = small_disc()
+    refined = segmend.refine_region(image, mask, (80, 0, 200, 60)).mask
+    changed = refined != mask
+    assert changed[:60, 80:].sum() > 100
+    assert not changed[60:].any()
+    assert not changed[:, :80].any()
+
+
+def test_a_region_inside_the_object_changes_nothing():
+    image, mask = small_disc()
+    assert (segmend.refine_region(image, mask, (70, 50, 90, 70)).mask == mask).all()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda mask: mask.astype(np.uint8) * 255,
+        lambda mask: mask.astype(np.int64) * 7,
+        lambda mask: torch.from_numpy(mask),
+        lambda mask: Image.fromarray(mask),
+        lambda mask: Image.fromarray(mask.astype(np.uint8) * 255),
+    ],
+    ids=["0/255", "0/7", "tensor", "1-bit image", "grey image"],
+)
+def test_a_mask_of_one_region_comes_back_as_it_was_given(kind):
+    image, mask = small_disc()
+    found = segmend.refine_region(image, kind(mask)).mask
+    wanted = kind(segmend.refine_region(image, mask).mask)
+    assert type(found) is type(wanted)
+    assert (np.asarray(found) == np.asarray(wanted)).all()
+    name = "mode" if isinstance(wanted, Image.Image) else "dtype"
+    assert getattr(found, name) == getattr(wanted, name)
+
+
+def test_an_image_of_any_kind_gives_the_same_region(tmp_path):
+    image, mask = small_disc()
+    Image.fromarray(image).save(tmp_path / "image.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    wanted = segmend.refine_region(image, mask).mask
+    for given in (Image.fromarray(image), torch.from_numpy(image).permute(2, 0, 1), image / 255):
+        assert (segmend.refine_region(given, mask).mask == wanted).all()
+    of_files = segmend.refine_region(tmp_path / "image.png", str(tmp_path / "mask.png")).mask
+    assert ((of_files > 0) == wanted).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "region", "message"),
+    [
+        (lambda mask: mask & False, None, "found 0 alone"),
+        (lambda mask: mask + np.eye(120, 160, dtype=np.uint8) * 2, None, r"found 0 and 1, 2.*mask == id"),
+        (lambda mask: mask * 0.3, None, "threshold probabilities"),
+        (lambda mask: mask[:, :-1], None, "expected one size"),
+        (lambda mask: mask, (10, 10, 10, 20), "pixels of the image of 160 x 120, found 10, 10, 10, 20"),
+        (lambda mask: mask, (200, 0, 300, 20), "pixels of the image"),
+        (lambda mask: mask, (0, 0, 20), "left, top, right, bottom"),
+        (lambda mask: mask, (0, 0, float("nan"), 20), "left, top, right, bottom"),
+        (lambda mask: mask, (0, 0, 20, 20), "empty in the region"),
+    ],
+)
+def test_unusable_regions_are_refused(change, region, message):
+    image, mask = small_disc()
+    with pytest.raises(InvalidInput, match=message):
+        segmend.refine_region(image, change(mask), region)

@@ -20,6 +20,7 @@ def test_the_package_lists_its_public_names_alone():
             "load",
             "refine",
             "refine_objects",
+            "refine_region",
             "open_dataset",
             "Classes",
             "InvalidInput",

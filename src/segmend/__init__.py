@@ -2,6 +2,7 @@
 
 >>> import segmend
 >>> better = segmend.refine(image, mask)  # files, images of Pillow, arrays or tensors  # doctest: +SKIP
+>>> snapped, expected_iou = segmend.refine_region(image, mask_of_one_object)  # doctest: +SKIP
 >>> refiner = segmend.load("universal")  # or "crf", "guided", or a folder that `segmend train` wrote
 >>> refined = refiner.refine(image, coarse)  # with confidence, and what changed  # doctest: +SKIP
 
@@ -29,6 +30,7 @@ __all__ = [
     "ops",
     "refine",
     "refine_objects",
+    "refine_region",
     "tidy",
     "video",
 ]
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from segmend import borders, dual, losses, metrics, ops, tidy, video
     from segmend.data.dataset import open_dataset
     from segmend.labels import Classes, InvalidInput
-    from segmend.models import load, refine, refine_objects
+    from segmend.models import load, refine, refine_objects, refine_region
     from segmend.refiners import Refinement, Refiner
     from segmend.segmenters.base import Segmenter
 
@@ -51,6 +53,7 @@ _HOMES = {
     "open_dataset": "segmend.data.dataset",
     "refine": "segmend.models",
     "refine_objects": "segmend.models",
+    "refine_region": "segmend.models",
 }
 _SUBMODULES = ("borders", "dual", "losses", "metrics", "ops", "tidy", "video")
 

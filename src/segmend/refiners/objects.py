@@ -124,16 +124,22 @@ class ObjectRefiner:
         known = self.refiner.of_folder([crop.image for crop in crops], [crop.mask for crop in crops])
         return ObjectRefiner(known, side)
 
-    def refine(self, image: np.ndarray, mask: np.ndarray) -> RefinedObject:
+    def refine(
+        self, image: np.ndarray, mask: np.ndarray, region: tuple[slice, slice] | None = None
+    ) -> RefinedObject:
         """Refine the mask of one object.
 
         Args:
             image: ``uint8 [H, W, 3]``.
             mask: ``bool [H, W]``.
+            region: rows and columns outside which nothing changes, and of which `MARGIN` pixels around are looked
+                at. The expected IoU is that of the part that was looked at.
 
         Raises:
-            InvalidInput: image and mask differ in size, or the mask is empty.
+            InvalidInput: image and mask differ in size, or the mask is empty, or is so in the region.
         """
+        if region is not None:
+            return self._refine_within(image, mask, region)
         crop = ObjectCrop.of(image, mask, self.side)
         labels = self.refiner.refine(crop.image, crop.mask, 2).labels.numpy()
         # Without any rule on what to keep: what stayed as it was would seem certain.
@@ -145,6 +151,22 @@ class ObjectRefiner:
         before, after = (crop.enlarged(values.astype(np.float32)) >= 0.5 for values in (crop.mask, labels))
         whole[crop.window] ^= before != after
         return RefinedObject(whole, expected_iou(probability, labels > 0))
+
+    def _refine_within(self, image: np.ndarray, mask: np.ndarray, region: tuple[slice, slice]) -> RefinedObject:
+        """The same, with `region`: the object ends where the part that is looked at ends."""
+        check_same_size(image=image.transpose(2, 0, 1), mask=mask)
+        rows, columns = (slice(max(0, part.start - MARGIN), part.stop + MARGIN) for part in region)
+        if not mask[region].any():
+            raise InvalidInput("the mask of an object is empty in the region to refine: choose one that shows it")
+        refined = self.refine(image[rows, columns], mask[rows, columns])
+        whole = mask.copy()
+        whole[region] = refined.mask[
+            tuple(
+                slice(part.start - around.start, part.stop - around.start)
+                for part, around in zip(region, (rows, columns), strict=True)
+            )
+        ]
+        return refined._replace(mask=whole if whole.any() else mask)
 
 
 def _fit(objects: ObjectRefiner) -> float:
