@@ -15,7 +15,7 @@ def doctor(
     extras: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Extras that must be installed: train, offline, crf, formats, faces, video, all.",
+            help="Extras that must be installed: train, offline, crf, formats, faces, video, onnx, all.",
             show_default=False,
         ),
     ] = None,

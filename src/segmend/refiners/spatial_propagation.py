@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from segmend.labels import Classes, InvalidInput
 from segmend.ops.distances import similarity_gates
+from segmend.ops.padding import pad_to_stride
 from segmend.ops.scan import normalize_gates, scan4
 from segmend.refiners.appearance import MIN_COARSE, with_appearance
 from segmend.refiners.base import Refinement
-from segmend.refiners.encoder_decoder import WIDTHS, Width, encoder_and_decoder, head, pad_to_stride
+from segmend.refiners.encoder_decoder import WIDTHS, Width, encoder_and_decoder, head
 from segmend.refiners.network import RefinerNetwork
 
 EMBEDDING = 16
