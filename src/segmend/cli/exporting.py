@@ -33,3 +33,24 @@ def export(
         return
     sizes = ", ".join(f"{batch} x {height} x {width}" for (batch, height, width), _ in done.differences)
     console.print(f"Largest difference from PyTorch: {done.largest:.1e} (batch x height x width: {sizes})")
+
+
+@app.command()
+def publish(
+    folder: Annotated[Path, typer.Argument(help="Model folder.")],
+    repository: Annotated[str, typer.Argument(help="Repository on the hub, user/name; made where it is missing.")],
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Scores for the model card: results.json of `segmend evaluate`.", show_default=False),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="A repository that only you can read.")] = False,
+) -> None:
+    """Upload a model folder to the Hugging Face hub; its name then works wherever a model folder does."""
+    from segmend.jobs.publish import publish as job
+
+    done = job(folder, repository, results, private)
+    console.print(escape(f"Published: {done.url}"))
+    if not done.has_licence:
+        console.print(
+            escape(f"The model card names no licence: write `license: ...` into the head of {folder}/README.md")
+        )

