@@ -48,7 +48,7 @@ def onnx_model(graph: Graph) -> onnx.ModelProto:
         InvalidInput: the packages are not installed, or the network cannot be exported.
     """
     try:
-        from segmend.export.operations import OPSET, pad_to_stride, scan
+        from segmend.export.operations import OPSET, pad_to_stride, scan, sigmoid
     except ImportError as error:
         raise InvalidInput(f"export needs a package ({error.name}): pip install 'segmend[onnx]'") from None
 
@@ -56,6 +56,7 @@ def onnx_model(graph: Graph) -> onnx.ModelProto:
     translations: dict[Callable[..., Any], Callable[..., Any]] = {
         torch.ops.segmend.scan.default: scan,
         torch.ops.segmend.pad_to_stride.default: pad_to_stride,
+        torch.ops.aten.sigmoid.default: sigmoid,
     }
     try:
         with torch.no_grad(), _quiet():

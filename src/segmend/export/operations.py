@@ -1,4 +1,4 @@
-"""The operation of `segmend.ops.scan` in the operators of ONNX; the other ones are exported as their references."""
+"""Operations of the package in the operators of ONNX; those that are not here are exported as their references."""
 
 from __future__ import annotations
 
@@ -51,6 +51,14 @@ def pad_to_stride(map_: Any, stride: int) -> Any:
     """``torch.ops.segmend.pad_to_stride``: the last row and column are repeated."""
     missing = op.Mod(op.Neg(op.Shape(map_, start=2)), [stride])
     return op.Pad(map_, op.Concat(op.Constant(value_ints=[0, 0]), missing, axis=0), None, [2, 3], mode="edge")
+
+
+def sigmoid(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``, precise near 1, where onnxruntime's operator is not.
+
+    A gate of 0.9999 leaves 0.0001 to the pixel itself: an error of 1e-7 there is one of a thousandth.
+    """
+    return op.Reciprocal(op.Add(op.Exp(op.Neg(x)), 1.0))
 
 
 def _reversed(lines: Any) -> Any:

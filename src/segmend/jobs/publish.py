@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from huggingface_hub import HfApi, ModelCard
 
 from segmend.data.files import InvalidFile, atomic_write
@@ -99,7 +100,8 @@ def write_card(folder: Path, name: str, results: Path | str | None = None) -> No
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     try:
         after = model_card(before, name, evaluation)
-    except ValueError as error:
-        raise InvalidFile(path, f"its front matter cannot be read ({error}): correct it") from None
+    except (ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidFile(path, f"its front matter is no YAML that the hub reads ({reason}): correct it") from None
     if after != before:
         atomic_write(path, after.encode())

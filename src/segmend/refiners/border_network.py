@@ -17,7 +17,7 @@ from segmend.borders.evidence import PLANES, border_evidence, up_to_border
 from segmend.borders.pairs import DESCRIPTION
 from segmend.borders.strength import deep
 from segmend.ops import native
-from segmend.ops.padding import pad_to_stride
+from segmend.ops.padding import cropped, pad_to_stride
 from segmend.ops.winners import winners
 from segmend.refiners.base import Refinement
 from segmend.refiners.encoder_decoder import (
@@ -139,7 +139,7 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
         chosen = at_cells.flatten(1).unsqueeze(2).expand(-1, -1, EMBEDDING)
         hints = embedded.gather(1, chosen).transpose(1, 2).unflatten(2, at_cells.shape[1:])
         decoded = self.decoder(self.encoder(2 * image - 1, planes, hints))
-        logits: Tensor = self.head(decoded)[:, 0, :height, :width].float()
+        logits: Tensor = cropped(self.head(decoded)[:, 0], height, width).float()
         return logits
 
     def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:

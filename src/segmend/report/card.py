@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -93,4 +94,4 @@ def _table(evaluation: Evaluation) -> str:
 
 
 def _escaped(title: str) -> str:
-    return title.replace("|", r"\|")
+    return html.escape(title, quote=False).replace("|", r"\|")

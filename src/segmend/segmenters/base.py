@@ -10,7 +10,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from segmend.labels import Classes, InvalidInput
-from segmend.ops.padding import pad_to_stride
+from segmend.ops.padding import cropped, pad_to_stride
 
 IMAGENET_MEAN = (127 / 255, 127 / 255, 127 / 255)
 IMAGENET_STD = (128 / 255, 128 / 255, 128 / 255)
@@ -62,7 +62,7 @@ class Segmenter(
             )
         if logits.shape[2:] != x.shape[2:]:
             logits = F.interpolate(logits, size=x.shape[2:], mode="bilinear", align_corners=False)
-        return logits[:, :, :height, :width]
+        return cropped(logits, height, width)
 
 
 def import_network(path: str) -> type[nn.Module]:
