@@ -117,6 +117,6 @@ def _from_hub(name: str) -> Path:
         ) from None
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise InvalidInput(
-            f"{name}: no such folder, and no model of that name on the hub ({type(error).__name__}): for a private "
-            "one, log in with `hf auth login`"
+            f"{name}: no such folder, and no model of that name on the hub ({type(error).__name__}): "
+            "for a private one, log in with `hf auth login`"
         ) from None

@@ -53,7 +53,10 @@ def test_scans_of_any_size(pooled, groups, neighbours):
     torch.manual_seed(0)
     for batch, height, width in SIZES:
         # Gates from outside the image are not 0: both have to leave them out.
-        x, gates = torch.rand(batch, 3, height, width), torch.randn(batch, 4, groups, neighbours, height, width) / 6
+        x, gates = (
+            torch.rand(batch, 3, height, width),
+            torch.randn(batch, 4, groups, neighbours, height, width) / 6,
+        )
         assert np.allclose(run(x, gates), module(x, gates), atol=2e-6)
 
 

@@ -164,7 +164,9 @@ def test_a_tuned_refiner_undoes_changes_of_low_confidence(tmp_path):
 
 def test_the_file_says_what_it_is(tmp_path):
     save_model(CORRECTORS["one-way"], tmp_path / "model")
-    result = CliRunner().invoke(app, ["export", str(tmp_path / "model"), "--out", str(tmp_path / "new" / "m.onnx")])
+    result = CliRunner().invoke(
+        app, ["export", str(tmp_path / "model"), "--out", str(tmp_path / "new" / "m.onnx")]
+    )
     assert result.exit_code == 0, result.output
     assert "SpatialPropagation, image, coarse to probabilities" in result.output
     assert "Largest difference from PyTorch: " in result.output
@@ -208,7 +210,7 @@ def test_what_is_no_graph_is_refused_with_what_to_do(save, message, tmp_path):
 
 
 def test_the_dense_crf_is_refused():
-    with pytest.raises(InvalidInput, match="DenseCRF is no network, .* `segmend refine --refiner`"):
+    with pytest.raises(InvalidInput, match=r"DenseCRF is no network, .* `segmend refine --refiner`"):
         graph_of("crf")
 
 
@@ -216,7 +218,9 @@ def test_parts_are_of_the_universal_refiner_alone(tmp_path):
     save_model(UniversalRefiner().maps, tmp_path / "maps")
     assert graph_of(tmp_path / "maps").kind == graph_of("universal", "maps").kind == "UniversalPropagation"
     assert graph_of("universal", "masks").kind == "BorderNetwork"
-    with pytest.raises(InvalidInput, match="--part masks: .* is one network, a UniversalPropagation: leave it out"):
+    with pytest.raises(
+        InvalidInput, match=r"--part masks: .* is one network, a UniversalPropagation: leave it out"
+    ):
         graph_of(tmp_path / "maps", "masks")
 
 
@@ -237,14 +241,16 @@ def _with_network(model, network):
 def test_a_file_that_computes_something_else_is_not_written(tmp_path, monkeypatch):
     model = Segmenter(CLASSES, "torch.nn.Conv2d", {"in_channels": 3, "out_channels": 3, "kernel_size": 1})
     save_model(model, tmp_path / "model")
-    monkeypatch.setattr("segmend.jobs.export.differences", lambda *_: [onnx_file.Difference((1, 2, 3), float("nan"))])
+    monkeypatch.setattr(
+        "segmend.jobs.export.differences", lambda *_: [onnx_file.Difference((1, 2, 3), float("nan"))]
+    )
     with pytest.raises(InvalidInput, match="differ from PyTorch's by nan"):
         export(tmp_path / "model", tmp_path / "out.onnx")
     assert not (tmp_path / "out.onnx").exists()
 
 
 def test_another_suffix_and_missing_packages_are_named(tmp_path, monkeypatch):
-    with pytest.raises(InvalidFile, match="ends with .onnx"):
+    with pytest.raises(InvalidFile, match=r"ends with \.onnx"):
         export("universal", tmp_path / "model.pt")
     monkeypatch.setitem(__import__("sys").modules, "segmend.export.operations", None)
     with pytest.raises(InvalidInput, match=r"pip install 'segmend\[onnx\]'"):

@@ -163,7 +163,9 @@ def test_a_hub_that_refuses_is_reported_with_what_to_do(tmp_path, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", refuse)
     save_model(MODELS["ecn"], tmp_path / "model", "# Card")
-    with pytest.raises(InvalidInput, match=r"not published \(ConnectionError: Name or service not known\): .*hf auth login"):
+    with pytest.raises(
+        InvalidInput, match=r"not published \(ConnectionError: Name or service not known\): .*hf auth login"
+    ):
         publish(tmp_path / "model", "somebody/model")
 
 
@@ -176,5 +178,11 @@ def evaluation():
     )
     scores = Scores(**values, iou={"sky": 0.7, "road": None}, f_measure={}, trimap=[])
     return Evaluation(
-        version="0", classes=["sky", "road"], palette=[(0, 0, 0)] * 2, truth="t", pred="p", scores=scores, per_image=[]
+        version="0",
+        classes=["sky", "road"],
+        palette=[(0, 0, 0)] * 2,
+        truth="t",
+        pred="p",
+        scores=scores,
+        per_image=[],
     )

@@ -41,7 +41,9 @@ def test_scores_are_in_the_head_and_in_a_table(evaluation):
     evaluation.truth = "/home/someone/cells/labels/val"
     text = model_card("# Mine\n\nWords.\n", "corrector", evaluation)
     results = ModelCard(text).data.eval_results
-    assert {one.metric_type: one.metric_value for one in results}["mean_iou"] == round(evaluation.scores.mean_iou, 4)
+    assert {one.metric_type: one.metric_value for one in results}["mean_iou"] == round(
+        evaluation.scores.mean_iou, 4
+    )
     assert {(one.dataset_name, one.dataset_split, one.task_type) for one in results} == {
         ("cells", "val", "image-segmentation")
     }

@@ -7,7 +7,7 @@ Each is traced once, and serves batches, heights and widths of any size. A refin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -111,14 +111,14 @@ class UniversalMapsGraph(RefinerGraph):
 
     def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
         network = self.refiner
-        # Classes that are the most likely one somewhere, the largest first. One alone is not refined: its map stays
-        # as it is, and another class beside it keeps all shapes from being special.
+        # Classes that are the most likely one somewhere, the largest first. One alone is not refined: its map
+        # stays as it is, and another class beside it keeps all shapes from being special.
         largest = coarse.amax(dim=1, keepdim=True)
         is_present = (coarse == largest).any(dim=3).any(dim=2).any(dim=0)
         total = coarse.sum(dim=(0, 2, 3)) / coarse.sum()
         order = (total + is_present).argsort(descending=True)
         count = is_present.sum()
-        kept = count.clamp_min(2).item()
+        kept = int(count.clamp_min(2).item())
         torch._check(kept >= 2)
         torch._check(kept <= coarse.shape[1])
         chosen = order.narrow(0, 0, kept)

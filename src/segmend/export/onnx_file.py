@@ -39,7 +39,7 @@ class Difference(NamedTuple):
 
 
 def onnx_model(graph: Graph) -> onnx.ModelProto:
-    """The graph as a model whose batch, height and width are dynamic, and the number of classes where any is taken.
+    """The graph as a model whose batch, height and width are dynamic, and its classes where any number is taken.
 
     Its metadata (``metadata_props``) hold ``segmend_version``, ``kind``, ``classes`` (a JSON list, where they are
     fixed), and for each input and the output what it is.
@@ -63,7 +63,9 @@ def onnx_model(graph: Graph) -> onnx.ModelProto:
             traced = torch.export.export(
                 exported,
                 graph.example(*TRACED),
-                dynamic_shapes=tuple(dict.fromkeys(graph.axes[name], torch.export.Dim.DYNAMIC) for name in graph.inputs),
+                dynamic_shapes=tuple(
+                    dict.fromkeys(graph.axes[name], torch.export.Dim.DYNAMIC) for name in graph.inputs
+                ),
                 strict=False,
                 prefer_deferred_runtime_asserts_over_guards=True,
             )
@@ -97,9 +99,7 @@ def onnx_model(graph: Graph) -> onnx.ModelProto:
     return model
 
 
-def differences(
-    content: bytes, graph: Graph, sizes: Iterable[tuple[int, int, int]] = CHECKED
-) -> list[Difference]:
+def differences(content: bytes, graph: Graph, sizes: Iterable[tuple[int, int, int]] = CHECKED) -> list[Difference]:
     """The largest difference between onnxruntime's and PyTorch's results of the same examples, for each size.
 
     Args:

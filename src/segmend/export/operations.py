@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from onnxscript import FLOAT, graph, script
-from onnxscript import opset18 as op
+from onnxscript import FLOAT, graph, opset18, script
 
 from segmend.ops.scan import LEFT, RIGHT, UP
+
+op: Any = opset18  # its annotations do not know that constants may be given as they are
 
 OPSET = 18
 """Version of ONNX's operators in the files: the oldest that has all of them."""
@@ -76,7 +77,7 @@ def _zero_after(gates: Any, axis: int) -> Any:
 
 
 @script(default_opset=op)
-def _from_one(own: FLOAT, gates: FLOAT) -> FLOAT:  # type: ignore[type-arg]
+def _from_one(own: FLOAT, gates: FLOAT) -> FLOAT:
     """Scan lines ``own [T, B, C, N]`` along gates ``[T, B, G, 1, N]``."""
 
     @graph()
@@ -90,7 +91,7 @@ def _from_one(own: FLOAT, gates: FLOAT) -> FLOAT:  # type: ignore[type-arg]
 
 
 @script(default_opset=op)
-def _from_three(own: FLOAT, gates: FLOAT) -> FLOAT:  # type: ignore[type-arg]
+def _from_three(own: FLOAT, gates: FLOAT) -> FLOAT:
     """Scan lines ``own [T, B, C, N]`` along gates ``[T, B, G, 3, N]``."""
 
     @graph()

@@ -39,8 +39,8 @@ def publish(
 ) -> Published:
     """Upload a model folder, from where ``segmend.load(repository)`` loads it.
 
-    Its card (``README.md``) is completed before: front matter, and the scores of an evaluation. Needs a token: that
-    of ``hf auth login``, or the environment variable ``HF_TOKEN``.
+    Its card (``README.md``) is completed before: front matter, and the scores of an evaluation. Needs a token:
+    that of ``hf auth login``, or the environment variable ``HF_TOKEN``.
 
     Args:
         folder: that `segmend train` wrote.
@@ -93,7 +93,9 @@ def write_card(folder: Path, name: str, results: Path | str | None = None) -> No
     if results is not None:
         found = read_results(results)
         if not isinstance(found, Evaluation):
-            raise InvalidFile(results, f"expected the results of `segmend evaluate`, found those of a {found.kind}")
+            raise InvalidFile(
+                results, f"expected the results of `segmend evaluate`, found those of a {found.kind}"
+            )
         evaluation = found
     elif holds(folder / RESULTS, Evaluation):
         evaluation = read_results(folder / RESULTS)  # type: ignore[assignment]

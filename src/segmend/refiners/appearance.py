@@ -126,7 +126,9 @@ def _colours_and_positions(image: Tensor, colour_scale: float) -> Tensor:
     small = F.avg_pool2d(image.float(), CELL)
     height, width = small.shape[2:]
     rows, columns = (torch.arange(n, device=image.device) * (CELL / POSITION_SCALE) for n in (height, width))
-    positions = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(image.shape[0], -1, -1, -1)  # len() would be fixed by an export
+    positions = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(
+        image.shape[0], -1, -1, -1
+    )  # len() would be fixed by an export
     return torch.cat((small / colour_scale, positions), dim=1)
 
 

@@ -6,7 +6,7 @@ import html
 import re
 from pathlib import Path
 
-from huggingface_hub import EvalResult, ModelCard
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from segmend.report.results import Evaluation, Scores
 from segmend.report.wording import percent
@@ -38,6 +38,7 @@ def model_card(text: str, name: str, evaluation: Evaluation | None = None) -> st
     """
     card = ModelCard(text if text.strip() else f"# {name}\n", ignore_metadata_errors=False)
     data = card.data
+    assert isinstance(data, ModelCardData)
     data.library_name = LIBRARY
     data.pipeline_tag = data.pipeline_tag or TASK
     data.tags = list(dict.fromkeys([*(data.tags or []), TASK]))
@@ -85,9 +86,7 @@ def _table(evaluation: Evaluation) -> str:
     rows = [(title, [getattr(one, metric) for _, one in scores]) for metric, title in METRICS.items()]
     rows += [(f"IoU of {title}", [one.iou.get(title) for _, one in scores]) for title in evaluation.scores.iou]
     header = [" | ".join(["| in %", *(title for title, _ in scores)]) + " |", "|---" * (1 + len(scores)) + "|"]
-    lines = [
-        f"| {_escaped(title)} | {' | '.join(percent(value) for value in values)} |" for title, values in rows
-    ]
+    lines = [f"| {_escaped(title)} | {' | '.join(percent(value) for value in values)} |" for title, values in rows]
     images = len(evaluation.per_image)
     of_split = f", split `{split}`" if split else ""
     return "\n".join([f"On {images} images of `{name}`{of_split}:", "", *header, *lines])
