@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from segmend.labels import Classes, InvalidInput
 from segmend.model_folder import load_model, read_config, save_model
@@ -57,6 +58,25 @@ def test_corrupted_weights_and_configurations_are_named(folder):
         load(folder)
 
 
-def test_a_name_that_does_not_exist_is_refused():
-    with pytest.raises(InvalidInput, match="no such folder, and no model of that name on the hub"):
+@pytest.mark.parametrize("name", ["runs/corrector/final", "./corrector", "/runs", "univarsal"])
+def test_what_is_no_name_of_the_hub_is_refused_without_asking_it(name, monkeypatch):
+    monkeypatch.setattr("segmend.model_folder.hf_hub_download", lambda *_: pytest.fail("asked"))
+    with pytest.raises(InvalidInput, match="no such folder, and not the name of a model on the hub"):
+        load(name)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (LocalEntryNotFoundError("no network"), "cannot be reached, and no copy of it was kept here: connect"),
+        (OfflineModeIsEnabled("offline"), "cannot be reached, and no copy of it was kept here: connect"),
+        (OSError("404"), "no model of that name on the hub .* a private one, log in"),
+    ],
+)
+def test_a_name_that_the_hub_does_not_give_is_refused_with_what_to_do(error, message, monkeypatch):
+    def download(*_):
+        raise error
+
+    monkeypatch.setattr("segmend.model_folder.hf_hub_download", download)
+    with pytest.raises(InvalidInput, match=message):
         load("nobody/nothing")

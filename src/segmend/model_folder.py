@@ -15,13 +15,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from huggingface_hub import ModelHubMixin, PyTorchModelHubMixin, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
 from safetensors import SafetensorError
 from torch import nn
 
 from segmend.labels import InvalidInput
 
 Model = TypeVar("Model", bound=PyTorchModelHubMixin)
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+"""The files of a model folder."""
 
 
 def save_model(model: ModelHubMixin, folder: Path | str, card: str = "") -> None:
@@ -40,7 +48,7 @@ def save_model(model: ModelHubMixin, folder: Path | str, card: str = "") -> None
         if card:
             has_header = card.startswith("---\n")
             header = "" if has_header else "---\nlibrary_name: segmend\ntags:\n- image-segmentation\n---\n\n"
-            (Path(temporary) / "README.md").write_text(header + card, encoding="utf-8")
+            (Path(temporary) / CARD).write_text(header + card, encoding="utf-8")
         model.save_pretrained(temporary, config={"type": name, **_config_of(model)})
         for path in sorted(Path(temporary).iterdir()):
             copy = Path(temporary) / f"{path.name}.part"
@@ -81,7 +89,7 @@ def read_config(name: str | Path) -> dict[str, Any]:
     Raises:
         InvalidInput: neither a model folder nor a repository that can be reached.
     """
-    path = Path(name) / "config.json"
+    path = Path(name) / CONFIG
     if not path.is_file():
         if Path(name).exists():
             raise InvalidInput(
@@ -98,9 +106,17 @@ def read_config(name: str | Path) -> dict[str, Any]:
 
 
 def _from_hub(name: str) -> Path:
+    if name.count("/") != 1 or name.startswith(("/", ".")):  # asking for it offline takes half a minute
+        raise InvalidInput(f"{name}: no such folder, and not the name of a model on the hub, which is user/name")
     try:
-        return Path(hf_hub_download(name, "config.json"))
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
+        return Path(hf_hub_download(name, CONFIG))
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError):
         raise InvalidInput(
-            f"{name}: no such folder, and no model of that name on the hub ({type(error).__name__})"
+            f"{name}: no such folder; if it is a model on the hub, that cannot be reached, and no copy of it was "
+            "kept here: connect, or give the path of a model folder"
+        ) from None
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise InvalidInput(
+            f"{name}: no such folder, and no model of that name on the hub ({type(error).__name__}): "
+            "for a private one, log in with `hf auth login`"
         ) from None

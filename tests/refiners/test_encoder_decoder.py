@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segmend.labels import InvalidInput
-from segmend.refiners.encoder_decoder import encoder_and_decoder, head, pad_to_stride
+from segmend.refiners.encoder_decoder import encoder_and_decoder, head
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,3 @@ def test_the_plain_encoder_takes_no_hints():
 def test_heads_have_outputs_of_any_stride(finest, scale):
     features = torch.rand(1, 8, 32 // finest, 48 // finest)
     assert head(8, 5, finest, scale)(features).shape == (1, 5, 32 // scale, 48 // scale)
-
-
-def test_padding_repeats_the_last_row_and_column():
-    map_ = torch.rand(1, 2, 5, 6)
-    padded = pad_to_stride(map_, 4)
-    assert padded.shape == (1, 2, 8, 8)
-    assert torch.equal(padded[:, :, 7, :6], map_[:, :, 4])
-    assert torch.equal(pad_to_stride(padded, 4), padded)

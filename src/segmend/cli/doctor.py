@@ -15,7 +15,8 @@ def doctor(
     extras: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Extras that must be installed: train, offline, crf, formats, faces, video, napari, all.",
+            help="Extras that must be installed: train, offline, crf, formats, faces, video, tensorboard, ray, "
+            "onnx, napari, all.",
             show_default=False,
         ),
     ] = None,

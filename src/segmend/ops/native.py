@@ -75,7 +75,9 @@ BUILT = LIBRARY.is_file() and not disabled()
 
 
 def serves(device: str) -> bool:
-    """Whether the library serves a type of device here."""
+    """Whether the library serves a type of device here. What is exported runs without it."""
+    if torch.compiler.is_exporting():
+        return False
     return device == "cpu" and (BUILT if torch.compiler.is_compiling() else library() is not None)
 
 

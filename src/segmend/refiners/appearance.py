@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segmend.ops.gaussian_means import gaussian_means
-from segmend.refiners.encoder_decoder import pad_to_stride
+from segmend.ops.padding import cropped, pad_to_stride
 
 COLOUR_SCALES = (0.02, 0.05)
 """Standard deviations of the kernel over colours (0..1), for its two parts."""
@@ -91,7 +91,8 @@ def appearance_at_pixels(image: Tensor, coarse: Tensor) -> Tensor:
     """`appearance_term` at every pixel, ``[B, C, H, W]``, for any H and W."""
     height, width = image.shape[2:]
     image, coarse = (pad_to_stride(map_, 2 * SAMPLE_DISTANCE) for map_ in (image, coarse))
-    return F.interpolate(appearance_term(image, coarse), scale_factor=CELL, mode="bilinear")[..., :height, :width]
+    padded = F.interpolate(appearance_term(image, coarse), scale_factor=CELL, mode="bilinear")
+    return cropped(padded, height, width)
 
 
 @torch.no_grad()
@@ -110,11 +111,10 @@ def appearance_term(image: Tensor, coarse: Tensor, rounds: int = ROUNDS) -> Tens
         ``[B, C, H / CELL, W / CELL]``, float32; the sum over the classes is `APPEARANCE_SUM`.
     """
     height, width = image.shape[2:]
-    dense = height * width <= MAX_SAMPLES * SAMPLE_DISTANCE**2
-    distance = SAMPLE_DISTANCE if dense else 2 * SAMPLE_DISTANCE
-    features = [_colours_and_positions(image, scale) for scale in COLOUR_SCALES]
-    cells, samples = [f.flatten(2) for f in features], [_sampled(f, distance) for f in features]
-    q = _sampled(F.avg_pool2d(coarse.float(), CELL), distance)
+    chosen = sampled_cells(height // CELL, width // CELL, image.device)
+    cells = [_colours_and_positions(image, scale).flatten(2) for scale in COLOUR_SCALES]
+    samples = [features[:, :, chosen] for features in cells]
+    q = F.avg_pool2d(coarse.float(), CELL).flatten(2)[:, :, chosen]
     log_coarse = q.clamp_min(MIN_COARSE).log()
     for _ in range(rounds - 1):
         q = (log_coarse + _kernel_means(samples, samples, q)).softmax(dim=1)
@@ -127,15 +127,25 @@ def _colours_and_positions(image: Tensor, colour_scale: float) -> Tensor:
     small = F.avg_pool2d(image.float(), CELL)
     height, width = small.shape[2:]
     rows, columns = (torch.arange(n, device=image.device) * (CELL / POSITION_SCALE) for n in (height, width))
-    positions = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(len(image), -1, -1, -1)
+    positions = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(
+        image.shape[0], -1, -1, -1
+    )  # len() would be fixed by an export
     return torch.cat((small / colour_scale, positions), dim=1)
 
 
-def _sampled(map_: Tensor, distance: int) -> Tensor:
-    """Cells `distance` pixels from each other, every second row shifted by half of it: ``[B, channels, n]``."""
-    step = distance // CELL
-    rows = map_[:, :, step // 2 :: step]
-    return torch.cat((rows[:, :, ::2, ::step].flatten(2), rows[:, :, 1::2, step // 2 :: step].flatten(2)), dim=2)
+def sampled_cells(height: int, width: int, device: torch.device) -> Tensor:
+    """Which of ``height x width`` cells are samples: their flat indices, ``int64 [n]``.
+
+    Every second row of them is shifted by half of their distance. No size is compared in Python, so that what is
+    exported serves all sizes.
+    """
+    dense = torch.full((), height * width, device=device) <= MAX_SAMPLES * SAMPLE_DISTANCE**2 // CELL**2
+    step = torch.where(dense, SAMPLE_DISTANCE // CELL, 2 * SAMPLE_DISTANCE // CELL)
+    rows, columns = (torch.arange(side, device=device) for side in (height, width))
+    shift = (rows // step % 2 * (step // 2))[:, None]
+    chosen = ((rows % step == step // 2)[:, None] & (columns % step == shift)).flatten().nonzero().squeeze(1)
+    torch._check(chosen.shape[0] > 0)
+    return chosen
 
 
 def _kernel_means(cells: Sequence[Tensor], samples: Sequence[Tensor], q: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from segmend.borders.evidence import PLANES, border_evidence, up_to_border
 from segmend.borders.pairs import DESCRIPTION
 from segmend.borders.strength import deep
 from segmend.ops import native
+from segmend.ops.padding import cropped, pad_to_stride
 from segmend.ops.winners import winners
 from segmend.refiners.base import Refinement
 from segmend.refiners.encoder_decoder import (
@@ -26,7 +27,6 @@ from segmend.refiners.encoder_decoder import (
     Width,
     double_normed,
     head,
-    pad_to_stride,
 )
 from segmend.refiners.folder_of_masks import FolderOfMasks, Mask, in_threads
 from segmend.refiners.network import RefinerNetwork
@@ -131,7 +131,7 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
         rows, columns = (torch.arange(0, n, self.encoder.finest, device=image.device) for n in image.shape[2:])
         at_cells = pair[:, rows.clamp_max(height - 1)][:, :, columns.clamp_max(width - 1)]
         if border_error_px is None:
-            border_error_px = image.new_zeros(len(image))
+            border_error_px = image.new_zeros(image.shape[0])  # len() would be fixed by an export
         error = (border_error_px.add(1).log2() / LOG2_ERROR_SCALE).view(-1, 1, 1)
         described = torch.cat((descriptions, error.expand(-1, descriptions.shape[1], 1)), dim=2)
         embedded = self.description(described)
@@ -139,7 +139,7 @@ class BorderNetwork(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.01020"
         chosen = at_cells.flatten(1).unsqueeze(2).expand(-1, -1, EMBEDDING)
         hints = embedded.gather(1, chosen).transpose(1, 2).unflatten(2, at_cells.shape[1:])
         decoded = self.decoder(self.encoder(2 * image - 1, planes, hints))
-        logits: Tensor = self.head(decoded)[:, 0, :height, :width].float()
+        logits: Tensor = cropped(self.head(decoded)[:, 0], height, width).float()
         return logits
 
     def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:

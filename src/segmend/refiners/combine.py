@@ -16,7 +16,7 @@ from segmend.refiners.refinement import Refinement
 def combine(
     refined: Refinement,
     coarse: Tensor,
-    coarse_weight: float = 0.0,
+    coarse_weight: float | Tensor = 0.0,
     min_confidence: float | None = None,
     void: Tensor | None = None,
     keep_void: bool = False,
@@ -43,7 +43,7 @@ def combine(
     return refined
 
 
-def mixed(refined: Refinement, coarse: Tensor, coarse_weight: float) -> Refinement:
+def mixed(refined: Refinement, coarse: Tensor, coarse_weight: float | Tensor) -> Refinement:
     """``(1 - coarse_weight) refined + coarse_weight coarse``, of probabilities.
 
     A label changes where the refined map's margin between the new and the old label outweighs the coarse map's
@@ -52,9 +52,9 @@ def mixed(refined: Refinement, coarse: Tensor, coarse_weight: float) -> Refineme
 
     Args:
         coarse: probabilities ``[..., C, H, W]``.
-        coarse_weight: 0 (the refined map as it is) to 1.
+        coarse_weight: 0 (the refined map as it is) to 1; of all maps, or of each, ``[B, 1, 1, 1]``.
     """
-    if coarse_weight <= 0:
+    if not isinstance(coarse_weight, Tensor) and coarse_weight <= 0:
         return refined
     probabilities = torch.lerp(refined.probabilities, coarse.to(refined.probabilities.dtype), coarse_weight)
     confidence, labels = winners(probabilities)

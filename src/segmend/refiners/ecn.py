@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmend.labels import Classes
+from segmend.ops.padding import cropped, pad_to_stride
 from segmend.ops.warp import warp
 from segmend.refiners.appearance import MIN_COARSE, with_appearance
 from segmend.refiners.base import Refinement
-from segmend.refiners.encoder_decoder import WIDTHS, Width, conv, encoder_and_decoder, head, pad_to_stride
+from segmend.refiners.encoder_decoder import WIDTHS, Width, conv, encoder_and_decoder, head
 from segmend.refiners.network import RefinerNetwork
 
 MIN_PROBABILITY = 1e-7
@@ -180,30 +181,33 @@ class ECN(RefinerNetwork, paper_url="https://arxiv.org/abs/1712.03812"):
         start, hints = coarse, []
         if self.appearance > 0:
             refined = with_appearance(colours, guide, self.appearance)
-            start = refined[:, :, :height, :width]
+            start = cropped(refined, height, width)
             hints.append(F.avg_pool2d(refined, self.encoder.finest))
         features = self.encoder(2 * colours - 1, guide, *hints)
         displacement = propagated = logits = mask = None
         decoded = []
         if self.branches != "replacement":
             decoded.append(self.propagation(features))
-            raw = self.flow(decoded[-1])[:, :, :height, :width].float()
-            displacement = torch.tanh(raw) * self._reach(height, width, raw)
+            raw = cropped(self.flow(decoded[-1]), height, width).float()
+            displacement = self._reached(torch.tanh(raw))
             propagated = warp(start, displacement)
         if self.branches != "propagation":
             decoded.append(self.replacement(features))
-            logits = self.classify(decoded[-1])[:, :, :height, :width].float()
+            logits = cropped(self.classify(decoded[-1]), height, width).float()
             if self.residual:
                 logits = logits + start.clamp_min(MIN_COARSE).log()
         if self.branches == "both":
             both = torch.cat(decoded, dim=1)
-            mask = self.fusion(both.detach() if detach_mask else both)[:, :, :height, :width].float().sigmoid()
+            fusion = self.fusion(both.detach() if detach_mask else both)
+            mask = cropped(fusion, height, width).float().sigmoid()
         return Correction(displacement, propagated, logits, mask)
 
-    def _reach(self, height: int, width: int, like: Tensor) -> Tensor:
-        longest = self.max_displacement
-        reach = (width / 2, height / 2) if longest is None else (longest, longest)
-        return like.new_tensor(reach).view(1, 2, 1, 1)
+    def _reached(self, share: Tensor) -> Tensor:
+        """Displacements in pixels from shares (-1..1) of the longest ones, ``[B, 2, H, W]``."""
+        if self.max_displacement is not None:
+            return self.max_displacement * share
+        height, width = share.shape[2:]
+        return torch.stack((0.5 * width * share[:, 0], 0.5 * height * share[:, 1]), dim=1)
 
     def refine_batch(self, image: Tensor, coarse: Tensor, border_error_px: float | None = None) -> Refinement:
         """Refine a batch (see `Refiner.refine_batch`), with displacements and the fusion mask."""

@@ -47,14 +47,6 @@ def encoder_and_decoder(
     return pyramid, lambda: Decoder(pyramid.channels, blocks, double_normed, "nearest")
 
 
-def pad_to_stride(map_: Tensor, stride: int) -> Tensor:
-    """The map with its last row and column repeated until both sides are multiples of `stride`."""
-    height, width = map_.shape[2:]
-    if height % stride == width % stride == 0:
-        return map_
-    return F.pad(map_, (0, -width % stride, 0, -height % stride), mode="replicate")
-
-
 class PlainEncoder(nn.Module):
     """Four blocks of two convolutions with three pools between (ECN's Table 5): features of stride 1, 2, 4, 8."""
 
@@ -129,9 +121,11 @@ class PyramidEncoder(nn.Module):
         features: list[Tensor] = []
         for level, stage in zip(self.pyramid, stages, strict=True):
             x = level(x)
-            maps = [x, *stage, pooled] if features else [x, *stage]
+            maps = [x, *stage]
+            if features:
+                pooled = F.avg_pool2d(pooled, 2)
+                maps.append(pooled)
             features.append(torch.cat([map_.to(x.dtype) for map_ in maps], dim=1))
-            pooled = F.avg_pool2d(pooled, 2, ceil_mode=True)
         return features
 
     def _encoded(self, image: Tensor) -> list[Tensor]:

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from segmend.labels import Classes, InvalidInput
 from segmend.ops.distances import similarity_gates
+from segmend.ops.padding import cropped, pad_to_stride
 from segmend.ops.scan import normalize_gates, scan4
 from segmend.refiners.appearance import MIN_COARSE, with_appearance
 from segmend.refiners.base import Refinement
-from segmend.refiners.encoder_decoder import WIDTHS, Width, encoder_and_decoder, head, pad_to_stride
+from segmend.refiners.encoder_decoder import WIDTHS, Width, encoder_and_decoder, head
 from segmend.refiners.network import RefinerNetwork
 
 EMBEDDING = 16
@@ -137,11 +138,11 @@ class SpatialPropagation(RefinerNetwork, paper_url="https://arxiv.org/abs/1710.0
         if self.gates is None:
             return coarse.float().clamp_min(MIN_PROBABILITY).log()
         height, width = coarse.shape[2:]
-        gates = self.gates(features, colours)[..., :height, :width]
+        gates = cropped(self.gates(features, colours), height, width)
         if self.weights is None:
             refined = propagate(coarse, gates, self.rounds).clamp_min(MIN_PROBABILITY).log()
             return refined - refined.logsumexp(dim=1, keepdim=True)
-        power, pixel_weight, share = propagation_weights(self.weights(features)[..., :height, :width])
+        power, pixel_weight, share = propagation_weights(cropped(self.weights(features), height, width))
         start = (power * coarse.float().clamp_min(MIN_COARSE).log()).softmax(dim=1)
         refined = torch.lerp(start, propagate_means(start, pixel_weight, gates, self.rounds), share)
         return refined.clamp_min(MIN_PROBABILITY).log()
@@ -212,7 +213,7 @@ class Lifted(nn.Module):
     def forward(self, log_map: Tensor, features: Tensor, image: Tensor) -> Tensor:
         """Log-probabilities ``[B, C, H, W]`` to corrected ones, given features and an image ``[B, 3, H', W']``."""
         map_ = self.lift(log_map)
-        gates = self.gates(features, image)[..., : map_.shape[2], : map_.shape[3]]
+        gates = cropped(self.gates(features, image), *map_.shape[2:])
         change = self.project(propagate(map_, gates, self.rounds))
         change = F.interpolate(change, size=log_map.shape[2:], mode="bilinear", align_corners=False)
         return (log_map + change.float()).log_softmax(dim=1)

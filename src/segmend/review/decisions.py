@@ -82,4 +82,4 @@ def confirmed(numbers: np.ndarray, decision: Decision) -> np.ndarray:
 def _of_numbers(numbers: np.ndarray, chosen: tuple[int, ...]) -> np.ndarray:
     table = np.zeros(256, bool)
     table[list(chosen)] = True
-    return table[numbers]
+    return np.asarray(table[numbers])

@@ -146,4 +146,5 @@ def mean_of_regions(numbers: np.ndarray, values: np.ndarray) -> list[float]:
     [0.5]
     """
     sums = np.bincount(numbers.ravel(), weights=values.ravel())
-    return (sums[1:] / 255 / np.bincount(numbers.ravel())[1:]).tolist()
+    means: list[float] = (sums[1:] / 255 / np.bincount(numbers.ravel())[1:]).tolist()
+    return means

@@ -10,6 +10,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from segmend.labels import Classes, InvalidInput
+from segmend.ops.padding import cropped, pad_to_stride
 
 IMAGENET_MEAN = (127 / 255, 127 / 255, 127 / 255)
 IMAGENET_STD = (128 / 255, 128 / 255, 128 / 255)
@@ -53,8 +54,7 @@ class Segmenter(
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[2:]
-        padding = (0, -width % self.stride, 0, -height % self.stride)
-        x = F.pad((image - self.mean) / self.std, padding, mode="replicate")
+        x = pad_to_stride((image - self.mean) / self.std, self.stride)
         logits = self.network(x)
         if logits.ndim != 4 or logits.shape[1] != len(self.classes):
             raise InvalidInput(
@@ -62,8 +62,7 @@ class Segmenter(
             )
         if logits.shape[2:] != x.shape[2:]:
             logits = F.interpolate(logits, size=x.shape[2:], mode="bilinear", align_corners=False)
-        found: Tensor = logits[:, :, :height, :width]
-        return found
+        return cropped(logits, height, width)
 
 
 def import_network(path: str) -> type[nn.Module]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-class SnapLabels(Container):
+class SnapLabels(Container):  # type: ignore[misc]
     """Snaps labels of the plane that is shown to an image layer.
 
     Changes are one step of the labels layer's history each: Ctrl-Z undoes it.

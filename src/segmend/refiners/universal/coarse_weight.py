@@ -30,25 +30,34 @@ class Uncertainty(NamedTuple):
     far_from_borders: float
 
     def shares(self) -> tuple[float, float]:
-        """Both scaled so that `CERTAIN` is 0 and `UNCERTAIN` 1, within 0..1."""
-        near, far = (min(max((mean - CERTAIN) / (UNCERTAIN - CERTAIN), 0.0), 1.0) for mean in self)
+        """Both, `scaled`."""
+        near, far = scaled(torch.tensor(self, dtype=torch.float64)).tolist()
         return near, far
 
 
-@torch.no_grad()
+def scaled(uncertainty: Tensor) -> Tensor:
+    """Scaled so that `CERTAIN` is 0 and `UNCERTAIN` 1, within 0..1."""
+    return ((uncertainty - CERTAIN) / (UNCERTAIN - CERTAIN)).clamp(0, 1)
+
+
 def uncertainty(coarse: Tensor) -> Uncertainty:
-    """The uncertainty of a map. Void pixels, whose probabilities are uniform, do not count.
+    """The uncertainty of one map (see `uncertainties`), ``[C, h, w]``."""
+    return Uncertainty(*uncertainties(coarse[None])[0].tolist())
+
+
+@torch.no_grad()
+def uncertainties(coarse: Tensor) -> Tensor:
+    """The `Uncertainty` of each map, ``[B, 2]``. Void pixels, whose probabilities are uniform, do not count.
 
     Near borders even the best map is uncertain if its resolution is low. Far from borders it is not.
 
     Args:
-        coarse: probabilities ``[C, h, w]``, every fourth pixel of a map.
+        coarse: probabilities ``[B, C, h, w]``, every fourth pixel of maps.
     """
     largest, labels = winners(coarse)
-    border = torch.zeros_like(largest)
-    border[:, :-1] += labels[:, 1:] != labels[:, :-1]
-    border[:-1] += labels[1:] != labels[:-1]
-    near = F.max_pool2d(border[None], 2 * BORDER_DISTANCE + 1, stride=1, padding=BORDER_DISTANCE)[0] > 0
-    valid = not_uniform(largest, len(coarse))
-    means = (float(1 - largest[there].mean()) if there.any() else 0.0 for there in (near & valid, ~near & valid))
-    return Uncertainty(*means)
+    right = F.pad((labels[..., 1:] != labels[..., :-1]).float(), (0, 1))
+    below = F.pad((labels[..., 1:, :] != labels[..., :-1, :]).float(), (0, 0, 0, 1))
+    near = F.max_pool2d(right + below, 2 * BORDER_DISTANCE + 1, stride=1, padding=BORDER_DISTANCE) > 0
+    valid = not_uniform(largest, coarse.shape[1])
+    there = torch.stack((near & valid, ~near & valid), dim=1)
+    return ((1 - largest)[:, None] * there).sum(dim=(2, 3)) / there.sum(dim=(2, 3)).clamp_min(1)

@@ -6,7 +6,7 @@ Shapes: image ``[B, 3, H, W]`` in 0..1, coarse probability map ``[B, C, H, W]``,
 # Annotations stay objects here (no `from __future__`): the hub mixin reads them to decode `config.json`.
 import copy
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmend.ops import native
+from segmend.ops.padding import cropped, pad_to_stride
 from segmend.refiners.appearance import CELL, MIN_COARSE, appearance_at_pixels, combined_keeping_shares
 from segmend.refiners.base import EVERY, Refinement
 from segmend.refiners.encoder_decoder import (
@@ -23,7 +24,6 @@ from segmend.refiners.encoder_decoder import (
     Width,
     double_normed,
     head,
-    pad_to_stride,
 )
 from segmend.refiners.network import RefinerNetwork
 from segmend.refiners.present_classes import present_classes, void_filled
@@ -158,7 +158,7 @@ class UniversalPropagation(RefinerNetwork, paper_url="https://arxiv.org/abs/1710
             self.pixel_head(decoded).float() + overall[:, :3], self.cell_head(decoded).float() + overall[:, 3:]
         )
         refined = combine(log_coarse, evidence, weights, self.gates(decoded, image))
-        return UniversalOutput(refined[..., :height, :width], weights, estimate)
+        return UniversalOutput(cropped(refined, height, width), weights, estimate)
 
     def of_maps(self, maps: Sequence[Tensor]) -> Self:
         """The same network, which takes all maps for as uncertain as these are on average."""
@@ -197,13 +197,27 @@ class UniversalPropagation(RefinerNetwork, paper_url="https://arxiv.org/abs/1710
         far = [self._uncertainty(one[:, ::EVERY, ::EVERY]).shares()[1] for one in coarse]
         if not any(far):
             return refined
-        appearance = appearance_at_pixels(image, coarse)
-        appearance *= torch.tensor(far, device=image.device).view(-1, 1, 1, 1)
-        return combined_keeping_shares(refined, appearance, self.appearance, self.keep_shares)
+        return self.add_appearance(image, coarse, refined, torch.tensor(far, device=image.device))
+
+    def add_appearance(self, image: Tensor, coarse: Tensor, refined: Tensor, far: Tensor) -> Tensor:
+        """The refined maps with the appearance term of the coarse ones, all ``[B, C, H, W]``.
+
+        Args:
+            far: how uncertain the coarse maps are far from their borders, ``[B]`` in 0..1; where 0, nothing is
+                added.
+        """
+        far = far.view(-1, 1, 1, 1)
+        appearance = appearance_at_pixels(image, coarse).mul_(far)
+        found = combined_keeping_shares(refined, appearance, self.appearance, self.keep_shares)
+        return torch.where(far > 0, found, refined)
 
     def coarse_weight_for(self, coarse: Tensor, border_error_px: float | None = None) -> float:
         """The weight of masks, of confident maps or of uncertain ones, or between them, by their `uncertainty`."""
-        near, far = self._uncertainty(coarse).shares()
+        weight: float = self.coarse_weight_of(*self._uncertainty(coarse).shares(), border_error_px)
+        return weight
+
+    def coarse_weight_of(self, near: Any, far: Any, border_error_px: float | None = None) -> Any:
+        """The weight for shares of `Uncertainty` near borders and far from them: numbers, or tensors ``[B]``."""
         masks = self.coarse_weight_known_error if border_error_px else self.coarse_weight_masks
         certain = masks + (self.coarse_weight_confident - masks) * near
         return certain + (self.coarse_weight - certain) * far
