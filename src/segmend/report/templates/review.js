@@ -505,7 +505,10 @@ function showImage() {
 }
 
 const MARKS = { accepted: "✓", kept: "–", mixed: "±", partly: "…", same: "=", unreadable: "!", stale: "!" };
-const STATES = { accepted: "accepted", kept: "coarse map kept", mixed: "decided", partly: "partly decided", same: "no difference", unreadable: "cannot be read", stale: "decided on other files" };
+const STATES = {
+  accepted: "accepted", kept: "coarse map kept", mixed: "decided", partly: "partly decided",
+  same: "no difference", unreadable: "cannot be read", stale: "decided on other files",
+};
 
 /** The rows of the list that are in sight. */
 function showList() {
