@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from segmend.jobs.export import Part
 
 
+def part_of(name: str) -> Part:
+    return one_of("part", name, "maps", "masks")
+
+
 @app.command()
 def export(
     model: Annotated[str, typer.Argument(help="Model folder, a repository on the hub, or universal.")],
@@ -29,10 +33,7 @@ def export(
     from segmend.jobs.export import export as job
 
     check_file(out)
-    wanted: Part | None = None
-    if part is not None:
-        wanted = one_of("part", part, "maps", "masks")
-    done = job(model, out, wanted)
+    done = job(model, out, None if part is None else part_of(part))
     console.print(f"{escape(str(out))}: {done.graph.kind}, {', '.join(done.graph.inputs)} to {done.graph.output}")
     if done.differences is None:
         console.print("Not compared with PyTorch, for which onnxruntime is needed: pip install 'segmend[onnx]'")
