@@ -4,11 +4,18 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
+from segmend.cli import app
 from segmend.data.annotations import read_annotations
 from segmend.data.annotations.annotations import Shape
+from segmend.jobs.painted import painted
+from segmend.jobs.review import LOG, open_review
+from segmend.jobs.review_log import DecisionLog
 from segmend.jobs.reviewed_annotations import write_reviewed
 from segmend.labels import InvalidInput
+from segmend.review import Decision
 
 
 def box(left, right):
@@ -54,3 +61,31 @@ def test_other_objects_are_refused(tmp_path, both):
     (tmp_path / "less.json").write_text(json.dumps(content))
     with pytest.raises(InvalidInput, match="in their order"):
         write_reviewed(coarse, read_annotations(tmp_path / "less.json"), lambda place: None, tmp_path / "out")
+
+
+def test_a_review_of_annotations_writes_annotations(tmp_path, both):
+    """By the command, with the decision that the page would save."""
+    coarse, _ = both
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    (tmp_path / "a.png").rename(images / "a.png")
+    given = {
+        "images": images,
+        "coarse": tmp_path / "coarse.json",
+        "refined": tmp_path / "refined/annotations.json",
+    }
+    maps = painted({name: given[name] for name in ("coarse", "refined")}, out / "label_maps", images)
+    log = DecisionLog(out / LOG)
+    log.open(**given)
+    review = open_review(images, maps.folders["coarse"], maps.folders["refined"], out)
+    log.add("a", review.inputs("a"), Decision(regions=2, accepted=(2,), kept=(1,)))
+    arguments = [x for name, path in given.items() for x in (f"--{name}", str(path))]
+    result = CliRunner().invoke(app, ["review", "--apply", "--out", str(out), *arguments, "--quiet"])
+    assert result.exit_code == 0, result.output
+    assert "1 objects with another mask" in result.output
+    found = read_annotations(out / "annotations.json")
+    changed = [index for index in (0, 1) if (found.mask(index, 20, 30) != coarse.mask(index, 20, 30)).any()]
+    assert len(changed) == 1
+    refused = CliRunner().invoke(app, ["review", "--apply", "--in-place", "--out", str(out), "--quiet"])
+    assert isinstance(refused.exception, InvalidInput) or refused.exit_code == 2

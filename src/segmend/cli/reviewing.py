@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from segmend.cli.app import app, console, errors
-from segmend.cli.messages import check_folder, counted, finish
+from segmend.cli.messages import check_folder, counted, finish, reported
 from segmend.cli.options import MaxPixels, Out, PaletteFile, Quiet
 from segmend.invalid import InvalidInput
+
+if TYPE_CHECKING:
+    from segmend.jobs.painted import Painted
+    from segmend.jobs.review import Review
+    from segmend.jobs.review_log import DecisionLog
+    from segmend.report.results import Review as Results
 
 
 @app.command()
 def review(
     out: Out,
     images: Annotated[Path | None, typer.Option(help="Folder of images (default: as before).")] = None,
-    coarse: Annotated[Path | None, typer.Option(help="Folder of coarse label maps (default: as before).")] = None,
+    coarse: Annotated[
+        Path | None, typer.Option(help="Coarse label maps, a folder, or annotations (default: as before).")
+    ] = None,
     refined: Annotated[
         Path | None,
-        typer.Option(help="Folder that refine or check wrote, or of other label maps (default: as before)."),
+        typer.Option(help="What refine or check wrote, or other label maps or annotations (default: as before)."),
     ] = None,
     palette: PaletteFile = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page (default: a free one).")] = 0,
@@ -36,7 +44,9 @@ def review(
     quiet: Quiet = False,
 ) -> None:
     """Decide on a local page which refinements or suggestions to accept; then write the labels."""
+    from segmend.jobs.painted import painted
     from segmend.jobs.review import LOG, open_review
+    from segmend.jobs.review import apply as apply_decisions
     from segmend.jobs.review_log import DecisionLog
 
     if in_place and not apply:
@@ -48,19 +58,38 @@ def review(
     paths = before | {name: path for name, path in given.items() if path is not None}
     if missing := [f"--{name}" for name in ("images", "coarse", "refined") if name not in paths]:
         raise InvalidInput(f"{out} holds no review yet: give {', '.join(missing)}")
-    opened = open_review(**paths, out=out, max_pixels=max_pixels)
+    maps = reported(
+        painted({name: paths[name] for name in ("coarse", "refined")}, out / "label_maps", paths["images"])
+    )
+    if maps.annotations and in_place:
+        raise InvalidInput(f"--in-place: for label maps; annotations are written to {out}: leave it out")
+    opened = open_review(**paths | maps.folders, out=out, max_pixels=max_pixels)
     for finding in (*opened.findings, *log.notes):
         console.print(escape(finding))
     if apply:
-        _apply(opened, out, in_place, quiet)
+        done = apply_decisions(opened, in_place, quiet)
+        if "coarse" in maps.annotations:
+            _apply_to_annotations(paths, maps, out)
+        _print_applied(done, out, in_place)
     else:
         _serve(opened, paths, log, out, port)
 
 
-def _apply(opened, out: Path, in_place: bool, quiet: bool) -> None:  # type: ignore[no-untyped-def]
-    from segmend.jobs.review import apply
+def _apply_to_annotations(paths: dict[str, Path], maps: Painted, out: Path) -> None:
+    from segmend.jobs.reviewed_annotations import apply_to_annotations
 
-    done = apply(opened, in_place, quiet)
+    if "refined" not in maps.annotations:
+        console.print(
+            f"{paths['coarse']} stays as it is, as the refined maps are no annotations: label maps alone"
+        )
+        return
+    written, count = apply_to_annotations(
+        paths["coarse"], paths["refined"], paths["images"], maps.folders["coarse"], out
+    )
+    console.print(escape(f"{count} objects with another mask in {written}"))
+
+
+def _print_applied(done: Results, out: Path, in_place: bool) -> None:
     parts = [f"{done.decided} decided", f"{done.undecided} undecided or without a difference"]
     if done.partly:
         parts.insert(1, f"{done.partly} partly decided")
@@ -77,7 +106,7 @@ def _apply(opened, out: Path, in_place: bool, quiet: bool) -> None:  # type: ign
     )
 
 
-def _serve(opened, paths: dict[str, Path], log, out: Path, port: int) -> None:  # type: ignore[no-untyped-def]
+def _serve(opened: Review, paths: dict[str, Path], log: DecisionLog, out: Path, port: int) -> None:
     from segmend.jobs.review_server import ReviewServer
     from segmend.jobs.review_session import Session
 

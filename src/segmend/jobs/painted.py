@@ -28,11 +28,13 @@ class Painted:
         folders: by the name that each path was given with; paths that are no annotations are as they were.
         findings: what was painted, and into which classes, in sentences.
         skipped: objects and images that could not be used.
+        annotations: names of the paths that are annotations.
     """
 
     folders: dict[str, Path]
     findings: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    annotations: frozenset[str] = frozenset()
 
 
 def painted(
@@ -69,7 +71,7 @@ def painted(
             f"{one.path}: {one.title}, {len(one.objects)} objects painted into label maps "
             f"of {len(classes)} classes ({named(classes.names, 12)}): {root}"
         )
-    return Painted(folders, tuple(findings), tuple(skipped))
+    return Painted(folders, tuple(findings), tuple(skipped), frozenset(read))
 
 
 def _shared_classes(read: Mapping[str, Annotations], others: list[Path]) -> Classes:

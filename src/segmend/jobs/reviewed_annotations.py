@@ -7,10 +7,43 @@ from pathlib import Path
 
 import numpy as np
 
-from segmend.data.annotations import Annotations
+from segmend.data.annotations import Annotations, read_annotations
 from segmend.data.annotations.annotations import Shape, Stored
 from segmend.data.annotations.polygons import Cropped, OutlineOptions, outlines_of
+from segmend.data.dataset import open_dataset
+from segmend.data.files import InvalidFile
+from segmend.data.masks import read_labels
 from segmend.labels import InvalidInput
+
+
+def apply_to_annotations(coarse: Path, refined: Path, images: Path, painted: Path, out: Path) -> tuple[Path, int]:
+    """Write the annotations that were reviewed, after `segmend.jobs.review.apply` wrote their label maps.
+
+    Args:
+        coarse, refined: the annotations.
+        images: folder of the images.
+        painted: the label maps that `coarse` was painted into.
+        out: folder of the review, with what was decided in ``labels``.
+
+    Returns:
+        The file or the folder that was written, and how many objects have another mask.
+
+    Raises:
+        InvalidInput: annotations of other objects (see `check_alike`), or a file that is no review's.
+    """
+    ours, theirs = read_annotations(coarse), read_annotations(refined)
+    if any(file.resolve().is_relative_to((out / ours.output).resolve()) for file in (*ours.files, *theirs.files)):
+        raise InvalidFile(out / ours.output, "an input, which the output would replace: choose another --out")
+    identities = {place: identity for identity, place in ours.paired(open_dataset(images))[0].items()}
+
+    def accepted(place: int) -> np.ndarray | None:
+        name = f"{identities.get(place, '')}.png"
+        if not (out / "labels" / name).is_file() or not (painted / name).is_file():
+            return None
+        before, after = (read_labels(folder / name)[0] for folder in (painted, out / "labels"))
+        return np.asarray(before != after)
+
+    return out / ours.output, write_reviewed(ours, theirs, accepted, out)
 
 
 def check_alike(coarse: Annotations, refined: Annotations) -> None:
