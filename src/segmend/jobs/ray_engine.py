@@ -155,8 +155,8 @@ def _outcomes(
     except ray.exceptions.RayActorError as error:
         raise InvalidInput(
             f"workers died, up to {1 + RETRIES} times on the same images ({error}): check that segmend is "
-            "installed on every machine, and use fewer workers (--workers) where memory is short; what is finished is kept, "
-            "and the same command resumes"
+            "installed on every machine, and use fewer workers (--workers) where memory is short; what is "
+            "finished is kept, and the same command resumes"
         ) from error
 
 
