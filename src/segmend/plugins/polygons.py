@@ -59,9 +59,9 @@ def filled(corners: Any, height: int, width: int) -> np.ndarray:
     fine = np.zeros(((bottom - top) * SUBPIXELS, (right - left) * SUBPIXELS), np.uint8)
     # Of OpenCV's pixels the centres are whole numbers. Fractions are given in 1/16 of a pixel.
     scaled = ((points - (left, top)) * SUBPIXELS - 0.5) * 16
-    cv2.fillPoly(fine, [np.rint(scaled).astype(np.int32)], 1, shift=4)
-    shares = cv2.resize(fine * np.float32(1), (right - left, bottom - top), interpolation=cv2.INTER_AREA)
-    mask[top:bottom, left:right] = shares >= 0.5
+    cv2.fillPoly(fine, [np.rint(scaled).astype(np.int32)], 255, shift=4)
+    shares = cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+    mask[top:bottom, left:right] = shares > 127
     return mask
 
 
