@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from segmend.data.annotations.polygons import mask_of_rings
 from segmend.data.files import MAX_PIXELS
 from segmend.labels import InvalidInput
 from segmend.models import RefinedRegion, refine_region
 from segmend.pixels import to_rgb, values_of
 from segmend.plugins import object_refiner
-from segmend.plugins.polygons import filled
 from segmend.refiners import ObjectRefiner
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def snapped_outline(image: np.ndarray, points: Sequence[Sequence[float]], refine
     Raises:
         InvalidInput: fewer than `LEAST` points, or a polygon without a pixel.
     """
-    mask = filled(points, *image.shape[:2])
+    mask = mask_of_rings([points], *image.shape[:2])
     if not mask.any():
         raise InvalidInput("no pixel is inside the points: click around the object, in order")
     return refine_region(image, mask, refiner=refiner)

@@ -135,3 +135,12 @@ def test_what_cannot_be_outlined():
         mask_of_rings([np.zeros((2, 2))], 5, 5)
     with pytest.raises(InvalidInput, match="three corners"):
         mask_of_rings([np.full((4, 2), np.nan)], 5, 5)
+
+
+def test_corners_far_outside_cost_nothing():
+    (height, width), far = (9, 12), 1e9
+    ring = np.array([[-far, 3], [far, 3], [far, 6], [-far, 6]])
+    mask = mask_of_rings([ring], height, width)
+    assert mask[3:6].all()
+    assert not mask[:3].any()
+    assert not mask[6:].any()

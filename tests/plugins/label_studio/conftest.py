@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segmend.plugins.label_studio.brush import encoded
-from segmend.plugins.polygons import outlines
+from segmend.data.annotations.label_studio import encode_brush
+from segmend.data.annotations.polygons import Cropped, outlines_of, single_ring
 
 CONFIG = """
 <View>
@@ -46,9 +46,10 @@ def _region(mask, kind="brushlabels", **others):
     """A region of Label Studio."""
     height, width = mask.shape
     if kind.startswith("brush"):
-        value = {"format": "rle", "rle": encoded(mask)}
+        value = {"format": "rle", "rle": encode_brush(mask)}
     else:
-        value = {"points": (outlines(mask)[0] * (100 / width, 100 / height)).tolist(), "closed": True}
+        ring = single_ring(outlines_of([Cropped.of(mask)])[0].geometry)
+        value = {"points": (ring * (100 / width, 100 / height)).tolist(), "closed": True}
     if kind.endswith("labels"):
         value[kind] = ["Cell"]
     return {

@@ -103,16 +103,7 @@ class LabelStudio(Annotations):
         found = copy.deepcopy(self._tasks[task][kind][annotation]["result"][place])
         if kind == "predictions" and expected_iou is not None:
             found["score"] = expected_iou
-        if shape is None:
-            return found
-        height, width = shape.mask.shape
-        if shape.outline is None:
-            found["value"]["rle"] = encode_brush(shape.mask)
-            found["value"]["format"] = "rle"
-        else:
-            found["value"]["points"] = _percent(single_ring(shape.outline.geometry), height, width)
-        found["original_width"], found["original_height"] = width, height
-        return found
+        return found if shape is None else with_shape(found, shape)
 
     def write(self, folder: Path, replacements: Mapping[int, Stored]) -> None:
         tasks = copy.deepcopy(self._tasks) if replacements else self._tasks
@@ -173,6 +164,8 @@ def mask_of(result: Mapping[str, Any], height: int, width: int) -> np.ndarray:
     value = result.get("value")
     if not isinstance(value, dict):
         raise InvalidInput("expected a `value`")
+    if result.get("image_rotation"):
+        raise InvalidInput("the image is rotated in Label Studio: rotate it back, its regions keep their places")
     if LABELS_OF[result["type"]] == BRUSH:
         if not isinstance(value.get("rle"), list):
             raise InvalidInput("no mask (`rle`) in its value")
@@ -182,6 +175,16 @@ def mask_of(result: Mapping[str, Any], height: int, width: int) -> np.ndarray:
     except (KeyError, TypeError, ValueError):
         raise InvalidInput("expected `points` as [[x, y], ...] in percent") from None
     return mask_of_rings([points / 100 * (width, height)], height, width)
+
+
+def with_shape(result: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
+    """A copy of a result with another mask, as what it was: a brush, or a polygon of one ring."""
+    height, width = shape.mask.shape
+    new: dict[str, Any] = {"format": "rle", "rle": encode_brush(shape.mask)}
+    if shape.outline is not None:
+        new = {"points": _percent(single_ring(shape.outline.geometry), height, width), "closed": True}
+    value = {**result["value"], **new}
+    return {**result, "value": value, "original_width": width, "original_height": height}
 
 
 def decode_brush(rle: Sequence[int], height: int, width: int) -> np.ndarray:

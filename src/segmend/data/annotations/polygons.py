@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -303,16 +303,25 @@ def _squared(corners: Ring, direction: float, shortest: float) -> Ring:
     return np.asarray(np.asarray(found) @ turn.T)
 
 
-def mask_of_rings(rings: Sequence[Ring], height: int, width: int) -> np.ndarray:
+def mask_of_rings(rings: Sequence[Any], height: int, width: int) -> np.ndarray:
     """The mask ``bool [H, W]`` of the area in any of some rings, as pycocotools paints it.
+
+    Args:
+        rings: corners ``[K, 2]`` each, or ``[2 K]`` as x, y, x, y, ...
 
     Raises:
         InvalidInput: fewer than three corners, numbers that are not finite, or no pycocotools.
     """
     masks = masks_of_coco()
-    flat = [np.asarray(ring, np.float64).ravel() for ring in rings]
-    if not flat or any(len(ring) < 6 or not np.isfinite(ring).all() for ring in flat):
+    try:
+        flat = [np.asarray(ring, np.float64).ravel() for ring in rings]
+    except (TypeError, ValueError):
+        flat = []
+    if not flat or any(len(ring) < 6 or len(ring) % 2 or not np.isfinite(ring).all() for ring in flat):
         raise InvalidInput("expected polygons of three corners or more, as x, y, x, y, ...")
+    # Far outside, sides would cost memory by their length; a margin keeps nearly where they enter the image.
+    low, high = np.array([-width, -height]), np.array([2 * width, 2 * height])
+    flat = [ring.reshape(-1, 2).clip(low, high).ravel() for ring in flat]
     encoded = masks.merge(masks.frPyObjects([ring.tolist() for ring in flat], height, width))
     return np.asarray(masks.decode(encoded)).astype(bool)
 

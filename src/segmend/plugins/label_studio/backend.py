@@ -103,7 +103,7 @@ class Backend:
                 continue
             refined = refine_region(*self._mask(task, item, images), refiner=known)
             scores.append(refined.expected_iou)
-            result += with_mask(item, refined.mask, refined.expected_iou)
+            result.append(with_mask(item, refined.mask, refined.expected_iou))
         return {"result": result, "score": round(float(np.mean(scores)), 4), "model_version": self.model_version}
 
     def _mask(self, task: dict[str, Any], region: Region, images: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
