@@ -5,7 +5,7 @@ hold the commands.
 """
 
 # Commands are listed in the order of these imports.
-from segmend.cli import start, training, refining, faces, video, evaluating, tags, doctor  # noqa: F401, I001
+from segmend.cli import start, training, refining, checking, faces, video, evaluating, tags, doctor  # noqa: F401, I001
 from segmend.cli.app import app, main
 
 __all__ = ["app", "main"]
