@@ -1,7 +1,7 @@
 """Out-of-fold probability maps of a linear classifier on frozen features, fitted in seconds to any labels.
 
-It is the network of the recipe `linear` (`segmend.segmenters.linear.LinearProbe`). Its features do not depend on the
-labels, so they are computed once for an image; the classifier is fitted to corrupted labels as a user's would be.
+It is the network of the recipe `linear` (`segmend.segmenters.linear.LinearProbe`). Its features do not depend on
+labels, so they are computed once for an image; the classifier is fitted to corrupted labels, as a user's would be.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from segmend.segmenters.linear import LinearProbe
 CELL = 16
 """Side in pixels of a cell of the features."""
 
-STEPS, BATCH = 300, 2048
+STEPS, BATCH = 200, 1024
 """Of the fit; a batch holds cells."""
 
 
@@ -77,7 +77,7 @@ def out_of_fold_logits(
 
 
 def _fitted(x: Tensor, y: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Weight ``[C, D]`` and bias ``[C]`` of the classifier, fitted to shares ``y [N, C]`` of cells ``x [N, D]``."""
+    """Weight ``[C, D]`` and bias ``[C]``, fitted to shares ``y [N, C]`` of the classes in cells ``x [N, D]``."""
     generator = torch.Generator().manual_seed(0)
     few = x[torch.randperm(len(x), generator=generator)[:20_000]].float()
     mean, std = few.mean(0), few.std(0) + 1e-4

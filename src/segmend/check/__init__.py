@@ -7,7 +7,7 @@
    areas and images.
 """
 
-from segmend.check.detector import Detector, Judgement, Sample
+from segmend.check.detector import Detector, Judgement, PartDetector, Sample, samples_of
 from segmend.check.logistic import Logistic
 from segmend.check.measure import Areas, Contradictions, Measured, Seen, Whole, step_for
 from segmend.check.simulated import KINDS, simulated_errors
@@ -23,11 +23,13 @@ __all__ = [
     "Kind",
     "Logistic",
     "Measured",
+    "PartDetector",
     "Sample",
     "Seen",
     "Suspect",
     "Usual",
     "Whole",
+    "samples_of",
     "simulated_errors",
     "step_for",
     "suspects_of",

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from segmend.check.logistic import NEVER, Logistic
 from segmend.check.measure import Measured, Seen, Whole
-from segmend.check.simulated import Error
+from segmend.check.simulated import Error, simulated_errors
 from segmend.check.usual import Usual
 from segmend.ops.blobs import label_components
 
 PRIOR = -3.0
-"""Log-odds of an error before an image is seen, and of one that looks like `COMMON` of the folder."""
+"""Log-odds of an error of one sort in an image, before anything is seen of it: one image of twenty has one."""
 
-COMMON = 0.8
-"""Share of the images of a folder that are taken to have no error of one sort."""
-
-TRIMMED, ROUNDS = 0.2, 2
-"""Share of the images that nothing is learned from, as they look worst themselves; they are sought so many times."""
-
-STRONGEST = 2
-"""Areas of an image that speak for it, of those labelled and of those contradicted."""
+TRIMMED, ROUNDS = 0.3, 2
+"""Share of the images that look worst themselves, so that nothing is learned from them; sought so many times."""
 
 MOSTLY = 0.5
 """Share of an area's pixels that a simulated error changed, so that the area counts as wrong."""
-
-LOCAL: tuple[Error, ...] = ("class", "missing", "islands", "holes")
-
-SUPPORTING = [Whole._fields.index(name) for name in ("own", "contradicted", "lowest")]
-"""Measures of a whole image that also speak of errors in parts of it."""
 
 
 class Sample(NamedTuple):
@@ -61,6 +51,27 @@ class Sample(NamedTuple):
         )
 
 
+def samples_of(
+    seen: Callable[[np.ndarray], Seen],
+    labels: np.ndarray,
+    other: np.ndarray | None,
+    classes: Sequence[int],
+    void: int,
+    seed: int,
+) -> list[Sample]:
+    """A label map ``[H, W]`` as it is, and with one simulated error of each kind that it can have.
+
+    Args:
+        seen: the image with the probability map for a label map: the same for all, unless it depends on labels.
+        other, classes, seed: see `simulated_errors`.
+    """
+    errors = simulated_errors(labels, other, classes, void, seed)
+    return [
+        Sample.of(seen(labels), labels, labels, void),
+        *(Sample.of(seen(changed), changed, labels, void, kind) for kind, changed in errors),
+    ]
+
+
 def _shares(changed: np.ndarray, numbers: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Share of the pixels that changed in some numbered areas."""
     pixels = np.bincount(numbers.ravel())
@@ -73,117 +84,146 @@ class Judgement(NamedTuple):
 
     Attributes:
         score: whether anything is wrong.
-        areas, contradictions: whether the labels of each are wrong, ``float64 [A]`` and ``[D]``.
+        classes: whether each area has a wrong class, ``float64 [A]``.
+        specks: whether each area is an island or a hole, ``float64 [A]``.
+        missing: whether an object is missing at each contradiction, ``float64 [D]``.
         border: whether borders are off.
         other: whether the label map belongs to another image.
     """
 
     score: float
-    areas: np.ndarray
-    contradictions: np.ndarray
+    classes: np.ndarray
+    specks: np.ndarray
+    missing: np.ndarray
     border: float
     other: float
 
 
 @dataclass(frozen=True)
-class Detector:
-    """What tells errors from right labels in a folder.
+class PartDetector:
+    """Finds wrong parts of one sort: first by each part alone, then by what the image as a whole adds.
 
     Attributes:
-        areas, contradictions: of single ones.
-        local: of an image, by its strongest areas and contradictions.
-        border, other: of an image, by its measures as a whole.
-        common: log-odds by `local`, `border` and `other` that the share `COMMON` of the folder does not reach.
+        alone: log-odds by the features of a part.
+        in_image: log-odds by the former, and measures of the whole image.
+        adding: indices of these measures.
+    """
+
+    alone: Logistic
+    in_image: Logistic
+    adding: list[int]
+
+    @classmethod
+    def fit(
+        cls,
+        parts: Sequence[np.ndarray],
+        are_wrong: Sequence[np.ndarray],
+        wholes: np.ndarray,
+        has_error: np.ndarray,
+        is_learned: np.ndarray,
+        adding: Sequence[str] = (),
+    ) -> PartDetector:
+        """Learn from label maps.
+
+        Args:
+            parts, are_wrong: features ``[A, F]`` of the parts of each map, and which are wrong, ``bool [A]``.
+            wholes: measures of each map as a whole, ``[N, 8]``.
+            has_error: whether each map has an error, ``bool [N]``.
+            is_learned: whether its error is of the sort that is sought in whole maps; others teach only parts.
+            adding: names of the measures of whole maps that count.
+        """
+        alone = Logistic.fit(np.concatenate(parts), np.concatenate(are_wrong))
+        indices = [Whole._fields.index(name) for name in adding]
+        strongest = np.array([alone(some).max(initial=NEVER) for some in parts])
+        features = np.column_stack((strongest, wholes[:, indices]))
+        return cls(alone, Logistic.fit(features[is_learned], has_error[is_learned]), indices)
+
+    def __call__(self, parts: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        """Log-odds of each part ``[A]`` by its features ``[A, F]`` and the measures ``[8]`` of the image."""
+        adding = np.broadcast_to(whole[self.adding], (len(parts), len(self.adding)))
+        return self.in_image(np.column_stack((self.alone(parts), adding)))
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What tells errors from right labels in a folder: for each sort of errors, what is known of it.
+
+    Attributes:
+        classes, specks, missing: of parts of a label map.
+        border, other: of a label map as a whole.
     """
 
     usual: Usual
-    areas: Logistic
-    contradictions: Logistic
-    local: Logistic
+    classes: PartDetector
+    specks: PartDetector
+    missing: PartDetector
     border: Logistic
     other: Logistic
-    common: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @classmethod
-    def fit(cls, usual: Usual, samples: Sequence[Sequence[Sample]], folder: Iterable[Measured]) -> Detector:
+    def fit(cls, usual: Usual, samples: Sequence[Sequence[Sample]]) -> Detector:
         """Learn from some label maps of a folder.
 
         Args:
-            samples: of each image, its label map as it is, and with errors. Labels as they are may have errors of
-                their own: the images that look worst are left out.
-            folder: all its label maps.
+            samples: of each image, its label map as it is, and with errors (see `samples_of`). Labels as they are
+                may have errors of their own: the images that look worst are left out.
         """
         kept = samples
         for _ in range(ROUNDS):
             found = cls._fitted(usual, [sample for image in kept for sample in image])
-            as_is = [np.logaddexp(0, found._log_odds(image[0].measured) + PRIOR).sum() for image in samples]
+            as_is = [found.judge(image[0].measured).score for image in samples]
             limit = np.quantile(as_is, 1 - TRIMMED)
             kept = [image for image, one in zip(samples, as_is, strict=True) if one <= limit]
-        found = cls._fitted(usual, [sample for image in kept for sample in image])
-        log_odds = np.array([found._log_odds(one) for one in folder])
-        local, border, other = np.quantile(log_odds, COMMON, axis=0).tolist()
-        return replace(found, common=(local, border, other))
+        return cls._fitted(usual, [sample for image in kept for sample in image])
 
     @classmethod
     def _fitted(cls, usual: Usual, samples: Sequence[Sample]) -> Detector:
-        # Borders that are off make slivers of wrong labels, and no wrong area.
-        parts = [sample for sample in samples if sample.kind != "border"]
-        areas = Logistic.fit(
-            np.concatenate([usual.of_areas(one.measured.areas) for one in parts]),
-            np.concatenate([one.areas > MOSTLY for one in parts]),
-        )
-        contradictions = Logistic.fit(
-            np.concatenate([usual.of_contradictions(one.measured.contradictions) for one in parts]),
-            np.concatenate([one.contradictions > MOSTLY for one in parts]),
-        )
-        local = [sample for sample in samples if sample.kind in (None, *LOCAL)]
-        strongest = np.array([_strongest(usual, areas, contradictions, one.measured) for one in local])
+        def chosen(*kinds: Error) -> tuple[list[Sample], np.ndarray, np.ndarray]:
+            """Samples as they are and with errors of some kinds, their measures, and which have an error."""
+            some = [sample for sample in samples if sample.kind is None or sample.kind in kinds]
+            wholes = np.array([usual.of_whole(sample.measured.whole) for sample in some])
+            return some, wholes, np.array([sample.kind is not None for sample in some])
 
-        def by_whole(kind: Error) -> Logistic:
-            some = [sample for sample in samples if sample.kind in (None, kind)]
-            features = np.array([usual.of_whole(sample.measured.whole) for sample in some])
-            return Logistic.fit(features, np.array([sample.kind is not None for sample in some]))
-
-        return cls(
-            usual,
-            areas,
-            contradictions,
-            Logistic.fit(strongest, np.array([one.kind is not None for one in local])),
-            by_whole("border"),
-            by_whole("other image"),
+        # Every area of another image's map is one in a wrong class; only the map as a whole says more.
+        some, wholes, has_error = chosen("class", "other image")
+        classes = PartDetector.fit(
+            [usual.of_classes(one.measured.areas) for one in some],
+            [one.areas > MOSTLY for one in some],
+            wholes,
+            has_error,
+            np.array([one.kind != "other image" for one in some]),
+            ["lowest"],
         )
+        some, wholes, has_error = chosen("islands", "holes")
+        specks = PartDetector.fit(
+            [usual.of_specks(one.measured.areas) for one in some],
+            [one.areas > MOSTLY for one in some],
+            wholes,
+            has_error,
+            np.ones(len(some), bool),
+        )
+        some, wholes, has_error = chosen("missing")
+        missing = PartDetector.fit(
+            [usual.of_missing(one.measured.contradictions) for one in some],
+            [one.contradictions > MOSTLY for one in some],
+            wholes,
+            has_error,
+            np.ones(len(some), bool),
+            ["lowest", "own_near"],
+        )
+        border, other = (Logistic.fit(*chosen(kind)[1:]) for kind in ("border", "other image"))
+        return cls(usual, classes, specks, missing, border, other)
 
     def judge(self, measured: Measured) -> Judgement:
         """Judge an image of the folder."""
-        local, border, other = _probability(self._log_odds(measured) - np.array(self.common)).tolist()
-        areas = _probability(self.areas(self.usual.of_areas(measured.areas)))
-        contradictions = _probability(self.contradictions(self.usual.of_contradictions(measured.contradictions)))
-        # A part is wrong only where the image has a wrong part.
-        return Judgement(
-            1 - (1 - local) * (1 - border) * (1 - other),
-            np.minimum(areas, local),
-            np.minimum(contradictions, local),
-            border,
-            other,
-        )
-
-    def _log_odds(self, measured: Measured) -> np.ndarray:
-        """Log-odds of errors in parts, of borders, and of another image's label map, ``float64 [3]``."""
-        whole = self.usual.of_whole(measured.whole)[None]
-        strongest = _strongest(self.usual, self.areas, self.contradictions, measured)[None]
-        return np.array([self.local(strongest)[0], self.border(whole)[0], self.other(whole)[0]])
-
-
-def _strongest(usual: Usual, areas: Logistic, contradictions: Logistic, measured: Measured) -> np.ndarray:
-    """The highest log-odds of the areas and of the contradictions of an image, and what supports them."""
-    of_areas = areas(usual.of_areas(measured.areas))
-    of_others = contradictions(usual.of_contradictions(measured.contradictions))
-    return np.concatenate([_largest(of_areas), _largest(of_others), usual.of_whole(measured.whole)[SUPPORTING]])
-
-
-def _largest(values: np.ndarray) -> np.ndarray:
-    padded = np.append(values, np.full(STRONGEST, NEVER))
-    return np.sort(padded)[::-1][:STRONGEST]
+        whole = self.usual.of_whole(measured.whole)
+        classes = _probability(self.classes(self.usual.of_classes(measured.areas), whole))
+        specks = _probability(self.specks(self.usual.of_specks(measured.areas), whole))
+        missing = _probability(self.missing(self.usual.of_missing(measured.contradictions), whole))
+        border, other = (float(_probability(one(whole[None]))[0]) for one in (self.border, self.other))
+        strongest = [float(some.max(initial=0)) for some in (classes, specks, missing)]
+        right = math.prod(1 - one for one in (*strongest, border, other))
+        return Judgement(1 - right, classes, specks, missing, border, other)
 
 
 def _probability(log_odds: np.ndarray) -> np.ndarray:

@@ -21,12 +21,6 @@ LISTED = 0.1
 MOST = 20
 """Parts of an image that are listed, at most."""
 
-ENCLOSED = 0.8
-"""Share of its outline by which an area lies inside another class."""
-
-SMALL = 0.03
-"""Share of the valid pixels up to which an area inside another class is an island or a hole."""
-
 Box = tuple[int, int, int, int]
 
 
@@ -51,10 +45,15 @@ class Suspect:
     area: int = 0
     contradiction: int = 0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the label map as a whole."""
+        return not self.area and not self.contradiction
+
     def mask(self, seen: Seen, labels: np.ndarray, void: int) -> np.ndarray:
-        """Its pixels in the label map ``[H, W]`` that was measured, ``bool [H, W]``; without number all valid ones."""
+        """Its pixels in the label map ``[H, W]`` that was measured, ``bool [H, W]``; all of them for a whole map."""
         is_valid = labels != void
-        if not self.area and not self.contradiction:
+        if self.is_whole:
             return is_valid
         small = np.ascontiguousarray(labels[:: seen.step, :: seen.step])
         if self.area:
@@ -113,39 +112,38 @@ def _of_whole(judged: Judgement, size: tuple[int, int]) -> Iterator[Suspect]:
 
 def _of_parts(measured: Measured, judged: Judgement, usual: Usual, size: tuple[int, int]) -> Iterator[Suspect]:
     areas, others, step = measured.areas, measured.contradictions, measured.step
-    score = {int(number): float(one) for number, one in zip(areas.number, judged.areas, strict=True)}
-    for index in np.flatnonzero(judged.areas >= LISTED):
-        kind, suggested = _kind_of(areas, int(index), usual)
+    scores = np.maximum(judged.classes, judged.specks)
+    listed = set(areas.number[scores >= LISTED].tolist())
+    for index in np.flatnonzero(scores >= LISTED).tolist():
+        is_speck = judged.specks[index] > judged.classes[index] and areas.around[index] >= 0
+        kind, suggested = _speck(areas, index, usual) if is_speck else ("class", int(areas.rival[index]))
         yield Suspect(
             kind,
             _box(areas.box[index], step, size),
             int(areas.pixels[index]) * step**2,
             int(areas.label[index]),
             suggested,
-            float(judged.areas[index]),
+            float(scores[index]),
             area=int(areas.number[index]),
         )
-    for index in np.flatnonzero(judged.contradictions >= LISTED):
-        one = float(judged.contradictions[index])
-        if score.get(int(others.area[index]), 0.0) < LISTED:  # else its area is a suspect as a whole
+    for index in np.flatnonzero(judged.missing >= LISTED).tolist():
+        if int(others.area[index]) not in listed:  # else its area is a suspect as a whole
             yield Suspect(
                 "missing",
                 _box(others.box[index], step, size),
                 int(others.pixels[index]) * step**2,
                 int(others.label[index]),
                 int(others.rival[index]),
-                one,
+                float(judged.missing[index]),
                 contradiction=int(others.number[index]),
             )
 
 
-def _kind_of(areas: Areas, index: int, usual: Usual) -> tuple[Kind, int]:
-    """The kind of an area in a wrong class, and the class that it should have."""
-    around, label = int(areas.around[index]), int(areas.label[index])
-    if around >= 0 and areas.enclosed[index] >= ENCLOSED and areas.share[index] <= SMALL:
-        labelled = usual.confusion.sum(axis=0)
-        return ("holes" if labelled[label] > labelled[around] else "islands"), around
-    return "class", int(areas.rival[index])
+def _speck(areas: Areas, index: int, usual: Usual) -> tuple[Kind, int]:
+    """Whether an area is an island or a hole, and the class around it. A hole has the more frequent class."""
+    label, around = int(areas.label[index]), int(areas.around[index])
+    labelled = usual.confusion.sum(axis=0)
+    return ("holes" if labelled[label] > labelled[around] else "islands"), around
 
 
 def _box(box: np.ndarray, step: int, size: tuple[int, int]) -> Box:

@@ -81,48 +81,50 @@ class Usual:
             scale,
         )
 
-    def of_areas(self, areas: Areas) -> np.ndarray:
-        """What speaks against areas, ``float64 [A, 11]``."""
+    def of_classes(self, areas: Areas) -> np.ndarray:
+        """What speaks for another class of areas, ``float64 [A, 3]``: more of large areas."""
+        evidence = np.stack((areas.over.clip(-6, 8), self._surprise(areas), (-areas.own).clip(0, 9)), axis=1)
+        found: np.ndarray = evidence * areas.share[:, None] ** 0.25
+        return found
+
+    def of_specks(self, areas: Areas) -> np.ndarray:
+        """What speaks for areas that are islands or holes, ``float64 [A, 11]``."""
         log_share = np.log(areas.share)
-        improbable = (-areas.own).clip(0, 9)
-        over = areas.over.clip(-6, 8)
         edge = np.where(np.isfinite(areas.edge), areas.edge / self.edge, 1)
-        return np.stack(
+        return np.column_stack(
             (
-                improbable,
-                ((self.own[areas.label] - areas.own) / self.spread[areas.label]).clip(-3, 6),
-                over,
+                (-areas.own).clip(0, 9),
+                self._surprise(areas),
+                areas.over.clip(-6, 8),
                 areas.around_over.clip(-6, 8),
                 log_share,
                 log_share - self.log_share[areas.label],
                 areas.enclosed,
                 np.log(edge.clip(0) + 0.2),
                 areas.enclosed * log_share,
-                over * areas.share**0.25,
-                improbable * areas.share**0.25,
-            ),
-            axis=1,
+                areas.over.clip(-6, 8) * areas.share**0.25,
+                (-areas.own).clip(0, 9) * areas.share**0.25,
+            )
         )
 
-    def of_contradictions(self, found: Contradictions) -> np.ndarray:
-        """What speaks for contradictions, and against the labels there, ``float64 [D, 9]``."""
-        improbable = (-found.own).clip(0, 9)
+    def of_missing(self, found: Contradictions) -> np.ndarray:
+        """What speaks for objects where labels are contradicted, ``float64 [D, 4]``: more of large ones."""
+        over = (found.of_rival - found.own).clip(0, 9)
         confirmed = self.confusion[found.rival, found.rival] + COUNTED
         confused = self.confusion[found.rival, found.label] + COUNTED
-        return np.stack(
+        return np.column_stack(
             (
-                found.of_rival.clip(-4, 0),
-                improbable,
-                ((self.own[found.label] - found.own) / self.spread[found.label]).clip(-3, 6),
-                np.log(found.share),
-                found.far,
-                found.is_present,
-                np.log(confirmed / confused),
-                improbable * found.share**0.5,
-                improbable * found.share**0.25,
-            ),
-            axis=1,
+                over * found.share**0.5,
+                over * found.share**0.25,
+                self._surprise(found) * found.share**0.5,
+                np.log(confirmed / confused) * found.share**0.25,
+            )
         )
+
+    def _surprise(self, parts: Areas | Contradictions) -> np.ndarray:
+        """By how many standard deviations labels are less probable than is usual for their class."""
+        found: np.ndarray = (self.own[parts.label] - parts.own) / self.spread[parts.label]
+        return found.clip(-3, 6)
 
     def of_whole(self, whole: Whole) -> np.ndarray:
         """How unusual a whole image is, in spreads from the median, ``float64 [8]``; 0 where not measured."""

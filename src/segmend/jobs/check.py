@@ -23,7 +23,7 @@ from segmend.check import (
     Suspect,
     Usual,
     Whole,
-    simulated_errors,
+    samples_of,
     suspects_of,
 )
 from segmend.data.dataset import Dataset, Record, check_fits, pair_coarse
@@ -57,7 +57,7 @@ RESULTS, PAGE = "results.json", "check.html"
 THRESHOLD = 0.5
 """Score from which on an image looks wrong."""
 
-SIMULATED = 48
+SIMULATED = 32
 """Images on which errors are simulated, at most."""
 
 ON_PAGE = 24
@@ -74,12 +74,14 @@ class Evidence(Protocol):
     """What gives the probability maps that labels are compared with.
 
     Attributes:
-        name: how results call it.
+        name: how results and the page call it.
+        folder: where it is read from; None: nowhere.
         made_with: what decides its maps, but for the files of a record.
         sees_labels: whether its maps depend on the labels themselves.
     """
 
     name: str
+    folder: Path | None
     made_with: str
     sees_labels: bool
 
@@ -97,11 +99,11 @@ class Predictions:
         images: records whose coarse maps are these files.
     """
 
+    name, made_with = "probability maps", "probability maps"
     sees_labels = False
-    made_with = "probability maps"
 
     def __init__(self, images: Dataset, folder: Path) -> None:
-        self.images, self.name = images, str(folder)
+        self.images, self.folder = images, folder
         self.records = {record.id: record for record in images}
 
     def file(self, record: Record) -> Path | None:
@@ -116,7 +118,7 @@ class Predictions:
 class Refined:
     """What the universal refiner makes of the labels."""
 
-    sees_labels = True
+    sees_labels, folder = True, None
     name = "what the universal refiner makes of them"
 
     def __init__(self, images: Dataset, quiet: bool) -> None:
@@ -239,7 +241,7 @@ def check(
         first = outcome.skipped[0]
         raise InvalidInput(f"no label map can be checked, the first: {first.file}: {first.reason}")
     usual = Usual.of(map(job.read_measured, records), len(images.classes))
-    detector = Detector.fit(usual, job.samples(records), map(job.read_measured, records))
+    detector = Detector.fit(usual, job.samples(records))
     scores: dict[str, float] = {}
     suspects: dict[str, list[Suspect]] = {}
     for record in records:
@@ -256,6 +258,7 @@ def check(
         images=str(records[0].image.parent) if records[0].image else "",
         coarse=str(coarse or (records[0].coarse.parent if records[0].coarse else "")),
         evidence=evidence.name,
+        probs=None if evidence.folder is None else str(evidence.folder),
         classes=list(names),
         palette=list(images.classes.palette),
         threshold=THRESHOLD,
@@ -309,6 +312,11 @@ def _notes(usual: Usual, names: Sequence[str], count: int, evidence: Evidence) -
     if not usual.has_borders:
         notes.append("no label map holds two classes: borders cannot be judged")
     return notes
+
+
+def seed_of(identity: str) -> int:
+    """The seed of an image's simulated errors."""
+    return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=4).digest(), "big")
 
 
 class _Check:
@@ -408,13 +416,13 @@ class _Check:
         self, record: Record, given: _Given, other: np.ndarray | None, present: list[int]
     ) -> list[Sample]:
         seen = Seen.of(given.image, given.probabilities)
-        found = [Sample.of(seen, given.labels, given.labels, self.void)]
-        seed = int.from_bytes(hashlib.blake2b(record.id.encode(), digest_size=4).digest(), "big")
-        for kind, labels in simulated_errors(given.labels, other, present, self.void, seed):
-            if self.evidence.sees_labels:
-                seen = Seen.of(given.image, self.evidence.of(record, given.image, labels))
-            found.append(Sample.of(seen, labels, given.labels, self.void, kind))
-        return found
+
+        def seen_with(labels: np.ndarray) -> Seen:
+            if labels is given.labels or not self.evidence.sees_labels:
+                return seen
+            return Seen.of(given.image, self.evidence.of(record, given.image, labels))
+
+        return samples_of(seen_with, given.labels, other, present, self.void, seed_of(record.id))
 
     def suggest(self, records: Sequence[Record], suspects: dict[str, list[Suspect]]) -> Outcome:
         """Write label maps with the suggestions; suspects of borders get their box and pixels."""
@@ -427,6 +435,8 @@ class _Check:
             labels = given.labels.copy()
             found = suspects[record.id]
             for index, one in reversed(list(enumerate(found))):  # the likeliest last, so that it stays
+                if one.is_whole and one.score < THRESHOLD:  # too much would change
+                    continue
                 if one.kind == "border":
                     refined = self.refined.of(record, given.image, given.labels).argmax(axis=0)
                     chosen = (refined != given.labels) & (given.labels != self.void)

@@ -526,7 +526,8 @@ class CheckRun(_Strict):
     """What ``check`` found. Folders are as given.
 
     Attributes:
-        evidence: what labels were compared with: folder of probability maps, or the refiner.
+        evidence: what labels were compared with.
+        probs: the folder of the probability maps; None without.
         threshold: score from which on an image looks wrong.
         wrong: how many images look wrong.
         checked: all images that could be judged, the worst first.
@@ -542,6 +543,7 @@ class CheckRun(_Strict):
     images: str
     coarse: str
     evidence: str
+    probs: str | None = None
     classes: list[str]
     palette: list[tuple[int, int, int]]
     threshold: float
