@@ -5,7 +5,6 @@ python benchmarks/check/run.py
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from segmend.check import Detector, Measured, Seen, Suspect, Usual, samples_of, suspects_of
+from segmend.check import Detector, Measured, Sample, Seen, Suspect, Usual, samples_of, suspects_of
 from segmend.data.dataset import open_dataset
 from segmend.jobs.check import SIMULATED, THRESHOLD, seed_of
 from segmend.ops.blobs import components
@@ -42,7 +41,8 @@ SETS = {
 HALVED = ("celebamask_hq_mini",)
 """Sets at half of their resolution."""
 
-IMAGES, FOLDS = 120, 3
+IMAGES, FOLDS = 100, 3
+SEEDS = (1, 2)
 ALONE = 10
 MIXED = (2, 5, 10, 20)
 """Percent of the images that have a wrong label map, of one kind alone, and of all kinds mixed."""
@@ -84,55 +84,73 @@ class Checked(NamedTuple):
     suspects: list[list[Suspect]]
 
 
-def checked(folder: Folder, labels: list[np.ndarray], logits: list[torch.Tensor]) -> Checked:
-    """Score images as `segmend.jobs.check` does, on maps in memory."""
+class Predicted:
+    """A folder with predictions that do not change: what was measured of an image is kept for its labels."""
 
-    def seen_at(index: int) -> Seen:
-        return Seen.of(folder.images[index], probabilities(logits[index], labels[index].shape))
+    def __init__(self, folder: Folder, logits: list[torch.Tensor]) -> None:
+        self.folder, self.logits = folder, logits
+        self.kept: dict[tuple[int, int], tuple[Measured, float]] = {}
+        self.samples: dict[tuple[int, int], list[Sample]] = {}
 
-    measured: list[Measured] = [seen_at(i).measure(one, folder.void) for i, one in enumerate(labels)]
-    usual = Usual.of(measured, folder.classes)
-    chosen = np.linspace(0, len(labels) - 1, min(SIMULATED, len(labels))).astype(int).tolist()
-    present = sorted({int(i) for index in chosen for i in measured[index].areas.label})
-    samples = []
-    for before, index in zip([chosen[-1], *chosen], chosen, strict=False):
-        seen = seen_at(index)
-        seed = seed_of(folder.ids[index])
-        samples.append(
-            samples_of(lambda _, seen=seen: seen, labels[index], labels[before], present, folder.void, seed)
-        )
-    detector = Detector.fit(usual, samples)
-    judged = [detector.judge(one) for one in measured]
-    suspects = [
-        suspects_of(one, verdict, usual, map_.shape)
-        for one, verdict, map_ in zip(measured, judged, labels, strict=True)
-    ]
-    return Checked([one.score for one in judged], suspects)
+    def probabilities(self, index: int) -> np.ndarray:
+        return probabilities(self.logits[index], self.folder.images[index].shape[:2])
+
+    def seen(self, index: int) -> Seen:
+        return Seen.of(self.folder.images[index], self.probabilities(index))
+
+    def looked(self, labels: list[np.ndarray]) -> list[tuple[Measured, float]]:
+        """What is measured of each label map, and its score by cleanlab."""
+        for index, one in enumerate(labels):
+            if (index, id(one)) not in self.kept:
+                measured = self.seen(index).measure(one, self.folder.void)
+                self.kept[index, id(one)] = measured, softmin(self.folder, one, self.probabilities(index))
+        return [self.kept[index, id(one)] for index, one in enumerate(labels)]
+
+    def checked(self, labels: list[np.ndarray]) -> Checked:
+        """Score images as `segmend.jobs.check` does, on maps in memory."""
+        folder, measured = self.folder, [one for one, _ in self.looked(labels)]
+        usual = Usual.of(measured, folder.classes)
+        chosen = np.linspace(0, len(labels) - 1, min(SIMULATED, len(labels))).astype(int).tolist()
+        present = sorted({int(i) for index in chosen for i in measured[index].areas.label})
+        samples = []
+        for before, index in zip([chosen[-1], *chosen], chosen, strict=False):
+            key = index, id(labels[index])
+            if key not in self.samples:
+                seen = self.seen(index)
+                seed = seed_of(folder.ids[index])
+                self.samples[key] = samples_of(
+                    lambda _, seen=seen: seen, labels[index], labels[before], present, folder.void, seed
+                )
+            samples.append(self.samples[key])
+        detector = Detector.fit(usual, samples)
+        judged = [detector.judge(one) for one in measured]
+        suspects = [
+            suspects_of(one, verdict, usual, map_.shape)
+            for one, verdict, map_ in zip(measured, judged, labels, strict=True)
+        ]
+        return Checked([one.score for one in judged], suspects)
 
 
-def softmin(folder: Folder, labels: list[np.ndarray], logits: list[torch.Tensor]) -> list[float]:
-    """Scores by cleanlab: 1 minus its label quality. Void pixels get the likeliest label, as it knows no void."""
+def softmin(folder: Folder, labels: np.ndarray, p: np.ndarray) -> float:
+    """Score by cleanlab: 1 minus its label quality. Void pixels get the likeliest label, as it knows no void."""
     from cleanlab.segmentation.rank import get_label_quality_scores
 
-    found = []
-    for one, map_ in zip(labels, logits, strict=True):
-        p = probabilities(map_, one.shape)
-        given = np.where(one == folder.void, p.argmax(axis=0), one).astype(np.int64)
-        found.append(1 - float(get_label_quality_scores(given[None], p[None], verbose=False)[0][0]))
-    return found
+    given = np.where(labels == folder.void, p.argmax(axis=0), labels).astype(np.int64)
+    return 1 - float(get_label_quality_scores(given[None], p[None], verbose=False)[0][0])
 
 
-def pixel_issues(folder: Folder, labels: list[np.ndarray], logits: list[torch.Tensor], file: Path) -> list[float]:
+def pixel_issues(predicted: Predicted, labels: list[np.ndarray], file: Path) -> list[float]:
     """Share of the pixels that cleanlab finds wrong, from a memory map, in which all images have one size."""
     from cleanlab.segmentation.filter import find_label_issues
 
     height, width = (int(np.median([one.shape[axis] for one in labels])) for axis in (0, 1))
+    folder = predicted.folder
     shape = len(labels), folder.classes, height, width
     maps = np.lib.format.open_memmap(file, "w+", np.float32, shape)
     given = np.empty((len(labels), height, width), np.int64)
-    for index, (one, logit) in enumerate(zip(labels, logits, strict=True)):
+    for index, one in enumerate(labels):
         rows, columns = ((np.arange(n) * m // n) for n, m in zip((height, width), one.shape, strict=True))
-        p = probabilities(logit, one.shape)[:, rows][:, :, columns]
+        p = predicted.probabilities(index)[:, rows][:, :, columns]
         small = one[rows][:, columns]
         maps[index] = p
         given[index] = np.where(small == folder.void, p.argmax(axis=0), small)
@@ -152,10 +170,9 @@ def kinds_named(found: Checked, kinds: dict[int, str]) -> list[bool]:
     return [bool(found.suspects[i]) and found.suspects[i][0].kind == kind for i, kind in kinds.items()]
 
 
-def regions_found(
-    folder: Folder, corrupted: Corrupted, logits: list[torch.Tensor], found: Checked
-) -> tuple[int, int]:
+def regions_found(predicted: Predicted, corrupted: Corrupted, found: Checked) -> tuple[int, int]:
     """Corrupted regions that overlap one of as many first suspects by an IoU of half, and their number."""
+    folder = predicted.folder
     regions = [
         (
             index,
@@ -174,8 +191,7 @@ def regions_found(
         there = [n for n, (i, _) in enumerate(masks) if i == index]
         if there:
             labels = corrupted.labels[index]
-            seen = Seen.of(folder.images[index], probabilities(logits[index], labels.shape))
-            mask = suspect.mask(seen, labels, folder.void)
+            mask = suspect.mask(predicted.seen(index), labels, folder.void)
             for n in there:
                 hits[n] |= (mask & masks[n][1]).sum() >= 0.5 * (mask | masks[n][1]).sum()
     return int(hits.sum()), len(masks)
@@ -199,42 +215,59 @@ def main() -> None:
     for name in arguments.sets:
         folder = folder_of(arguments.data / SETS[name], SETS[name] in HALVED)
         fit = partial(out_of_fold_logits, classes=folder.classes, void=folder.void, folds=FOLDS)
-        clean = fit(folder.features, folder.labels)
-        images, regions = {}, {}
+        by_right = Predicted(folder, fit(folder.features, folder.labels))
+        images, regions, trained = {}, {}, {}
         for title, kind, percent in configurations():
-            start = time.perf_counter()
-            corrupted = corrupt(folder.labels, folder.classes, folder.void, kind, percent / 100, seed=1)
-            logits = fit(folder.features, corrupted.labels)
-            found, wrong = checked(folder, corrupted.labels, logits), set(corrupted.kinds)
-            row = {
-                "images": [len(wrong)],
-                "segmend check": [average_precision(found.scores, wrong)],
-                "cleanlab, softmin": [average_precision(softmin(folder, corrupted.labels, logits), wrong)],
-            }
-            if kind == "mixed":
-                flagged = {i for i, score in enumerate(found.scores) if score >= THRESHOLD}
-                hits, count = regions_found(folder, corrupted, logits, found)
-                regions[f"{name}: {title}"] = {
-                    "wrong": [len(wrong)],
-                    "said to be wrong": [len(flagged)],
-                    "of them right": [len(flagged & wrong)],
-                    "kind right, %": [100 * float(np.mean(kinds_named(found, corrupted.kinds)))],
-                    "wrong regions": [count],
-                    "found, %": [100 * hits / max(1, count)],
-                }
-            if kind == "mixed" and percent == ALONE:
-                shares = pixel_issues(folder, corrupted.labels, logits, arguments.runs / "maps.npy")
-                row["cleanlab, pixel issues"] = [average_precision(shares, wrong)]
-                better = checked(folder, corrupted.labels, clean), softmin(folder, corrupted.labels, clean)
-                row["segmend check, predictions by right labels"] = [average_precision(better[0].scores, wrong)]
-                row["cleanlab, softmin, predictions by right labels"] = [average_precision(better[1], wrong)]
-            images[f"{name}: {title}"] = row
-            shown = {column: round(value[0], 1) for column, value in row.items()}
-            print(name, title, shown, f"{time.perf_counter() - start:.0f} s", flush=True)
-        write_raw(HERE / "images.json", images, seeds=[1])
-        write_raw(HERE / "regions.json", regions, seeds=[1])
+            rows: dict[str, list[float]] = {}
+            for seed in SEEDS:
+                corrupted = corrupt(folder.labels, folder.classes, folder.void, kind, percent / 100, seed)
+                row = compared(by_right, corrupted)
+                if kind == "mixed":
+                    for column, value in of_regions(by_right, corrupted).items():
+                        regions.setdefault(f"{name}: {title}", {}).setdefault(column, []).append(value)
+                if (kind, percent, seed) == ("mixed", ALONE, SEEDS[0]):
+                    by_wrong = Predicted(folder, fit(folder.features, corrupted.labels))
+                    issues = pixel_issues(by_right, corrupted.labels, arguments.runs / "maps.npy")
+                    trained[name] = {
+                        **{f"{column}, right": [value] for column, value in row.items()},
+                        "cleanlab, pixel issues, right": [average_precision(issues, set(corrupted.kinds))],
+                        **{f"{c}, corrupted": [value] for c, value in compared(by_wrong, corrupted).items()},
+                    }
+                for column, value in row.items():
+                    rows.setdefault(column, []).append(value)
+            images[f"{name}: {title}"] = rows
+            print(name, title, {column: np.round(value, 1).tolist() for column, value in rows.items()}, flush=True)
+        write_raw(HERE / "images.json", images, seeds=SEEDS)
+        write_raw(HERE / "regions.json", regions, seeds=SEEDS)
+        write_raw(HERE / "trained.json", trained, seeds=SEEDS[:1])
+        print(name, trained, flush=True)
     print(table("check/images", "labels"))
     print(table("check/regions", "labels"))
+    print(table("check/trained", "labels"))
+
+
+def compared(predicted: Predicted, corrupted: Corrupted) -> dict[str, float]:
+    """Average precision of both rankings."""
+    wrong, found = set(corrupted.kinds), predicted.checked(corrupted.labels)
+    return {
+        "segmend check": average_precision(found.scores, wrong),
+        "cleanlab": average_precision([score for _, score in predicted.looked(corrupted.labels)], wrong),
+    }
+
+
+def of_regions(predicted: Predicted, corrupted: Corrupted) -> dict[str, float]:
+    """How many images are said to be wrong, and which kinds and regions are found."""
+    found, wrong = predicted.checked(corrupted.labels), set(corrupted.kinds)
+    flagged = {index for index, score in enumerate(found.scores) if score >= THRESHOLD}
+    hits, count = regions_found(predicted, corrupted, found)
+    return {
+        "wrong images": len(wrong),
+        "said to be wrong": len(flagged),
+        "of them wrong": len(flagged & wrong),
+        "kind right, %": 100 * float(np.mean(kinds_named(found, corrupted.kinds))),
+        "wrong regions": count,
+        "found, %": 100 * hits / max(1, count),
+    }
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -138,10 +137,22 @@ class PartDetector:
         features = np.column_stack((strongest, wholes[:, indices]))
         return cls(alone, Logistic.fit(features[is_learned], has_error[is_learned]), indices)
 
-    def __call__(self, parts: np.ndarray, whole: np.ndarray) -> np.ndarray:
-        """Log-odds of each part ``[A]`` by its features ``[A, F]`` and the measures ``[8]`` of the image."""
+    def of_image(self, parts: np.ndarray, whole: np.ndarray) -> float:
+        """Log-odds that any part of an image is wrong.
+
+        Args:
+            parts: features of its parts, ``[A, F]``.
+            whole: measures of the image, ``[8]``.
+        """
+        strongest = self.alone(parts).max(initial=NEVER)
+        return float(self.in_image(np.append(strongest, whole[self.adding])[None])[0])
+
+    def of_parts(self, parts: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        """Log-odds of each part ``[A]``: what the image as a whole adds makes no right part a wrong one."""
+        alone = self.alone(parts)
         adding = np.broadcast_to(whole[self.adding], (len(parts), len(self.adding)))
-        return self.in_image(np.column_stack((self.alone(parts), adding)))
+        found: np.ndarray = np.minimum(alone, self.in_image(np.column_stack((alone, adding))))
+        return found
 
 
 @dataclass(frozen=True)
@@ -216,14 +227,17 @@ class Detector:
 
     def judge(self, measured: Measured) -> Judgement:
         """Judge an image of the folder."""
-        whole = self.usual.of_whole(measured.whole)
-        classes = _probability(self.classes(self.usual.of_classes(measured.areas), whole))
-        specks = _probability(self.specks(self.usual.of_specks(measured.areas), whole))
-        missing = _probability(self.missing(self.usual.of_missing(measured.contradictions), whole))
-        border, other = (float(_probability(one(whole[None]))[0]) for one in (self.border, self.other))
-        strongest = [float(some.max(initial=0)) for some in (classes, specks, missing)]
-        right = math.prod(1 - one for one in (*strongest, border, other))
-        return Judgement(1 - right, classes, specks, missing, border, other)
+        usual, whole = self.usual, self.usual.of_whole(measured.whole)
+        parts = (
+            (self.classes, usual.of_classes(measured.areas)),
+            (self.specks, usual.of_specks(measured.areas)),
+            (self.missing, usual.of_missing(measured.contradictions)),
+        )
+        border, other = (float(one(whole[None])[0]) for one in (self.border, self.other))
+        of_image = np.array([*(detector.of_image(some, whole) for detector, some in parts), border, other])
+        score = 1 - float(np.prod(1 - _probability(of_image)))
+        found = [_probability(detector.of_parts(some, whole)) for detector, some in parts]
+        return Judgement(score, *found, *_probability(of_image)[3:].tolist())
 
 
 def _probability(log_odds: np.ndarray) -> np.ndarray:

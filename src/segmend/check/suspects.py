@@ -51,7 +51,7 @@ class Suspect:
         return not self.area and not self.contradiction
 
     def mask(self, seen: Seen, labels: np.ndarray, void: int) -> np.ndarray:
-        """Its pixels in the label map ``[H, W]`` that was measured, ``bool [H, W]``; all of them for a whole map."""
+        """Its pixels in the label map ``[H, W]`` that was measured, ``bool [H, W]``; a whole map has all."""
         is_valid = labels != void
         if self.is_whole:
             return is_valid

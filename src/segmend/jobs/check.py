@@ -57,7 +57,7 @@ RESULTS, PAGE = "results.json", "check.html"
 THRESHOLD = 0.5
 """Score from which on an image looks wrong."""
 
-SIMULATED = 32
+SIMULATED = 64
 """Images on which errors are simulated, at most."""
 
 ON_PAGE = 24
