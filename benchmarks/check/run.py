@@ -91,6 +91,7 @@ class Predicted:
         self.folder, self.logits = folder, logits
         self.kept: dict[tuple[int, int], tuple[Measured, float]] = {}
         self.samples: dict[tuple[int, int], list[Sample]] = {}
+        self.known: list[np.ndarray] = []  # so that no other label map gets the id of one of them
 
     def probabilities(self, index: int) -> np.ndarray:
         return probabilities(self.logits[index], self.folder.images[index].shape[:2])
@@ -103,6 +104,7 @@ class Predicted:
         for index, one in enumerate(labels):
             if (index, id(one)) not in self.kept:
                 measured = self.seen(index).measure(one, self.folder.void)
+                self.known.append(one)
                 self.kept[index, id(one)] = measured, softmin(self.folder, one, self.probabilities(index))
         return [self.kept[index, id(one)] for index, one in enumerate(labels)]
 
