@@ -30,11 +30,11 @@ from tables import trainings as table  # noqa: E402
 
 SETS = {
     "MSRC-21": "msrc21",
-    "satellite": "dubai_aerial",
-    "CelebAMask-HQ": "celebamask_hq_mini",
-    "leaves": "coffee_leaves",
-    "nuclei": "dsb2018_nuclei",
     "CamVid": "camvid",
+    "CelebAMask-HQ": "celebamask_hq_mini",
+    "satellite": "dubai_aerial",
+    "nuclei": "dsb2018_nuclei",
+    "leaves": "coffee_leaves",
 }
 """Folders whose training split is checked: none of them was used for a choice."""
 
@@ -221,7 +221,7 @@ def main() -> None:
         images, regions, trained = {}, {}, {}
         for title, kind, percent in configurations():
             rows: dict[str, list[float]] = {}
-            for seed in SEEDS:
+            for seed in SEEDS if kind == "mixed" else SEEDS[:1]:
                 corrupted = corrupt(folder.labels, folder.classes, folder.void, kind, percent / 100, seed)
                 row = compared(by_right, corrupted)
                 if kind == "mixed":

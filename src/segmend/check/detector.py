@@ -222,7 +222,10 @@ class Detector:
             np.ones(len(some), bool),
             ["lowest", "own_near"],
         )
-        border, other = (Logistic.fit(*chosen(kind)[1:]) for kind in ("border", "other image"))
+        # Errors in parts also make the labels near borders improbable.
+        some, wholes, _ = chosen("border", "class", "missing", "islands", "holes")
+        border = Logistic.fit(wholes, np.array([sample.kind == "border" for sample in some]))
+        other = Logistic.fit(*chosen("other image")[1:])
         return cls(usual, classes, specks, missing, border, other)
 
     def judge(self, measured: Measured) -> Judgement:

@@ -18,6 +18,9 @@ Kind = Error
 LISTED = 0.1
 """Score from which a part is listed."""
 
+CERTAIN = 0.5
+"""Score from which on a label map is taken for that of another image."""
+
 MOST = 20
 """Parts of an image that are listed, at most."""
 
@@ -94,20 +97,15 @@ def suspects_of(measured: Measured, judged: Judgement, usual: Usual, size: tuple
     Args:
         size: height and width of the image.
     """
-    found = [*_of_whole(judged, size)]
-    if judged.other < 0.5:  # else everything is wrong, and nothing else needs to be said
-        found += _of_parts(measured, judged, usual, size)
+    height, width = size
+    whole = Suspect("other image", (0, 0, width, height), height * width, None, None, judged.other)
+    if judged.other >= CERTAIN:  # then nothing else needs to be said
+        return [whole]
+    border = replace(whole, kind="border", score=judged.border)
+    found = [one for one in (whole, border) if one.score >= LISTED]
+    found += _of_parts(measured, judged, usual, size)
     found.sort(key=lambda one: -one.score)
     return found[:MOST]
-
-
-def _of_whole(judged: Judgement, size: tuple[int, int]) -> Iterator[Suspect]:
-    height, width = size
-    box = (0, 0, width, height)
-    if judged.other >= LISTED:
-        yield Suspect("other image", box, height * width, None, None, judged.other)
-    if judged.border >= LISTED and judged.border >= judged.other:
-        yield Suspect("border", box, height * width, None, None, judged.border)
 
 
 def _of_parts(measured: Measured, judged: Judgement, usual: Usual, size: tuple[int, int]) -> Iterator[Suspect]:
