@@ -24,6 +24,9 @@ MOSTLY = 0.5
 """Share of an area's pixels that a simulated error changed, so that the area counts as wrong."""
 
 
+LOWEST = Whole._fields.index("lowest")
+
+
 class Sample(NamedTuple):
     """A label map of the folder as it is, or with a simulated error.
 
@@ -161,6 +164,7 @@ class Detector:
 
     Attributes:
         classes, specks, missing: of parts of a label map.
+        improbable: of a label map with any improbable labels, wherever they are.
         border, other: of a label map as a whole.
     """
 
@@ -168,6 +172,7 @@ class Detector:
     classes: PartDetector
     specks: PartDetector
     missing: PartDetector
+    improbable: Logistic
     border: Logistic
     other: Logistic
 
@@ -222,11 +227,13 @@ class Detector:
             np.ones(len(some), bool),
             ["lowest", "own_near"],
         )
+        some, wholes, has_error = chosen("class", "missing")
+        improbable = Logistic.fit(wholes[:, [LOWEST]], has_error)
         # Errors in parts also make the labels near borders improbable.
         some, wholes, _ = chosen("border", "class", "missing", "islands", "holes")
         border = Logistic.fit(wholes, np.array([sample.kind == "border" for sample in some]))
         other = Logistic.fit(*chosen("other image")[1:])
-        return cls(usual, classes, specks, missing, border, other)
+        return cls(usual, classes, specks, missing, improbable, border, other)
 
     def judge(self, measured: Measured) -> Judgement:
         """Judge an image of the folder."""
@@ -237,10 +244,13 @@ class Detector:
             (self.missing, usual.of_missing(measured.contradictions)),
         )
         border, other = (float(one(whole[None])[0]) for one in (self.border, self.other))
-        of_image = np.array([*(detector.of_image(some, whole) for detector, some in parts), border, other])
+        improbable = float(self.improbable(whole[None, [LOWEST]])[0])
+        of_image = np.array(
+            [*(detector.of_image(some, whole) for detector, some in parts), improbable, border, other]
+        )
         score = 1 - float(np.prod(1 - _probability(of_image)))
         found = [_probability(detector.of_parts(some, whole)) for detector, some in parts]
-        return Judgement(score, *found, *_probability(of_image)[3:].tolist())
+        return Judgement(score, *found, *_probability(of_image)[4:].tolist())
 
 
 def _probability(log_odds: np.ndarray) -> np.ndarray:
