@@ -410,6 +410,16 @@ def trainings(name: str, first: str = "training") -> str:
     return markdown([first, *titles], cells)
 
 
+def higher(name: str, title: str, other: str) -> str:
+    """In how many rows one column is higher than another one, and by how much on average, in a sentence."""
+    rows = raw(name).rows().values()
+    gains = [average(figures[title]) - average(figures[other]) for figures in rows]
+    mean = statistics.mean(gains)
+    return (
+        f"{title} is higher in {sum(gain > 0 for gain in gains)} of {len(gains)} rows, by {mean:.0f} on average."
+    )
+
+
 def gain_of(name: str, row: str, over: str, title: str) -> float:
     """Gain of a training over another one, mean over seeds."""
     rows = raw(name).rows()

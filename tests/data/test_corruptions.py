@@ -10,6 +10,8 @@ from segmend.data.corruptions import (
     KINDS,
     AnyCorruption,
     Corruption,
+    add_holes,
+    add_islands,
     blocky,
     corrupt_tags,
     fill_void,
@@ -20,8 +22,11 @@ from segmend.data.corruptions import (
     low_resolution,
     polygons,
     ragged,
+    remove_object,
     shifted,
+    swap_class,
 )
+from segmend.ops.nearest import nearest_chosen
 
 
 def disc(radius=12, size=48, void=True):
@@ -244,3 +249,59 @@ def test_kinds_of_changes_are_drawn_with_their_probabilities():
     torch.manual_seed(0)
     exact = sum(torch.equal(folder_change()(labels, 0), labels) for _ in range(200))
     assert 20 <= exact <= 90  # small changes leave this mask as it is
+
+
+def two_discs():
+    y, x = np.mgrid[:60, :90]
+    labels = np.zeros((60, 90), np.uint8)
+    labels[(y - 30) ** 2 + (x - 25) ** 2 < 15**2] = 1
+    labels[(y - 30) ** 2 + (x - 65) ** 2 < 15**2] = 2
+    labels[:3] = 255
+    return torch.from_numpy(labels)
+
+
+def test_a_swapped_area_changes_whole_and_alone():
+    labels = two_discs()
+    for seed in range(10):
+        torch.manual_seed(seed)
+        changed = swap_class(labels, classes=[0, 1, 2])
+        old = labels[changed != labels].unique()
+        assert len(old) == 1
+        assert (changed != labels).equal(labels == old[0])
+        assert len(changed[changed != labels].unique()) == 1
+
+
+def test_no_area_is_swapped_that_is_too_small():
+    labels = two_discs()
+    assert swap_class(labels, [0, 1, 2], smallest=0.99).equal(labels)
+    assert swap_class(labels, [0], smallest=0.5).equal(labels)
+
+
+def test_a_removed_object_gets_the_label_around_it():
+    labels = two_discs()
+    for seed in range(10):
+        torch.manual_seed(seed)
+        changed = remove_object(labels)
+        assert set(changed[changed != labels].tolist()) == {0}
+        gone = {1, 2} - set(changed.unique().tolist())
+        assert len(gone) == 1
+        assert (changed == 255).equal(labels == 255)
+
+
+def test_holes_lie_inside_objects_and_islands_anywhere_but_in_void():
+    labels = two_discs()
+    torch.manual_seed(0)
+    holed = add_holes(labels, 2, 3)
+    assert set(holed[holed != labels].tolist()) == {0}
+    assert (holed != labels).sum() >= 2 * 9
+    inside = torch.from_numpy(nearest_chosen((labels != 1).numpy() & (labels != 2).numpy())[0])
+    assert inside[holed != labels].min() > 1
+    with_islands = add_islands(labels, 3, 4, [1, 2])
+    assert set(with_islands[with_islands != labels].tolist()) <= {1, 2}
+    assert (with_islands == 255).equal(labels == 255)
+
+
+def test_a_map_of_one_class_has_no_holes_and_nothing_to_remove():
+    labels = torch.zeros(20, 20, dtype=torch.uint8)
+    assert add_holes(labels, 2, 3).equal(labels)
+    assert remove_object(labels, largest=1).equal(labels)

@@ -5,7 +5,7 @@ hold the commands.
 """
 
 # Commands are listed in the order of these imports.
-from segmend.cli import start, training, refining, reviewing, tidying, exporting  # noqa: F401, I001
+from segmend.cli import start, training, refining, checking, reviewing, tidying, exporting  # noqa: F401, I001
 from segmend.cli import faces, video, evaluating, tags, serving, doctor  # noqa: F401
 from segmend.cli.app import app, main
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from segmend.data.tags import Tags
 from segmend.labels import one_hot, void_of
+from segmend.ops.blobs import label_components
 from segmend.ops.nearest import nearest_chosen
 from segmend.ops.warp import warp
 
@@ -302,6 +303,92 @@ def cut(labels: Tensor, grain: float, new: Mapping[int, int]) -> Tensor:
     for old, other in new.items():
         result[chosen & (labels == old)] = other
     return result
+
+
+def swap_class(labels: Tensor, classes: Sequence[int], smallest: float = 0.01) -> Tensor:
+    """Label map ``[H, W]`` with one connected area, drawn at random, in another class.
+
+    Args:
+        classes: what the other class is drawn from.
+        smallest: share of the pixels that the area has at least. Without any such area, nothing changes.
+
+    >>> swap_class(torch.tensor([[3, 3, 3]]), classes=[1, 3]).tolist()
+    [[1, 1, 1]]
+    """
+    chosen = _random_area(labels, smallest, 1.0)
+    others = [] if chosen is None else [c for c in classes if c != int(labels[chosen][0])]
+    if chosen is None or not others:
+        return labels
+    return labels.masked_fill(chosen, others[int(torch.randint(len(others), ()))])
+
+
+def remove_object(labels: Tensor, smallest: float = 0.01, largest: float = 0.4) -> Tensor:
+    """Label map ``[H, W]`` without one connected area, drawn at random: its pixels get the nearest other label.
+
+    Args:
+        smallest, largest: share of the pixels that the area has. Without any such area, nothing changes.
+    """
+    chosen = _random_area(labels, smallest, largest)
+    rest = None if chosen is None else (~chosen & (labels != void_of(labels))).numpy()
+    if chosen is None or rest is None or not rest.any():
+        return labels
+    nearest = torch.from_numpy(_nearest(labels.numpy(), rest)[1])
+    return torch.where(chosen, nearest, labels)
+
+
+def add_islands(labels: Tensor, count: int, radius: float, classes: Sequence[int]) -> Tensor:
+    """Label map ``[H, W]`` with `count` discs at random places, each in a class that its centre does not have.
+
+    Void stays.
+
+    Args:
+        radius: in pixels.
+        classes: what the class of a disc is drawn from.
+    """
+    return _with_discs(labels, labels != void_of(labels), count, radius, classes)
+
+
+def add_holes(labels: Tensor, count: int, radius: float) -> Tensor:
+    """Label map ``[H, W]`` with `count` discs of its largest class inside the other classes.
+
+    The discs lie whole inside of these where there is room. Void stays.
+
+    Args:
+        radius: in pixels.
+    """
+    array = labels.numpy()
+    valid = array != void_of(labels)
+    names, counts = np.unique(array[valid], return_counts=True)
+    if len(names) < 2:
+        return labels
+    largest = int(names[counts.argmax()])
+    inside = valid & (array != largest)
+    depth = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    deep = inside & (depth > min(radius + 2, 0.7 * float(depth.max())))
+    return _with_discs(labels, torch.from_numpy(deep), count, radius, [largest])
+
+
+def _with_discs(labels: Tensor, centres: Tensor, count: int, radius: float, classes: Sequence[int]) -> Tensor:
+    places = centres.nonzero()
+    result = labels.clone()
+    rows, columns = (torch.arange(length) for length in labels.shape)
+    for place in places[torch.randperm(len(places))[:count]]:
+        others = [c for c in classes if c != int(labels[tuple(place)])]
+        if others:
+            disc = (rows[:, None] - place[0]) ** 2 + (columns - place[1]) ** 2 <= radius**2
+            chosen = others[int(torch.randint(len(others), ()))]
+            result[disc & (labels != void_of(labels))] = chosen
+    return result
+
+
+def _random_area(labels: Tensor, smallest: float, largest: float) -> Tensor | None:
+    """One of the connected areas of a class with a share of the pixels in a range, ``bool [H, W]``."""
+    numbers = label_components(labels.numpy(), void_of(labels))
+    shares = np.bincount(numbers.ravel())[1:] / numbers.size
+    found = np.flatnonzero((shares >= smallest) & (shares <= largest)) + 1
+    if not len(found):
+        return None
+    return torch.from_numpy(numbers == found[int(torch.randint(len(found), ()))])
 
 
 Change = Callable[[Tensor, int], Tensor]

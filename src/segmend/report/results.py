@@ -530,7 +530,80 @@ class Review(_Strict):
         return self.images - self.decided - self.partly
 
 
-Results = Run | ObjectRun | Evaluation | Propagation | TagCleaning | Inspection | Tuning | Review
+class SuspectRegion(_Strict):
+    """A part of a label map that looks wrong.
+
+    Attributes:
+        id: of the image.
+        kind: ``class`` (an area in another class), ``missing`` (an object that was left out), ``islands`` (a small
+            area in another class), ``holes``, ``border`` (borders are off), ``other image`` (the map of another
+            image).
+        box: x0, y0, x1, y1 in pixels; x1 and y1 lie outside.
+        pixels: how many would change.
+        given, suggested: names of the classes; None where there are several, or no suggestion.
+        score: how likely it is wrong (0..1).
+    """
+
+    id: str
+    kind: Literal["class", "missing", "islands", "holes", "border", "other image"]
+    box: tuple[int, int, int, int]
+    pixels: int
+    given: str | None
+    suggested: str | None
+    score: float
+
+
+class CheckedImage(_Strict):
+    """An image whose labels were checked.
+
+    Attributes:
+        file: the label map.
+        score: how likely any of its labels are wrong (0..1).
+        kinds: of its regions, the likeliest first.
+    """
+
+    id: str
+    file: str
+    score: float
+    kinds: list[str] = []
+
+
+class CheckRun(_Strict):
+    """What ``check`` found. Folders are as given.
+
+    Attributes:
+        evidence: what labels were compared with.
+        probs: the folder of the probability maps; None without.
+        threshold: score from which on an image looks wrong.
+        wrong: how many images look wrong.
+        checked: all images that could be judged, the worst first.
+        regions: what looks wrong in them, in the same order, and the likeliest of each image first.
+        done, kept: images that this call looked at, and those left from an earlier run.
+        seconds: wall time by part, and ``total``; parts overlap.
+        notes: what could not be judged.
+    """
+
+    kind: Literal["check"] = "check"
+    schema_version: int = SCHEMA
+    version: str
+    images: str
+    coarse: str
+    evidence: str
+    probs: str | None = None
+    classes: list[str]
+    palette: list[tuple[int, int, int]]
+    threshold: float
+    wrong: int
+    checked: list[CheckedImage]
+    regions: list[SuspectRegion]
+    done: int
+    kept: int = 0
+    seconds: dict[str, float]
+    notes: list[str] = []
+    skipped: list[Skipped] = []
+
+
+Results = Run | ObjectRun | Evaluation | Propagation | TagCleaning | Inspection | Tuning | Review | CheckRun
 _ANY: TypeAdapter[Results] = TypeAdapter(Annotated[Results, Field(discriminator="kind")])
 
 

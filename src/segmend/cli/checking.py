@@ -1,0 +1,71 @@
+"""The command `check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from segmend.cli.app import app, console
+from segmend.cli.messages import check_folder, counted, finish, reported
+from segmend.cli.options import (
+    Bands,
+    Images,
+    MaxPixels,
+    Out,
+    Overwrite,
+    PaletteFile,
+    Quiet,
+    StoredIds,
+    bands_of,
+    ids_of,
+)
+
+
+@app.command()
+def check(
+    images: Images,
+    coarse: Annotated[Path, typer.Option(help="Folder of the label maps to check.")],
+    out: Out,
+    probs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of probability maps (.npz) by models that were not trained on these labels, as train "
+            "--folds writes (default: what the universal refiner makes of the labels)."
+        ),
+    ] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes (default: as the maps hold).")] = None,
+    ids: StoredIds = None,
+    palette: PaletteFile = None,
+    bands: Bands = None,
+    max_pixels: MaxPixels = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find labels that are wrong: images and regions, ranked by how likely they are, with suggestions."""
+    from segmend.data.files import MAX_PIXELS
+    from segmend.jobs.check import PAGE, open_checked
+    from segmend.jobs.check import check as job
+    from segmend.report.check import lines_of, sentences_of
+
+    check_folder(out)
+    pairs, evidence, unpaired = open_checked(
+        images,
+        coarse,
+        probs,
+        classes,
+        ids=ids_of("ids", ids) if ids else None,
+        palette=palette,
+        bands=bands_of(bands),
+        max_pixels=max_pixels or MAX_PIXELS,
+    )
+    run = job(reported(pairs), out, evidence, unpaired, coarse=coarse, overwrite=overwrite, quiet=quiet)
+    for sentence in sentences_of(run):
+        console.print(escape(sentence))
+    for line in lines_of(run):
+        console.print(escape(line))
+    kept = f", {run.kept} of them measured by an earlier run" if run.kept else ""
+    message = f"{counted(len(run.checked))} checked{kept}; page: {out / PAGE}"
+    finish(message, [f"{s.file}: {s.reason}" for s in run.skipped])

@@ -1,0 +1,485 @@
+"""Find labels that are wrong: score images and regions by how much predictions and edges contradict them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from torch import nn
+
+from segmend import __version__
+from segmend.check import (
+    Areas,
+    Contradictions,
+    Detector,
+    Measured,
+    Sample,
+    Seen,
+    Suspect,
+    Usual,
+    Whole,
+    samples_of,
+    suspects_of,
+)
+from segmend.data.dataset import Dataset, Record, check_fits, pair_coarse
+from segmend.data.files import InvalidFile, check_writable_folder, find_files
+from segmend.data.maps import count_planes
+from segmend.data.masks import write_labels
+from segmend.data.pairs import Pairs, open_pairs
+from segmend.data.probabilities import PROBABILITY_SUFFIXES, write_arrays
+from segmend.devices import pick_device, to_device
+from segmend.jobs.border_profiles import of_folder, sampled
+from segmend.jobs.outputs import INPUTS, check_outputs, fingerprint, hash_of, note_of
+from segmend.jobs.pipeline import Outcome, Pipeline
+from segmend.jobs.progress import bar
+from segmend.labels import Classes, InvalidInput
+from segmend.refiners import load
+from segmend.refiners.base import refine_bands
+from segmend.report.check import write_check_page
+from segmend.report.html import is_page
+from segmend.report.results import (
+    CheckedImage,
+    CheckRun,
+    Skipped,
+    SuspectRegion,
+    check_replaceable,
+    holds,
+    write_results,
+)
+
+RESULTS, PAGE = "results.json", "check.html"
+
+THRESHOLD = 0.5
+"""Score from which on an image looks wrong."""
+
+SIMULATED = 64
+"""Images on which errors are simulated, at most."""
+
+ON_PAGE = 24
+"""Images that the page shows, at most."""
+
+FEW_IMAGES, FEW_AREAS = 20, 5
+"""What is usual is uncertain in folders of fewer images, and for classes with fewer areas."""
+
+SUGGESTED = "suggested by check"
+"""How the note of every label map begins that this command writes."""
+
+
+class Evidence(Protocol):
+    """What gives the probability maps that labels are compared with.
+
+    Attributes:
+        name: how results and the page call it.
+        folder: where it is read from; None: nowhere.
+        made_with: what decides its maps, but for the files of a record.
+        sees_labels: whether its maps depend on the labels themselves.
+    """
+
+    name: str
+    folder: Path | None
+    made_with: str
+    sees_labels: bool
+
+    def file(self, record: Record) -> Path | None:
+        """The file that the map of a record is read from."""
+
+    def of(self, record: Record, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """The probability map ``[C, H, W]`` of a record."""
+
+
+class Predictions:
+    """Probability maps in files: those of segmenters that were not trained on the image.
+
+    Args:
+        images: records whose coarse maps are these files.
+    """
+
+    name, made_with = "probability maps", "probability maps"
+    sees_labels = False
+
+    def __init__(self, images: Dataset, folder: Path) -> None:
+        self.images, self.folder = images, folder
+        self.records = {record.id: record for record in images}
+
+    def file(self, record: Record) -> Path | None:
+        return self.records[record.id].coarse
+
+    def of(self, record: Record, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        found = self.images.coarse(self.records[record.id])
+        check_fits(self.file(record) or record.id, image=image[..., 0], probabilities=found)
+        return found
+
+
+class Refined:
+    """What the universal refiner makes of the labels."""
+
+    sees_labels, folder = True, None
+    name = "what the universal refiner makes of them"
+
+    def __init__(self, images: Dataset, quiet: bool) -> None:
+        refiner = load("universal")
+        self.made_with = f"refined by {fingerprint(refiner)}"
+        self.device, self.classes = pick_device(), images.classes
+        if isinstance(refiner, nn.Module):
+            to_device(refiner, self.device)
+        self.refiner = of_folder(refiner, images, quiet=quiet)
+
+    def file(self, record: Record) -> Path | None:
+        return None
+
+    def of(self, record: Record, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        count = max(2, len(self.classes))
+        found = np.empty((count, *labels.shape), np.float16)
+        for rows, band in refine_bands(self.refiner, image, labels, count, min_confidence=0.5, device=self.device):
+            found[:, rows] = band.probabilities.half().cpu().numpy()
+        return found
+
+
+class _Given(NamedTuple):
+    inputs: str
+    image: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+
+def open_checked(
+    images: Path,
+    coarse: Path,
+    probs: Path | None = None,
+    classes: Classes | int | None = None,
+    *,
+    ids: Sequence[int] | None = None,
+    palette: Path | None = None,
+    bands: tuple[int, int, int] | None = None,
+    max_pixels: int,
+) -> tuple[Dataset, Predictions | None, list[Skipped]]:
+    """Images, their label maps and, where a folder of them is given, the probability maps of the same IDs.
+
+    Returns:
+        The pairs, what gives their probability maps, and what has no partner.
+
+    Raises:
+        InvalidFile: nothing pairs, or the probability maps have another number of classes.
+    """
+    files = _probability_maps(probs) if probs is not None else {}
+    planes = count_planes(files, max_pixels) if files else None
+
+    def opened(count: Classes | int | None) -> Pairs:
+        return open_pairs(
+            images, coarse, classes=count, ids=ids, palette=palette, bands=bands, max_pixels=max_pixels
+        )
+
+    pairs, unpaired = opened(classes)
+    if planes is not None and classes is None and ids is None and palette is None and len(pairs.classes) < planes:
+        pairs, unpaired = opened(planes)  # masks may lack the last classes
+    skipped = [Skipped(file=str(error.path), reason=error.reason) for error in unpaired]
+    if probs is None:
+        return pairs, None, skipped
+    if planes != len(pairs.classes):
+        raise InvalidFile(
+            probs, f"probabilities of {planes} classes, but the label maps have {len(pairs.classes)} classes"
+        )
+    predicted = pairs.paired(probs, files)
+    with_map = {record.id for record in predicted}
+    for record in pairs:
+        if record.id not in with_map:
+            skipped.append(Skipped(file=str(record.coarse), reason=f"no probability map of this ID in {probs}"))
+    pairs = replace(pairs.subset(with_map), findings=predicted.findings)
+    return pairs, Predictions(predicted, probs), skipped
+
+
+def _probability_maps(folder: Path) -> dict[str, Path]:
+    """The probability maps below a folder, or in the ``probs`` of a run."""
+    inner = folder / "probs"
+    files = find_files(inner if inner.is_dir() else folder, PROBABILITY_SUFFIXES)
+    if not files:
+        raise InvalidFile(
+            folder,
+            "holds no probability maps (.npz): `segmend train --folds K` and `segmend predict --probs` write them",
+        )
+    return files
+
+
+def check(
+    images: Dataset,
+    out: Path,
+    evidence: Evidence | None = None,
+    unpaired: Sequence[Skipped] = (),
+    *,
+    coarse: Path | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> CheckRun:
+    """Check every label map of `images` (records with an image and a coarse map).
+
+    Writes ``results.json``, the page ``check.html``, ``labels/ID.png`` with what labels should be where they look
+    wrong, and ``measured/ID.npz``, by which a later call with the same files resumes.
+
+    Args:
+        evidence: what gives probability maps (None: what the universal refiner makes of the labels).
+        unpaired: what the caller had to skip already, to be listed with the rest.
+        coarse: the folder of the label maps, as results name it.
+        overwrite: measure everything again.
+
+    Raises:
+        InvalidInput: no label map can be checked, or `out` cannot be written, or holds files of somebody else.
+    """
+    job = _Check(images, out, evidence or Refined(images, quiet), overwrite, quiet)
+    evidence = job.evidence
+    job.check_outputs()
+    outcome = job.measure()
+    outcome.skipped[:0] = unpaired
+    records = [record for record in images if note_of(job.measured(record)).startswith(job.made_with)]
+    left_out = {one.file for one in outcome.skipped}
+    records = [record for record in records if str(record.coarse) not in left_out]
+    if not records:
+        first = outcome.skipped[0]
+        raise InvalidInput(f"no label map can be checked, the first: {first.file}: {first.reason}")
+    usual = Usual.of(map(job.read_measured, records), len(images.classes))
+    detector = Detector.fit(usual, job.samples(records))
+    scores: dict[str, float] = {}
+    suspects: dict[str, list[Suspect]] = {}
+    for record in records:
+        measured, size = job.read_measured(record), job.size(record)
+        judged = detector.judge(measured)
+        scores[record.id] = judged.score
+        suspects[record.id] = suspects_of(measured, judged, usual, size)
+    records.sort(key=lambda record: -scores[record.id])
+    written = job.suggest([record for record in records if suspects[record.id]], suspects)
+    outcome.skipped += written.skipped
+    names = images.classes.names
+    run = CheckRun(
+        version=__version__,
+        images=str(records[0].image.parent) if records[0].image else "",
+        coarse=str(coarse or (records[0].coarse.parent if records[0].coarse else "")),
+        evidence=evidence.name,
+        probs=None if evidence.folder is None else str(evidence.folder),
+        classes=list(names),
+        palette=list(images.classes.palette),
+        threshold=THRESHOLD,
+        wrong=sum(score >= THRESHOLD for score in scores.values()),
+        checked=[
+            CheckedImage(
+                id=record.id,
+                file=str(record.coarse),
+                score=round(scores[record.id], 4),
+                kinds=list(dict.fromkeys(one.kind for one in suspects[record.id])),
+            )
+            for record in records
+        ],
+        regions=[_region(record.id, one, names) for record in records for one in suspects[record.id]],
+        done=outcome.done,
+        kept=outcome.kept,
+        seconds={part: round(seconds, 3) for part, seconds in outcome.seconds.items()},
+        notes=_notes(usual, names, len(records), evidence),
+        skipped=outcome.skipped,
+    )
+    write_check_page(out / PAGE, run, job.shown([r for r in records if suspects[r.id]][:ON_PAGE]))
+    write_results(out / RESULTS, run)
+    return run
+
+
+def _region(identity: str, one: Suspect, names: Sequence[str]) -> SuspectRegion:
+    return SuspectRegion(
+        id=identity,
+        kind=one.kind,
+        box=one.box,
+        pixels=one.pixels,
+        given=None if one.given is None else names[one.given],
+        suggested=None if one.suggested is None else names[one.suggested],
+        score=round(one.score, 4),
+    )
+
+
+def _notes(usual: Usual, names: Sequence[str], count: int, evidence: Evidence) -> list[str]:
+    """What could not be judged, or not well."""
+    notes = []
+    if evidence.sees_labels:
+        notes.append(
+            "without predictions (--probs) only borders, islands, holes and masks of other images can be seen; "
+            "objects that are missing, or in another class, hardly"
+        )
+    if count < FEW_IMAGES:
+        notes.append(f"{count} images are few to learn what is usual from: scores are uncertain")
+    rare = [names[i] for i, areas in enumerate(usual.areas) if 0 < areas < FEW_AREAS]
+    if rare:
+        notes.append(f"judged like other classes, as the folder has few areas of them: {', '.join(rare)}")
+    if not usual.has_borders:
+        notes.append("no label map holds two classes: borders cannot be judged")
+    return notes
+
+
+def seed_of(identity: str) -> int:
+    """The seed of an image's simulated errors."""
+    return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=4).digest(), "big")
+
+
+class _Check:
+    """The files of one call: what is read, what is measured, and what is written."""
+
+    def __init__(self, images: Dataset, out: Path, evidence: Evidence, overwrite: bool, quiet: bool) -> None:
+        self.images, self.out, self.evidence = images, out, evidence
+        self.overwrite, self.quiet = overwrite, quiet
+        self.void = images.classes.void
+        self.read_as = f"{len(images.classes)} classes, {images.coarse_coding}, {images.images_read.reading}"
+        self.made_with = f"measured by check, {evidence.made_with}"
+
+    @cached_property
+    def refined(self) -> Refined:
+        """What suggests other borders."""
+        return self.evidence if isinstance(self.evidence, Refined) else Refined(self.images, self.quiet)
+
+    def measured(self, record: Record) -> Path:
+        return self.out / "measured" / f"{record.id}.npz"
+
+    def suggested(self, record: Record) -> Path:
+        return self.out / "labels" / f"{record.id}.png"
+
+    def check_outputs(self) -> None:
+        """Raise `InvalidFile` unless all files can be written and none of them is anybody else's."""
+        for folder in (self.out, self.out / "measured", self.out / "labels"):
+            check_writable_folder(folder)
+        check_replaceable(self.out / RESULTS, partial(holds, kind=CheckRun), "results of check")
+        check_replaceable(self.out / PAGE, is_page, "a page of segmend")
+        outputs = [(self.measured(record), self.made_with) for record in self.images]
+        # Suggestions are written again by every call.
+        inputs = [f for r in self.images for f in (r.image, r.coarse, self.evidence.file(r))]
+        check_outputs(outputs, inputs, self.overwrite)
+        check_outputs([(self.suggested(r), SUGGESTED) for r in self.images], inputs, overwrite=True)
+
+    def read(self, record: Record) -> _Given:
+        """Image, labels and probabilities of a record."""
+        image, labels = pair_coarse(self.images, record)
+        if labels.ndim == 3:
+            labels = labels.argmax(axis=0).astype(self.images.classes.dtype)
+        if (labels == self.void).all():
+            raise InvalidFile(record.coarse or record.id, "every pixel is void: nothing to check")
+        return _Given("", image, labels, self.evidence.of(record, image, labels))
+
+    def measure(self) -> Outcome:
+        """Measure each image that an earlier call did not."""
+
+        def read(record: Record) -> _Given | None:
+            files = record.image, record.coarse, self.evidence.file(record)
+            inputs = hash_of(*files, text=f"{self.read_as}, turn {record.turn}")
+            note = f"{self.made_with}{INPUTS}{inputs}"
+            if inputs and not self.overwrite and note_of(self.measured(record)) == note:
+                return None
+            return self.read(record)._replace(inputs=note)
+
+        def work(record: Record, given: _Given) -> tuple[str, Measured, tuple[int, ...]]:
+            seen = Seen.of(given.image, given.probabilities)
+            return given.inputs, seen.measure(given.labels, self.void), given.labels.shape
+
+        def write(record: Record, made: tuple[str, Measured, tuple[int, ...]]) -> None:
+            note, measured, size = made
+            write_arrays(self.measured(record), note, size=np.array(size), **_arrays(measured))
+
+        pipeline = Pipeline[Record, _Given, tuple[str, Measured, tuple[int, ...]]](
+            lambda record: str(record.coarse), read, work, write
+        )
+        with bar("check", len(self.images), self.quiet) as progress:
+            return pipeline.run(self.images, progress)
+
+    def read_measured(self, record: Record) -> Measured:
+        """What was measured of a record."""
+        with np.load(self.measured(record), allow_pickle=False) as stored:
+            return _of_arrays(stored)
+
+    def size(self, record: Record) -> tuple[int, int]:
+        """Height and width of a record."""
+        with np.load(self.measured(record), allow_pickle=False) as stored:
+            height, width = stored["size"].tolist()
+        return height, width
+
+    def samples(self, records: Sequence[Record]) -> list[list[Sample]]:
+        """Some label maps as they are, and with simulated errors."""
+        some = sampled(records, SIMULATED)
+        found = []
+        present = {int(i) for record in some for i in self.read_measured(record).areas.label}
+        other: np.ndarray | None = None
+        with bar("simulate errors", len(some), self.quiet) as progress:
+            for record in [some[-1], *some] if len(some) > 1 else some:
+                given = self.read(record)
+                if other is not None or len(some) == 1:
+                    found.append(self._samples_of(record, given, other, sorted(present)))
+                    progress.advance()
+                other = given.labels
+        return found
+
+    def _samples_of(
+        self, record: Record, given: _Given, other: np.ndarray | None, present: list[int]
+    ) -> list[Sample]:
+        seen = Seen.of(given.image, given.probabilities)
+
+        def seen_with(labels: np.ndarray) -> Seen:
+            if labels is given.labels or not self.evidence.sees_labels:
+                return seen
+            return Seen.of(given.image, self.evidence.of(record, given.image, labels))
+
+        return samples_of(seen_with, given.labels, other, present, self.void, seed_of(record.id))
+
+    def suggest(self, records: Sequence[Record], suspects: dict[str, list[Suspect]]) -> Outcome:
+        """Write label maps with the suggestions; suspects of borders get their box and pixels."""
+        for path in sorted((self.out / "labels").rglob("*.png")):
+            if note_of(path).startswith(SUGGESTED):
+                path.unlink()
+
+        def work(record: Record, given: _Given) -> np.ndarray:
+            seen = Seen.of(given.image, given.probabilities)
+            labels = given.labels.copy()
+            found = suspects[record.id]
+            for index, one in reversed(list(enumerate(found))):  # the likeliest last, so that it stays
+                if one.is_whole and one.score < THRESHOLD:  # too much would change
+                    continue
+                if one.kind == "border":
+                    refined = self.refined.of(record, given.image, given.labels).argmax(axis=0)
+                    chosen = (refined != given.labels) & (given.labels != self.void)
+                    labels[chosen] = refined[chosen]
+                    found[index] = one.with_pixels(chosen)
+                else:
+                    chosen = one.mask(seen, given.labels, self.void)
+                    labels[chosen] = one.suggestion(seen, given.labels)[chosen]
+            return labels
+
+        def write(record: Record, labels: np.ndarray) -> None:
+            coding, palette = self.images.coarse_coding, self.images.classes.palette
+            plain = coding is None or coding.is_plain
+            stored = labels if plain or coding is None else coding.encode(labels)
+            write_labels(self.suggested(record), stored, palette if plain else None, SUGGESTED)
+
+        pipeline = Pipeline[Record, _Given, np.ndarray](lambda record: str(record.coarse), self.read, work, write)
+        with bar("suggest labels", len(records), self.quiet) as progress:
+            return pipeline.run(records, progress)
+
+    def shown(self, records: Sequence[Record]) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+        """ID, image, given labels and suggested labels of some records, for the page."""
+        given = replace(self.images, records=tuple(records))
+        suggested = replace(
+            given, records=tuple(replace(record, coarse=self.suggested(record), turn=1) for record in records)
+        )
+        for before, after in zip(given, suggested, strict=True):
+            labels = given.coarse(before)
+            labels = labels.argmax(axis=0).astype(given.classes.dtype) if labels.ndim == 3 else labels
+            yield before.id, given.image(before), labels, suggested.coarse(after)
+
+
+def _arrays(measured: Measured) -> dict[str, np.ndarray]:
+    """What was measured as named arrays."""
+    found = {"whole": np.array(measured.whole), "confusion": measured.confusion, "step": np.array(measured.step)}
+    for name in ("areas", "contradictions"):
+        columns = getattr(measured, name)
+        found |= {f"{name}.{field}": getattr(columns, field) for field in columns._fields}
+    return found
+
+
+def _of_arrays(stored: np.lib.npyio.NpzFile) -> Measured:
+    areas = Areas(*(stored[f"areas.{field}"] for field in Areas._fields))
+    contradictions = Contradictions(*(stored[f"contradictions.{field}"] for field in Contradictions._fields))
+    whole = Whole(*stored["whole"].tolist())
+    return Measured(areas, contradictions, whole, stored["confusion"], int(stored["step"]))
