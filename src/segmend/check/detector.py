@@ -249,8 +249,11 @@ class Detector:
             [*(detector.of_image(some, whole) for detector, some in parts), improbable, border, other]
         )
         score = 1 - float(np.prod(1 - _probability(of_image)))
-        found = [_probability(detector.of_parts(some, whole)) for detector, some in parts]
-        return Judgement(score, *found, *_probability(of_image)[4:].tolist())
+        of_classes, of_specks, of_missing = (
+            _probability(detector.of_parts(some, whole)) for detector, some in parts
+        )
+        is_border, is_other = (float(one) for one in _probability(of_image)[4:])
+        return Judgement(score, of_classes, of_specks, of_missing, is_border, is_other)
 
 
 def _probability(log_odds: np.ndarray) -> np.ndarray:

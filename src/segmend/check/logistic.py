@@ -63,7 +63,7 @@ class Logistic:
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Log-odds ``[N]`` of examples ``[N, F]``, errors being as frequent as the others."""
         found = (features - self.mean) / self.scale @ self.weights + self.bias
-        return np.clip(found, NEVER, -NEVER)
+        return np.asarray(np.clip(found, NEVER, -NEVER))
 
 
 def _sigmoid(log_odds: np.ndarray) -> np.ndarray:

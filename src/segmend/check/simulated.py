@@ -50,7 +50,7 @@ def _with_error(kind: Error, labels: np.ndarray, classes: Sequence[int], rng: np
     map_, side = torch.from_numpy(labels), max(labels.shape)
 
     def pixels(low: float, high: float) -> float:
-        return side * math.exp(rng.uniform(math.log(low), math.log(high)))
+        return float(side * math.exp(rng.uniform(math.log(low), math.log(high))))
 
     if kind == "class":
         return swap_class(map_, classes, 0.003).numpy()

@@ -57,7 +57,7 @@ class Suspect:
         """Its pixels in the label map ``[H, W]`` that was measured, ``bool [H, W]``; a whole map has all."""
         is_valid = labels != void
         if self.is_whole:
-            return is_valid
+            return np.asarray(is_valid)
         small = np.ascontiguousarray(labels[:: seen.step, :: seen.step])
         if self.area:
             chosen = label_components(small, void) == self.area

@@ -103,7 +103,8 @@ class Predictions:
     sees_labels = False
 
     def __init__(self, images: Dataset, folder: Path) -> None:
-        self.images, self.folder = images, folder
+        self.images = images
+        self.folder: Path | None = folder
         self.records = {record.id: record for record in images}
 
     def file(self, record: Record) -> Path | None:
@@ -118,7 +119,8 @@ class Predictions:
 class Refined:
     """What the universal refiner makes of the labels."""
 
-    sees_labels, folder = True, None
+    sees_labels = True
+    folder: Path | None = None
     name = "what the universal refiner makes of them"
 
     def __init__(self, images: Dataset, quiet: bool) -> None:

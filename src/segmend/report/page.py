@@ -16,6 +16,7 @@ from segmend.report.collect import Report, collect
 from segmend.report.html import Panel, displacement_panel, environment, is_page, shares_of_time, skipped_part
 from segmend.report.inspection import sentence_of_maps, sentences_of_look
 from segmend.report.results import (
+    CheckRun,
     Evaluation,
     Inspection,
     ObjectRun,
@@ -94,8 +95,9 @@ def _page_of(files: Sequence[Path]) -> str:
         if isinstance(one, ObjectRun | Tuning | Review):
             command = {ObjectRun: "refine` over objects", Tuning: "tune`", Review: "review`"}[type(one)]
             raise InvalidFile(file, f"expected an evaluation, found the results of `segmend {command}")
-        if isinstance(one, TagCleaning | Inspection):
-            command, page = ("tags clean", "tags") if isinstance(one, TagCleaning) else ("inspect", "inspection")
+        if isinstance(one, TagCleaning | Inspection | CheckRun):
+            pages = {TagCleaning: ("tags clean", "tags"), Inspection: ("inspect", "inspection")}
+            command, page = pages.get(type(one), ("check", "check"))
             raise InvalidFile(
                 file, f"the results of `segmend {command}`, which wrote its page beside them: {page}.html"
             )
