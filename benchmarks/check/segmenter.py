@@ -61,19 +61,33 @@ def out_of_fold_logits(
     features: list[Features], labels: list[np.ndarray], classes: int, void: int, folds: int
 ) -> list[Tensor]:
     """Logits ``[C, h, w]`` of each image by a classifier that was fitted to the other folds."""
-    shares = [
-        shares_of(one, classes, void, tuple(f.values.shape[1:])) for f, one in zip(features, labels, strict=True)
-    ]
     logits: list[Tensor] = [torch.empty(0)] * len(features)
     for fold in range(folds):
         inside = list(range(fold, len(features), folds))
         outside = [i for i in range(len(features)) if i % folds != fold]
-        x = torch.cat([features[i].values.flatten(1).T for i in outside])
-        y = torch.cat([shares[i].flatten(1).T for i in outside])
-        weight, bias = _fitted(x, y, classes)
-        for i in inside:
-            logits[i] = torch.einsum("cd,dhw->chw", weight, features[i].values.float()) + bias[:, None, None]
+        found = fitted_logits(
+            [features[i] for i in outside],
+            [labels[i] for i in outside],
+            [features[i] for i in inside],
+            classes,
+            void,
+        )
+        for i, one in zip(inside, found, strict=True):
+            logits[i] = one
     return logits
+
+
+def fitted_logits(
+    features: list[Features], labels: list[np.ndarray], others: list[Features], classes: int, void: int
+) -> list[Tensor]:
+    """Logits ``[C, h, w]`` of other images by a classifier that was fitted to labels."""
+    shares = [
+        shares_of(one, classes, void, tuple(f.values.shape[1:])) for f, one in zip(features, labels, strict=True)
+    ]
+    x = torch.cat([one.values.flatten(1).T for one in features])
+    y = torch.cat([one.flatten(1).T for one in shares])
+    weight, bias = _fitted(x, y, classes)
+    return [torch.einsum("cd,dhw->chw", weight, one.values.float()) + bias[:, None, None] for one in others]
 
 
 def _fitted(x: Tensor, y: Tensor, classes: int) -> tuple[Tensor, Tensor]:
