@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -248,9 +249,10 @@ class Detector:
         of_image = np.array(
             [*(detector.of_image(some, whole) for detector, some in parts), improbable, border, other]
         )
-        score = 1 - float(np.prod(1 - _probability(of_image)))
         found = [_probability(detector.of_parts(some, whole)) for detector, some in parts]
-        return Judgement(score, *found, *_probability(of_image)[4:].tolist())
+        probability = _probability(of_image).tolist()
+        score = 1 - math.prod(1 - one for one in probability)
+        return Judgement(score, found[0], found[1], found[2], *probability[-2:])
 
 
 def _probability(log_odds: np.ndarray) -> np.ndarray:
