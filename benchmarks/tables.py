@@ -420,6 +420,26 @@ def higher(name: str, title: str, other: str) -> str:
     )
 
 
+def beside(name: str, title: str, other: str) -> str:
+    """A row a data set, a column for what was done to it: one figure, and another one in brackets.
+
+    Rows of the raw file are called ``data set: what was done``.
+    """
+    rows = raw(name).rows()
+    sets, kinds = (list(dict.fromkeys(row.split(": ")[part] for row in rows)) for part in (0, 1))
+    cells = [
+        [
+            one,
+            *(
+                f"{average(rows[f'{one}: {k}'][title]):.0f} ({average(rows[f'{one}: {k}'][other]):.0f})"
+                for k in kinds
+            ),
+        ]
+        for one in sets
+    ]
+    return markdown(["data set", *kinds], cells)
+
+
 def gain_of(name: str, row: str, over: str, title: str) -> float:
     """Gain of a training over another one, mean over seeds."""
     rows = raw(name).rows()

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from segmend.check import Suspect
 from segmend.cli import app
 from segmend.data.files import InvalidFile
 from segmend.data.masks import read_labels, write_labels
 from segmend.data.probabilities import write_probabilities
+from segmend.jobs import check as job
 from segmend.labels import one_hot
 from segmend.report.results import CheckRun, read_results
 
@@ -135,3 +137,27 @@ def test_without_predictions_islands_are_found_by_the_refiner(folder):
     results = read_results(folder / "out" / "results.json")
     assert results.checked[0].id == "s06"
     assert "without predictions" in " ".join(results.notes)
+
+
+def test_borders_that_are_off_get_the_refiners_suggestion(folder, monkeypatch):
+    def all_borders(measured, judged, usual, size):
+        return [Suspect("border", (0, 0, size[1], size[0]), size[0] * size[1], None, None, 0.9)]
+
+    monkeypatch.setattr(job, "suspects_of", all_borders)
+    exact = read_labels(folder / "masks" / "s05.png")[0]
+    change(folder, "s05", lambda labels: np.roll(labels, (5, 5), axis=(0, 1)))
+    found = run(folder)
+    assert found.exit_code == 0, found.output
+    results = read_results(folder / "out" / "results.json")
+    first = next(region for region in results.regions if region.id == "s05")
+    given, suggested = (read_labels(folder / path)[0] for path in ("masks/s05.png", "out/labels/s05.png"))
+    assert (suggested != exact).sum() < (given != exact).sum()
+    assert first.pixels == (suggested != given).sum()
+
+
+def test_suggestions_are_coded_like_the_label_maps(folder):
+    for number in range(COUNT):
+        change(folder, f"s{number:02}", lambda labels: np.array([10, 20, 30], np.uint8)[labels])
+    change(folder, "s03", lambda labels: np.where(labels == 20, np.uint8(30), labels))
+    assert run(folder).exit_code == 0
+    assert set(np.unique(read_labels(folder / "out" / "labels" / "s03.png")[0])) <= {10, 20, 30}

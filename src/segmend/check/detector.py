@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -248,12 +249,10 @@ class Detector:
         of_image = np.array(
             [*(detector.of_image(some, whole) for detector, some in parts), improbable, border, other]
         )
-        score = 1 - float(np.prod(1 - _probability(of_image)))
-        of_classes, of_specks, of_missing = (
-            _probability(detector.of_parts(some, whole)) for detector, some in parts
-        )
-        is_border, is_other = (float(one) for one in _probability(of_image)[4:])
-        return Judgement(score, of_classes, of_specks, of_missing, is_border, is_other)
+        found = [_probability(detector.of_parts(some, whole)) for detector, some in parts]
+        probability = _probability(of_image).tolist()
+        score = 1 - math.prod(1 - one for one in probability)
+        return Judgement(score, found[0], found[1], found[2], *probability[-2:])
 
 
 def _probability(log_odds: np.ndarray) -> np.ndarray:

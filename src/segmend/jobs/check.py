@@ -71,19 +71,23 @@ SUGGESTED = "suggested by check"
 
 
 class Evidence(Protocol):
-    """What gives the probability maps that labels are compared with.
+    """What gives the probability maps that labels are compared with."""
 
-    Attributes:
-        name: how results and the page call it.
-        folder: where it is read from; None: nowhere.
-        made_with: what decides its maps, but for the files of a record.
-        sees_labels: whether its maps depend on the labels themselves.
-    """
+    @property
+    def name(self) -> str:
+        """How results and the page call it."""
 
-    name: str
-    folder: Path | None
-    made_with: str
-    sees_labels: bool
+    @property
+    def folder(self) -> Path | None:
+        """Where the maps are read from; None: they are made."""
+
+    @property
+    def made_with(self) -> str:
+        """What decides its maps, but for the files of a record."""
+
+    @property
+    def sees_labels(self) -> bool:
+        """Whether its maps depend on the labels themselves."""
 
     def file(self, record: Record) -> Path | None:
         """The file that the map of a record is read from."""
@@ -117,27 +121,47 @@ class Predictions:
 
 
 class Refined:
-    """What the universal refiner makes of the labels."""
+    """What the universal refiner makes of the labels.
+
+    Args:
+        images: the folder that label maps are compared with; None: each stands alone.
+    """
 
     sees_labels = True
     folder: Path | None = None
     name = "what the universal refiner makes of them"
 
-    def __init__(self, images: Dataset, quiet: bool) -> None:
+    def __init__(self, classes: Classes, images: Dataset | None = None, quiet: bool = False) -> None:
         refiner = load("universal")
         self.made_with = f"refined by {fingerprint(refiner)}"
-        self.device, self.classes = pick_device(), images.classes
+        self.device, self.count = pick_device(), max(2, len(classes))
         if isinstance(refiner, nn.Module):
             to_device(refiner, self.device)
-        self.refiner = of_folder(refiner, images, quiet=quiet)
+        self.refiner = refiner if images is None else of_folder(refiner, images, quiet=quiet)
 
     def file(self, record: Record) -> Path | None:
         return None
 
     def of(self, record: Record, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        count = max(2, len(self.classes))
-        found = np.empty((count, *labels.shape), np.float16)
-        for rows, band in refine_bands(self.refiner, image, labels, count, min_confidence=0.5, device=self.device):
+        return self.refined(image, labels)
+
+    def refined(self, image: np.ndarray, labels: np.ndarray, border_error_px: float | None = None) -> np.ndarray:
+        """The refined probability map ``float16 [C, H, W]``.
+
+        Args:
+            border_error_px: by how many pixels borders are off (None: the refiner estimates it).
+        """
+        found = np.empty((self.count, *labels.shape), np.float16)
+        bands = refine_bands(
+            self.refiner,
+            image,
+            labels,
+            self.count,
+            min_confidence=0.5,
+            border_error_px=border_error_px,
+            device=self.device,
+        )
+        for rows, band in bands:
             found[:, rows] = band.probabilities.half().cpu().numpy()
         return found
 
@@ -231,7 +255,7 @@ def check(
     Raises:
         InvalidInput: no label map can be checked, or `out` cannot be written, or holds files of somebody else.
     """
-    job = _Check(images, out, evidence or Refined(images, quiet), overwrite, quiet)
+    job = _Check(images, out, evidence or Refined(images.classes, images, quiet), overwrite, quiet)
     evidence = job.evidence
     job.check_outputs()
     outcome = job.measure()
@@ -332,9 +356,9 @@ class _Check:
         self.made_with = f"measured by check, {evidence.made_with}"
 
     @cached_property
-    def refined(self) -> Refined:
-        """What suggests other borders."""
-        return self.evidence if isinstance(self.evidence, Refined) else Refined(self.images, self.quiet)
+    def borders(self) -> Refined:
+        """What suggests other borders: it must not take the folder, whose borders are right, for an example."""
+        return Refined(self.images.classes)
 
     def measured(self, record: Record) -> Path:
         return self.out / "measured" / f"{record.id}.npz"
@@ -440,7 +464,9 @@ class _Check:
                 if one.is_whole and one.score < THRESHOLD:  # too much would change
                     continue
                 if one.kind == "border":
-                    refined = self.refined.of(record, given.image, given.labels).argmax(axis=0)
+                    measured = self.read_measured(record)
+                    error = max(1.0, measured.whole.edge_distance * measured.step)
+                    refined = self.borders.refined(given.image, given.labels, error).argmax(axis=0)
                     chosen = (refined != given.labels) & (given.labels != self.void)
                     labels[chosen] = refined[chosen]
                     found[index] = one.with_pixels(chosen)

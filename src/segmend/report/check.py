@@ -87,7 +87,7 @@ def write_check_page(path: Path, run: CheckRun, shown: Iterable[Shown]) -> None:
             image_count=wording.images(len(run.checked)),
             sentences=sentences_of(run),
             meanings=MEANINGS,
-            kinds=Counter(region.kind for region in run.regions if region.score >= run.threshold),
+            kinds=Counter(region.kind for region in run.regions if scores[region.id] >= run.threshold),
             cases=cases,
             **skipped_part(run.skipped),
         )
@@ -119,5 +119,7 @@ def with_boxes(image: np.ndarray, boxes: Iterable[Sequence[float]]) -> np.ndarra
     for number, (x0, y0, x1, y1) in enumerate(boxes, start=1):
         frame = round(x0), round(y0), max(round(x0), round(x1) - 1), max(round(y0), round(y1) - 1)
         draw.rectangle(frame, outline=BOX, width=2)
-        draw.text((frame[0] + 4, frame[1] + 2), str(number), fill=BOX, stroke_width=2, stroke_fill=(0, 0, 0))
+        place = frame[0] + 3, frame[1] + 2
+        draw.rectangle(draw.textbbox(place, str(number)), fill=BOX)
+        draw.text(place, str(number), fill=(0, 0, 0))
     return np.asarray(canvas)
