@@ -16,6 +16,7 @@ from segmend.report.collect import Report, collect
 from segmend.report.html import Panel, displacement_panel, environment, is_page, shares_of_time, skipped_part
 from segmend.report.inspection import sentence_of_maps, sentences_of_look
 from segmend.report.results import (
+    CheckRun,
     Evaluation,
     Inspection,
     ObjectRun,
@@ -26,6 +27,13 @@ from segmend.report.results import (
     check_replaceable,
     read_results,
 )
+
+PAGES: dict[type, tuple[str, str]] = {
+    TagCleaning: ("tags clean", "tags"),
+    Inspection: ("inspect", "inspection"),
+    CheckRun: ("check", "check"),
+}
+"""Commands that write a page of their own, and its name, by what they find."""
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -93,8 +101,8 @@ def _page_of(files: Sequence[Path]) -> str:
         if isinstance(one, ObjectRun | Tuning):
             command = "refine` over objects" if isinstance(one, ObjectRun) else "tune`"
             raise InvalidFile(file, f"expected an evaluation, found the results of `segmend {command}")
-        if isinstance(one, TagCleaning | Inspection):
-            command, page = ("tags clean", "tags") if isinstance(one, TagCleaning) else ("inspect", "inspection")
+        if isinstance(one, TagCleaning | Inspection | CheckRun):
+            command, page = PAGES[type(one)]
             raise InvalidFile(
                 file, f"the results of `segmend {command}`, which wrote its page beside them: {page}.html"
             )
