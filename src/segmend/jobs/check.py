@@ -41,6 +41,7 @@ from segmend.jobs.progress import bar
 from segmend.labels import Classes, InvalidInput
 from segmend.refiners import load
 from segmend.refiners.base import refine_bands
+from segmend.report import wording
 from segmend.report.check import write_check_page
 from segmend.report.html import is_page
 from segmend.report.results import (
@@ -334,7 +335,7 @@ def _notes(usual: Usual, names: Sequence[str], count: int, evidence: Evidence) -
             "objects that are missing, or in another class, hardly"
         )
     if count < FEW_IMAGES:
-        notes.append(f"{count} images are few to learn what is usual from: scores are uncertain")
+        notes.append(f"only {wording.images(count)} to learn from what is usual: scores are uncertain")
     rare = [names[i] for i, areas in enumerate(usual.areas) if 0 < areas < FEW_AREAS]
     if rare:
         notes.append(f"judged like other classes, as the folder has few areas of them: {', '.join(rare)}")
