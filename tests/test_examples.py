@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import segmend.borders
+import segmend.check
 import segmend.dual
 import segmend.losses
 import segmend.metrics
@@ -30,7 +31,7 @@ def test_every_public_name_has_an_example(package):
     "name",
     [
         f"{package.__name__}.{module.name}"
-        for package in (*PACKAGES, segmend.borders, segmend.dual, segmend.video)
+        for package in (*PACKAGES, segmend.borders, segmend.check, segmend.dual, segmend.video)
         for module in pkgutil.iter_modules(package.__path__)
         if not module.name.startswith("_") and module.name not in NOT_HERE
     ],

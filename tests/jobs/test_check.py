@@ -161,3 +161,23 @@ def test_suggestions_are_coded_like_the_label_maps(folder):
     change(folder, "s03", lambda labels: np.where(labels == 20, np.uint8(30), labels))
     assert run(folder).exit_code == 0
     assert set(np.unique(read_labels(folder / "out" / "labels" / "s03.png")[0])) <= {10, 20, 30}
+
+
+def test_an_image_that_cannot_be_read_any_more_is_not_judged_by_what_was_measured(folder):
+    run(folder)
+    (folder / "images" / "s02.png").write_bytes(b"broken")
+    found = run(folder)
+    assert found.exit_code == 1
+    results = read_results(folder / "out" / "results.json")
+    assert "s02" not in {one.id for one in results.checked}
+    assert len(results.skipped) == 1
+
+
+def test_ids_of_16_bits_are_checked(folder):
+    for number in range(COUNT):
+        change(folder, f"s{number:02}", lambda labels: np.array([0, 1000, 2000], np.int32)[labels])
+    change(folder, "s03", lambda labels: np.where(labels == 1000, 2000, labels))
+    found = run(folder)
+    assert found.exit_code == 0, found.output
+    assert read_results(folder / "out" / "results.json").checked[0].id == "s03"
+    assert read_labels(folder / "out" / "labels" / "s03.png")[0].max() == 2000

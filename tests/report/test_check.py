@@ -1,10 +1,13 @@
 """What check found: the sentences, and the page."""
 
 import numpy as np
+import pytest
 
+from segmend.data.files import InvalidFile
 from segmend.report.check import lines_of, sentences_of, with_boxes, write_check_page
 from segmend.report.html import GENERATOR
-from segmend.report.results import CheckedImage, CheckRun, Skipped, SuspectRegion
+from segmend.report.page import write_report
+from segmend.report.results import CheckedImage, CheckRun, Skipped, SuspectRegion, write_results
 
 
 def found():
@@ -64,3 +67,9 @@ def test_boxes_are_drawn_around_what_they_hold():
     assert (image == 0).all()
     rows, columns = np.nonzero(boxed.any(axis=2))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 39, 10, 29)
+
+
+def test_report_names_the_page_that_is_there_already(tmp_path):
+    write_results(tmp_path / "results.json", found())
+    with pytest.raises(InvalidFile, match=r"`segmend check`, which wrote its page beside them: check\.html"):
+        write_report([tmp_path / "results.json"])

@@ -61,7 +61,7 @@ def check(
         bands=bands_of(bands),
         max_pixels=max_pixels or MAX_PIXELS,
     )
-    run = job(reported(pairs), out, evidence, unpaired, coarse=coarse, overwrite=overwrite, quiet=quiet)
+    run = job(reported(pairs), out, evidence, unpaired, folders=(images, coarse), overwrite=overwrite, quiet=quiet)
     for sentence in sentences_of(run):
         console.print(escape(sentence))
     for line in lines_of(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -40,6 +41,7 @@ from segmend.jobs.progress import bar
 from segmend.labels import Classes, InvalidInput
 from segmend.refiners import load
 from segmend.refiners.base import refine_bands
+from segmend.report import wording
 from segmend.report.check import write_check_page
 from segmend.report.html import is_page
 from segmend.report.results import (
@@ -237,7 +239,7 @@ def check(
     evidence: Evidence | None = None,
     unpaired: Sequence[Skipped] = (),
     *,
-    coarse: Path | None = None,
+    folders: tuple[Path, Path] | None = None,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> CheckRun:
@@ -249,25 +251,26 @@ def check(
     Args:
         evidence: what gives probability maps (None: what the universal refiner makes of the labels).
         unpaired: what the caller had to skip already, to be listed with the rest.
-        coarse: the folder of the label maps, as results name it.
+        folders: of the images and of the label maps, as results name them (None: as the first record has them).
         overwrite: measure everything again.
 
     Raises:
         InvalidInput: no label map can be checked, or `out` cannot be written, or holds files of somebody else.
     """
+    start = time.perf_counter()
     job = _Check(images, out, evidence or Refined(images.classes, images, quiet), overwrite, quiet)
     evidence = job.evidence
     job.check_outputs()
     outcome = job.measure()
     outcome.skipped[:0] = unpaired
-    records = [record for record in images if note_of(job.measured(record)).startswith(job.made_with)]
-    left_out = {one.file for one in outcome.skipped}
-    records = [record for record in records if str(record.coarse) not in left_out]
+    records = [record for record in images if job.measured(record).is_file()]
     if not records:
         first = outcome.skipped[0]
         raise InvalidInput(f"no label map can be checked, the first: {first.file}: {first.reason}")
     usual = Usual.of(map(job.read_measured, records), len(images.classes))
+    simulating = time.perf_counter()
     detector = Detector.fit(usual, job.samples(records))
+    outcome.seconds["simulate"] = time.perf_counter() - simulating
     scores: dict[str, float] = {}
     suspects: dict[str, list[Suspect]] = {}
     for record in records:
@@ -278,11 +281,13 @@ def check(
     records.sort(key=lambda record: -scores[record.id])
     written = job.suggest([record for record in records if suspects[record.id]], suspects)
     outcome.skipped += written.skipped
-    names = images.classes.names
+    outcome.seconds |= {"suggest": written.seconds["total"], "total": time.perf_counter() - start}
+    names, one = images.classes.names, records[0]
+    of_images, of_labels = folders or (one.image and one.image.parent, one.coarse and one.coarse.parent)
     run = CheckRun(
         version=__version__,
-        images=str(records[0].image.parent) if records[0].image else "",
-        coarse=str(coarse or (records[0].coarse.parent if records[0].coarse else "")),
+        images=str(of_images),
+        coarse=str(of_labels),
         evidence=evidence.name,
         probs=None if evidence.folder is None else str(evidence.folder),
         classes=list(names),
@@ -305,7 +310,8 @@ def check(
         notes=_notes(usual, names, len(records), evidence),
         skipped=outcome.skipped,
     )
-    write_check_page(out / PAGE, run, job.shown([r for r in records if suspects[r.id]][:ON_PAGE]))
+    shown = [record for record in records if job.suggested(record).is_file()][:ON_PAGE]
+    write_check_page(out / PAGE, run, job.shown(shown))
     write_results(out / RESULTS, run)
     return run
 
@@ -331,7 +337,7 @@ def _notes(usual: Usual, names: Sequence[str], count: int, evidence: Evidence) -
             "objects that are missing, or in another class, hardly"
         )
     if count < FEW_IMAGES:
-        notes.append(f"{count} images are few to learn what is usual from: scores are uncertain")
+        notes.append(f"only {wording.images(count)} to learn from what is usual: scores are uncertain")
     rare = [names[i] for i, areas in enumerate(usual.areas) if 0 < areas < FEW_AREAS]
     if rare:
         notes.append(f"judged like other classes, as the folder has few areas of them: {', '.join(rare)}")
@@ -396,6 +402,7 @@ class _Check:
             note = f"{self.made_with}{INPUTS}{inputs}"
             if inputs and not self.overwrite and note_of(self.measured(record)) == note:
                 return None
+            self.measured(record).unlink(missing_ok=True)  # of other files: they may not be readable any more
             return self.read(record)._replace(inputs=note)
 
         def work(record: Record, given: _Given) -> tuple[str, Measured, tuple[int, ...]]:

@@ -29,6 +29,13 @@ from segmend.report.results import (
     read_results,
 )
 
+PAGES: dict[type, tuple[str, str]] = {
+    TagCleaning: ("tags clean", "tags"),
+    Inspection: ("inspect", "inspection"),
+    CheckRun: ("check", "check"),
+}
+"""Commands that write a page of their own, and its name, by what they find."""
+
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 CHANGE_NAMES = {
@@ -96,8 +103,7 @@ def _page_of(files: Sequence[Path]) -> str:
             command = {ObjectRun: "refine` over objects", Tuning: "tune`", Review: "review`"}[type(one)]
             raise InvalidFile(file, f"expected an evaluation, found the results of `segmend {command}")
         if isinstance(one, TagCleaning | Inspection | CheckRun):
-            pages = {TagCleaning: ("tags clean", "tags"), Inspection: ("inspect", "inspection")}
-            command, page = pages.get(type(one), ("check", "check"))
+            command, page = PAGES[type(one)]
             raise InvalidFile(
                 file, f"the results of `segmend {command}`, which wrote its page beside them: {page}.html"
             )

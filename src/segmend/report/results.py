@@ -579,8 +579,8 @@ class CheckRun(_Strict):
         checked: all images that could be judged, the worst first.
         regions: what looks wrong in them, in the same order, and the likeliest of each image first.
         done, kept: images that this call looked at, and those left from an earlier run.
-        seconds: wall time by part, and ``total``; parts overlap.
-        notes: what could not be judged.
+        seconds: wall time by part, and ``total``; some parts overlap.
+        notes: what could not be judged, or not well.
     """
 
     kind: Literal["check"] = "check"
