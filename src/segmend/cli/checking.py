@@ -27,7 +27,7 @@ from segmend.cli.options import (
 @app.command()
 def check(
     images: Images,
-    coarse: Annotated[Path, typer.Option(help="Folder of the label maps to check.")],
+    coarse: Annotated[Path, typer.Option(help="What to check: a folder of label maps, or annotations.")],
     out: Out,
     probs: Annotated[
         Path | None,
@@ -48,12 +48,14 @@ def check(
     from segmend.data.files import MAX_PIXELS
     from segmend.jobs.check import PAGE, open_checked
     from segmend.jobs.check import check as job
+    from segmend.jobs.painted import painted
     from segmend.report.check import lines_of, sentences_of
 
     check_folder(out)
+    paths = reported(painted({"coarse": coarse}, out / "label_maps", images, max_pixels or MAX_PIXELS))
     pairs, evidence, unpaired = open_checked(
         images,
-        coarse,
+        paths.folders["coarse"],
         probs,
         classes,
         ids=ids_of("ids", ids) if ids else None,
@@ -61,7 +63,15 @@ def check(
         bands=bands_of(bands),
         max_pixels=max_pixels or MAX_PIXELS,
     )
-    run = job(reported(pairs), out, evidence, unpaired, folders=(images, coarse), overwrite=overwrite, quiet=quiet)
+    run = job(
+        reported(pairs),
+        out,
+        evidence,
+        [*paths.skipped, *unpaired],
+        folders=(images, coarse),
+        overwrite=overwrite,
+        quiet=quiet,
+    )
     for sentence in sentences_of(run):
         console.print(escape(sentence))
     for line in lines_of(run):
