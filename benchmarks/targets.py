@@ -491,6 +491,25 @@ SCAN, BOTH_WAYS, LOSS = (
 )
 
 
+def wrong_labels() -> list[Target]:
+    """`segmend check` beside cleanlab: mean over all rows of a set, and in how many of all rows it is better."""
+    ours, theirs = "segmend check", "cleanlab"
+    leads: dict[str, list[float]] = {}
+    for row, figures in raw("check/images").rows().items():
+        lead_of_row = average(figures[ours]) - average(figures[theirs])
+        leads.setdefault(row.split(": ")[0], []).append(lead_of_row)
+    found = [
+        Target(name, ours, f"average precision over {theirs}", statistics.mean(rows), "more than", 0, "+.1f")
+        for name, rows in leads.items()
+    ]
+    every = [lead_of_row for rows in leads.values() for lead_of_row in rows]
+    better = 100 * sum(one > 0 for one in every) / len(every)
+    found.append(
+        Target("all sets", ours, f"rows with a higher one than {theirs}, %", better, "at least", 100, ".0f")
+    )
+    return found
+
+
 def speed() -> list[Target]:
     """`segmend refine` with the universal refiner, and the operations."""
     rates, found = raw("refine_speed/results").rows(), []
