@@ -26,7 +26,7 @@ FEATURES = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX-512 BF16",
 """Flags of ``/proc/cpuinfo`` that change speed or rounding, and their usual names."""
 
 
-PLACES = ("--data", "--runs")
+PLACES = ("--data", "--runs", "--probs")
 """Options of benchmarks that are followed by a place on the machine."""
 
 
