@@ -1,15 +1,21 @@
 """Checking a folder of labels: what is found, written, kept and refused."""
 
+import pickle
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from segmend.check import Suspect
 from segmend.cli import app
+from segmend.data.annotations.annotations import NewImage, NewObject
+from segmend.data.annotations.coco import Coco
+from segmend.data.annotations.polygons import Cropped, OutlineOptions, outlines_of
 from segmend.data.files import InvalidFile
 from segmend.data.masks import read_labels, write_labels
 from segmend.data.probabilities import write_probabilities
 from segmend.jobs import check as job
+from segmend.jobs.pipeline import LOCAL
 from segmend.labels import one_hot
 from segmend.report.results import CheckRun, read_results
 
@@ -181,3 +187,55 @@ def test_ids_of_16_bits_are_checked(folder):
     assert found.exit_code == 0, found.output
     assert read_results(folder / "out" / "results.json").checked[0].id == "s03"
     assert read_labels(folder / "out" / "labels" / "s03.png")[0].max() == 2000
+
+
+class Sending:
+    """An engine whose worker travels, as to another process."""
+
+    def run(self, worker, items, progress):
+        return LOCAL.run(pickle.loads(pickle.dumps(worker)), items, progress)
+
+
+def test_any_engine_measures_the_same(folder):
+    pairs, evidence, _ = job.open_checked(folder / "images", folder / "masks", folder / "probs", max_pixels=10**8)
+    runs = [
+        job.check(pairs, folder / name, evidence, quiet=True, engine=engine)
+        for name, engine in (("here", LOCAL), ("there", Sending()))
+    ]
+    assert runs[0].checked == runs[1].checked
+    for name in ("measured/s03.npz", "measured/s11.npz"):
+        assert (folder / "here" / name).read_bytes() == (folder / "there" / name).read_bytes()
+
+
+def test_annotations_are_checked_as_they_are(folder):
+    change(folder, "s03", swapped)
+    classes = [
+        NewImage(f"s{seed:02}.png", (height, width), objects_of(labels))
+        for seed in range(COUNT)
+        for labels in [read_labels(folder / "masks" / f"s{seed:02}.png")[0]]
+        for height, width in [labels.shape]
+    ]
+    Coco.create(folder, {"all": classes}, ["class 1", "class 2"])
+    annotations = folder / "annotations" / "instances_all.json"
+    arguments = [
+        "--images",
+        str(folder / "images"),
+        "--coarse",
+        str(annotations),
+        "--probs",
+        str(folder / "probs"),
+    ]
+    found = CliRunner().invoke(app, ["check", *arguments, "--out", str(folder / "out"), "--quiet"])
+    assert found.exit_code == 0, found.output
+    run = read_results(folder / "out" / "results.json")
+    assert run.classes == ["background", "class 1", "class 2"]
+    assert run.checked[0].id == "s03"
+
+
+def objects_of(labels):
+    """The objects of a label map, an outline for each class."""
+    crops = [Cropped.of(labels == i) for i in (1, 2)]
+    outlines = outlines_of(crops, OutlineOptions(0))
+    return tuple(
+        NewObject(f"class {i}", one) for i, one in zip((1, 2), outlines, strict=True) if not one.geometry.is_empty
+    )

@@ -12,6 +12,7 @@ from segmend.cli.app import app, console
 from segmend.cli.messages import check_folder, counted, finish, reported
 from segmend.cli.options import (
     Bands,
+    EngineName,
     Images,
     MaxPixels,
     Out,
@@ -19,7 +20,9 @@ from segmend.cli.options import (
     PaletteFile,
     Quiet,
     StoredIds,
+    Workers,
     bands_of,
+    engine_of,
     ids_of,
 )
 
@@ -41,6 +44,8 @@ def check(
     palette: PaletteFile = None,
     bands: Bands = None,
     max_pixels: MaxPixels = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -51,6 +56,7 @@ def check(
     from segmend.jobs.painted import painted
     from segmend.report.check import lines_of, sentences_of
 
+    where = engine_of(engine, workers)
     check_folder(out)
     paths = reported(painted({"coarse": coarse}, out / "label_maps", images, max_pixels or MAX_PIXELS))
     pairs, evidence, unpaired = open_checked(
@@ -71,6 +77,7 @@ def check(
         folders=(images, coarse),
         overwrite=overwrite,
         quiet=quiet,
+        engine=where,
     )
     for sentence in sentences_of(run):
         console.print(escape(sentence))

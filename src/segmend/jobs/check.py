@@ -8,39 +8,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import numpy as np
-from torch import nn
 
 from segmend import __version__
 from segmend.check import (
-    Areas,
-    Contradictions,
     Detector,
-    Measured,
     Sample,
     Seen,
     Suspect,
     Usual,
-    Whole,
     samples_of,
     suspects_of,
 )
-from segmend.data.dataset import Dataset, Record, check_fits, pair_coarse
+from segmend.data.dataset import Dataset, Record
 from segmend.data.files import InvalidFile, check_writable_folder, find_files
 from segmend.data.maps import count_planes
 from segmend.data.masks import write_labels
 from segmend.data.pairs import Pairs, open_pairs
-from segmend.data.probabilities import PROBABILITY_SUFFIXES, write_arrays
-from segmend.devices import pick_device, to_device
-from segmend.jobs.border_profiles import of_folder, sampled
-from segmend.jobs.outputs import INPUTS, check_outputs, fingerprint, hash_of, note_of
-from segmend.jobs.pipeline import Outcome, Pipeline
+from segmend.data.probabilities import PROBABILITY_SUFFIXES
+from segmend.jobs.border_profiles import sampled
+from segmend.jobs.check_measure import Evidence, Given, MeasureWorker, Predictions, Refined, read_measured, size_of
+from segmend.jobs.outputs import check_outputs, note_of
+from segmend.jobs.pipeline import LOCAL, Engine, Outcome, Pipeline
 from segmend.jobs.progress import bar
 from segmend.labels import Classes, InvalidInput
-from segmend.refiners import load
-from segmend.refiners.base import refine_bands
 from segmend.report import wording
 from segmend.report.check import write_check_page
 from segmend.report.html import is_page
@@ -70,109 +62,6 @@ FEW_IMAGES, FEW_AREAS = 20, 5
 
 SUGGESTED = "suggested by check"
 """How the note of every label map begins that this command writes."""
-
-
-class Evidence(Protocol):
-    """What gives the probability maps that labels are compared with."""
-
-    @property
-    def name(self) -> str:
-        """How results and the page call it."""
-
-    @property
-    def folder(self) -> Path | None:
-        """Where the maps are read from; None: they are made."""
-
-    @property
-    def made_with(self) -> str:
-        """What decides its maps, but for the files of a record."""
-
-    @property
-    def sees_labels(self) -> bool:
-        """Whether its maps depend on the labels themselves."""
-
-    def file(self, record: Record) -> Path | None:
-        """The file that the map of a record is read from."""
-
-    def of(self, record: Record, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """The probability map ``[C, H, W]`` of a record."""
-
-
-class Predictions:
-    """Probability maps in files: those of segmenters that were not trained on the image.
-
-    Args:
-        images: records whose coarse maps are these files.
-    """
-
-    name, made_with = "probability maps", "probability maps"
-    sees_labels = False
-
-    def __init__(self, images: Dataset, folder: Path) -> None:
-        self.images = images
-        self.folder: Path | None = folder
-        self.records = {record.id: record for record in images}
-
-    def file(self, record: Record) -> Path | None:
-        return self.records[record.id].coarse
-
-    def of(self, record: Record, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        found = self.images.coarse(self.records[record.id])
-        check_fits(self.file(record) or record.id, image=image[..., 0], probabilities=found)
-        return found
-
-
-class Refined:
-    """What the universal refiner makes of the labels.
-
-    Args:
-        images: the folder that label maps are compared with; None: each stands alone.
-    """
-
-    sees_labels = True
-    folder: Path | None = None
-    name = "what the universal refiner makes of them"
-
-    def __init__(self, classes: Classes, images: Dataset | None = None, quiet: bool = False) -> None:
-        refiner = load("universal")
-        self.made_with = f"refined by {fingerprint(refiner)}"
-        self.device, self.count = pick_device(), max(2, len(classes))
-        if isinstance(refiner, nn.Module):
-            to_device(refiner, self.device)
-        self.refiner = refiner if images is None else of_folder(refiner, images, quiet=quiet)
-
-    def file(self, record: Record) -> Path | None:
-        return None
-
-    def of(self, record: Record, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        return self.refined(image, labels)
-
-    def refined(self, image: np.ndarray, labels: np.ndarray, border_error_px: float | None = None) -> np.ndarray:
-        """The refined probability map ``float16 [C, H, W]``.
-
-        Args:
-            border_error_px: by how many pixels borders are off (None: the refiner estimates it).
-        """
-        found = np.empty((self.count, *labels.shape), np.float16)
-        bands = refine_bands(
-            self.refiner,
-            image,
-            labels,
-            self.count,
-            min_confidence=0.5,
-            border_error_px=border_error_px,
-            device=self.device,
-        )
-        for rows, band in bands:
-            found[:, rows] = band.probabilities.half().cpu().numpy()
-        return found
-
-
-class _Given(NamedTuple):
-    inputs: str
-    image: np.ndarray
-    labels: np.ndarray
-    probabilities: np.ndarray
 
 
 def open_checked(
@@ -242,6 +131,7 @@ def check(
     folders: tuple[Path, Path] | None = None,
     overwrite: bool = False,
     quiet: bool = False,
+    engine: Engine = LOCAL,
 ) -> CheckRun:
     """Check every label map of `images` (records with an image and a coarse map).
 
@@ -253,6 +143,7 @@ def check(
         unpaired: what the caller had to skip already, to be listed with the rest.
         folders: of the images and of the label maps, as results name them (None: as the first record has them).
         overwrite: measure everything again.
+        engine: where label maps are measured; every engine writes the same files.
 
     Raises:
         InvalidInput: no label map can be checked, or `out` cannot be written, or holds files of somebody else.
@@ -261,20 +152,21 @@ def check(
     job = _Check(images, out, evidence or Refined(images.classes, images, quiet), overwrite, quiet)
     evidence = job.evidence
     job.check_outputs()
-    outcome = job.measure()
+    outcome = job.measure(engine)
     outcome.skipped[:0] = unpaired
-    records = [record for record in images if job.measured(record).is_file()]
+    records = [record for record in images if job.worker.file(record).is_file()]
     if not records:
         first = outcome.skipped[0]
         raise InvalidInput(f"no label map can be checked, the first: {first.file}: {first.reason}")
-    usual = Usual.of(map(job.read_measured, records), len(images.classes))
+    usual = Usual.of((read_measured(job.worker.file(record)) for record in records), len(images.classes))
     simulating = time.perf_counter()
     detector = Detector.fit(usual, job.samples(records))
     outcome.seconds["simulate"] = time.perf_counter() - simulating
     scores: dict[str, float] = {}
     suspects: dict[str, list[Suspect]] = {}
     for record in records:
-        measured, size = job.read_measured(record), job.size(record)
+        file = job.worker.file(record)
+        measured, size = read_measured(file), size_of(file)
         judged = detector.judge(measured)
         scores[record.id] = judged.score
         suspects[record.id] = suspects_of(measured, judged, usual, size)
@@ -358,16 +250,12 @@ class _Check:
         self.images, self.out, self.evidence = images, out, evidence
         self.overwrite, self.quiet = overwrite, quiet
         self.void = images.classes.void
-        self.read_as = f"{len(images.classes)} classes, {images.coarse_coding}, {images.images_read.reading}"
-        self.made_with = f"measured by check, {evidence.made_with}"
+        self.worker = MeasureWorker(images.without_records(), evidence, out, overwrite)
 
     @cached_property
     def borders(self) -> Refined:
         """What suggests other borders: it must not take the folder, whose borders are right, for an example."""
         return Refined(self.images.classes)
-
-    def measured(self, record: Record) -> Path:
-        return self.out / "measured" / f"{record.id}.npz"
 
     def suggested(self, record: Record) -> Path:
         return self.out / "labels" / f"{record.id}.png"
@@ -378,67 +266,26 @@ class _Check:
             check_writable_folder(folder)
         check_replaceable(self.out / RESULTS, partial(holds, kind=CheckRun), "results of check")
         check_replaceable(self.out / PAGE, is_page, "a page of segmend")
-        outputs = [(self.measured(record), self.made_with) for record in self.images]
+        outputs = [(self.worker.file(record), self.worker.made_with) for record in self.images]
         # Suggestions are written again by every call.
         inputs = [f for r in self.images for f in (r.image, r.coarse, self.evidence.file(r))]
         check_outputs(outputs, inputs, self.overwrite)
         check_outputs([(self.suggested(r), SUGGESTED) for r in self.images], inputs, overwrite=True)
 
-    def read(self, record: Record) -> _Given:
-        """Image, labels and probabilities of a record."""
-        image, labels = pair_coarse(self.images, record)
-        if labels.ndim == 3:
-            labels = labels.argmax(axis=0).astype(self.images.classes.dtype)
-        if (labels == self.void).all():
-            raise InvalidFile(record.coarse or record.id, "every pixel is void: nothing to check")
-        return _Given("", image, labels, self.evidence.of(record, image, labels))
-
-    def measure(self) -> Outcome:
+    def measure(self, engine: Engine) -> Outcome:
         """Measure each image that an earlier call did not."""
-
-        def read(record: Record) -> _Given | None:
-            files = record.image, record.coarse, self.evidence.file(record)
-            inputs = hash_of(*files, text=f"{self.read_as}, turn {record.turn}")
-            note = f"{self.made_with}{INPUTS}{inputs}"
-            if inputs and not self.overwrite and note_of(self.measured(record)) == note:
-                return None
-            self.measured(record).unlink(missing_ok=True)  # of other files: they may not be readable any more
-            return self.read(record)._replace(inputs=note)
-
-        def work(record: Record, given: _Given) -> tuple[str, Measured, tuple[int, ...]]:
-            seen = Seen.of(given.image, given.probabilities)
-            return given.inputs, seen.measure(given.labels, self.void), given.labels.shape
-
-        def write(record: Record, made: tuple[str, Measured, tuple[int, ...]]) -> None:
-            note, measured, size = made
-            write_arrays(self.measured(record), note, size=np.array(size), **_arrays(measured))
-
-        pipeline = Pipeline[Record, _Given, tuple[str, Measured, tuple[int, ...]]](
-            lambda record: str(record.coarse), read, work, write
-        )
         with bar("check", len(self.images), self.quiet) as progress:
-            return pipeline.run(self.images, progress)
-
-    def read_measured(self, record: Record) -> Measured:
-        """What was measured of a record."""
-        with np.load(self.measured(record), allow_pickle=False) as stored:
-            return _of_arrays(stored)
-
-    def size(self, record: Record) -> tuple[int, int]:
-        """Height and width of a record."""
-        with np.load(self.measured(record), allow_pickle=False) as stored:
-            height, width = stored["size"].tolist()
-        return height, width
+            return engine.run(self.worker, self.images.records, progress)
 
     def samples(self, records: Sequence[Record]) -> list[list[Sample]]:
         """Some label maps as they are, and with simulated errors."""
         some = sampled(records, SIMULATED)
         found = []
-        present = {int(i) for record in some for i in self.read_measured(record).areas.label}
+        present = {int(i) for record in some for i in read_measured(self.worker.file(record)).areas.label}
         other: np.ndarray | None = None
         with bar("simulate errors", len(some), self.quiet) as progress:
             for record in [some[-1], *some] if len(some) > 1 else some:
-                given = self.read(record)
+                given = self.worker.given(record)
                 if other is not None or len(some) == 1:
                     found.append(self._samples_of(record, given, other, sorted(present)))
                     progress.advance()
@@ -446,7 +293,7 @@ class _Check:
         return found
 
     def _samples_of(
-        self, record: Record, given: _Given, other: np.ndarray | None, present: list[int]
+        self, record: Record, given: Given, other: np.ndarray | None, present: list[int]
     ) -> list[Sample]:
         seen = Seen.of(given.image, given.probabilities)
 
@@ -463,7 +310,7 @@ class _Check:
             if note_of(path).startswith(SUGGESTED):
                 path.unlink()
 
-        def work(record: Record, given: _Given) -> np.ndarray:
+        def work(record: Record, given: Given) -> np.ndarray:
             seen = Seen.of(given.image, given.probabilities)
             labels = given.labels.copy()
             found = suspects[record.id]
@@ -471,7 +318,7 @@ class _Check:
                 if one.is_whole and one.score < THRESHOLD:  # too much would change
                     continue
                 if one.kind == "border":
-                    measured = self.read_measured(record)
+                    measured = read_measured(self.worker.file(record))
                     error = max(1.0, measured.whole.edge_distance * measured.step)
                     refined = self.borders.refined(given.image, given.labels, error).argmax(axis=0)
                     chosen = (refined != given.labels) & (given.labels != self.void)
@@ -488,7 +335,9 @@ class _Check:
             stored = labels if plain or coding is None else coding.encode(labels)
             write_labels(self.suggested(record), stored, palette if plain else None, SUGGESTED)
 
-        pipeline = Pipeline[Record, _Given, np.ndarray](lambda record: str(record.coarse), self.read, work, write)
+        pipeline = Pipeline[Record, Given, np.ndarray](
+            lambda record: str(record.coarse), self.worker.given, work, write
+        )
         with bar("suggest labels", len(records), self.quiet) as progress:
             return pipeline.run(records, progress)
 
@@ -502,19 +351,3 @@ class _Check:
             labels = given.coarse(before)
             labels = labels.argmax(axis=0).astype(given.classes.dtype) if labels.ndim == 3 else labels
             yield before.id, given.image(before), labels, suggested.coarse(after)
-
-
-def _arrays(measured: Measured) -> dict[str, np.ndarray]:
-    """What was measured as named arrays."""
-    found = {"whole": np.array(measured.whole), "confusion": measured.confusion, "step": np.array(measured.step)}
-    for name in ("areas", "contradictions"):
-        columns = getattr(measured, name)
-        found |= {f"{name}.{field}": getattr(columns, field) for field in columns._fields}
-    return found
-
-
-def _of_arrays(stored: np.lib.npyio.NpzFile) -> Measured:
-    areas = Areas(*(stored[f"areas.{field}"] for field in Areas._fields))
-    contradictions = Contradictions(*(stored[f"contradictions.{field}"] for field in Contradictions._fields))
-    whole = Whole(*stored["whole"].tolist())
-    return Measured(areas, contradictions, whole, stored["confusion"], int(stored["step"]))
