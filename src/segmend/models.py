@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +12,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision import tv_tensors
 
 from segmend import refiners
 from segmend.data.images import read_image
@@ -190,7 +190,10 @@ def _like(given: Any, refined: Tensor) -> Any:
     """Refined labels ``[H, W]`` of the kind of the label map that was given."""
     if isinstance(given, Tensor):
         found = refined.to(device=given.device, dtype=given.dtype).reshape(given.shape)
-        return tv_tensors.wrap(found, like=given) if isinstance(given, tv_tensors.TVTensor) else found
+        tv_tensors = sys.modules.get("torchvision.tv_tensors")  # loaded by whoever made such a tensor
+        if tv_tensors is not None and isinstance(given, tv_tensors.TVTensor):
+            return tv_tensors.wrap(found, like=given)
+        return found
     labels = refined.numpy()
     if not isinstance(given, Image.Image):
         return labels.astype(np.asarray(given).dtype)

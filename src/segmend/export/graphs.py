@@ -7,7 +7,7 @@ Each is traced once, and serves batches, heights and widths of any size. A refin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -118,7 +118,8 @@ class UniversalMapsGraph(RefinerGraph):
         total = coarse.sum(dim=(0, 2, 3)) / coarse.sum()
         order = (total + is_present).argsort(descending=True)
         count = is_present.sum()
-        kept = int(count.clamp_min(2).item())
+        # int() would ask for the number while it is traced.
+        kept = cast(int, count.clamp_min(2).item())
         torch._check(kept >= 2)
         torch._check(kept <= coarse.shape[1])
         chosen = order.narrow(0, 0, kept)
