@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/ready
 	$(BIN)/segmend demo --out demo
 
+# Two tests at a time, with one thread each: most are too small for more.
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: $(VENV)/ready
 	$(BIN)/ruff check src tests benchmarks docs setup.py
