@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
+from pycocotools import mask as masks
 from pycocotools.coco import COCO
 
 from segmend.data.annotations import read_annotations
@@ -64,6 +65,18 @@ def test_run_lengths_hold_the_mask(mask):
 
 
 @given(arrays.arrays(bool, (13, 17)))
+def test_run_lengths_of_both_kinds_are_those_of_pycocotools(mask):
+    compressed = masks.encode(np.asfortranarray(mask.astype(np.uint8)))
+    flat = mask.T.ravel()
+    changes = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff([0, *changes, flat.size]).tolist()
+    plain = {"size": [13, 17], "counts": [0, *counts] if flat[0] else counts}
+    for stored in (compressed, {**compressed, "counts": compressed["counts"].decode()}, plain):
+        assert (mask_of({"segmentation": stored}, 13, 17) == mask).all()
+    assert (masks.decode(masks.frPyObjects(plain, 13, 17)) == mask).all()
+
+
+@given(arrays.arrays(bool, (13, 17)))
 def test_polygons_without_tolerance_hold_the_mask(mask):
     """Those with holes become run lengths, which have no error at any tolerance."""
     outline = outlines_of([Cropped.of(mask)], OutlineOptions(0))[0]
@@ -78,7 +91,7 @@ def test_polygons_without_tolerance_hold_the_mask(mask):
     [
         [SQUARE],
         SQUARE,
-        {"size": [40, 50], "counts": [410, *[10, 30] * 9, 10, 1200]},
+        {"size": [40, 50], "counts": [410, *[10, 30] * 9, 10, 1220]},
         with_mask({}, square())["segmentation"],
     ],
 )
@@ -102,7 +115,13 @@ def test_parts_of_an_object_are_joined():
         ({"counts": "abc"}, "cannot be read"),
         ("abc", "cannot be read|three corners"),
         ({"size": [40, 50], "counts": "abc"}, "cannot be read"),
-        ({"size": [40, 50], "counts": [5, 5000]}, "cannot be read"),
+        ({"size": [40, 50], "counts": [5, 5000]}, "count 5005 pixels, expected 2000"),
+        ({"size": [40, 50], "counts": [410, 10, 1200]}, "count 1620 pixels"),
+        ({"size": [40, 50], "counts": [2010, -10]}, "count 2000 pixels"),
+        (
+            {"size": [40, 50], "counts": with_mask({}, square())["segmentation"]["counts"][:-2]},
+            r"count \d+ pixels",
+        ),
     ],
 )
 def test_masks_that_cannot_be_read_say_why(segmentation, message):
