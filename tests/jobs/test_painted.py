@@ -81,6 +81,10 @@ def test_sizes_come_from_the_images_where_annotations_have_none(tmp_path):
     found = painted({"pred": tmp_path / "labels"}, tmp_path / "out2", tmp_path / "images")
     assert Image.open(found.folders["pred"] / "x.png").size == SIZE[::-1]
     assert ["none" in one.reason for one in found.skipped] == [True]
+    (tmp_path / "images" / "none.png").write_bytes(b"cut")
+    found = painted({"pred": tmp_path / "labels"}, tmp_path / "out2", tmp_path / "images")
+    assert [one.file for one in found.skipped] == [str(tmp_path / "images" / "none.png")]
+    assert ids(found.folders["pred"]).keys() == {"x"}
 
 
 def test_objects_that_cannot_be_read_are_listed(tmp_path):

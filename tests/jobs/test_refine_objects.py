@@ -96,6 +96,15 @@ def test_a_second_run_keeps_what_is_finished_and_makes_what_changed(folder):
     assert output(folder) == first
 
 
+def test_a_run_that_was_stopped_while_it_wrote_resumes(folder):
+    run(folder)
+    first = output(folder)
+    (folder / "out" / "results.json").unlink()
+    again = run(folder)
+    assert (again.done, again.kept) == (0, 6)
+    assert output(folder) == first
+
+
 def test_other_weights_are_refused_without_overwrite(folder):
     run(folder)
     with pytest.raises(InvalidFile, match="--overwrite"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,9 +98,12 @@ def _paint(annotations: Annotations, classes: Classes, folder: Path, images: Dat
         identity = ids.get(place) or image.identity
         size = image.size
         if size is None and images is not None:
-            with suppress(InvalidFile):
+            try:
                 height, width = images.image(records[identity]).shape[:2]
-                size = height, width
+            except InvalidFile as error:
+                skipped.append(Skipped(file=str(error.path), reason=error.reason))
+                continue
+            size = height, width
         if size is None:
             reason = f"the size of {image.name} is not in it: give the folder of images (--images)"
             raise InvalidFile(annotations.path, reason)

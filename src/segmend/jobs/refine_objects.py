@@ -180,7 +180,10 @@ def _check_output(annotations: Annotations, out: Path) -> None:
         path = (out / name).resolve()
         if any(file.resolve().is_relative_to(path) for file in annotations.files):
             raise InvalidFile(out / name, "an input, which the output would replace: choose another output folder")
-    is_ours = holds(out / RESULTS, ObjectRun)
+    # A run that was stopped while it wrote has left its parts, and no results yet.
+    is_ours = holds(out / RESULTS, ObjectRun) or any(
+        _is_part(read_json(path)) for path in (out / "objects").rglob("*.json")
+    )
     for name in (annotations.output, RESULTS):
         if (out / name).exists() and not is_ours:
             raise InvalidFile(out / name, "is there already and holds no refined objects: choose another --out")
@@ -207,6 +210,11 @@ def _some(
     return found
 
 
+def _is_part(content: Any) -> bool:
+    """Whether this is what an earlier run wrote of the objects of an image."""
+    return isinstance(content, dict) and "made_with" in content
+
+
 def _kept(parts: Iterable[Path], made_with: str, overwrite: bool) -> dict[Path, dict[str, Any]]:
     """What an earlier run made, by file.
 
@@ -218,7 +226,7 @@ def _kept(parts: Iterable[Path], made_with: str, overwrite: bool) -> dict[Path, 
         if not path.exists():
             continue
         content = read_json(path)
-        if not isinstance(content, dict) or "made_with" not in content:
+        if not _is_part(content):
             raise InvalidFile(path, "not written by this program: choose another output folder (--out)")
         if content["made_with"] != made_with and not overwrite:
             raise InvalidFile(
