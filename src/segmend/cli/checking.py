@@ -73,7 +73,7 @@ def check(
         reported(pairs),
         out,
         evidence,
-        [*paths.skipped, *unpaired],
+        paths.all_skipped(unpaired),
         folders=(images, coarse),
         overwrite=overwrite,
         quiet=quiet,

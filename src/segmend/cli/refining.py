@@ -231,7 +231,7 @@ def tune(
     )
     reported(labelled)
     options = TuneOptions(train=training, logits=logits, quiet=quiet)
-    result = job(labelled, out, options, folder=folder, unpaired=[*paths.skipped, *unpaired])
+    result = job(labelled, out, options, folder=folder, unpaired=paths.all_skipped(unpaired))
     for note in result.notes:
         errors.print(f"[yellow]note:[/yellow] {escape(note)}")
     for one in best_of_each(result):
@@ -279,7 +279,7 @@ def inspect(
             bands=bands_of(bands),
             max_pixels=max_pixels or MAX_PIXELS,
         )
-        skipped = [*paths.skipped, *(Skipped(file=str(error.path), reason=error.reason) for error in unpaired)]
+        skipped = paths.all_skipped([Skipped(file=str(error.path), reason=error.reason) for error in unpaired])
         found = job(reported(pairs), out, skipped, quiet)
     for sentence in sentences_of(found):
         console.print(escape(sentence))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,11 @@ class Painted:
     findings: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     annotations: frozenset[str] = frozenset()
+
+    def all_skipped(self, others: Sequence[Skipped]) -> list[Skipped]:
+        """What was skipped, and what the command skipped beside it: each file once."""
+        files = {one.file for one in self.skipped}
+        return [*self.skipped, *(one for one in others if one.file not in files)]
 
 
 def painted(
